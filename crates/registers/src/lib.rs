@@ -1,1 +1,17 @@
-//! (being built)
+//! The registers of Grunndata as the rest of the hub sees them: persons, personnel, GP lists, organisations and
+//! communication parties, behind the look-up traits of [`directory`].
+//!
+//! It deliberately knows nothing of the registers' edges (SOAP, REST, events: crate `grunndata`, a later issue), nor of
+//! who may see what (crate `trust`); it answers what the register says.
+//!
+//! Read first: [`directory::Directory`], [`table::RegisterTable`].
+//!
+//! Invariants: an identifier, current or historic, leads to at most one person; a HER-id to at most one party
+//! (tests in `table`). Rules: spec/grunndata.md §3-§8, spec/messaging.md §8, DESIGN §6 (the first issue serves from a
+//! plain table in the store; the mapped read file of §6 replaces it behind the same traits).
+
+pub mod directory;
+pub mod table;
+
+pub use directory::*;
+pub use table::RegisterTable;
