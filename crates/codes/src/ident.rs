@@ -99,7 +99,12 @@ fn digits_only(what: &'static str, text: &str) -> Result<(), IdError> {
     }
 }
 
-fn number(what: &'static str, text: &str, max_len: usize, expected: &'static str) -> Result<u32, IdError> {
+fn number(
+    what: &'static str,
+    text: &str,
+    max_len: usize,
+    expected: &'static str,
+) -> Result<u32, IdError> {
     let found = text.chars().count();
     if found == 0 || found > max_len {
         return Err(IdError::Length {
@@ -151,10 +156,14 @@ impl Orgnr {
             });
         }
         digits_only(Self::WHAT, text)?;
-        text.parse().map(Self).map_err(|_| IdError::Range {
-            what: Self::WHAT,
-            expected: "9 digits",
-        })
+        match text.parse() {
+            // all zeros would pass the control digit
+            Ok(n) if n > 0 => Ok(Self(n)),
+            _ => Err(IdError::Range {
+                what: Self::WHAT,
+                expected: "9 digits, not all 0",
+            }),
+        }
     }
 
     /// Builds the number from its first eight digits; `None` when the control digit would be 10 or the digits do not fit.

@@ -114,7 +114,9 @@ pub enum NinError {
         found: usize,
     },
     /// A character other than 0-9.
-    #[error("a national identity number has digits only; the first other character is at position {position}")]
+    #[error(
+        "a national identity number has digits only; the first other character is at position {position}"
+    )]
     NotDigits {
         /// 1-based position.
         position: usize,
@@ -372,7 +374,9 @@ impl NinBuilder {
     /// Numbers of this birth date and sex in issuing order: from the highest individual number downwards.
     pub fn numbers(self) -> impl Iterator<Item = Nin> {
         let highest = self.highest_individual().unwrap_or(0);
-        (0..=highest).rev().filter_map(move |i| self.with_individual(i))
+        (0..=highest)
+            .rev()
+            .filter_map(move |i| self.with_individual(i))
     }
 
     /// Help number made of nine digits (first digit 8 or 9) and their control digits; `None` when one would be 10.

@@ -1,0 +1,1 @@
+//! Places: counties, municipalities, postcodes (being filled).
