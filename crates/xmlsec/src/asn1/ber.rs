@@ -18,7 +18,11 @@ pub fn to_der(input: &[u8], limits: Limits) -> Result<Cow<'_, [u8]>, Asn1Error> 
     if input.len() > limits.max_bytes {
         return Err(Asn1Error::new(limits.max_bytes, "more bytes than allowed"));
     }
-    let mut walk = Walk { limits, values: 0, is_der: true };
+    let mut walk = Walk {
+        limits,
+        values: 0,
+        is_der: true,
+    };
     let end = walk.check(input, 0, 0)?;
     if end != input.len() {
         return Err(Asn1Error::new(end, "bytes after the end of the structure"));
@@ -51,7 +55,10 @@ impl Walk {
         let constructed = tag & CONSTRUCTED != 0;
         let Some(length) = length else {
             if !constructed {
-                return Err(Asn1Error::new(at, "an indefinite length on a primitive value"));
+                return Err(Asn1Error::new(
+                    at,
+                    "an indefinite length on a primitive value",
+                ));
             }
             self.is_der = false;
             let mut used = head;
@@ -67,7 +74,9 @@ impl Walk {
             self.is_der = false;
         }
         let end = head + length;
-        let content = bytes.get(head..end).ok_or_else(|| Asn1Error::new(at, "a value that is cut off"))?;
+        let content = bytes
+            .get(head..end)
+            .ok_or_else(|| Asn1Error::new(at, "a value that is cut off"))?;
         if constructed {
             if tag == tag::OCTET_STRING | CONSTRUCTED {
                 self.is_der = false;
@@ -107,7 +116,10 @@ fn convert(bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Asn1Error> {
             used += convert(rest, &mut piece)?;
             let (inner, head, _) = header(&piece, 0)?;
             if inner != tag::OCTET_STRING {
-                return Err(Asn1Error::new(used, "a piece of an OCTET STRING that is not one"));
+                return Err(Asn1Error::new(
+                    used,
+                    "a piece of an OCTET STRING that is not one",
+                ));
             }
             content.extend_from_slice(piece.get(head..).unwrap_or_default());
         } else {

@@ -50,7 +50,11 @@ impl Default for Limits {
     /// 64 MiB (a 35 MB business message with its base64 and its envelope), 24 levels, 262 144 values
     /// (a stream of that size cut in pieces of 256 bytes).
     fn default() -> Self {
-        Self { max_bytes: 64 << 20, max_depth: 24, max_values: 1 << 18 }
+        Self {
+            max_bytes: 64 << 20,
+            max_depth: 24,
+            max_values: 1 << 18,
+        }
     }
 }
 

@@ -56,7 +56,11 @@ pub(crate) fn null() -> Vec<u8> {
 }
 
 pub(crate) fn integer(value: u32) -> Vec<u8> {
-    let mut bytes: Vec<u8> = value.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
+    let mut bytes: Vec<u8> = value
+        .to_be_bytes()
+        .into_iter()
+        .skip_while(|byte| *byte == 0)
+        .collect();
     if bytes.first().is_none_or(|byte| byte & 0x80 != 0) {
         bytes.insert(0, 0);
     }
