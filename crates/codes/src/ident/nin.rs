@@ -496,25 +496,14 @@ fn remainder(digits: &[u8; 11], weights: &[u32]) -> u32 {
         % 11
 }
 
-fn control_digits(mut digits: [u8; 11]) -> Option<Nin> {
-    let [.., k1, k2] = &mut digits;
-    *k1 = b'0';
-    *k2 = b'0';
-    let first = (11 - remainder(&digits, &W1)) % 11;
-    if first == 10 {
-        return None;
-    }
-    if let [.., k1, _] = &mut digits {
-        *k1 = b'0' + u8::try_from(first).ok()?;
-    }
-    let second = (11 - remainder(&digits, &W2)) % 11;
-    if second == 10 {
-        return None;
-    }
-    if let [.., k2] = &mut digits {
-        *k2 = b'0' + u8::try_from(second).ok()?;
-    }
-    Some(Nin(digits))
+fn control_digits(digits: [u8; 11]) -> Option<Nin> {
+    let [a, b, c, d, e, f, g, h, i, _, _] = digits;
+    let zero = b'0';
+    let first = (11 - remainder(&[a, b, c, d, e, f, g, h, i, zero, zero], &W1)) % 11;
+    let k1 = zero + u8::try_from(first).ok().filter(|k| *k < 10)?;
+    let second = (11 - remainder(&[a, b, c, d, e, f, g, h, i, k1, zero], &W2)) % 11;
+    let k2 = zero + u8::try_from(second).ok().filter(|k| *k < 10)?;
+    Some(Nin([a, b, c, d, e, f, g, h, i, k1, k2]))
 }
 
 /// Birth year from two-digit year and individual number; `None` where the series leaves it open.
