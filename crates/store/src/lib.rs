@@ -12,6 +12,8 @@
 //! spec/fhir-server.md §12, §15 (invariants).
 
 pub mod api;
+pub mod backup;
+pub mod journal;
 pub mod postgres;
 pub mod sqlite;
 
