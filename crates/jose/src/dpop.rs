@@ -1,0 +1,238 @@
+//! DPoP proofs (RFC 9449): verifying one, and making one as a client.
+//!
+//! Verification is pure: the caller remembers `(jkt, jti)` and decides about nonces, because the order in which those
+//! are consumed matters (spec helseid §4.1) and differs between authorization server and API.
+
+use serde_json::Map;
+use url::Url;
+
+use crate::alg::Alg;
+use crate::encoding::{self, b64url, equal_secret, sha256};
+use crate::jwk::{JwkError, PrivateJwk, PublicJwk, SignError};
+use crate::jws::{self, Compact, JwsError};
+use crate::jwt::{Claims, JwtError};
+
+/// Longest proof read, in bytes.
+pub const MAX_PROOF_BYTES: usize = 8 * 1024;
+/// Longest `jti` accepted, in bytes.
+pub const MAX_JTI_BYTES: usize = 256;
+
+/// Why a proof was refused. All are the sender's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// Not a JWS, or its signature does not verify with its own key.
+    #[error("the proof: {0}")]
+    Jws(#[from] JwsError),
+    /// The claims are no object, or one of them is missing or of the wrong type.
+    #[error("the proof: {0}")]
+    Claims(#[from] JwtError),
+    /// `typ` is not `dpop+jwt`.
+    #[error("the proof's typ is not dpop+jwt")]
+    WrongTyp,
+    /// The algorithm is not among those announced.
+    #[error("the proof's algorithm is not accepted")]
+    WrongAlg,
+    /// No `jwk` in the header.
+    #[error("the proof's header has no jwk")]
+    NoKey,
+    /// The `jwk` is private, symmetric, weak or malformed.
+    #[error("the proof's jwk: {0}")]
+    BadKey(#[from] JwkError),
+    /// `jti` longer than [`MAX_JTI_BYTES`].
+    #[error("the proof's jti is too long")]
+    BadJti,
+    /// `htm` is another method.
+    #[error("the proof is for another method (htm)")]
+    WrongMethod,
+    /// `htu` is another address.
+    #[error("the proof is for another address (htu)")]
+    WrongAddress,
+    /// `iat` lies further back than the window, by seconds.
+    #[error("the proof was made {0} s ago, which is too long")]
+    TooOld(i64),
+    /// `iat` lies further in the future than the skew, by seconds.
+    #[error("the proof was made {0} s in the future")]
+    InFuture(i64),
+    /// `exp`, which nobody needs to send, has passed.
+    #[error("the proof has expired")]
+    Expired,
+    /// `ath` belongs to another access token.
+    #[error("the proof is for another access token (ath)")]
+    WrongToken,
+}
+
+/// What a proof must match.
+#[derive(Debug, Clone, Copy)]
+pub struct ProofCheck<'a> {
+    /// The request's method, upper case.
+    pub method: &'a str,
+    /// Every address under which the client may have called, see [`normalise_htu`]; one must match.
+    pub addresses: &'a [String],
+    /// Access token that `ath` must belong to; `None` at the authorization server.
+    pub access_token: Option<&'a str>,
+    /// Now, seconds since 1970.
+    pub now_s: i64,
+    /// How far `iat` may lie back.
+    pub max_age_s: i64,
+    /// How far `iat` may lie in the future.
+    pub max_ahead_s: i64,
+    /// Algorithms announced.
+    pub algs: &'a [Alg],
+}
+
+/// A verified proof.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// Thumbprint of the proof's key.
+    pub jkt: String,
+    /// Unique id; replay is per `(jkt, jti)`, never `jti` alone, or one client could spoil another's.
+    pub jti: String,
+    /// Nonce, if one was sent; the empty string counts as none.
+    pub nonce: Option<String>,
+    /// When it was made.
+    pub issued_s: i64,
+    /// Until when `(jkt, jti)` has to be remembered: after that the proof is too old anyway.
+    pub remember_until_s: i64,
+}
+
+impl Proof {
+    /// The key under which to remember this proof, of bounded length.
+    #[must_use]
+    pub fn replay_key(&self) -> String {
+        replay_key("dpop", &self.jkt, &self.jti)
+    }
+}
+
+/// A replay key of bounded length from a space, its owner and the sender's own id.
+#[must_use]
+pub fn replay_key(space: &str, owner: &str, jti: &str) -> String {
+    let mut input = Vec::with_capacity(owner.len() + jti.len() + 1);
+    input.extend_from_slice(owner.as_bytes());
+    input.push(0);
+    input.extend_from_slice(jti.as_bytes());
+    format!("{space}/{}", b64url(&sha256(&input)))
+}
+
+/// Brings an address into the form in which two are compared: scheme and host in lower case, default port left out,
+/// dot segments resolved, query and fragment cut off (RFC 9449 §4.3). `None` for anything but http(s) without user info.
+#[must_use]
+pub fn normalise_htu(address: &str) -> Option<String> {
+    if address.len() > 2_048 {
+        return None;
+    }
+    let mut url = Url::parse(address).ok()?;
+    let web = matches!(url.scheme(), "http" | "https");
+    if !web || !url.username().is_empty() || url.password().is_some() {
+        return None;
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url.into())
+}
+
+/// Verifies a proof.
+///
+/// # Errors
+/// See [`ProofError`]; the checks run from cheap to expensive, the signature after type, algorithm and key.
+pub fn verify_proof(proof: &str, check: &ProofCheck<'_>) -> Result<Proof, ProofError> {
+    let compact = Compact::parse(proof, MAX_PROOF_BYTES)?;
+    if !compact.is_typ(&["dpop+jwt"]) {
+        return Err(ProofError::WrongTyp);
+    }
+    if !check.algs.contains(&compact.alg) {
+        return Err(ProofError::WrongAlg);
+    }
+    let members = match compact.header.get("jwk") {
+        Some(serde_json::Value::Object(members)) => members,
+        _ => return Err(ProofError::NoKey),
+    };
+    let claims = Claims::parse(&compact.payload)?;
+    let issued_s = check_time(&claims, check)?;
+    check_request(&claims, check)?;
+    let key = PublicJwk::from_members(members)?;
+    compact.verify(&key)?;
+    let jti = claims.required_text("jti")?;
+    if jti.len() > MAX_JTI_BYTES {
+        return Err(ProofError::BadJti);
+    }
+    Ok(Proof {
+        jkt: key.thumbprint().to_owned(),
+        jti: jti.to_owned(),
+        nonce: claims
+            .text("nonce")?
+            .filter(|nonce| !nonce.is_empty())
+            .map(str::to_owned),
+        issued_s,
+        remember_until_s: issued_s + check.max_age_s + 1,
+    })
+}
+
+fn check_time(claims: &Claims, check: &ProofCheck<'_>) -> Result<i64, ProofError> {
+    let issued_s = claims.time("iat")?.ok_or(JwtError::Missing("iat"))?;
+    let age_s = check.now_s - issued_s;
+    if age_s > check.max_age_s {
+        return Err(ProofError::TooOld(age_s));
+    }
+    if -age_s > check.max_ahead_s {
+        return Err(ProofError::InFuture(-age_s));
+    }
+    match claims.time("exp")? {
+        Some(expires_s) if expires_s < check.now_s - check.max_ahead_s => Err(ProofError::Expired),
+        _ => Ok(issued_s),
+    }
+}
+
+fn check_request(claims: &Claims, check: &ProofCheck<'_>) -> Result<(), ProofError> {
+    if claims.required_text("htm")? != check.method {
+        return Err(ProofError::WrongMethod);
+    }
+    let address = normalise_htu(claims.required_text("htu")?).ok_or(ProofError::WrongAddress)?;
+    if !check.addresses.contains(&address) {
+        return Err(ProofError::WrongAddress);
+    }
+    if let Some(token) = check.access_token {
+        let expected = token_hash(token);
+        let found = claims.required_text("ath")?;
+        if !equal_secret(found.as_bytes(), expected.as_bytes()) {
+            return Err(ProofError::WrongToken);
+        }
+    }
+    Ok(())
+}
+
+/// `ath` of an access token (RFC 9449 §4.2).
+#[must_use]
+pub fn token_hash(access_token: &str) -> String {
+    b64url(&sha256(access_token.as_bytes()))
+}
+
+/// Makes a proof, as a client does. `address` is the request's URL; query and fragment are cut off.
+///
+/// # Errors
+/// When the crypto library refuses.
+pub fn make_proof(
+    key: &PrivateJwk,
+    method: &str,
+    address: &str,
+    access_token: Option<&str>,
+    nonce: Option<&str>,
+    now_s: i64,
+) -> Result<String, SignError> {
+    let mut header = Map::new();
+    header.insert("typ".to_owned(), "dpop+jwt".into());
+    header.insert("jwk".to_owned(), key.public().to_members().into());
+    let mut claims = Claims::default();
+    let jti = encoding::random_b64url::<16>().map_err(|_| SignError::Crypto)?;
+    claims
+        .set("jti", jti)
+        .set("htm", method)
+        .set("htu", normalise_htu(address).unwrap_or_default())
+        .set("iat", now_s);
+    if let Some(token) = access_token {
+        claims.set("ath", token_hash(token));
+    }
+    if let Some(nonce) = nonce {
+        claims.set("nonce", nonce);
+    }
+    jws::sign(&header, claims.to_json().as_bytes(), key, key.default_alg())
+}

@@ -1,0 +1,570 @@
+//! The resource-server side: what every API does with `Authorization` and `DPoP` (spec helseid §10.2 and §10.3).
+//!
+//! [`ResourceServer::check`] is the one call an API makes. It is synchronous and makes no network calls; keys come from
+//! a [`KeySource`], replay marks go to a [`ReplayCache`].
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::alg::Alg;
+use crate::dpop::{self, ProofCheck, ProofError};
+use crate::encoding::equal_secret;
+use crate::jwk::{JwkSet, PublicJwk};
+use crate::jws::{Compact, JwsError};
+use crate::jwt::{Claims, JwtError, Validation};
+use crate::names;
+use crate::state::{ReplayCache, StateError};
+
+/// Longest access token read, in bytes.
+pub const MAX_ACCESS_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Where the issuer's public keys come from.
+pub trait KeySource: Send + Sync + 'static {
+    /// The issuer's key of that id; `None` when it has none (a remote source then refetches, with a limit).
+    fn key(&self, kid: &str) -> Option<PublicJwk>;
+}
+
+/// A key set fetched from elsewhere, with the limit on refetching (attack A34: a flood of unknown ids).
+pub struct CachedKeys {
+    keys: RwLock<JwkSet>,
+    fetched_s: Mutex<i64>,
+    min_interval_s: i64,
+}
+
+impl CachedKeys {
+    /// Starts from a set fetched at `now_s`; refetches are allowed every `min_interval_s`.
+    #[must_use]
+    pub fn new(keys: JwkSet, now_s: i64, min_interval_s: i64) -> Self {
+        Self {
+            keys: RwLock::new(keys),
+            fetched_s: Mutex::new(now_s),
+            min_interval_s,
+        }
+    }
+
+    /// Whether a refetch is due; at most one caller per interval is told so.
+    #[must_use]
+    pub fn claim_refetch(&self, now_s: i64) -> bool {
+        let mut fetched_s = self
+            .fetched_s
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let due = now_s - *fetched_s >= self.min_interval_s;
+        if due {
+            *fetched_s = now_s;
+        }
+        due
+    }
+
+    /// Puts a freshly fetched set in place.
+    pub fn replace(&self, keys: JwkSet) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+}
+
+impl KeySource for CachedKeys {
+    fn key(&self, kid: &str) -> Option<PublicJwk> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.find(kid).cloned()
+    }
+}
+
+/// How a token may be presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// `DPoP` with a proof; the rule.
+    Dpop,
+    /// `Bearer` with a token that is bound to no key.
+    Bearer,
+    /// `DPoP`, or `Bearer` even with a bound token: only UserInfo and the kjernejournal status icon
+    /// (spec helseid §10.2).
+    DpopOrBoundBearer,
+}
+
+/// What an endpoint demands.
+#[derive(Debug, Clone, Copy)]
+pub struct Requirement<'a> {
+    /// How the token may be presented.
+    pub scheme: Scheme,
+    /// One of these scopes must be in the token, compared as whole elements. Empty: none needed.
+    pub any_scope: &'a [&'a str],
+    /// Lowest security level of the login (2 to 4); asking for one also asks for a user.
+    pub min_level: Option<u8>,
+    /// A user: `pid` or HPR number.
+    pub user: bool,
+    /// An organisation: `orgnr_parent`.
+    pub organisation: bool,
+    /// Whether the token must be for this API alone.
+    pub only_audience: bool,
+}
+
+impl<'a> Requirement<'a> {
+    /// DPoP and one of these scopes; nothing else.
+    #[must_use]
+    pub const fn scope(any_scope: &'a [&'a str]) -> Self {
+        Self {
+            scheme: Scheme::Dpop,
+            any_scope,
+            min_level: None,
+            user: false,
+            organisation: false,
+            only_audience: false,
+        }
+    }
+
+    /// The same, with a user logged in at that level.
+    #[must_use]
+    pub const fn user_at_level(self, level: u8) -> Self {
+        Self {
+            min_level: Some(level),
+            user: true,
+            ..self
+        }
+    }
+
+    /// The same, with an organisation.
+    #[must_use]
+    pub const fn with_organisation(self) -> Self {
+        Self {
+            organisation: true,
+            ..self
+        }
+    }
+}
+
+/// A request, as far as authorization is concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct Presented<'a> {
+    /// Method, upper case.
+    pub method: &'a str,
+    /// Path as it came, query cut off.
+    pub path: &'a str,
+    /// All `Authorization` header values.
+    pub authorization: &'a [&'a str],
+    /// All `DPoP` header values.
+    pub dpop: &'a [&'a str],
+    /// Now, seconds since 1970.
+    pub now_s: i64,
+}
+
+/// Why a request was refused. [`RsError::status`] gives the HTTP status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RsError {
+    /// No `Authorization` header.
+    #[error("no access token: send Authorization: DPoP <token>")]
+    NoToken,
+    /// More than one `Authorization` or `DPoP` header.
+    #[error("exactly one Authorization and one DPoP header are accepted")]
+    SeveralHeaders,
+    /// The scheme is not one this endpoint takes.
+    #[error("this endpoint does not accept that authorization scheme")]
+    WrongScheme,
+    /// A bound token presented as `Bearer`.
+    #[error("the token is bound to a key and must be sent with the DPoP scheme and a proof")]
+    BoundTokenAsBearer,
+    /// `DPoP` scheme with a token bound to no key.
+    #[error("the token is not bound to a key")]
+    Unbound,
+    /// `DPoP` scheme without proof.
+    #[error("no DPoP proof")]
+    NoProof,
+    /// The proof was made with another key than the token's.
+    #[error("the proof is by another key than the token's")]
+    WrongKey,
+    /// The proof was used before.
+    #[error("the proof has been used before")]
+    ReplayedProof,
+    /// The proof is wrong.
+    #[error("{0}")]
+    Proof(#[from] ProofError),
+    /// The token is not a JWS or does not verify.
+    #[error("the access token: {0}")]
+    Token(#[from] JwsError),
+    /// The token's claims do not hold.
+    #[error("the access token: {0}")]
+    Claims(#[from] JwtError),
+    /// `typ` is neither `at+jwt` nor `JWT`.
+    #[error("the token is not an access token (typ)")]
+    WrongTyp,
+    /// The header carries a key.
+    #[error("the access token's header must not carry a key")]
+    CarriesKey,
+    /// No key of that id.
+    #[error("the access token is signed with an unknown key")]
+    UnknownKey,
+    /// The token lacks the scope.
+    #[error("the access token lacks the scope for this call")]
+    MissingScope,
+    /// The token has no user.
+    #[error("the call needs a logged-in user")]
+    NoUser,
+    /// The login's level is too low or missing.
+    #[error("the call needs a login at security level {0}")]
+    LevelTooLow(u8),
+    /// The token has no organisation.
+    #[error("the call needs an organisation number in the token")]
+    NoOrganisation,
+    /// The replay mark could not be kept.
+    #[error("{0}")]
+    Replay(#[from] StateError),
+}
+
+impl RsError {
+    /// 401 for a token or proof that is not valid, 403 for a valid one that is not enough, 503 when marks cannot be kept.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::MissingScope | Self::NoUser | Self::LevelTooLow(_) | Self::NoOrganisation => 403,
+            Self::Replay(_) => 503,
+            _ => 401,
+        }
+    }
+
+    /// The OAuth error code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Proof(_) | Self::NoProof | Self::ReplayedProof | Self::WrongKey => {
+                "invalid_dpop_proof"
+            }
+            Self::SeveralHeaders => "invalid_request",
+            Self::MissingScope => "insufficient_scope",
+            Self::NoUser | Self::LevelTooLow(_) | Self::NoOrganisation => {
+                "insufficient_user_authentication"
+            }
+            Self::Replay(_) => "temporarily_unavailable",
+            _ => "invalid_token",
+        }
+    }
+
+    /// The `WWW-Authenticate` value for a 401 or 403 (RFC 9449 §7.1, RFC 6750 §3).
+    #[must_use]
+    pub fn www_authenticate(&self, algs: &[Alg]) -> String {
+        let algs: Vec<&str> = algs.iter().map(|alg| alg.name()).collect();
+        let algs = algs.join(" ");
+        match self {
+            Self::NoToken => format!("DPoP algs=\"{algs}\""),
+            _ => format!(
+                "DPoP error=\"{}\", error_description=\"{self}\", algs=\"{algs}\"",
+                self.code()
+            ),
+        }
+    }
+}
+
+/// A verified access token, with the claims APIs ask for by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccessToken {
+    /// All claims.
+    pub claims: Claims,
+}
+
+impl AccessToken {
+    fn text(&self, name: &'static str) -> Option<&str> {
+        self.claims.text(name).ok().flatten()
+    }
+
+    /// The client's id.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.text("client_id")
+    }
+
+    /// The user's pseudonym; absent in machine tokens.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.text("sub")
+    }
+
+    /// The user's national identity number.
+    #[must_use]
+    pub fn pid(&self) -> Option<&str> {
+        self.text(names::PID)
+    }
+
+    /// The user's number in the register of health personnel.
+    #[must_use]
+    pub fn hpr_number(&self) -> Option<&str> {
+        self.text(names::HPR_NUMBER)
+    }
+
+    /// The user's name.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.text("name")
+    }
+
+    /// The login's security level. Only the string form counts (attack A32).
+    #[must_use]
+    pub fn security_level(&self) -> Option<u8> {
+        match self.text(names::SECURITY_LEVEL)? {
+            "2" => Some(2),
+            "3" => Some(3),
+            "4" => Some(4),
+            _ => None,
+        }
+    }
+
+    /// The legal entity.
+    #[must_use]
+    pub fn orgnr_parent(&self) -> Option<&str> {
+        self.text(names::ORGNR_PARENT)
+    }
+
+    /// The sub-unit.
+    #[must_use]
+    pub fn orgnr_child(&self) -> Option<&str> {
+        self.text(names::ORGNR_CHILD)
+    }
+
+    /// The attest of the trust framework, if the token carries one.
+    #[must_use]
+    pub fn attest(&self) -> Option<&serde_json::Map<String, serde_json::Value>> {
+        self.claims.0.get(names::ATTEST)?.as_object()
+    }
+
+    /// The token's id.
+    #[must_use]
+    pub fn jti(&self) -> Option<&str> {
+        self.text("jti")
+    }
+
+    /// The login session's id.
+    #[must_use]
+    pub fn sid(&self) -> Option<&str> {
+        self.text("sid")
+    }
+
+    /// When the token expires, seconds since 1970.
+    #[must_use]
+    pub fn expires_s(&self) -> i64 {
+        self.claims.time("exp").ok().flatten().unwrap_or(0)
+    }
+
+    /// Thumbprint of the key the token is bound to.
+    #[must_use]
+    pub fn jkt(&self) -> Option<&str> {
+        self.claims.0.get("cnf")?.as_object()?.get("jkt")?.as_str()
+    }
+
+    /// The scopes. HelseID writes an array; a string is one scope, never split (attack A33).
+    #[must_use]
+    pub fn scopes(&self) -> Vec<&str> {
+        self.claims.text_list("scope").unwrap_or_default()
+    }
+
+    /// Whether that exact scope is there.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes().contains(&scope)
+    }
+}
+
+/// The checker of one API.
+#[derive(Clone)]
+pub struct ResourceServer {
+    issuer: String,
+    audience: Option<String>,
+    origins: Vec<String>,
+    keys: Arc<dyn KeySource>,
+    replay: Arc<dyn ReplayCache>,
+    algs: Vec<Alg>,
+}
+
+impl ResourceServer {
+    /// Clock difference forgiven for tokens.
+    pub const LEEWAY_S: i64 = 5;
+    /// How old a proof may be. The national sample allows 1 s with 5 s of skew; a queue in front needs more.
+    pub const PROOF_AGE_S: i64 = 15;
+    /// How far ahead of us the client's clock may be.
+    pub const PROOF_AHEAD_S: i64 = 5;
+
+    /// A checker for tokens of `issuer` for `audience`, reached under `origins` (scheme, host, port; no path).
+    #[must_use]
+    pub fn new(
+        issuer: &str,
+        audience: &str,
+        origins: &[String],
+        keys: Arc<dyn KeySource>,
+        replay: Arc<dyn ReplayCache>,
+    ) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audience: Some(audience.to_owned()),
+            origins: origins.to_vec(),
+            keys,
+            replay,
+            algs: crate::alg::HELSEID_CLIENT_ALGS.to_vec(),
+        }
+    }
+
+    /// A checker that takes tokens of every audience: for the issuer's own UserInfo and introspection.
+    #[must_use]
+    pub fn any_audience(mut self) -> Self {
+        self.audience = None;
+        self
+    }
+
+    /// The same checker for another audience: shares keys and replay marks.
+    #[must_use]
+    pub fn for_audience(&self, audience: &str) -> Self {
+        let mut other = self.clone();
+        other.audience = Some(audience.to_owned());
+        other
+    }
+
+    /// Algorithms accepted in proofs, for `WWW-Authenticate`.
+    #[must_use]
+    pub fn algs(&self) -> &[Alg] {
+        &self.algs
+    }
+
+    /// Checks a request and gives its token.
+    ///
+    /// # Errors
+    /// See [`RsError`], one per reason. A proof is marked as used only when token and proof are both right.
+    pub fn check(
+        &self,
+        presented: &Presented<'_>,
+        requirement: &Requirement<'_>,
+    ) -> Result<AccessToken, RsError> {
+        let (is_dpop, text) = split_authorization(presented.authorization)?;
+        match (is_dpop, requirement.scheme) {
+            (true, Scheme::Bearer) | (false, Scheme::Dpop) => {
+                // Say the more helpful thing when a bound token came as Bearer.
+                let bound = !is_dpop
+                    && self
+                        .verify_token(text, presented.now_s, false)
+                        .is_ok_and(|token| token.jkt().is_some());
+                return Err(if bound {
+                    RsError::BoundTokenAsBearer
+                } else {
+                    RsError::WrongScheme
+                });
+            }
+            _ => {}
+        }
+        let token = self.verify_token(text, presented.now_s, requirement.only_audience)?;
+        if is_dpop {
+            self.check_proof(&token, text, presented)?;
+        } else if token.jkt().is_some() && requirement.scheme != Scheme::DpopOrBoundBearer {
+            return Err(RsError::BoundTokenAsBearer);
+        }
+        check_contents(&token, requirement)?;
+        Ok(token)
+    }
+
+    /// Verifies the token alone: signature, type, issuer, audience, times.
+    ///
+    /// # Errors
+    /// See [`RsError`].
+    pub fn verify_token(
+        &self,
+        text: &str,
+        now_s: i64,
+        only_audience: bool,
+    ) -> Result<AccessToken, RsError> {
+        let compact = Compact::parse(text, MAX_ACCESS_TOKEN_BYTES)?;
+        if !compact.is_typ(&["at+jwt", "JWT"]) {
+            return Err(RsError::WrongTyp);
+        }
+        if compact.carries_key() {
+            return Err(RsError::CarriesKey);
+        }
+        let claims = Claims::parse(&compact.payload)?;
+        let validation = Validation {
+            now_s,
+            leeway_s: Self::LEEWAY_S,
+            issuer: &self.issuer,
+            audience: self.audience.as_deref(),
+            only_audience,
+        };
+        validation.check(&claims)?;
+        // An ID token has typ JWT too; only access tokens name their client and scopes.
+        if !claims.0.contains_key("client_id") || !claims.0.contains_key("scope") {
+            return Err(RsError::WrongTyp);
+        }
+        let kid = compact.kid.as_deref().ok_or(RsError::UnknownKey)?;
+        let key = self.keys.key(kid).ok_or(RsError::UnknownKey)?;
+        compact.verify(&key)?;
+        Ok(AccessToken { claims })
+    }
+
+    fn check_proof(
+        &self,
+        token: &AccessToken,
+        text: &str,
+        presented: &Presented<'_>,
+    ) -> Result<(), RsError> {
+        let jkt = token.jkt().ok_or(RsError::Unbound)?;
+        let proof = match presented.dpop {
+            [one] => *one,
+            [] => return Err(RsError::NoProof),
+            _ => return Err(RsError::SeveralHeaders),
+        };
+        let addresses: Vec<String> = self
+            .origins
+            .iter()
+            .filter_map(|origin| dpop::normalise_htu(&format!("{origin}{}", presented.path)))
+            .collect();
+        let proof = dpop::verify_proof(
+            proof,
+            &ProofCheck {
+                method: presented.method,
+                addresses: &addresses,
+                access_token: Some(text),
+                now_s: presented.now_s,
+                max_age_s: Self::PROOF_AGE_S,
+                max_ahead_s: Self::PROOF_AHEAD_S,
+                algs: &self.algs,
+            },
+        )?;
+        if !equal_secret(proof.jkt.as_bytes(), jkt.as_bytes()) {
+            return Err(RsError::WrongKey);
+        }
+        if !self
+            .replay
+            .first_use(&proof.replay_key(), proof.remember_until_s)?
+        {
+            return Err(RsError::ReplayedProof);
+        }
+        Ok(())
+    }
+}
+
+fn split_authorization<'a>(headers: &[&'a str]) -> Result<(bool, &'a str), RsError> {
+    let header = match headers {
+        [one] => *one,
+        [] => return Err(RsError::NoToken),
+        _ => return Err(RsError::SeveralHeaders),
+    };
+    let (scheme, token) = header.split_once(' ').ok_or(RsError::WrongScheme)?;
+    let token = token.trim_start_matches(' ');
+    if scheme.eq_ignore_ascii_case("DPoP") {
+        Ok((true, token))
+    } else if scheme.eq_ignore_ascii_case("Bearer") {
+        Ok((false, token))
+    } else {
+        Err(RsError::WrongScheme)
+    }
+}
+
+fn check_contents(token: &AccessToken, requirement: &Requirement<'_>) -> Result<(), RsError> {
+    let scopes = token.claims.text_list("scope")?;
+    let wanted = requirement.any_scope;
+    if !wanted.is_empty() && !wanted.iter().any(|scope| scopes.contains(scope)) {
+        return Err(RsError::MissingScope);
+    }
+    let needs_user = requirement.user || requirement.min_level.is_some();
+    if needs_user && token.pid().is_none() && token.hpr_number().is_none() {
+        return Err(RsError::NoUser);
+    }
+    if let Some(level) = requirement.min_level
+        && token.security_level().is_none_or(|found| found < level)
+    {
+        return Err(RsError::LevelTooLow(level));
+    }
+    if requirement.organisation && token.orgnr_parent().is_none() {
+        return Err(RsError::NoOrganisation);
+    }
+    Ok(())
+}
