@@ -16,7 +16,9 @@ pub const ORGNR_SYSTEM: &str = "urn:oid:2.16.578.1.12.4.1.4.101";
 pub const HER_SYSTEM: &str = "urn:oid:2.16.578.1.12.4.1.2";
 
 /// Address protection of a person (spec/grunndata.md §3.7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum Protection {
     /// No protection.
     #[default]
@@ -236,14 +238,20 @@ pub struct Practitioner {
 
 impl fmt::Debug for Practitioner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Practitioner(hpr {})", self.hpr.as_deref().unwrap_or("-"))
+        write!(
+            f,
+            "Practitioner(hpr {})",
+            self.hpr.as_deref().unwrap_or("-")
+        )
     }
 }
 
 impl Practitioner {
     /// The active authorisation of `role` (or any, when `None`) on `day`.
     pub fn active(&self, role: Option<&str>, day: Date) -> Option<&Authorisation> {
-        self.authorisations.iter().find(|a| role.is_none_or(|r| a.role == r) && a.is_active(day))
+        self.authorisations
+            .iter()
+            .find(|a| role.is_none_or(|r| a.role == r) && a.is_active(day))
     }
 }
 
@@ -395,12 +403,22 @@ pub trait Directory: Send + Sync {
 mod der_option {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(value: &Option<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
-        value.as_ref().map(|der| der.iter().map(|b| format!("{b:02x}")).collect::<String>()).serialize(s)
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Vec<u8>>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        value
+            .as_ref()
+            .map(|der| der.iter().map(|b| format!("{b:02x}")).collect::<String>())
+            .serialize(s)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<u8>>, D::Error> {
-        let Some(hex) = Option::<String>::deserialize(d)? else { return Ok(None) };
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let Some(hex) = Option::<String>::deserialize(d)? else {
+            return Ok(None);
+        };
         let nibble = |c: u8| (c as char).to_digit(16).map(|v| v as u8);
         hex.as_bytes()
             .chunks(2)
@@ -412,4 +430,10 @@ mod der_option {
             .map(Some)
             .ok_or_else(|| serde::de::Error::custom("not hexadecimal"))
     }
+}
+
+/// Reference to a person by national id. All national ids (fnr, D-number, FH-number) are interned under one system, so
+/// that every spelling of the system leads to the same key (spec/privacy.md §7.10).
+pub fn person_ref(nin: &str) -> store::PersonRef {
+    store::PersonRef::id(FNR_SYSTEM, nin)
 }

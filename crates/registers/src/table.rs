@@ -9,7 +9,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLock};
 use store::{
-    Alias, Commit, CommitError, FeedEvent, Granted, Op, PersonRef, Privacy, Put, PutId, RepoId, Rid, Seq, Store, StoreError,
+    Alias, Commit, CommitError, FeedEvent, Granted, Op, PersonRef, Privacy, Put, PutId, RepoId,
+    Rid, Seq, Store, StoreError,
 };
 
 /// Repository name of the register rows.
@@ -48,12 +49,18 @@ impl Row {
             Self::Organisation(o) => &o.orgnr,
             Self::Party(p) => return format!("her-{}", p.her_id),
         };
-        store::sha256(format!("{}|{natural}", self.rtype()).as_bytes()).iter().take(16).map(|b| format!("{b:02x}")).collect()
+        store::sha256(format!("{}|{natural}", self.rtype()).as_bytes())
+            .iter()
+            .take(16)
+            .map(|b| format!("{b:02x}"))
+            .collect()
     }
 
     fn body(&self) -> Result<Bytes, StoreError> {
         fn json(value: &impl Serialize) -> Result<Bytes, StoreError> {
-            serde_json::to_vec(value).map(Bytes::from).map_err(|e| StoreError::Invalid(e.to_string()))
+            serde_json::to_vec(value)
+                .map(Bytes::from)
+                .map_err(|e| StoreError::Invalid(e.to_string()))
         }
         match self {
             Self::Person(p) => json(p),
@@ -83,12 +90,18 @@ impl Tables {
                 for old in &person.historic {
                     self.current.insert(old.clone(), person.nin.clone());
                 }
-                if let Ok(at) = self.folded.binary_search_by(|(_, nin)| nin.cmp(&person.nin)) {
+                if let Ok(at) = self
+                    .folded
+                    .binary_search_by(|(_, nin)| nin.cmp(&person.nin))
+                {
                     self.folded.remove(at);
                 }
                 if person.protection < crate::Protection::Confidential {
                     let at = self.folded.partition_point(|(_, nin)| *nin < person.nin);
-                    self.folded.insert(at, (codes::fold::fold(&person.name.full()), person.nin.clone()));
+                    self.folded.insert(
+                        at,
+                        (codes::fold::fold(&person.name.full()), person.nin.clone()),
+                    );
                 }
                 self.persons.insert(person.nin.clone(), *person);
             }
@@ -96,13 +109,16 @@ impl Tables {
                 if let Some(hpr) = &practitioner.hpr {
                     self.by_hpr.insert(hpr.clone(), practitioner.nin.clone());
                 }
-                self.practitioners.insert(practitioner.nin.clone(), *practitioner);
+                self.practitioners
+                    .insert(practitioner.nin.clone(), *practitioner);
             }
             Row::Organisation(organisation) => {
                 for unit in &organisation.units {
-                    self.unit_of.insert(unit.orgnr.clone(), organisation.orgnr.clone());
+                    self.unit_of
+                        .insert(unit.orgnr.clone(), organisation.orgnr.clone());
                 }
-                self.organisations.insert(organisation.orgnr.clone(), *organisation);
+                self.organisations
+                    .insert(organisation.orgnr.clone(), *organisation);
             }
             Row::Party(party) => {
                 self.parties.insert(party.her_id, *party);
@@ -138,7 +154,13 @@ impl RegisterTable {
             }
         }
         let seen = snapshot.seq();
-        Ok(Self { store, repo, grant, tables: RwLock::new(tables), seen: RwLock::new(seen) })
+        Ok(Self {
+            store,
+            repo,
+            grant,
+            tables: RwLock::new(tables),
+            seen: RwLock::new(seen),
+        })
     }
 
     /// Whether nothing has been imported yet.
@@ -204,15 +226,22 @@ impl RegisterTable {
         loop {
             let after = *self.seen.read().unwrap_or_else(PoisonError::into_inner);
             let entries = self.store.feed(after, PAGE)?;
-            let Some(last) = entries.last().map(|e| e.seq) else { return Ok(after) };
+            let Some(last) = entries.last().map(|e| e.seq) else {
+                return Ok(after);
+            };
             let snapshot = self.store.snapshot()?;
             for entry in entries {
-                if let FeedEvent::Version { repo, rtype, rid, .. } = entry.event
+                if let FeedEvent::Version {
+                    repo, rtype, rid, ..
+                } = entry.event
                     && repo == self.repo
                 {
                     for record in snapshot.fetch(&self.grant, &[rid])? {
                         let row = decode(&rtype, &record.body)?;
-                        self.tables.write().unwrap_or_else(PoisonError::into_inner).insert(row);
+                        self.tables
+                            .write()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .insert(row);
                     }
                 }
             }
@@ -223,7 +252,12 @@ impl RegisterTable {
     /// Numbers for the health page: (persons, personnel, organisations, parties).
     pub fn counts(&self) -> (usize, usize, usize, usize) {
         let tables = self.read();
-        (tables.persons.len(), tables.practitioners.len(), tables.organisations.len(), tables.parties.len())
+        (
+            tables.persons.len(),
+            tables.practitioners.len(),
+            tables.organisations.len(),
+            tables.parties.len(),
+        )
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Tables> {
@@ -232,15 +266,22 @@ impl RegisterTable {
 }
 
 fn decode(rtype: &str, body: &[u8]) -> Result<Row, StoreError> {
-    fn row<T: DeserializeOwned>(body: &[u8], wrap: impl Fn(Box<T>) -> Row) -> Result<Row, StoreError> {
-        serde_json::from_slice(body).map(|v| wrap(Box::new(v))).map_err(|e| StoreError::Corrupt(format!("register row: {e}")))
+    fn row<T: DeserializeOwned>(
+        body: &[u8],
+        wrap: impl Fn(Box<T>) -> Row,
+    ) -> Result<Row, StoreError> {
+        serde_json::from_slice(body)
+            .map(|v| wrap(Box::new(v)))
+            .map_err(|e| StoreError::Corrupt(format!("register row: {e}")))
     }
     match rtype {
         "Person" => row(body, Row::Person),
         "Practitioner" => row(body, Row::Practitioner),
         "Organisation" => row(body, Row::Organisation),
         "Party" => row(body, Row::Party),
-        other => Err(StoreError::Corrupt(format!("unknown register row type {other}"))),
+        other => Err(StoreError::Corrupt(format!(
+            "unknown register row type {other}"
+        ))),
     }
 }
 
@@ -250,13 +291,22 @@ impl Directory for RegisterTable {
         tables
             .persons
             .get(nin)
-            .or_else(|| tables.current.get(nin).and_then(|current| tables.persons.get(current)))
+            .or_else(|| {
+                tables
+                    .current
+                    .get(nin)
+                    .and_then(|current| tables.persons.get(current))
+            })
             .cloned()
     }
 
     fn practitioner_by_hpr(&self, hpr: &str) -> Option<Practitioner> {
         let tables = self.read();
-        tables.by_hpr.get(hpr).and_then(|nin| tables.practitioners.get(nin)).cloned()
+        tables
+            .by_hpr
+            .get(hpr)
+            .and_then(|nin| tables.practitioners.get(nin))
+            .cloned()
     }
 
     fn practitioner_by_nin(&self, nin: &str) -> Option<Practitioner> {
@@ -264,8 +314,18 @@ impl Directory for RegisterTable {
     }
 
     fn practitioners_of(&self, orgnr: &str, limit: usize) -> Vec<Practitioner> {
-        let works = |p: &&Practitioner| p.workplaces.iter().any(|w| w.orgnr_parent == orgnr || w.orgnr_child == orgnr);
-        self.read().practitioners.values().filter(works).take(limit).cloned().collect()
+        let works = |p: &&Practitioner| {
+            p.workplaces
+                .iter()
+                .any(|w| w.orgnr_parent == orgnr || w.orgnr_child == orgnr)
+        };
+        self.read()
+            .practitioners
+            .values()
+            .filter(works)
+            .take(limit)
+            .cloned()
+            .collect()
     }
 
     fn party(&self, her_id: u32) -> Option<Party> {
@@ -273,18 +333,32 @@ impl Directory for RegisterTable {
         let mut party = tables.parties.get(&her_id)?.clone();
         // Certificates are held by level 1 and inherited (spec/messaging.md §8.1).
         if let Some(parent) = party.parent_her_id.and_then(|id| tables.parties.get(&id)) {
-            party.encryption_certificate = party.encryption_certificate.or_else(|| parent.encryption_certificate.clone());
-            party.signing_certificate = party.signing_certificate.or_else(|| parent.signing_certificate.clone());
+            party.encryption_certificate = party
+                .encryption_certificate
+                .or_else(|| parent.encryption_certificate.clone());
+            party.signing_certificate = party
+                .signing_certificate
+                .or_else(|| parent.signing_certificate.clone());
         }
         Some(party)
     }
 
     fn parties_of(&self, orgnr: &str) -> Vec<Party> {
-        self.read().parties.values().filter(|p| p.orgnr == orgnr).cloned().collect()
+        self.read()
+            .parties
+            .values()
+            .filter(|p| p.orgnr == orgnr)
+            .cloned()
+            .collect()
     }
 
     fn top_parties(&self) -> Vec<Party> {
-        self.read().parties.values().filter(|p| p.parent_her_id.is_none()).cloned().collect()
+        self.read()
+            .parties
+            .values()
+            .filter(|p| p.parent_her_id.is_none())
+            .cloned()
+            .collect()
     }
 
     fn organisation(&self, orgnr: &str) -> Option<Organisation> {
@@ -292,7 +366,12 @@ impl Directory for RegisterTable {
         tables
             .organisations
             .get(orgnr)
-            .or_else(|| tables.unit_of.get(orgnr).and_then(|main| tables.organisations.get(main)))
+            .or_else(|| {
+                tables
+                    .unit_of
+                    .get(orgnr)
+                    .and_then(|main| tables.organisations.get(main))
+            })
             .cloned()
     }
 
@@ -321,12 +400,23 @@ impl Directory for RegisterTable {
     }
 
     fn story_persons(&self) -> Vec<Person> {
-        let mut all: Vec<Person> = self.read().persons.values().filter(|p| p.story.is_some()).cloned().collect();
+        let mut all: Vec<Person> = self
+            .read()
+            .persons
+            .values()
+            .filter(|p| p.story.is_some())
+            .cloned()
+            .collect();
         all.sort_by(|a, b| a.story.cmp(&b.story));
         all
     }
 
     fn practitioners(&self, limit: usize) -> Vec<Practitioner> {
-        self.read().practitioners.values().take(limit).cloned().collect()
+        self.read()
+            .practitioners
+            .values()
+            .take(limit)
+            .cloned()
+            .collect()
     }
 }
