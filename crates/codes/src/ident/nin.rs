@@ -353,22 +353,8 @@ impl NinBuilder {
         if individual > highest || (individual % 2 == 1) != (self.sex == Sex::Male) {
             return None;
         }
-        // D-numbers 200-499 of the 2000s and 500-999 differ in meaning; the series used here (499 and 999 downwards)
-        // are the same for both kinds.
-        let day = self.born.day().unsigned_abs() + if self.dnr { 40 } else { 0 };
-        let month = self.born.month().unsigned_abs() + offset_value(self.offset);
-        let yy = self.born.year().unsigned_abs() % 100;
-        let mut digits = [0_u8; 11];
-        let front = u64::from(day) * 10_000_000
-            + u64::from(month) * 100_000
-            + u64::from(yy) * 1_000
-            + u64::from(individual);
-        let mut rest = front;
-        for digit in digits.iter_mut().take(9).rev() {
-            *digit = b'0' + u8::try_from(rest % 10).ok()?;
-            rest /= 10;
-        }
-        control_digits(digits)
+        // the series used here (499 and 999 downwards) mean the same century for fnr and D-numbers
+        control_digits(self.front(individual)?)
     }
 
     /// Numbers of this birth date and sex in issuing order: from the highest individual number downwards.
@@ -379,19 +365,56 @@ impl NinBuilder {
             .filter_map(move |i| self.with_individual(i))
     }
 
+    /// Number `n` (0 = first) of [`Self::numbers`], without making the ones before it; `None` when the series is used up.
+    #[must_use]
+    pub fn nth(&self, n: usize) -> Option<Nin> {
+        let highest = self.highest_individual()?;
+        let odd = u16::from(self.sex == Sex::Male);
+        let front = self.front(0)?;
+        let (base1, base2) = (remainder(&front, &W1), remainder(&front, &W2));
+        let mut left = n;
+        let mut individual = if highest % 2 == odd {
+            highest
+        } else {
+            highest - 1
+        };
+        loop {
+            let (i1, i2, i3) = (
+                u32::from(individual / 100),
+                u32::from(individual / 10 % 10),
+                u32::from(individual % 10),
+            );
+            let k1 = (11 - (base1 + 4 * i1 + 5 * i2 + 2 * i3) % 11) % 11;
+            let k2 = (11 - (base2 + 5 * i1 + 4 * i2 + 3 * i3 + 2 * k1) % 11) % 11;
+            if k1 < 10 && k2 < 10 {
+                if left == 0 {
+                    return self.with_individual(individual);
+                }
+                left -= 1;
+            }
+            individual = individual.checked_sub(2)?;
+        }
+    }
+
+    /// The first nine digits with control digits 0.
+    fn front(&self, individual: u16) -> Option<[u8; 11]> {
+        let day = self.born.day().unsigned_abs() + if self.dnr { 40 } else { 0 };
+        let month = self.born.month().unsigned_abs() + offset_value(self.offset);
+        let yy = self.born.year().unsigned_abs() % 100;
+        let front = u64::from(day) * 10_000_000
+            + u64::from(month) * 100_000
+            + u64::from(yy) * 1_000
+            + u64::from(individual);
+        nine_digits(front)
+    }
+
     /// Help number made of nine digits (first digit 8 or 9) and their control digits; `None` when one would be 10.
     #[must_use]
-    pub fn help_number(nine_digits: u64) -> Option<Nin> {
-        if !(800_000_000..=999_999_999).contains(&nine_digits) {
+    pub fn help_number(first_nine: u64) -> Option<Nin> {
+        if !(800_000_000..=999_999_999).contains(&first_nine) {
             return None;
         }
-        let mut digits = [0_u8; 11];
-        let mut rest = nine_digits;
-        for digit in digits.iter_mut().take(9).rev() {
-            *digit = b'0' + u8::try_from(rest % 10).ok()?;
-            rest /= 10;
-        }
-        control_digits(digits)
+        control_digits(nine_digits(first_nine)?)
     }
 }
 
@@ -494,6 +517,17 @@ fn remainder(digits: &[u8; 11], weights: &[u32]) -> u32 {
         .map(|(d, w)| u32::from(d.wrapping_sub(b'0')) * w)
         .sum::<u32>()
         % 11
+}
+
+/// Nine digits as ASCII, followed by two zeros.
+fn nine_digits(value: u64) -> Option<[u8; 11]> {
+    let mut digits = [b'0'; 11];
+    let mut rest = value;
+    for digit in digits.iter_mut().take(9).rev() {
+        *digit = b'0' + u8::try_from(rest % 10).ok()?;
+        rest /= 10;
+    }
+    Some(digits)
 }
 
 fn control_digits(digits: [u8; 11]) -> Option<Nin> {

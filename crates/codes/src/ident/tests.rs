@@ -196,6 +196,19 @@ fn builder_makes_the_story_number_first() {
         dnr: false,
     };
     assert_eq!(builder.numbers().next().unwrap().as_str(), "14896849817");
+    for dnr in [false, true] {
+        for sex in [Sex::Female, Sex::Male] {
+            let b = NinBuilder {
+                dnr,
+                sex,
+                ..builder
+            };
+            let listed: Vec<_> = b.numbers().collect();
+            let direct: Vec<_> = (0..).map_while(|n| b.nth(n)).collect();
+            assert_eq!(listed, direct);
+            assert!(listed.len() > 190);
+        }
+    }
     let first = (830_000_001..).find_map(NinBuilder::help_number).unwrap();
     assert_eq!(first.as_str(), "83000000186");
 }
