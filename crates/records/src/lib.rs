@@ -1,1 +1,7 @@
-//! (being built)
+//! FHIR R4 REST over the record store: interactions, query planner, privacy gate, and the sources of cross-service views.
+//!
+//! It deliberately knows nothing of any one service: repositories are mounted with a [`gate`] and a definition pack.
+//!
+//! Read first: [`source::RecordSource`].
+
+pub mod source;
