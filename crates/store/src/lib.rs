@@ -13,6 +13,8 @@
 
 pub mod api;
 pub mod backup;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod journal;
 pub mod postgres;
 pub mod sqlite;

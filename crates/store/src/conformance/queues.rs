@@ -1,0 +1,325 @@
+//! Queues: order, leases, timers, expiry, dead letters, effects.
+
+use super::Make;
+use super::kit::*;
+use crate::{
+    Commit, CommitError, Enqueue, Expect, Leased, QueueMessageId, QueueStats, Refusal, Seq, Settle,
+    Settlement,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const MINUTE: u64 = 60_000;
+
+fn settle(lease: &Leased, outcome: Settlement) -> Commit {
+    Commit {
+        settle: vec![Settle {
+            id: lease.id,
+            token: lease.token,
+            outcome,
+        }],
+        ..Commit::default()
+    }
+}
+
+fn in_ms(ms: i64) -> Option<i64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Some(i64::try_from(now.as_micros()).unwrap() + ms * 1_000)
+}
+
+fn sleep(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+fn one(b: &Bench, queue: &str, lease_ms: u64) -> Leased {
+    let mut got = b.store.lease(queue, 1, lease_ms).unwrap();
+    got.pop().expect("a message to lease")
+}
+
+fn bodies(list: &[Leased]) -> Vec<String> {
+    list.iter()
+        .map(|l| String::from_utf8(l.body.to_vec()).unwrap())
+        .collect()
+}
+
+fn stats(b: &Bench, queue: &str) -> (u64, u64, u64, u64) {
+    let s: QueueStats = b.store.queue_stats(queue).unwrap();
+    (s.ready, s.delayed, s.leased, s.dead)
+}
+
+pub(super) fn order_and_settle(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    let done = b.commit(messages([
+        message("q", "0"),
+        message("q", "1"),
+        message("other", "x"),
+        message("q", "2"),
+    ]));
+    assert_eq!(done.messages.len(), 4);
+    let distinct: BTreeSet<QueueMessageId> = done.messages.iter().copied().collect();
+    assert_eq!(distinct.len(), 4);
+    for i in 3..6 {
+        b.commit(messages([message("q", &i.to_string())]));
+    }
+    let expected = ["0", "1", "2", "3", "4", "5"];
+    let peeked = b.store.peek("q", 99).unwrap();
+    assert_eq!(bodies(&peeked), expected);
+    assert_eq!(stats(&b, "q"), (6, 0, 0, 0));
+    let first = b.store.lease("q", 4, MINUTE).unwrap();
+    assert_eq!(bodies(&first), expected[..4], "oldest first");
+    assert_eq!(first[0].id, done.messages[0]);
+    assert_eq!(first[0].queue, "q");
+    assert_eq!(first[0].headers.as_ref(), b"{\"h\":1}");
+    assert_eq!(first[0].enqueued_at, done.at);
+    assert!(first.iter().all(|l| l.deliveries == 1));
+    assert_eq!(stats(&b, "q"), (2, 0, 4, 0));
+    let rest = b.store.lease("q", 99, MINUTE).unwrap();
+    assert_eq!(bodies(&rest), expected[4..]);
+    assert!(b.store.lease("q", 99, MINUTE).unwrap().is_empty());
+    b.commit(settle(&first[1], Settlement::Release { due_at: None }));
+    b.commit(settle(&first[0], Settlement::Done));
+    let again = one(&b, "q", MINUTE);
+    assert_eq!((again.id, again.deliveries), (first[1].id, 2));
+    assert_ne!(again.token, first[1].token);
+    for lease in rest.iter().chain(&first[2..]).chain([&again]) {
+        b.commit(settle(lease, Settlement::Done));
+    }
+    assert_eq!(stats(&b, "q"), (0, 0, 0, 0));
+    assert_eq!(b.store.queues("", 99).unwrap(), ["other"]);
+    assert_eq!(b.store.queues("x", 99).unwrap(), [""; 0]);
+    assert_eq!(b.now().seq(), Seq(0), "messages take no place in the log");
+}
+
+pub(super) fn lease_lost(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    b.commit(messages([message("q", "m")]));
+    let first = one(&b, "q", 300);
+    assert!(b.store.lease("q", 1, MINUTE).unwrap().is_empty());
+    assert!(b.store.renew(first.id, first.token, 600).unwrap());
+    assert!(!b.store.renew(first.id, first.token + 1, 600).unwrap());
+    sleep(350);
+    assert!(b.store.lease("q", 1, MINUTE).unwrap().is_empty(), "renewed");
+    sleep(500);
+    let lost = (0, Refusal::LeaseLost);
+    let done = settle(&first, Settlement::Done);
+    let late = b.refused(done.clone());
+    assert_eq!(
+        late, lost,
+        "an expired lease is lost even if nobody took it"
+    );
+    assert!(!b.store.renew(first.id, first.token, MINUTE).unwrap());
+    let second = one(&b, "q", MINUTE);
+    assert_eq!((second.id, second.deliveries), (first.id, 2));
+    assert_eq!(b.refused(done), lost);
+    let held = |lease: &Leased| Commit {
+        expect: vec![Expect::Lease {
+            message: lease.id,
+            token: lease.token,
+        }],
+        ..Commit::default()
+    };
+    assert_eq!(b.refused(held(&first)), lost);
+    b.commit(held(&second));
+    b.commit(settle(&second, Settlement::Done));
+    assert_eq!(b.refused(held(&second)), lost);
+    assert_eq!(b.refused(settle(&second, Settlement::Done)), lost);
+}
+
+pub(super) fn timers(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    let timer = |ms: i64, body: &str| Enqueue {
+        due_at: in_ms(ms),
+        ..message("t", body)
+    };
+    b.commit(messages([
+        timer(700, "late"),
+        timer(300, "early"),
+        timer(-60_000, "past"),
+        message("t", "now"),
+    ]));
+    assert_eq!(stats(&b, "t"), (2, 2, 0, 0));
+    let got = b.store.lease("t", 9, MINUTE).unwrap();
+    assert_eq!(bodies(&got), ["past", "now"], "by due time");
+    assert!(b.store.lease("t", 9, MINUTE).unwrap().is_empty());
+    let due_at = in_ms(500);
+    b.commit(settle(&got[1], Settlement::Release { due_at }));
+    sleep(1_000);
+    let got = b.store.lease("t", 9, MINUTE).unwrap();
+    assert_eq!(bodies(&got), ["early", "now", "late"]);
+}
+
+pub(super) fn expiry(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    let short = Enqueue {
+        expires_at: in_ms(300),
+        ..message("q", "short")
+    };
+    b.commit(messages([short.clone(), message("q", "stays")]));
+    assert_eq!(stats(&b, "q"), (2, 0, 0, 0));
+    sleep(400);
+    let got = b.store.lease("q", 9, MINUTE).unwrap();
+    assert_eq!(
+        bodies(&got),
+        ["stays"],
+        "an expired message is not delivered"
+    );
+    b.store.maintain().unwrap();
+    let dead = b.store.dead_letters("q", 9).unwrap();
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].reason, "expired");
+    assert_eq!(dead[0].body.as_ref(), b"short");
+    assert_eq!(dead[0].queue, "q");
+    assert_eq!(stats(&b, "q"), (0, 0, 1, 1));
+}
+
+pub(super) fn dead_letters(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    let limited = Enqueue {
+        max_deliveries: 2,
+        ..message("q", "poison")
+    };
+    b.commit(messages([limited, message("q", "refused")]));
+    let got = b.store.lease("q", 2, MINUTE).unwrap();
+    let release = Settlement::Release { due_at: None };
+    b.commit(settle(&got[0], release.clone()));
+    let reason = "not understood".to_owned();
+    b.commit(settle(&got[1], Settlement::DeadLetter { reason }));
+    let second = one(&b, "q", MINUTE);
+    assert_eq!(second.deliveries, 2);
+    b.commit(settle(&second, release));
+    assert!(b.store.lease("q", 9, MINUTE).unwrap().is_empty());
+    b.store.maintain().unwrap();
+    let dead = b.store.dead_letters("q", 9).unwrap();
+    let reasons: Vec<&str> = dead.iter().map(|d| d.reason.as_str()).collect();
+    assert_eq!(reasons, ["max-delivery", "not understood"], "newest first");
+    assert_eq!(dead[0].deliveries, 2);
+    assert_eq!(dead[0].headers.as_ref(), b"{\"h\":1}");
+    assert_eq!(stats(&b, "q"), (0, 0, 0, 2));
+    assert_eq!(
+        b.store.queues("q", 9).unwrap(),
+        ["q"],
+        "it still holds something"
+    );
+    assert_eq!(b.store.dead_letters("q", 1).unwrap().len(), 1);
+    let b = b.reopen();
+    assert!(b.store.revive(dead[0].id).unwrap());
+    assert!(!b.store.revive(dead[0].id).unwrap());
+    let back = one(&b, "q", MINUTE);
+    assert_eq!((back.id, back.deliveries), (dead[0].id, 1), "a new life");
+    assert_eq!(back.body.as_ref(), b"poison");
+    assert_eq!(stats(&b, "q"), (0, 0, 1, 1));
+}
+
+/// Settling in the commit of the effect: exactly one effect, whatever is repeated.
+pub(super) fn settle_with_effect(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    b.commit(messages([message("in", "m")]));
+    let lease = one(&b, "in", MINUTE);
+    let effect = Commit {
+        enqueue: vec![message("out", "answer")],
+        settle: settle(&lease, Settlement::Done).settle,
+        ..puts([create(b.open, "Basic", "effect")])
+    };
+    let pending: Vec<_> = (0..16).map(|_| b.store.submit(effect.clone())).collect();
+    let results: Vec<_> = pending.into_iter().map(crate::Pending::wait).collect();
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1);
+    for e in results.into_iter().filter_map(Result::err) {
+        let CommitError::Refused { refusal, .. } = e else {
+            panic!("{e:?}")
+        };
+        assert_eq!(refusal, Refusal::LeaseLost);
+    }
+    assert_eq!(b.now().seq(), Seq(1));
+    assert_eq!(stats(&b, "in"), (0, 0, 0, 0));
+    assert_eq!(stats(&b, "out"), (1, 0, 0, 0));
+    b.commit(messages([message("in", "n")]));
+    let lease = one(&b, "in", MINUTE);
+    let refused = Commit {
+        expect: vec![Expect::Position {
+            consumer: "c".to_owned(),
+            at: Seq(5),
+        }],
+        settle: settle(&lease, Settlement::Done).settle,
+        ..Commit::default()
+    };
+    assert_eq!(b.refused(refused).1, Refusal::Position { at: Seq(0) });
+    b.commit(settle(&lease, Settlement::Done));
+}
+
+pub(super) fn many_consumers(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    const COUNT: usize = 300;
+    b.commit(messages((0..COUNT).map(|i| message("q", &i.to_string()))));
+    let effects: Mutex<BTreeMap<QueueMessageId, u32>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for t in 0..8 {
+            let (b, effects) = (&b, &effects);
+            scope.spawn(move || {
+                let deadline = Instant::now() + Duration::from_secs(60);
+                let mut turn = t;
+                while b.store.queue_stats("q").unwrap() != QueueStats::default() {
+                    assert!(Instant::now() < deadline, "the queue is never emptied");
+                    for lease in b.store.lease("q", 5, MINUTE).unwrap() {
+                        turn += 1;
+                        let outcome = if turn % 7 == 0 {
+                            Settlement::Release { due_at: None }
+                        } else {
+                            Settlement::Done
+                        };
+                        let done = outcome == Settlement::Done;
+                        b.store.commit(settle(&lease, outcome)).expect("still held");
+                        if done {
+                            *effects.lock().unwrap().entry(lease.id).or_default() += 1;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let effects = effects.into_inner().unwrap();
+    assert_eq!(effects.len(), COUNT);
+    assert!(effects.values().all(|n| *n == 1), "each once");
+}
+
+pub(super) fn wait(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    let queues = ["a".to_owned(), "b".to_owned()];
+    let started = Instant::now();
+    b.store.wait_queue(&queues, Duration::from_millis(100));
+    assert!(started.elapsed() < Duration::from_secs(5));
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while Instant::now() < deadline {
+                if let Some(lease) = b.store.lease("b", 1, MINUTE).unwrap().pop() {
+                    return Some((lease, Instant::now()));
+                }
+                b.store.wait_queue(&queues, Duration::from_secs(10));
+            }
+            None
+        });
+        sleep(200);
+        let sent = Instant::now();
+        b.commit(messages([message("b", "m")]));
+        let (_, got) = waiter.join().unwrap().expect("it woke up");
+        let took = got.saturating_duration_since(sent);
+        assert!(
+            took < Duration::from_secs(3),
+            "woken by the message: {took:?}"
+        );
+        let timer = Enqueue {
+            due_at: in_ms(400),
+            ..message("a", "t")
+        };
+        b.commit(messages([timer]));
+        let started = Instant::now();
+        while b.store.lease("a", 1, MINUTE).unwrap().is_empty() {
+            assert!(
+                started.elapsed() < Duration::from_secs(5),
+                "woken by the timer"
+            );
+            b.store.wait_queue(&queues, Duration::from_secs(5));
+        }
+    });
+}
