@@ -92,8 +92,12 @@ fn messages_made_by_openssl_open() {
             )
             .unwrap();
             let bytes = std::fs::read(dir.path().join("sealed.der")).unwrap();
-            let opened = cms::open(&bytes, &[WORLD.receiver.clone()], Limits::default())
-                .unwrap_or_else(|error| panic!("sign{sign} / encrypt {encrypt}: {error}"));
+            let opened = cms::open(
+                &bytes,
+                std::slice::from_ref(&WORLD.receiver),
+                Limits::default(),
+            )
+            .unwrap_or_else(|error| panic!("sign{sign} / encrypt {encrypt}: {error}"));
             assert_eq!(opened.content, CONTENT, "sign{sign} / encrypt {encrypt}");
             assert_eq!(
                 opened.signer_certificate().unwrap(),
@@ -112,9 +116,13 @@ fn a_large_stream_opens_and_old_ciphers_are_named() {
     run(dir.path(), "cms -encrypt -binary -stream -in signed.der -outform DER -out sealed.der -aes256 receiver.pem").unwrap();
     let bytes = std::fs::read(dir.path().join("sealed.der")).unwrap();
     assert_eq!(
-        cms::open(&bytes, &[WORLD.receiver.clone()], Limits::default())
-            .unwrap()
-            .content,
+        cms::open(
+            &bytes,
+            std::slice::from_ref(&WORLD.receiver),
+            Limits::default()
+        )
+        .unwrap()
+        .content,
         large
     );
 
@@ -124,7 +132,12 @@ fn a_large_stream_opens_and_old_ciphers_are_named() {
     )
     .unwrap();
     let bytes = std::fs::read(dir.path().join("sealed.der")).unwrap();
-    let error = cms::open(&bytes, &[WORLD.receiver.clone()], Limits::default()).unwrap_err();
+    let error = cms::open(
+        &bytes,
+        std::slice::from_ref(&WORLD.receiver),
+        Limits::default(),
+    )
+    .unwrap_err();
     assert_eq!(error.condition(), "transport:unsupported-message");
     assert!(error.to_string().contains("1.2.840.113549.3.7"), "{error}");
 
