@@ -1,20 +1,35 @@
 //! Common components (`felleskomponent1.xsd`): identifiers, addresses, persons, organisations.
 
 use crate::value::{Coded, LIST_OID, Time, Url, record};
+use crate::xml::Ns;
 
 /// Namespace of the common components.
 pub const NS: &str = "http://www.kith.no/xmlstds/felleskomponent1";
 
+/// Children of the common components stand in their own namespace …
+fn own(_parent: &Ns) -> Ns {
+    Ns::from(NS)
+}
+
+/// … except that MsgHead has declared identifiers, addresses and telephone numbers over again in its own.
+fn own_outside_msghead(parent: &Ns) -> Ns {
+    if &**parent == crate::msghead::NS {
+        parent.clone()
+    } else {
+        own(parent)
+    }
+}
+
 record! {
     /// An identifier with its kind: code list 9051 for organisations, 8116 for persons.
-    Ident [NS] {
+    Ident [own_outside_msghead] {
         /// The identifier as text.
         id: String = "Id",
         /// The kind, such as `HER`, `ENH`, `FNR`, `HPR`.
         type_id: Coded = "TypeId",
     }
     /// A postal address.
-    Address [NS] {
+    Address [own_outside_msghead] {
         /// Kind of address (3401).
         kind: Option<Coded> = "Type",
         /// Street.
@@ -31,14 +46,14 @@ record! {
         country: Option<Coded> = "Country",
     }
     /// A telephone number or e-mail address.
-    TeleCom [NS] {
+    TeleCom [own_outside_msghead] {
         /// Kind (9044).
         kind: Option<Coded> = "TypeTelecom",
         /// Address such as `tel:22334455`.
         address: Url = "TeleAddress",
     }
     /// A person who is not health personnel.
-    Person [NS] {
+    Person [own] {
         /// Family name.
         family_name: Option<String> = "FamilyName",
         /// Middle name.
@@ -59,7 +74,7 @@ record! {
         telecoms: Vec<TeleCom> = "TeleCom",
     }
     /// Health personnel.
-    HealthcareProfessional [NS] {
+    HealthcareProfessional [own] {
         /// Profession (9060).
         profession: Option<Coded> = "TypeHealthcareProfessional",
         /// Role towards the patient (9034).
@@ -84,7 +99,7 @@ record! {
         telecoms: Vec<TeleCom> = "TeleCom",
     }
     /// An organisation outside MsgHead, which has its own.
-    Organisation [NS] {
+    Organisation [own] {
         /// Kind of organisation (9040).
         kind: Option<Coded> = "TypeOrganisation",
         /// Name.

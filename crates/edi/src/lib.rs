@@ -35,6 +35,8 @@ pub mod henvisning;
 pub mod message;
 pub mod msghead;
 
+pub mod structure;
 pub mod svarrapport;
 pub mod value;
 pub mod xml;
+pub mod xsd;

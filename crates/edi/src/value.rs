@@ -133,7 +133,7 @@ macro_rules! record {
             fn write(&self, e: &mut $crate::xml::Elem) {
                 #[allow(unused_mut, unused_assignments)]
                 let mut ns = e.ns.clone();
-                $( ns = $crate::xml::Ns::from($ns); )?
+                $( ns = $ns(&e.ns); )?
                 $( $crate::value::Field::write_field(&self.$field, e, &ns, $tag); )*
             }
         }

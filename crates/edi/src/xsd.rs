@@ -1,0 +1,665 @@
+//! Validation against official XML schemas that an operator has at hand.
+//!
+//! National schema archives cannot be used as they lie: `schemaLocation` assumes an XML catalogue, points to build
+//! paths or to the web, and one namespace may come in several files. [`SchemaSet::load`] therefore reads a whole
+//! folder tree and resolves imports **by target namespace**. For each combination of namespaces that a document uses
+//! it compiles one validator (once, then cached) from rewritten copies in a temporary folder, under a wrapper schema
+//! that imports every namespace explicitly, leaves first: the schema library does not see types of namespaces
+//! that are imported only indirectly (dependencies.md §5.1.1).
+//!
+//! The schema library is used behind this module only. Its texts may quote values of the document; here they never leave.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use thiserror::Error;
+use uppsala::xsd::XsdValidator;
+
+use crate::xml::{At, Elem, XmlDoc, decode};
+
+/// Most files read from a schema folder.
+const MAX_FILES: usize = 5_000;
+/// Largest schema file in bytes.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// Deepest folder.
+const MAX_FOLDER_DEPTH: usize = 12;
+/// Most compiled combinations kept.
+const MAX_COMPILED: usize = 64;
+/// Most breaks reported for one document.
+const MAX_FAULTS: usize = 100;
+
+const XSD_NS: &str = "http://www.w3.org/2001/XMLSchema";
+
+/// A set of official schemas.
+#[derive(Debug)]
+pub struct SchemaSet {
+    files: Vec<SchemaFile>,
+    by_namespace: BTreeMap<String, usize>,
+    folder: tempfile::TempDir,
+    compiled: Mutex<HashMap<Vec<usize>, Arc<Compiled>>>,
+    skipped: Vec<String>,
+}
+
+struct SchemaFile {
+    path: PathBuf,
+    namespace: String,
+    text: String,
+    imports: Vec<String>,
+    /// Included files, by index.
+    includes: Vec<usize>,
+}
+
+impl std::fmt::Debug for SchemaFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.path.display(), self.namespace)
+    }
+}
+
+enum Compiled {
+    Ready(XsdValidator),
+    Broken(String),
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ready(_) => "ready",
+            Self::Broken(_) => "broken",
+        })
+    }
+}
+
+/// Why a folder of schemas could not be used.
+#[derive(Debug, Error)]
+pub enum SchemaError {
+    /// A folder or file could not be read, or the temporary folder not be made.
+    #[error("cannot read schemas at {path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There was no usable schema file.
+    #[error("no XML schema (.xsd with a target namespace) below {0}")]
+    Empty(PathBuf),
+}
+
+/// One break of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaFault {
+    /// Line in the document.
+    pub line: u32,
+    /// Column in the document, in characters.
+    pub column: u32,
+    /// The schema library's words (English), without values of the document.
+    pub text: String,
+}
+
+/// What the schemas say about a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaOutcome {
+    /// The schemas were applied.
+    Checked {
+        /// Breaks, at most 100.
+        faults: Vec<SchemaFault>,
+        /// Namespaces of the document without a schema; what they cover was not checked.
+        unknown: Vec<String>,
+    },
+    /// There is no schema for the root element's namespace.
+    NoSchema {
+        /// That namespace.
+        namespace: String,
+    },
+    /// The schemas themselves could not be compiled.
+    Unusable {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl SchemaSet {
+    /// Reads every `.xsd` below a folder.
+    ///
+    /// When several files have the same target namespace, `namespaces.json` at the top of the folder (namespace →
+    /// relative path) decides; else the shortest path. Files that are no schemas are skipped and named in
+    /// [`SchemaSet::skipped`].
+    ///
+    /// # Errors
+    /// [`SchemaError`] when the folder cannot be read or holds no schema.
+    pub fn load(dir: &Path) -> Result<Self, SchemaError> {
+        Self::load_all(&[dir])
+    }
+
+    /// Reads several folders; earlier ones win where namespaces meet.
+    ///
+    /// # Errors
+    /// As [`SchemaSet::load`].
+    pub fn load_all(dirs: &[&Path]) -> Result<Self, SchemaError> {
+        let first = dirs.first().map(|d| d.to_path_buf()).unwrap_or_default();
+        let io = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| SchemaError::Io { path, source }
+        };
+        let folder = tempfile::Builder::new()
+            .prefix("schemas-")
+            .tempdir()
+            .map_err(io(&std::env::temp_dir()))?;
+        let mut out = Self {
+            files: Vec::new(),
+            by_namespace: BTreeMap::new(),
+            folder,
+            compiled: Mutex::new(HashMap::new()),
+            skipped: Vec::new(),
+        };
+        for dir in dirs {
+            let mut paths = Vec::new();
+            find(dir, 0, &mut paths).map_err(io(dir))?;
+            paths.sort_by_key(|p| (p.components().count(), p.clone()));
+            let start = out.files.len();
+            for path in paths {
+                match read_schema(&path) {
+                    Ok(file) => out.files.push(file),
+                    Err(reason) => out.skipped.push(format!("{}: {reason}", path.display())),
+                }
+            }
+            out.choose(dir, start);
+        }
+        if out.by_namespace.is_empty() {
+            return Err(SchemaError::Empty(first));
+        }
+        out.link_includes();
+        out.write_copies().map_err(io(out.folder.path()))?;
+        Ok(out)
+    }
+
+    /// The namespaces covered.
+    pub fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.by_namespace.keys().map(String::as_str)
+    }
+
+    /// Files that could not be used, with the reason.
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
+    }
+
+    /// Holds a document against the schemas of the namespaces it uses.
+    pub fn check(&self, doc: &XmlDoc) -> SchemaOutcome {
+        let mut used = BTreeSet::new();
+        doc.root.walk(&mut |e| {
+            if !used.contains(&*e.ns) {
+                used.insert(e.ns.to_string());
+            }
+        });
+        if !self.by_namespace.contains_key(&*doc.root.ns) {
+            return SchemaOutcome::NoSchema {
+                namespace: doc.root.ns.to_string(),
+            };
+        }
+        let unknown: Vec<String> = used
+            .iter()
+            .filter(|ns| !self.by_namespace.contains_key(*ns))
+            .take(20)
+            .cloned()
+            .collect();
+        let mut order = Vec::new();
+        let mut seen = BTreeSet::new();
+        for ns in used.iter().filter(|ns| self.by_namespace.contains_key(*ns)) {
+            self.leaves_first(ns, &mut seen, &mut order);
+        }
+        match &*self.validator(order) {
+            Compiled::Broken(reason) => SchemaOutcome::Unusable {
+                reason: reason.clone(),
+            },
+            Compiled::Ready(validator) => {
+                let parsed = match uppsala::parser::Parser::new()
+                    .with_forbid_dtd(true)
+                    .parse(doc.source())
+                {
+                    Ok(parsed) => parsed,
+                    Err(e) => {
+                        return SchemaOutcome::Unusable {
+                            reason: without_values(&e.to_string()),
+                        };
+                    }
+                };
+                let faults = validator
+                    .validate(&parsed)
+                    .into_iter()
+                    .filter(|e| !self.concerns_unknown(&e.message, doc, &unknown))
+                    .take(MAX_FAULTS)
+                    .map(|e| SchemaFault {
+                        line: e.line.and_then(|l| u32::try_from(l).ok()).unwrap_or(1),
+                        column: e.column.and_then(|c| u32::try_from(c).ok()).unwrap_or(1),
+                        text: without_values(&e.message),
+                    })
+                    .collect();
+                SchemaOutcome::Checked { faults, unknown }
+            }
+        }
+    }
+
+    /// "No declaration" for an element whose namespace has no schema here is no fault of the document.
+    fn concerns_unknown(&self, message: &str, doc: &XmlDoc, unknown: &[String]) -> bool {
+        if unknown.is_empty() || !message.contains("(strict wildcard)") {
+            return false;
+        }
+        let name = message.split('\'').nth(1).unwrap_or_default();
+        let name = name.rsplit(['}', ':']).next().unwrap_or(name);
+        doc.root
+            .find(&|e: &Elem| &*e.name == name && unknown.iter().any(|u| **u == *e.ns))
+            .is_some()
+    }
+
+    fn leaves_first(&self, ns: &str, seen: &mut BTreeSet<String>, order: &mut Vec<usize>) {
+        let Some(&index) = self.by_namespace.get(ns) else {
+            return;
+        };
+        if !seen.insert(ns.to_owned()) {
+            return;
+        }
+        let mut imports = Vec::new();
+        self.all_imports(index, &mut BTreeSet::new(), &mut imports);
+        for import in imports {
+            self.leaves_first(&import, seen, order);
+        }
+        order.push(index);
+    }
+
+    fn all_imports(&self, index: usize, seen: &mut BTreeSet<usize>, out: &mut Vec<String>) {
+        if !seen.insert(index) {
+            return;
+        }
+        if let Some(file) = self.files.get(index) {
+            out.extend(file.imports.iter().cloned());
+            for include in &file.includes {
+                self.all_imports(*include, seen, out);
+            }
+        }
+    }
+
+    fn validator(&self, order: Vec<usize>) -> Arc<Compiled> {
+        let mut cache = self
+            .compiled
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(ready) = cache.get(&order) {
+            return ready.clone();
+        }
+        let compiled = Arc::new(match self.compile(&order) {
+            Ok(v) => Compiled::Ready(v),
+            Err(reason) => Compiled::Broken(reason),
+        });
+        if cache.len() >= MAX_COMPILED {
+            cache.clear();
+        }
+        cache.insert(order, compiled.clone());
+        compiled
+    }
+
+    fn compile(&self, order: &[usize]) -> Result<XsdValidator, String> {
+        let mut wrapper = format!(
+            "<xs:schema xmlns:xs=\"{XSD_NS}\" targetNamespace=\"urn:helsenav:all\" version=\"1\">\n"
+        );
+        for index in order {
+            if let Some(file) = self.files.get(*index) {
+                let _ = writeln!(
+                    wrapper,
+                    "<xs:import namespace=\"{}\" schemaLocation=\"{}\"/>",
+                    escaped(&file.namespace),
+                    copy_name(*index)
+                );
+            }
+        }
+        wrapper.push_str("</xs:schema>");
+        let doc = uppsala::parse(&wrapper).map_err(|e| e.to_string())?;
+        let mut validator =
+            XsdValidator::from_schema_with_base_path(&doc, Some(self.folder.path()))
+                .map_err(|e| self.with_paths(&e.to_string()))?;
+        // Spaces in anyURI (telephone numbers) are accepted by libxml2 and so by the sector.
+        validator.set_lenient(true);
+        Ok(validator)
+    }
+
+    /// Names of the copies mean nothing to a reader: back to the operator's own paths.
+    fn with_paths(&self, text: &str) -> String {
+        let mut out = text.to_owned();
+        for (i, f) in self.files.iter().enumerate() {
+            out = out.replace(&copy_name(i), &f.path.display().to_string());
+        }
+        out
+    }
+
+    fn choose(&mut self, dir: &Path, start: usize) {
+        let listed: BTreeMap<String, String> = std::fs::read(dir.join("namespaces.json"))
+            .ok()
+            .and_then(|b| serde_json::from_slice(&b).ok())
+            .unwrap_or_default();
+        for (index, file) in self.files.iter().enumerate().skip(start) {
+            let preferred = listed
+                .get(&file.namespace)
+                .is_some_and(|p| file.path.ends_with(p));
+            let ours = self
+                .by_namespace
+                .get(&file.namespace)
+                .is_some_and(|i| *i >= start);
+            if !self.by_namespace.contains_key(&file.namespace) || (preferred && ours) {
+                self.by_namespace.insert(file.namespace.clone(), index);
+            }
+        }
+    }
+
+    /// `xs:include` stays inside one namespace, so it is resolved by path, and only to files that were read.
+    fn link_includes(&mut self) {
+        let by_path: HashMap<PathBuf, usize> = self
+            .files
+            .iter()
+            .enumerate()
+            .map(|(i, f)| (f.path.clone(), i))
+            .collect();
+        let links: Vec<Vec<usize>> = self
+            .files
+            .iter()
+            .map(|f| {
+                locations(&f.text, &["include", "redefine"])
+                    .into_iter()
+                    .filter_map(|l| by_path.get(&resolve(&f.path, &l.value)).copied())
+                    .collect()
+            })
+            .collect();
+        for (file, includes) in self.files.iter_mut().zip(links) {
+            file.includes = includes;
+        }
+    }
+
+    fn write_copies(&self) -> std::io::Result<()> {
+        let by_path: HashMap<&Path, usize> = self
+            .files
+            .iter()
+            .enumerate()
+            .map(|(i, f)| (f.path.as_path(), i))
+            .collect();
+        for (index, file) in self.files.iter().enumerate() {
+            let mut text = file.text.clone();
+            let mut edits = locations(&file.text, &["import", "include", "redefine"]);
+            edits.sort_by_key(|e| std::cmp::Reverse(e.at.start));
+            for edit in edits {
+                let target = if edit.is_import {
+                    self.by_namespace.get(&edit.namespace).copied()
+                } else {
+                    by_path
+                        .get(resolve(&file.path, &edit.value).as_path())
+                        .copied()
+                };
+                let attribute = target
+                    .map(|t| format!(" schemaLocation=\"{}\"", copy_name(t)))
+                    .unwrap_or_default();
+                text.replace_range(edit.at.clone(), &attribute);
+            }
+            std::fs::write(self.folder.path().join(copy_name(index)), text)?;
+        }
+        Ok(())
+    }
+}
+
+/// A `schemaLocation`, or the place where one belongs.
+struct Location {
+    is_import: bool,
+    namespace: String,
+    value: String,
+    at: std::ops::Range<usize>,
+}
+
+fn options<'a>() -> roxmltree::ParsingOptions<'a> {
+    // Schemas come from the operator, and W3C's own carry a DOCTYPE.
+    roxmltree::ParsingOptions {
+        allow_dtd: true,
+        nodes_limit: 500_000,
+        ..roxmltree::ParsingOptions::default()
+    }
+}
+
+fn locations(text: &str, names: &[&str]) -> Vec<Location> {
+    let Ok(doc) = roxmltree::Document::parse_with_options(text, options()) else {
+        return Vec::new();
+    };
+    doc.root_element()
+        .children()
+        .filter(|c| {
+            c.tag_name().namespace() == Some(XSD_NS) && names.contains(&c.tag_name().name())
+        })
+        .map(|c| {
+            let attribute = c.attribute_node("schemaLocation");
+            let at = match &attribute {
+                // With the space before it, so that an edit may also remove it.
+                Some(a) => a.range().start.saturating_sub(1)..a.range().end,
+                None => {
+                    let tag = text.get(c.range()).unwrap_or_default();
+                    let end = tag
+                        .find(|ch: char| ch.is_whitespace() || ch == '/' || ch == '>')
+                        .unwrap_or(0);
+                    c.range().start + end..c.range().start + end
+                }
+            };
+            Location {
+                is_import: c.tag_name().name() == "import",
+                namespace: c.attribute("namespace").unwrap_or_default().to_owned(),
+                value: attribute.map(|a| a.value().to_owned()).unwrap_or_default(),
+                at,
+            }
+        })
+        .collect()
+}
+
+fn find(dir: &Path, depth: usize, out: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if depth > MAX_FOLDER_DEPTH {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let path = entry.path();
+        if kind.is_dir() {
+            find(&path, depth + 1, out)?;
+        } else if kind.is_file()
+            && path
+                .extension()
+                .is_some_and(|e| e.eq_ignore_ascii_case("xsd"))
+            && out.len() < MAX_FILES
+        {
+            out.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read_schema(path: &Path) -> Result<SchemaFile, String> {
+    let meta = std::fs::metadata(path).map_err(|e| e.to_string())?;
+    if meta.len() > MAX_FILE_BYTES {
+        return Err(format!("larger than {MAX_FILE_BYTES} bytes"));
+    }
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let (text, _) = decode(&bytes).map_err(|e| e.to_string())?;
+    // The copies are UTF-8, so a declaration that says otherwise must go.
+    let text = match text.trim_start().strip_prefix("<?xml") {
+        Some(rest) => rest.split_once("?>").map_or("", |(_, t)| t),
+        None => &text,
+    }
+    .trim_start()
+    .to_owned();
+    let namespace = target_namespace(&text)?;
+    let imports = locations(&text, &["import"])
+        .into_iter()
+        .map(|l| l.namespace)
+        .collect();
+    Ok(SchemaFile {
+        path: path.to_path_buf(),
+        namespace,
+        imports,
+        includes: Vec::new(),
+        text,
+    })
+}
+
+fn target_namespace(text: &str) -> Result<String, String> {
+    let doc =
+        roxmltree::Document::parse_with_options(text, options()).map_err(|e| e.to_string())?;
+    let root = doc.root_element();
+    if root.tag_name().namespace() != Some(XSD_NS) || root.tag_name().name() != "schema" {
+        return Err("not an XML schema".to_owned());
+    }
+    match root.attribute("targetNamespace") {
+        Some(XSD_NS) => Err("the schema of schemas".to_owned()),
+        Some(namespace) => Ok(namespace.to_owned()),
+        None => Err("no target namespace".to_owned()),
+    }
+}
+
+/// A location relative to a file, without touching the disk.
+fn resolve(file: &Path, location: &str) -> PathBuf {
+    let mut out = file.parent().map(Path::to_path_buf).unwrap_or_default();
+    for part in location.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                out.pop();
+            }
+            _ => out.push(part),
+        }
+    }
+    out
+}
+
+fn copy_name(index: usize) -> String {
+    format!("schema-{index}.xsd")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
+        .replace('\n', " ")
+}
+
+/// Keeps quoted names of elements, attributes and types; removes every other quoted text, which may be a value.
+fn without_values(message: &str) -> String {
+    let mut out = String::new();
+    let mut quoted = false;
+    let mut keep = false;
+    for part in message.split('\'') {
+        if quoted {
+            if keep && part.len() <= 120 {
+                let _ = write!(out, "'{part}'");
+            } else {
+                out.push_str("'…'");
+            }
+        } else {
+            let word = part
+                .trim_end()
+                .rsplit(' ')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase();
+            keep = matches!(
+                word.as_str(),
+                "element" | "attribute" | "reference" | "type" | "for" | "xsi:type" | "namespace"
+            );
+            out.push_str(part);
+        }
+        quoted = !quoted;
+    }
+    out.chars().take(300).collect()
+}
+
+/// The place of a fault as the tree knows it.
+pub fn place(doc: &XmlDoc, fault: &SchemaFault) -> (String, At) {
+    doc.locate(fault.line, fault.column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(files: &[(&str, &str)]) -> SchemaSet {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        SchemaSet::load(dir.path()).unwrap()
+    }
+
+    const LEAF: &str = r#"<?xml version="1.0" encoding="ISO-8859-1"?><schema xmlns="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:leaf">
+        <complexType name="U"><attribute name="V" type="anyURI"/></complexType><complexType name="N"><attribute name="V" type="integer"/></complexType></schema>"#;
+    const MIDDLE: &str = r#"<schema xmlns="http://www.w3.org/2001/XMLSchema" xmlns:l="urn:leaf" targetNamespace="urn:middle" elementFormDefault="qualified">
+        <import namespace="urn:leaf" schemaLocation="http://example.org/web/leaf.xsd"/>
+        <complexType name="M"><sequence><element name="tel" type="l:U"/><element name="n" type="l:N"/></sequence></complexType></schema>"#;
+    const TOP: &str = r#"<schema xmlns="http://www.w3.org/2001/XMLSchema" xmlns:m="urn:middle" targetNamespace="urn:top" elementFormDefault="qualified">
+        <import namespace="urn:middle" schemaLocation="../../nowhere/middle.xsd"/><element name="root" type="m:M"/></schema>"#;
+
+    #[test]
+    fn imports_are_resolved_by_namespace() {
+        let set = set(&[
+            ("a/leaf.xsd", LEAF),
+            ("b/middle.xsd", MIDDLE),
+            ("top.xsd", TOP),
+            ("note.xsd", "no schema"),
+        ]);
+        assert_eq!(
+            set.namespaces().collect::<Vec<_>>(),
+            ["urn:leaf", "urn:middle", "urn:top"]
+        );
+        assert_eq!(set.skipped().len(), 1);
+        let check = |text: &str| set.check(&XmlDoc::parse(text.as_bytes()).unwrap());
+        let good = r#"<root xmlns="urn:top" xmlns:m="urn:middle"><m:tel V="tel:23 20 41 00"/><m:n V="1"/></root>"#;
+        assert_eq!(
+            check(good),
+            SchemaOutcome::Checked {
+                faults: vec![],
+                unknown: vec![]
+            }
+        );
+        let bad = good.replace("V=\"1\"", "V=\"13116900216x\"");
+        let SchemaOutcome::Checked { faults, .. } = check(&bad) else {
+            panic!("not checked")
+        };
+        assert_eq!(faults.len(), 1);
+        assert!(
+            !faults[0].text.contains("13116900216"),
+            "{}",
+            faults[0].text
+        );
+        assert!(matches!(
+            check("<x xmlns='urn:other'/>"),
+            SchemaOutcome::NoSchema { .. }
+        ));
+    }
+
+    #[test]
+    fn an_empty_folder_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            SchemaSet::load(dir.path()),
+            Err(SchemaError::Empty(_))
+        ));
+        assert!(matches!(
+            SchemaSet::load(&dir.path().join("none")),
+            Err(SchemaError::Io { .. })
+        ));
+    }
+
+    #[test]
+    fn values_are_removed_from_texts() {
+        assert_eq!(
+            without_values("'abc' is not a valid integer"),
+            "'…' is not a valid integer"
+        );
+        assert_eq!(
+            without_values("Unexpected element 'Typ' in sequence"),
+            "Unexpected element 'Typ' in sequence"
+        );
+    }
+}
