@@ -1,1 +1,3 @@
-//! Black-box stories over real protocols.
+//! Black-box stories over real protocols, and the checks of the house itself.
+
+mod house;

@@ -1,1 +1,21 @@
-//! (being built)
+//! The hub: wiring, configuration, start and stop, health and metrics.
+//!
+//! It deliberately holds no rules: services have them. It opens the store, hands the mint to `trust`, gives every service
+//! its repositories, mounts the routers, starts the listeners and the background jobs, and stops them in order.
+//!
+//! Read first: [`Config`], [`Hub::start`].
+//!
+//! Invariants: nothing answers before the store is open and the settings are checked; secrets lie wrapped in the store,
+//! their key in a file of mode 0600; at stop, listeners drain first, jobs end next, the store closes last.
+//! Rules: DESIGN §3 (engines), §4 (outside contract), §7 (seen).
+
+pub mod config;
+pub mod demo;
+pub mod jobs;
+pub mod ops;
+pub mod ports;
+pub mod secrets;
+pub mod wire;
+
+pub use config::Config;
+pub use wire::{Hub, Setup};

@@ -1,0 +1,370 @@
+//! Configuration: a TOML file, then `HELSENAV_…` variables, then command-line options. Unknown keys are errors that name
+//! the nearest known key (DESIGN §4).
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Everything an operator may set. Every key has a default; `helsenav config show` prints the result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the embedded store, key file and remembered ports.
+    pub data: PathBuf,
+    /// Main listener, plain HTTP.
+    pub listen: SocketAddr,
+    /// Main listener over TLS.
+    pub listen_tls: SocketAddr,
+    /// HelseID over TLS: its address is the issuer.
+    pub listen_helseid_tls: SocketAddr,
+    /// HelseID over plain HTTP, for browsers without the demo CA.
+    pub listen_helseid: SocketAddr,
+    /// AMQP, plain.
+    pub listen_amqp: SocketAddr,
+    /// AMQP over TLS.
+    pub listen_amqp_tls: SocketAddr,
+    /// Public base URL, when a proxy stands in front; else made from `listen`.
+    pub public_base: Option<String>,
+    /// Storage engine.
+    pub store: StoreSection,
+    /// Services to start; empty = all.
+    pub roles: Vec<String>,
+    /// Second place for settings and purges (DESIGN §3.10).
+    pub mirror: Option<PathBuf>,
+    /// Folder or file to which signed log heads are also written.
+    pub witness: Option<PathBuf>,
+    /// Folder with official schemas (`helsenav import standards`).
+    pub schemas: Option<PathBuf>,
+    /// Log filter, as `RUST_LOG`.
+    pub log: String,
+    /// Structured logs.
+    pub log_json: bool,
+    /// Switches of the privacy decision.
+    pub privacy: PrivacySection,
+}
+
+/// Storage engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSection {
+    /// `sqlite` or `postgres`.
+    pub engine: String,
+    /// Connection string for `postgres`.
+    pub url: Option<String>,
+    /// Schema for `postgres`.
+    pub schema: String,
+    /// Connections for reads for `postgres`.
+    pub max_connections: usize,
+}
+
+/// Switches of the privacy decision (spec/privacy.md §4.3, §9.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrivacySection {
+    /// Days before the citizen sees the name behind a look-up through kjernejournal.
+    pub log_name_delay_days: i64,
+    /// Tell how many NORS documents an elevated basis would open.
+    pub nors_count: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen_tls: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            listen_helseid_tls: SocketAddr::from(([127, 0, 0, 1], 8444)),
+            listen_helseid: SocketAddr::from(([127, 0, 0, 1], 8084)),
+            listen_amqp: SocketAddr::from(([127, 0, 0, 1], 5672)),
+            listen_amqp_tls: SocketAddr::from(([127, 0, 0, 1], 5671)),
+            public_base: None,
+            store: StoreSection::default(),
+            roles: Vec::new(),
+            mirror: None,
+            witness: None,
+            schemas: None,
+            log: "info".to_owned(),
+            log_json: false,
+            privacy: PrivacySection::default(),
+        }
+    }
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self {
+            engine: "sqlite".to_owned(),
+            url: None,
+            schema: "helsenav".to_owned(),
+            max_connections: 16,
+        }
+    }
+}
+
+impl Default for PrivacySection {
+    fn default() -> Self {
+        Self {
+            log_name_delay_days: 7,
+            nors_count: true,
+        }
+    }
+}
+
+/// Why a configuration is refused; says where and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {why}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A key is not known.
+    #[error("{place}: unknown key `{key}`{}", nearest.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default())]
+    UnknownKey {
+        /// File or environment.
+        place: String,
+        /// The key.
+        key: String,
+        /// The nearest known key.
+        nearest: Option<String>,
+    },
+    /// A value does not fit its key.
+    #[error("{place}: {why}")]
+    Value {
+        /// File or environment.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Config {
+    /// Reads the file (when given) and overlays the environment given as pairs (`HELSENAV_STORE_ENGINE=postgres` sets
+    /// `store.engine`).
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table = match file {
+            None => toml::Table::new(),
+            Some(path) => {
+                let why = |e: &dyn std::fmt::Display| ConfigError::File {
+                    path: path.to_owned(),
+                    why: e.to_string(),
+                };
+                let text = std::fs::read_to_string(path).map_err(|e| why(&e))?;
+                let table: toml::Table = toml::from_str(&text).map_err(|e| why(&e))?;
+                check_keys(&path.display().to_string(), &table)?;
+                table
+            }
+        };
+        let known = known_keys();
+        for (name, value) in environment {
+            let Some(key) = name.strip_prefix("HELSENAV_") else {
+                continue;
+            };
+            // Variables of the tools around the hub, not of its configuration.
+            if ["SHARED", "PG_URL", "FACTS", "FAULT", "BIN", "CONFIG"].contains(&key) {
+                continue;
+            }
+            let lower = key.to_lowercase();
+            let place = "environment".to_owned();
+            let Some(path) = known.iter().find(|k| k.replace('.', "_") == lower) else {
+                return Err(ConfigError::UnknownKey {
+                    place,
+                    nearest: nearest(&lower, &known),
+                    key: name,
+                });
+            };
+            put(&mut table, path, value);
+        }
+        let place = file.map_or_else(|| "configuration".to_owned(), |f| f.display().to_string());
+        let config: Self = table
+            .try_into()
+            .map_err(|e: toml::de::Error| ConfigError::Value {
+                place,
+                why: e.message().to_owned(),
+            })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what the types cannot say.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |why: &str| {
+            Err(ConfigError::Value {
+                place: "configuration".to_owned(),
+                why: why.to_owned(),
+            })
+        };
+        match (self.store.engine.as_str(), &self.store.url) {
+            ("sqlite", _) | ("postgres", Some(_)) => Ok(()),
+            ("postgres", None) => {
+                wrong("store.engine = \"postgres\" needs store.url (a libpq connection string)")
+            }
+            (other, _) => wrong(&format!(
+                "store.engine must be \"sqlite\" or \"postgres\", not \"{other}\""
+            )),
+        }
+    }
+}
+
+fn put(table: &mut toml::Table, path: &str, text: String) {
+    let value = match text.as_str() {
+        "true" => toml::Value::Boolean(true),
+        "false" => toml::Value::Boolean(false),
+        _ if path == "roles" => toml::Value::Array(
+            text.split(',')
+                .map(|r| toml::Value::String(r.trim().to_owned()))
+                .collect(),
+        ),
+        _ => text
+            .parse()
+            .map_or_else(|_| toml::Value::String(text.clone()), toml::Value::Integer),
+    };
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_owned(), value);
+        }
+        Some((section, key)) => {
+            let section = table
+                .entry(section)
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let Some(section) = section.as_table_mut() {
+                section.insert(key.to_owned(), value);
+            }
+        }
+    }
+}
+
+fn check_keys(place: &str, table: &toml::Table) -> Result<(), ConfigError> {
+    let known = known_keys();
+    for key in flatten(table) {
+        if !known.contains(&key) {
+            return Err(ConfigError::UnknownKey {
+                place: place.to_owned(),
+                nearest: nearest(&key, &known),
+                key,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn flatten(table: &toml::Table) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (key, value) in table {
+        match value.as_table() {
+            Some(section) => keys.extend(section.keys().map(|inner| format!("{key}.{inner}"))),
+            None => keys.push(key.clone()),
+        }
+    }
+    keys
+}
+
+/// All keys, sections as `section.key`; options without default are listed by hand.
+fn known_keys() -> Vec<String> {
+    let mut keys: Vec<String> = toml::Table::try_from(Config::default())
+        .map(|t| flatten(&t))
+        .unwrap_or_default();
+    keys.extend(["public_base", "mirror", "witness", "schemas", "store.url"].map(str::to_owned));
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn nearest(key: &str, known: &[String]) -> Option<String> {
+    known
+        .iter()
+        .map(|k| (distance(&key.replace('.', "_"), &k.replace('.', "_")), k))
+        .min()
+        .filter(|(d, _)| *d <= key.len() / 2 + 1)
+        .map(|(_, k)| k.clone())
+}
+
+/// Edit distance, small strings.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(128).collect();
+    let mut row: BTreeMap<usize, usize> = (0..=b.len()).map(|i| (i, i)).collect();
+    for (i, x) in a.chars().take(128).enumerate() {
+        let mut diagonal = i;
+        row.insert(0, i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let (left, up) = (
+                row.get(&j).copied().unwrap_or(0),
+                row.get(&(j + 1)).copied().unwrap_or(0),
+            );
+            row.insert(
+                j + 1,
+                (left + 1).min(up + 1).min(diagonal + usize::from(x != *y)),
+            );
+            diagonal = up;
+        }
+    }
+    row.get(&b.len()).copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Config::load(
+            Some(file.path()),
+            environment
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
+        )
+    }
+
+    #[test]
+    fn unknown_key_names_the_nearest() {
+        let error = load("lisen = \"127.0.0.1:9000\"", &[]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("unknown key `lisen` (did you mean `listen`?)"),
+            "{error}"
+        );
+        let error = load("[store]\nengin = \"sqlite\"", &[]).unwrap_err();
+        assert!(
+            error.to_string().contains("did you mean `store.engine`?"),
+            "{error}"
+        );
+        let error = load("", &[("HELSENAV_LISTEN_TSL", "127.0.0.1:1")]).unwrap_err();
+        assert!(error.to_string().contains("`listen_tls`"), "{error}");
+    }
+
+    #[test]
+    fn environment_overlays_the_file() {
+        let config = load(
+            "listen = \"127.0.0.1:9000\"\n[store]\nschema = \"a\"",
+            &[
+                ("HELSENAV_LISTEN", "127.0.0.1:9001"),
+                ("HELSENAV_PRIVACY_NORS_COUNT", "false"),
+                ("HOME", "/"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.listen.port(), 9001);
+        assert_eq!(config.store.schema, "a");
+        assert!(!config.privacy.nors_count);
+    }
+
+    #[test]
+    fn values_are_checked() {
+        assert!(load("listen = \"here\"", &[]).is_err());
+        assert!(
+            load("[store]\nengine = \"postgres\"", &[])
+                .unwrap_err()
+                .to_string()
+                .contains("store.url")
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! Background jobs: sealing the access journal, signing its heads, following the registers, store maintenance.
+
+use edge::listen::Shutdown;
+use jose::keyring::Keyring;
+use registers::RegisterTable;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use store::{HeadSigner, Store};
+
+/// Signs log heads with the hub's key.
+pub struct LogSigner {
+    keys: Arc<Mutex<Keyring>>,
+}
+
+impl LogSigner {
+    /// A signer over a keyring.
+    pub fn new(keys: Arc<Mutex<Keyring>>) -> Self {
+        Self { keys }
+    }
+}
+
+impl HeadSigner for LogSigner {
+    fn sign(&self, payload: &serde_json::Value) -> Result<String, String> {
+        let serde_json::Value::Object(claims) = payload else {
+            return Err("a head is an object".to_owned());
+        };
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.sign("helsenav-log-head+jwt", &jose::jwt::Claims(claims.clone()))
+            .map_err(|e| e.to_string())
+    }
+}
+
+/// What the jobs need.
+pub struct Jobs {
+    /// The store.
+    pub store: Store,
+    /// Registers to follow.
+    pub registers: Arc<RegisterTable>,
+    /// Signer of heads.
+    pub signer: Arc<LogSigner>,
+    /// Where signed heads are also written.
+    pub witness: Option<PathBuf>,
+    /// The end.
+    pub shutdown: Shutdown,
+}
+
+const SEAL_EVERY: Duration = Duration::from_secs(2);
+const HEAD_EVERY: Duration = Duration::from_secs(600);
+const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+
+impl Jobs {
+    /// Starts them as threads; they end at shutdown.
+    pub fn start(self) -> Vec<tokio::task::JoinHandle<()>> {
+        let Self {
+            store,
+            registers,
+            signer,
+            witness,
+            shutdown,
+        } = self;
+        let (sealing, heads, maintaining) = (store.clone(), store.clone(), store);
+        vec![
+            every("seal", SEAL_EVERY, &shutdown, move || {
+                sealing.seal().map(|_| ()).map_err(|e| e.to_string())
+            }),
+            every("heads", HEAD_EVERY, &shutdown, move || {
+                sign_heads(&heads, &signer, witness.as_deref())
+            }),
+            every("maintain", MAINTAIN_EVERY, &shutdown, move || {
+                maintaining.maintain().map_err(|e| e.to_string())
+            }),
+            every("registers", FOLLOW_EVERY, &shutdown, move || {
+                registers.follow().map(|_| ()).map_err(|e| e.to_string())
+            }),
+        ]
+    }
+}
+
+fn every(
+    name: &'static str,
+    period: Duration,
+    shutdown: &Shutdown,
+    work: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+) -> tokio::task::JoinHandle<()> {
+    let shutdown = shutdown.clone();
+    let work = Arc::new(work);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(period) => {}
+                () = shutdown.wait() => break,
+            }
+            let work = work.clone();
+            match tokio::task::spawn_blocking(move || work()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(job = name, %error, "job failed, will try again"),
+                Err(_) => tracing::error!(job = name, "job panicked, will try again"),
+            }
+        }
+    })
+}
+
+/// An interim head of the running day; closes the day before, five minutes past midnight Oslo (spec/privacy.md §9.3).
+pub fn sign_heads(
+    store: &Store,
+    signer: &LogSigner,
+    witness: Option<&std::path::Path>,
+) -> Result<(), String> {
+    let text = |e: store::StoreError| e.to_string();
+    store.seal().map_err(text)?;
+    let now = edge::clock::real_now_us();
+    let today = trust::gather::oslo_date(now);
+    let settled = trust::gather::oslo_date(now - 5 * 60 * 1_000_000);
+    let heads = store.heads(64).map_err(text)?;
+    let mut made = Vec::new();
+    if let Ok(yesterday) = settled.yesterday() {
+        let day = yesterday.to_string();
+        let is_open =
+            heads.iter().any(|h| h.day == day) && !heads.iter().any(|h| h.day == day && h.closed);
+        if settled == today && is_open {
+            made.push(store.sign_head(signer, &day, true).map_err(text)?);
+        }
+    }
+    made.push(
+        store
+            .sign_head(signer, &today.to_string(), false)
+            .map_err(text)?,
+    );
+    if let Some(path) = witness {
+        use std::io::Write;
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|e| format!("witness: {e}"))?;
+        for head in made {
+            writeln!(file, "{}", head.jws).map_err(|e| format!("witness: {e}"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! Wiring: which service gets what.
+
+/// What the binary brings.
+pub struct Setup;
+/// A running hub.
+pub struct Hub;
