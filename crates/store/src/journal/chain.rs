@@ -109,13 +109,31 @@ pub fn link(previous: &Hash, leaf: &Hash) -> Hash {
     sha256_of(&[&[0x02], previous, leaf])
 }
 
-/// All members of an entry, with fresh salts: its own and those of [`RESERVED`].
+/// Turns every number that is not an integer of at most 53 bits into a string, so that all parsers of the world read
+/// the same value back.
+fn exact_numbers(value: &mut Value) {
+    match value {
+        Value::Number(n) => {
+            let exact = n.as_i64().is_some_and(|i| i.unsigned_abs() <= 1 << 53);
+            if !exact {
+                *value = Value::String(n.to_string());
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(exact_numbers),
+        Value::Object(members) => members.values_mut().for_each(exact_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// All members of an entry, with fresh salts: its own and those of [`RESERVED`]. Decimals and integers beyond 2^53
+/// become strings.
 pub fn members(
     entry: &AuditEntry,
     persons: &[PersonKey],
     place: Option<&LinePlace>,
 ) -> Result<BTreeMap<String, Member>, StoreError> {
     let mut values: BTreeMap<String, Value> = entry.members.clone();
+    values.values_mut().for_each(exact_numbers);
     let mut add = |name: &str, value: Value| values.insert(name.to_owned(), value);
     add("id", json!(entry.id.to_string()));
     add("controller", json!(entry.controller));
@@ -187,7 +205,6 @@ macro_rules! b64_serde {
         }
     };
 }
-b64_serde!(b64_16, 16);
 b64_serde!(b64_32, 32);
 
 #[cfg(test)]

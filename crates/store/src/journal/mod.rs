@@ -18,6 +18,7 @@
 
 pub mod chain;
 pub mod head;
+pub mod import;
 pub mod jcs;
 pub mod merkle;
 pub mod proof;
@@ -26,9 +27,12 @@ mod segment;
 mod spool;
 mod sqlite_tables;
 mod tables;
+pub mod verify;
 
-pub use spool::SegmentJournal;
-pub use tables::{DayStream, HeadRow, LineState, Member, Node, SealedRow, StreamState, Tables};
+pub use spool::{Clock, SegmentJournal};
+pub use tables::{
+    DayStream, HeadRow, LineState, Member, Node, RowColumns, SealedRow, StreamState, Tables,
+};
 
 use crate::{AuditEntry, MicrosUtc, PersonKey, StoreError};
 use serde::{Deserialize, Serialize};
@@ -78,8 +82,13 @@ pub trait Interner {
     fn intern(&self, identifiers: &[(String, String)]) -> Result<Vec<PersonKey>, StoreError>;
     /// Own key of an identifier when known; makes nothing, follows no alias.
     fn known(&self, system: &str, value: &str) -> Result<Option<PersonKey>, StoreError>;
+    /// Identifiers (system, value) that stand directly under any of these own keys.
+    fn identifiers(&self, keys: &[PersonKey]) -> Result<Vec<(String, String)>, StoreError>;
     /// The key in which the aliases of this one end; itself when it has none.
     fn resolve(&self, key: PersonKey) -> Result<PersonKey, StoreError>;
     /// All keys that end in the same key as this one, itself included.
     fn same(&self, key: PersonKey) -> Result<Vec<PersonKey>, StoreError>;
 }
+
+#[cfg(test)]
+mod tests;

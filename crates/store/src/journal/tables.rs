@@ -1,18 +1,19 @@
 //! The sealed journal as rows: what an engine keeps, and the few set-based operations that the journal needs of it.
 
 use super::Hash;
+use super::chain::{b64, from_b64};
 use crate::{MicrosUtc, PersonKey, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// One hashed member of an entry.
+/// One hashed member of an entry. As JSON: `["salt", value]`, or `"hash"` when erased.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "MemberForm", into = "MemberForm")]
 pub enum Member {
     /// Value and the salt that hides its hash.
     Open {
         /// Salt, fresh per member.
-        #[serde(with = "super::chain::b64_16")]
         salt: [u8; 16],
         /// Value.
         value: serde_json::Value,
@@ -20,9 +21,41 @@ pub enum Member {
     /// Erased: only the hash is left.
     Erased {
         /// `h_k` of spec/privacy.md §9.3.
-        #[serde(with = "super::chain::b64_32")]
         hash: Hash,
     },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum MemberForm {
+    Open(String, serde_json::Value),
+    Erased(String),
+}
+
+impl From<Member> for MemberForm {
+    fn from(member: Member) -> Self {
+        match member {
+            Member::Open { salt, value } => Self::Open(b64(&salt), value),
+            Member::Erased { hash } => Self::Erased(b64(&hash)),
+        }
+    }
+}
+
+impl TryFrom<MemberForm> for Member {
+    type Error = &'static str;
+
+    fn try_from(form: MemberForm) -> Result<Self, Self::Error> {
+        const WRONG: &str = "salt or hash of a journal member has the wrong size";
+        Ok(match form {
+            MemberForm::Open(salt, value) => Self::Open {
+                salt: from_b64(&salt).ok_or(WRONG)?,
+                value,
+            },
+            MemberForm::Erased(hash) => Self::Erased {
+                hash: from_b64(&hash).ok_or(WRONG)?,
+            },
+        })
+    }
 }
 
 /// Values may be health data or national ids: never printed.
@@ -72,6 +105,86 @@ pub struct SealedRow {
     pub pn: Option<u64>,
     /// All members, those that the journal added included.
     pub members: BTreeMap<String, Member>,
+}
+
+/// What a row keeps besides its own columns.
+#[derive(Serialize, Deserialize)]
+struct RowData {
+    controller: String,
+    occurred_at: MicrosUtc,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    imported: bool,
+    citizen_visible: bool,
+    persons: Vec<PersonKey>,
+    line: Option<PersonKey>,
+    pn: Option<u64>,
+    members: BTreeMap<String, Member>,
+}
+
+/// The columns of a sealed row, as engines keep them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowColumns {
+    /// Stream.
+    pub stream: String,
+    /// Number in the stream.
+    pub seq: u64,
+    /// Day.
+    pub day: String,
+    /// Index in the day's tree.
+    pub index: u64,
+    /// Entry id.
+    pub id: Uuid,
+    /// Real time at the append.
+    pub recorded_at: MicrosUtc,
+    /// Leaf hash.
+    pub leaf: Hash,
+    /// Chain hash.
+    pub chain: Hash,
+    /// Everything else, see [`SealedRow::data`].
+    pub data: Vec<u8>,
+}
+
+impl SealedRow {
+    /// Everything that is no column of its own, as JSON bytes.
+    pub fn data(&self) -> Result<Vec<u8>, StoreError> {
+        serde_json::to_vec(&RowData {
+            controller: self.controller.clone(),
+            occurred_at: self.occurred_at,
+            imported: self.imported,
+            citizen_visible: self.citizen_visible,
+            persons: self.persons.clone(),
+            line: self.line,
+            pn: self.pn,
+            members: self.members.clone(),
+        })
+        .map_err(|e| StoreError::Invalid(format!("journal entry {}: {e}", self.id)))
+    }
+
+    /// The row of its columns.
+    pub fn of(columns: RowColumns) -> Result<Self, StoreError> {
+        let data: RowData = serde_json::from_slice(&columns.data).map_err(|_| {
+            let (stream, seq) = (&columns.stream, columns.seq);
+            StoreError::Corrupt(format!("journal entry {stream}/{seq} cannot be read"))
+        })?;
+        Ok(Self {
+            stream: columns.stream,
+            seq: columns.seq,
+            day: columns.day,
+            index: columns.index,
+            id: columns.id,
+            recorded_at: columns.recorded_at,
+            leaf: columns.leaf,
+            chain: columns.chain,
+            controller: data.controller,
+            occurred_at: data.occurred_at,
+            imported: data.imported,
+            citizen_visible: data.citizen_visible,
+            persons: data.persons,
+            line: data.line,
+            pn: data.pn,
+            members: data.members,
+        })
+    }
 }
 
 /// End of a stream.
@@ -200,6 +313,8 @@ pub trait Tables {
     fn remove_interim_heads(&mut self, day: &str) -> Result<(), StoreError>;
     /// Heads, newest first (`n` descending), at most `limit`; of one day when given.
     fn heads(&mut self, day: Option<&str>, limit: usize) -> Result<Vec<HeadRow>, StoreError>;
+    /// The closed head with the greatest `n`.
+    fn last_closed_head(&mut self) -> Result<Option<HeadRow>, StoreError>;
     /// Closed heads with `n > after`, ascending, at most `limit`.
     fn closed_heads_after(&mut self, after: u64, limit: usize) -> Result<Vec<HeadRow>, StoreError>;
 }
