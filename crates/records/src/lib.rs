@@ -4,4 +4,6 @@
 //!
 //! Read first: [`source::RecordSource`].
 
+pub mod gate;
+pub mod patient;
 pub mod source;
