@@ -17,8 +17,7 @@
 //! **Rules from:** OASIS AMQP 1.0 parts 2, 3 and 5; the national profile (HITS 1216) for what clients do: one session per link, unsettled
 //! transfers, lock of at least a minute.
 //!
-//! **Known limits of the library:** a drain request is answered at once, also when messages wait; message annotations are not
-//! carried; a client that asks for settled (at most once) delivery gets unsettled transfers.
+//! **Known limits of the library:** message annotations are not carried; a client that asks for settled (at most once) delivery gets unsettled transfers.
 
 pub mod client;
 pub mod port;

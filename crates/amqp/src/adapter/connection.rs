@@ -242,6 +242,16 @@ fn complete_termini(attach: &mut Attach) {
 }
 
 impl Peer {
+    /// Lets the library answer the drain request of this link.
+    pub(super) fn drained(&self, credit: &LinkCredit) {
+        if let Some(request) = credit.drained() {
+            self.credits
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .inject(&request);
+        }
+    }
+
     fn open(&self, attach: &Attach) -> Result<Node, AttachError> {
         let no_address = || {
             AttachError::new(

@@ -3,6 +3,7 @@
 pub(crate) mod convert;
 
 mod connection;
+mod frames;
 mod incoming;
 mod outgoing;
 mod sasl;

@@ -18,6 +18,8 @@ use crate::port::{Delivery, Lease, Node, Settlement};
 
 /// How long one look for messages may wait; a new one follows, so this only bounds how long an ended link lingers.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long a look may take when the client drains the link.
+const DRAIN_WAIT: Duration = Duration::from_millis(20);
 /// How long the settlements of an ended link may take.
 const SETTLING: Duration = Duration::from_secs(30);
 
@@ -82,13 +84,24 @@ impl Link {
         loop {
             if looking.is_none() {
                 *looking = self.look();
+                if looking.is_none() && self.credit.is_draining() && self.credit.available() == 0 {
+                    self.peer.drained(&self.credit);
+                }
             }
             tokio::select! {
                 batch = found(looking) => {
                     *looking = None;
+                    let empty = batch.is_empty();
                     if !self.send_all(sender, batch).await {
                         return End::Gone;
                     }
+                    if empty && self.credit.is_draining() {
+                        self.peer.drained(&self.credit);
+                    }
+                }
+                // The look under way waits because there was nothing; what it may still find is given back.
+                () = tokio::time::sleep(DRAIN_WAIT * 2), if looking.is_some() && self.credit.is_draining() => {
+                    self.peer.drained(&self.credit);
                 }
                 Some(lease) = self.settling.next(), if !self.settling.is_empty() => {
                     self.unsettled.remove(&lease);
@@ -128,6 +141,11 @@ impl Link {
         let mut batch = batch.into_iter();
         while let Some(delivery) = batch.next() {
             let lease = delivery.lease;
+            // The credit was there when the look began, but the client may have taken it back.
+            if self.credit.available() == 0 {
+                self.settle_now(lease, Settlement::Lost).await;
+                continue;
+            }
             self.credit.consume();
             let sendable = Sendable::builder()
                 .message(to_wire(delivery.message))

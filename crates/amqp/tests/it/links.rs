@@ -111,6 +111,45 @@ async fn an_unknown_queue_is_refused_with_its_name() {
 }
 
 #[tokio::test]
+async fn one_name_may_stand_for_two_directions_in_a_session() {
+    let running = start(Limits::default()).await;
+    let profile = fe2o3_amqp::sasl_profile::SaslProfile::Plain {
+        username: crate::USER.to_owned(),
+        password: crate::PASSWORD.to_owned(),
+    };
+    let stream = tokio::net::TcpStream::connect(running.address)
+        .await
+        .unwrap();
+    let mut connection = fe2o3_amqp::Connection::builder()
+        .container_id("raw")
+        .scheme("amqp")
+        .sasl_profile(profile)
+        .open_with_stream(stream)
+        .await
+        .unwrap();
+    // The client library has the same limit, so each link has its session here; foreign clients use one.
+    let mut first = fe2o3_amqp::Session::begin(&mut connection).await.unwrap();
+    let mut second = fe2o3_amqp::Session::begin(&mut connection).await.unwrap();
+    let mut sender = fe2o3_amqp::Sender::attach(&mut first, "same-name", QUEUE)
+        .await
+        .unwrap();
+    let mut receiver = fe2o3_amqp::Receiver::attach(&mut second, "same-name", SOURCE)
+        .await
+        .unwrap();
+    assert_eq!(receiver.name(), "same-name");
+    sender.send(bytes_body()).await.unwrap();
+    let delivery = receiver
+        .recv::<fe2o3_amqp_types::messaging::Body<fe2o3_amqp_types::primitives::Value>>()
+        .await
+        .unwrap();
+    receiver.accept(&delivery).await.unwrap();
+}
+
+fn bytes_body() -> fe2o3_amqp_types::messaging::Data {
+    fe2o3_amqp_types::messaging::Data(b"x".to_vec().into())
+}
+
+#[tokio::test]
 async fn nothing_is_leased_without_credit() {
     let running = start(Limits::default()).await;
     let mut client = running.client().await;
