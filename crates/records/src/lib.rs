@@ -5,5 +5,6 @@
 //! Read first: [`source::RecordSource`].
 
 pub mod gate;
+pub mod intake;
 pub mod patient;
 pub mod source;
