@@ -5,7 +5,7 @@
 
 use crate::hcp::{AdditionalId, Address, CopyDestRole, Inst};
 use crate::msghead::RefDoc;
-use crate::svarrapport::{DateResult, Interval, Modifier, NumResult};
+use crate::svarrapport::{DateResult, Interval, Modifier, NumResult, SubLocation};
 use crate::value::{Coded, Field, Quantity, ReadError, Rich, Ts, XmlValue, record};
 use crate::xml::{Elem, Ns, XmlDoc, to_xml};
 
@@ -219,6 +219,8 @@ record! {
         inst: Option<Inst> = "Inst",
         /// Address.
         address: Option<Address> = "Address",
+        /// Parts of it.
+        parts: Vec<SubLocation> = "SubLocation",
     }
     /// A diagnosis, finding, medicine or other clinical information.
     InfItem {

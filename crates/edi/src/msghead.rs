@@ -82,8 +82,8 @@ record! {
     }
     /// An organisation with at most one unit and one person below it.
     Organisation {
-        /// Name.
-        name: String = "OrganisationName",
+        /// Name. The standard allows an empty organisation, and it occurs.
+        name: Option<String> = "OrganisationName",
         /// Kind (9040).
         kind: Option<Coded> = "TypeOrganisation",
         /// HER-id, organisation number and others (9051).
@@ -271,7 +271,7 @@ impl Organisation {
         let mut idents = vec![Ident::organisation("HER", her_id)];
         idents.extend(orgnr.map(|o| Ident::organisation("ENH", o)));
         Self {
-            name: name.to_owned(),
+            name: Some(name.to_owned()),
             idents,
             ..Self::default()
         }

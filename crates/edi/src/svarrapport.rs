@@ -210,6 +210,8 @@ record! {
         subjects: Vec<AnalysedSubject> = "AnalysedSubject",
         /// Results.
         results: Vec<ResultItem> = "ResultItem",
+        /// A related one.
+        related: Option<Box<Animal>> = "Animal",
     }
     /// A material, such as water.
     Material {
@@ -227,6 +229,8 @@ record! {
         subjects: Vec<AnalysedSubject> = "AnalysedSubject",
         /// Results.
         results: Vec<ResultItem> = "ResultItem",
+        /// A related one.
+        related: Option<Box<Material>> = "Material",
     }
     /// Where a patient is.
     AdmLocation {
