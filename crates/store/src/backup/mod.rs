@@ -3,7 +3,7 @@
 //!
 //! It does not know how an engine keeps anything: an engine gives items ([`Source`]) or takes them ([`Sink`]).
 //!
-//! Read first: [`Item`] (what a store consists of), [`write`], [`read`], [`mirror`].
+//! Read first: [`Item`] (what a store consists of), [`write`](write()), [`restore`], [`mirror`].
 //!
 //! Invariants: a stream is one state of the store; a damaged or cut stream never becomes a store; nothing is restored
 //! into a store that holds anything; purges and settings made after the backup are played again from the mirror, or the
@@ -12,9 +12,13 @@
 mod item;
 pub mod mirror;
 mod stream;
+#[cfg(test)]
+mod tests;
+mod wire;
 
 pub use item::*;
-pub use stream::{MAX_ITEM_BYTES, Summary, read, write};
+pub use stream::{MirrorOutcome, Replay, Summary, read, restore, write};
+pub use wire::MAX_PART_BYTES;
 
 use crate::{Seq, StoreError};
 

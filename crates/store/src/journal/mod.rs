@@ -17,6 +17,7 @@
 //! Sources: spec/privacy.md §9.3, RFC 6962 §2.1 (trees), RFC 8785 (canonical JSON), RFC 7515 (signed heads).
 
 pub mod chain;
+pub(crate) mod groups;
 pub mod head;
 pub mod import;
 pub mod jcs;
@@ -29,6 +30,7 @@ mod sqlite_tables;
 mod tables;
 pub mod verify;
 
+pub(crate) use groups::crc32c;
 pub use spool::{Clock, SegmentJournal};
 pub use tables::{
     DayStream, HeadRow, LineState, Member, Node, RowColumns, SealedRow, StreamState, Tables,

@@ -1,10 +1,7 @@
-//! Segment files: where entries wait, durable, until the sealer takes them.
-//!
-//! A file is a run of *groups*; a group is what one flush wrote, and is valid whole or not at all:
-//! `"hnGR" | segment u64 | group u64 | length u32 | crc32c(payload) u32 | crc32c(first 28 bytes) u32 | payload`,
-//! little-endian, groups numbered from 0. A group is only begun when the one before is flushed. So a bad group at the
-//! end is a torn tail (nobody was answered), while a bad group with a good one after it is damage.
+//! Segment files: where entries wait, durable, until the sealer takes them. The files are [`super::groups`] whose series
+//! is the segment's number.
 
+use super::groups::{self, Cursor};
 use super::{Appended, MAX_ENTRY_BYTES};
 use crate::{AuditEntry, PersonKey, PersonRef};
 use std::collections::BTreeMap;
@@ -12,41 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-const MAGIC: &[u8; 4] = b"hnGR";
-const HEADER: usize = 32;
-/// Longest payload of a group, bytes.
-pub(super) const MAX_GROUP_BYTES: usize = 64 << 20;
 const FORMAT: u8 = 1;
-
-/// CRC-32C (Castagnoli), as RFC 3720 appendix B.4 has it.
-pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, byte| {
-        let at = usize::from((crc as u8) ^ byte);
-        (crc >> 8) ^ TABLE.get(at).copied().unwrap_or(0)
-    })
-}
-
-static TABLE: [u32; 256] = {
-    let mut table = [0u32; 256];
-    let mut n = 0u32;
-    let mut rest: &mut [u32] = &mut table;
-    while let Some((slot, tail)) = rest.split_first_mut() {
-        let mut crc = n;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0x82f6_3b78
-            } else {
-                crc >> 1
-            };
-            bit += 1;
-        }
-        *slot = crc;
-        rest = tail;
-        n += 1;
-    }
-    table
-};
 
 /// Name of a segment file.
 pub(super) fn file_name(number: u64) -> String {
@@ -100,7 +63,7 @@ impl Writer {
 
     /// Writes one group; not durable before [`Writer::sync`].
     pub(super) fn write(&mut self, payload: &[u8]) -> io::Result<()> {
-        let group = frame(self.number, self.group, payload)?;
+        let group = groups::frame(self.number, self.group, payload)?;
         self.file.write_all(&group)?;
         self.group += 1;
         self.bytes += group.len() as u64;
@@ -112,23 +75,6 @@ impl Writer {
     }
 }
 
-fn frame(segment: u64, group: u64, payload: &[u8]) -> io::Result<Vec<u8>> {
-    let length = u32::try_from(payload.len())
-        .ok()
-        .filter(|n| (*n as usize) <= MAX_GROUP_BYTES)
-        .ok_or_else(|| io::Error::other("journal group too long"))?;
-    let mut out = Vec::with_capacity(HEADER + payload.len());
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&segment.to_le_bytes());
-    out.extend_from_slice(&group.to_le_bytes());
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&crc32c(payload).to_le_bytes());
-    let check = crc32c(&out);
-    out.extend_from_slice(&check.to_le_bytes());
-    out.extend_from_slice(payload);
-    Ok(out)
-}
-
 /// What a segment file held.
 #[derive(Debug, PartialEq)]
 pub(super) struct Contents {
@@ -138,58 +84,22 @@ pub(super) struct Contents {
     pub(super) torn: bool,
 }
 
-/// Reads a segment. `Err` = damage in the middle; says where.
+/// Reads a segment. `Err` = damage; says where.
 pub(super) fn read(bytes: &[u8], segment: u64) -> Result<Contents, String> {
+    let groups = groups::read(bytes, segment)?;
     let mut entries = Vec::new();
-    let (mut at, mut group) = (0usize, 0u64);
-    while at < bytes.len() {
-        let Some((payload, next)) = group_at(bytes, at, segment, Some(group)) else {
-            let later = (at + 1..bytes.len().saturating_sub(HEADER - 1)).any(|later| {
-                bytes.get(later..).is_some_and(|b| b.starts_with(MAGIC))
-                    && group_at(bytes, later, segment, None).is_some()
-            });
-            if later {
-                return Err(format!("group {group} at byte {at} is damaged"));
-            }
-            return Ok(Contents {
-                entries,
-                torn: true,
-            });
-        };
+    for (number, payload) in groups.payloads.iter().enumerate() {
         let mut cursor = Cursor(payload);
         while !cursor.0.is_empty() {
             let entry = decode(&mut cursor)
-                .ok_or_else(|| format!("group {group} at byte {at} holds an unknown entry"))?;
+                .ok_or_else(|| format!("group {number} holds an unknown entry"))?;
             entries.push(entry);
         }
-        at = next;
-        group += 1;
     }
     Ok(Contents {
         entries,
-        torn: false,
+        torn: groups.torn,
     })
-}
-
-/// A valid group at this place: its payload and where it ends.
-fn group_at(bytes: &[u8], at: usize, segment: u64, group: Option<u64>) -> Option<(&[u8], usize)> {
-    let header = bytes.get(at..at.checked_add(HEADER)?)?;
-    let mut cursor = Cursor(header);
-    if cursor.take(4)? != MAGIC || cursor.u64()? != segment {
-        return None;
-    }
-    let number = cursor.u64()?;
-    if group.is_some_and(|g| g != number) {
-        return None;
-    }
-    let length = usize::try_from(cursor.u32()?).ok()?;
-    let payload_crc = cursor.u32()?;
-    if cursor.u32()? != crc32c(header.get(..HEADER - 4)?) || length > MAX_GROUP_BYTES {
-        return None;
-    }
-    let start = at + HEADER;
-    let payload = bytes.get(start..start.checked_add(length)?)?;
-    (crc32c(payload) == payload_crc).then_some((payload, start + length))
 }
 
 /// Appends the binary form of an entry.
@@ -239,22 +149,22 @@ fn decode(cursor: &mut Cursor<'_>) -> Option<Appended> {
     let recorded_at = i64::from_le_bytes(cursor.array()?);
     let occurred_at = i64::from_le_bytes(cursor.array()?);
     let flags = cursor.u8()?;
-    let controller = cursor.text()?;
+    let controller = text(cursor)?;
     let mut persons = Vec::new();
-    for _ in 0..cursor.count()? {
+    for _ in 0..count(cursor)? {
         persons.push(match cursor.u8()? {
             0 => PersonRef::Key(PersonKey(cursor.u64()?)),
             1 => PersonRef::Id {
-                system: cursor.text()?,
-                value: cursor.text()?,
+                system: text(cursor)?,
+                value: text(cursor)?,
             },
             _ => return None,
         });
     }
     let mut members = BTreeMap::new();
-    for _ in 0..cursor.count()? {
-        let name = cursor.text()?;
-        let length = cursor.count()?;
+    for _ in 0..count(cursor)? {
+        let name = text(cursor)?;
+        let length = count(cursor)?;
         members.insert(name, serde_json::from_slice(cursor.take(length)?).ok()?);
     }
     let entry = AuditEntry {
@@ -269,43 +179,13 @@ fn decode(cursor: &mut Cursor<'_>) -> Option<Appended> {
     Some(Appended { entry, recorded_at })
 }
 
-/// Bytes being read; every step checks what is left.
-pub(crate) struct Cursor<'a>(pub(crate) &'a [u8]);
+fn count(cursor: &mut Cursor<'_>) -> Option<usize> {
+    cursor.count(MAX_ENTRY_BYTES)
+}
 
-impl<'a> Cursor<'a> {
-    pub(crate) fn take(&mut self, n: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(n)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    pub(crate) fn u8(&mut self) -> Option<u8> {
-        self.array().map(|[b]: [u8; 1]| b)
-    }
-
-    pub(crate) fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    pub(crate) fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// A length that an entry may have.
-    fn count(&mut self) -> Option<usize> {
-        usize::try_from(self.u32()?)
-            .ok()
-            .filter(|n| *n <= MAX_ENTRY_BYTES)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let n = self.count()?;
-        String::from_utf8(self.take(n)?.to_vec()).ok()
-    }
+fn text(cursor: &mut Cursor<'_>) -> Option<String> {
+    let n = count(cursor)?;
+    String::from_utf8(cursor.take(n)?.to_vec()).ok()
 }
 
 #[cfg(test)]
@@ -334,15 +214,10 @@ mod tests {
         for (i, group) in groups.iter().enumerate() {
             let mut payload = Vec::new();
             group.iter().for_each(|n| encode(&sample(*n), &mut payload));
-            bytes.extend(frame(3, i as u64, &payload).unwrap());
+            bytes.extend(groups::frame(3, i as u64, &payload).unwrap());
             ends.push(bytes.len());
         }
         (bytes, ends)
-    }
-
-    #[test]
-    fn crc_of_the_standard_check_string() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 
     #[test]
@@ -390,7 +265,7 @@ mod tests {
         fn anything_is_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = read(&bytes, 3);
             let _ = decode(&mut Cursor(&bytes));
-            if let Ok(framed) = frame(3, 0, &bytes) {
+            if let Ok(framed) = groups::frame(3, 0, &bytes) {
                 let _ = read(&framed, 3);
             }
         }
@@ -402,7 +277,7 @@ mod tests {
             a.entry.persons.push(PersonRef::Key(PersonKey(key)));
             let mut payload = Vec::new();
             encode(&a, &mut payload);
-            let bytes = frame(1, 0, &payload).unwrap();
+            let bytes = groups::frame(1, 0, &payload).unwrap();
             prop_assert_eq!(read(&bytes, 1).unwrap().entries, vec![a]);
         }
     }
