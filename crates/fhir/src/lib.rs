@@ -23,6 +23,8 @@ pub mod finding;
 pub mod json;
 pub mod pack;
 pub mod path;
+pub mod refs;
+pub mod ucum;
 pub mod xml;
 
 pub use doc::{Doc, Node};

@@ -71,14 +71,15 @@ fn keep<'v>(name: &str, sd: &'v Value, official: &'v HashMap<String, (usize, Val
     let all = sd.pointer("/snapshot/element").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for (place, e) in all.iter().enumerate().skip(1) {
         let path = text(e, "path");
-        let def = if let Some((_, o)) = official.get(path) {
+        // A data element with max 0 describes a constraint on the type (SimpleQuantity), not the type.
+        let def = if let Some((_, o)) = official.get(path).filter(|(_, o)| text(o, "max") != "0") {
             Some(o)
         } else if !paths.contains(parent(path)) {
             None
         } else {
             let base = e.pointer("/base/path").and_then(Value::as_str).unwrap_or_default();
             let infrastructure = matches!(last(path), "id" | "extension" | "modifierExtension");
-            let inherited = base != path && (official.contains_key(base) || base.starts_with("Element.") || base.starts_with("BackboneElement."));
+            let inherited = (base != path || official.contains_key(path)) && (official.contains_key(base) || base.starts_with("Element.") || base.starts_with("BackboneElement."));
             let prefix = format!("{path}.");
             let structural = is_container(e) && (e.get("contentReference").is_some() || official.keys().any(|k| k.starts_with(&prefix)) || text(sd, "kind") == "complex-type");
             // Data elements whose id would be longer than 64 characters were never published.

@@ -310,9 +310,9 @@ impl Sink for Builder<'_> {
             let start = self.side.len();
             unescape(self.src, v, &mut self.side);
             let span = (off(start), off(self.side.len() - start));
-            self.scalar(v.start, flag::STRING | flag::VALUE_SIDE, span)
+            self.scalar(v.start.saturating_sub(1), flag::STRING | flag::VALUE_SIDE, span)
         } else {
-            self.scalar(v.start, flag::STRING, (off(v.start), off(v.end - v.start)))
+            self.scalar(v.start.saturating_sub(1), flag::STRING, (off(v.start), off(v.end - v.start)))
         }
     }
 

@@ -130,6 +130,11 @@ impl Doc {
         self.root().get("id").and_then(|n| n.as_str())
     }
 
+    /// Every element in document order, the root first.
+    pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
+        self.nodes.iter().zip(0u32..).filter(|(r, _)| r.flags & flag::HIDDEN == 0).map(|(_, i)| Node::new(self, i))
+    }
+
     /// Number of nodes.
     pub fn len(&self) -> usize {
         self.nodes.len()

@@ -71,11 +71,11 @@ fn faults_say_where_and_what() {
         ("{\"resourceType\":\"Basic\",\"x\":}", "json-syntax", (1, 29)),
         ("{\"id\":\"1\"}", "resource-type", (1, 1)),
         ("[]", "json-root", (1, 1)),
-        ("\"x\"", "json-root", (1, 2)),
+        ("\"x\"", "json-root", (1, 1)),
         ("", "json-syntax", (1, 1)),
         ("{\"resourceType\":\"Basic\"} x", "json-syntax", (1, 26)),
         ("{\"resourceType\":\"Basic\",\"_id\":\"x\"}", "json-shape", (1, 31)),
-        ("{\"resourceType\":\"Patient\",\"name\":{\"family\":\"x\"},\"_name\":{\"id\":\"1\"}}", "json-shape", (1, 58)),
+        ("{\"resourceType\":\"Patient\",\"name\":{\"family\":\"x\"},\"_name\":{\"id\":\"1\"}}", "json-shape", (1, 57)),
         ("{\"resourceType\":3}", "resource-type", (1, 17)),
     ];
     for (text, rule, place) in cases {

@@ -409,6 +409,12 @@ impl Pack {
         self.value_sets.get(usize::try_from(index).ok()?)
     }
 
+    /// Value set by URL, with or without version.
+    pub fn value_set_by_url(&self, url: &str) -> Option<&ValueSet> {
+        let url = url.split('|').next().unwrap_or_default();
+        self.value_sets.iter().find(|v| v.url.as_ref() == url)
+    }
+
     /// Search parameter of a resource type by its code; common ones (`_id`, `_tag`) are found on every type.
     pub fn param(&self, resource_type: &str, code: &str) -> Option<&ParamInfo> {
         let ty = self.type_id(resource_type)?;

@@ -4,10 +4,23 @@
 //! whole collection gather it. Every evaluation has a step budget, so that no document or expression runs away.
 
 pub mod ast;
+mod boundary;
+mod convert;
+mod eval;
 pub mod func;
+mod funcs;
+mod math;
+mod ops;
 mod parse;
+mod text;
+mod value;
 
+pub use convert::to_text;
+#[allow(unused_imports)]
+pub(crate) use eval::each_of;
+pub use eval::{Env, EvalError, Flow};
 pub use parse::CompileError;
+pub use value::{Item, Quantity};
 pub(crate) use parse::Resolver;
 
 use crate::pack::{NameId, Pack, TypeId};

@@ -14,5 +14,9 @@ pub const NS: &str = "http://hl7.org/fhir";
 /// Namespace of narrative.
 pub const XHTML_NS: &str = "http://www.w3.org/1999/xhtml";
 
+mod narrative;
+
+pub use narrative::narrative_ok;
+
 #[cfg(test)]
 mod tests;

@@ -239,7 +239,7 @@ impl Tree<'_> {
     }
 }
 
-/// Narrative is passive: no scripts, no event handlers (R4 narrative).
+/// Attributes of the narrative are well formed; what they may say is [`super::narrative_ok`]'s business.
 fn narrative_tag(e: &BytesStart<'_>, at: usize) -> Result<(), XmlFault> {
     for a in e.attributes() {
         if a.is_err() {
