@@ -1,0 +1,281 @@
+//! Connections, schema, checks at open.
+
+use crate::StoreError;
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Version of both files' schema; other versions are refused.
+pub(super) const SCHEMA_VERSION: i64 = 1;
+
+/// Everything durable. Rows of `version` and `head` only ever grow at the right edge; ids live in a narrow table.
+const LOG_SCHEMA: &str = "
+CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) WITHOUT ROWID;
+CREATE TABLE repository(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL);
+CREATE TABLE rtype(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE version(
+  seq INTEGER PRIMARY KEY, rid INTEGER NOT NULL, vno INTEGER NOT NULL, prev_seq INTEGER NOT NULL,
+  repo INTEGER NOT NULL, type INTEGER NOT NULL, op INTEGER NOT NULL, at INTEGER NOT NULL, pack INTEGER NOT NULL,
+  head BLOB NOT NULL, keys BLOB NOT NULL, blobs BLOB NOT NULL, codec INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX version_by_type ON version(repo, type, seq);
+CREATE TABLE head(rid INTEGER PRIMARY KEY, seq INTEGER NOT NULL, head BLOB NOT NULL);
+CREATE TABLE ident(k BLOB PRIMARY KEY, rid INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE alias(person INTEGER PRIMARY KEY, leads_to INTEGER NOT NULL);
+CREATE TABLE person(system TEXT NOT NULL, value TEXT NOT NULL, key INTEGER NOT NULL, PRIMARY KEY(system, value)) WITHOUT ROWID;
+CREATE INDEX person_by_key ON person(key);
+CREATE TABLE epoch(person INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(person, seq)) WITHOUT ROWID;
+CREATE TABLE claim(k BLOB PRIMARY KEY, value BLOB NOT NULL, until INTEGER) WITHOUT ROWID;
+CREATE INDEX claim_by_end ON claim(until) WHERE until IS NOT NULL;
+CREATE TABLE position(consumer TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE queue(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE message(
+  id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, due INTEGER NOT NULL, at INTEGER NOT NULL, expires INTEGER,
+  max_deliveries INTEGER NOT NULL, deliveries INTEGER NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL);
+CREATE INDEX message_by_due ON message(queue, due, id);
+CREATE INDEX message_by_end ON message(expires) WHERE expires IS NOT NULL;
+CREATE TABLE dead(
+  id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, died INTEGER NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL,
+  max_deliveries INTEGER NOT NULL, deliveries INTEGER NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL);
+CREATE INDEX dead_by_time ON dead(queue, died, id);
+CREATE TABLE blob(id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, refs INTEGER NOT NULL, staged INTEGER NOT NULL, bytes BLOB NOT NULL);
+CREATE INDEX blob_unreferenced ON blob(staged) WHERE refs = 0;
+CREATE TABLE purge(
+  repo INTEGER NOT NULL, type INTEGER NOT NULL, id TEXT NOT NULL, rid INTEGER NOT NULL, seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL, state INTEGER NOT NULL, PRIMARY KEY(repo, type, id)) WITHOUT ROWID;
+CREATE INDEX purge_open ON purge(state) WHERE state < 3;
+CREATE TABLE audit_pending(n INTEGER PRIMARY KEY, recorded_at INTEGER NOT NULL, entry BLOB NOT NULL);
+CREATE TABLE mirror(n INTEGER PRIMARY KEY, entry BLOB NOT NULL);
+CREATE TABLE load(n INTEGER PRIMARY KEY, repo INTEGER NOT NULL, seq INTEGER);
+CREATE TABLE loaded(
+  rid INTEGER PRIMARY KEY, load INTEGER NOT NULL, type INTEGER NOT NULL, pack INTEGER NOT NULL,
+  head BLOB NOT NULL, keys BLOB NOT NULL, blobs BLOB NOT NULL, codec INTEGER NOT NULL, body BLOB NOT NULL);
+";
+
+/// Derived; can be thrown away and made again from the log.
+const INDEX_SCHEMA: &str = "
+CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) WITHOUT ROWID;
+CREATE TABLE idx(k BLOB NOT NULL, rid INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(k, rid, seq)) WITHOUT ROWID;
+CREATE TABLE superseded(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, rid INTEGER NOT NULL, prev_seq INTEGER NOT NULL);
+";
+
+/// What a failing statement means to the caller. Texts of SQLite name tables and codes, never data.
+pub(super) fn unavailable(e: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match e.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => StoreError::Corrupt(e.to_string()),
+        _ => StoreError::Unavailable(e.to_string()),
+    }
+}
+
+fn cannot_open(path: &Path, e: impl std::fmt::Display) -> StoreError {
+    StoreError::CannotOpen(format!("{}: {e}", path.display()))
+}
+
+/// How much a file must survive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sync {
+    /// Every commit survives power loss.
+    Full,
+    /// Consistent after power loss, last commits may be missing (derived data).
+    Consistent,
+    /// Tests only.
+    None,
+}
+
+/// The one writing connection of a file.
+pub(super) fn open_writer(
+    path: &Path,
+    sync: Sync,
+    cache_kib: u32,
+) -> Result<Connection, StoreError> {
+    let conn = Connection::open(path).map_err(|e| cannot_open(path, e))?;
+    let level = match sync {
+        Sync::Full => 2,
+        Sync::Consistent => 1,
+        Sync::None => 0,
+    };
+    conn.execute_batch(&format!(
+        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {level};
+         PRAGMA wal_autocheckpoint = 0; PRAGMA secure_delete = ON; PRAGMA fullfsync = 1;
+         PRAGMA checkpoint_fullfsync = 1; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{cache_kib};"
+    ))
+    .map_err(|e| cannot_open(path, e))?;
+    let ask = |pragma: &str| -> Result<String, StoreError> {
+        conn.query_row(
+            &format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"),
+            [],
+            |r| r.get(0),
+        )
+        .map_err(|e| cannot_open(path, e))
+    };
+    let (mode, got) = (ask("journal_mode")?, ask("synchronous")?);
+    if mode != "wal" || got != level.to_string() {
+        return Err(cannot_open(
+            path,
+            format!(
+                "would not survive power loss (journal_mode {mode}, synchronous {got}); a local disk is needed"
+            ),
+        ));
+    }
+    conn.set_prepared_statement_cache_capacity(128);
+    Ok(conn)
+}
+
+/// A reading connection.
+fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|e| cannot_open(path, e))?;
+    conn.execute_batch(
+        "PRAGMA busy_timeout = 10000; PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON;
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;",
+    )
+    .map_err(|e| cannot_open(path, e))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+/// Makes the tables of a new file, or checks the schema version of an old one. True when new.
+pub(super) fn prepare_log(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
+    prepare(conn, path, LOG_SCHEMA)
+}
+
+/// The same for `index.db`.
+pub(super) fn prepare_index(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
+    prepare(conn, path, INDEX_SCHEMA)
+}
+
+fn prepare(conn: &Connection, path: &Path, schema: &str) -> Result<bool, StoreError> {
+    let version: i64 = conn
+        .query_row("PRAGMA user_version", [], |r| r.get(0))
+        .map_err(|e| cannot_open(path, e))?;
+    match version {
+        SCHEMA_VERSION => Ok(false),
+        0 => {
+            conn.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            ))
+            .map_err(|e| cannot_open(path, e))?;
+            Ok(true)
+        }
+        other => Err(cannot_open(
+            path,
+            format!("schema version {other}; this program knows {SCHEMA_VERSION}"),
+        )),
+    }
+}
+
+/// Removes a database file with its companions.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(&name) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(cannot_open(path, e)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Length of the write-ahead log beside a database file.
+pub(super) fn wal_bytes(path: &Path) -> u64 {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    std::fs::metadata(name).map_or(0, |m| m.len())
+}
+
+/// A pair of reading connections.
+pub(super) struct Reading {
+    pub log: Connection,
+    pub index: Connection,
+}
+
+/// Reading connections, made on demand and kept.
+pub(super) struct Pool {
+    log: PathBuf,
+    index: PathBuf,
+    idle: Mutex<Vec<Reading>>,
+}
+
+/// Idle connections kept at most.
+const MAX_IDLE: usize = 32;
+
+impl Pool {
+    pub(super) fn new(log: PathBuf, index: PathBuf) -> Self {
+        Self {
+            log,
+            index,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// A fresh pair for long work, outside the pool.
+    pub(super) fn fresh(&self) -> Result<Reading, StoreError> {
+        Ok(Reading {
+            log: open_reader(&self.log)?,
+            index: open_reader(&self.index)?,
+        })
+    }
+
+    /// A reading connection of the log, outside the pool.
+    pub(super) fn log_reader(&self) -> Result<Connection, StoreError> {
+        open_reader(&self.log)
+    }
+
+    /// Closes idle connections.
+    pub(super) fn close(&self) {
+        self.lock().clear();
+    }
+
+    /// Runs `f` with a pair of connections. One that met an error is not used again.
+    pub(super) fn with<T>(
+        &self,
+        f: impl FnOnce(&Reading) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let taken = self.lock().pop();
+        let reading = match taken {
+            Some(reading) => reading,
+            None => self.fresh()?,
+        };
+        let out = f(&reading);
+        let clean = reading.log.is_autocommit() && reading.index.is_autocommit();
+        if clean
+            && !matches!(
+                out,
+                Err(StoreError::Unavailable(_) | StoreError::Corrupt(_))
+            )
+        {
+            let mut idle = self.lock();
+            if idle.len() < MAX_IDLE {
+                idle.push(reading);
+            }
+        }
+        out
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Reading>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A read transaction, ended when dropped.
+pub(super) struct ReadTx<'a>(&'a Connection);
+
+impl<'a> ReadTx<'a> {
+    /// The snapshot is taken at the first statement.
+    pub(super) fn begin(conn: &'a Connection) -> Result<Self, StoreError> {
+        conn.prepare_cached("BEGIN")
+            .and_then(|mut s| s.execute([]))
+            .map_err(unavailable)?;
+        Ok(Self(conn))
+    }
+}
+
+impl Drop for ReadTx<'_> {
+    fn drop(&mut self) {
+        let _ = self
+            .0
+            .prepare_cached("COMMIT")
+            .and_then(|mut s| s.execute([]));
+    }
+}

@@ -1,0 +1,349 @@
+//! Folding: frozen generations become rows of `index.db`; rows of superseded versions leave it after the retention.
+//! The index is derived: it remembers how far it has come, a restart replays the rest, and one that does not fit the
+//! log is thrown away and made again.
+
+use super::Inner;
+use super::codec::{self, damaged, op};
+use super::db::{self, unavailable};
+use super::lens::{Lens, NEWEST, all_index_keys};
+use super::memtable::{Generation, Row, RowKey, Superseded};
+use super::shared::{LOAD_BASE, Loads, Published, Swap, locked};
+use crate::StoreError;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// A generation is frozen when it holds this many rows.
+pub(super) const GENERATION_ROWS: usize = 400_000;
+/// Superseded versions whose rows are removed in one transaction.
+const EXPIRE_AT_ONCE: usize = 20_000;
+/// Log rows replayed between insertions into a generation.
+const REPLAY_CHUNK: usize = 5_000;
+
+const INSERT: &str = "INSERT OR IGNORE INTO idx(k, rid, seq) VALUES(?1, ?2, ?3)";
+
+/// The only writer of `index.db`.
+pub(super) struct Folder {
+    pub index: Connection,
+    /// Reads the log.
+    pub log: Connection,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path, sync: db::Sync, log: Connection) -> Result<Self, StoreError> {
+        let index = db::open_writer(path, sync, 65_536)?;
+        db::prepare_index(&index, path)?;
+        Ok(Self { index, log })
+    }
+
+    fn meta<T: rusqlite::types::FromSql>(&self, key: &str) -> Result<Option<T>, StoreError> {
+        self.index
+            .prepare_cached("SELECT value FROM meta WHERE key = ?1")
+            .and_then(|mut s| s.query_row([key], |r| r.get(0)).optional())
+            .map_err(unavailable)
+    }
+
+    fn set_meta(&self, key: &str, value: impl rusqlite::ToSql) -> Result<(), StoreError> {
+        self.index
+            .prepare_cached("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)")
+            .and_then(|mut s| s.execute(params![key, value]))
+            .map(drop)
+            .map_err(unavailable)
+    }
+
+    /// How far the index has come; `None` when it belongs to another store.
+    pub(super) fn applied(&self, incarnation: uuid::Uuid) -> Result<Option<u64>, StoreError> {
+        match self.meta::<Vec<u8>>("incarnation")? {
+            None => {
+                self.set_meta("incarnation", incarnation.as_bytes())?;
+                Ok(Some(0))
+            }
+            Some(bytes) if bytes == incarnation.as_bytes() => {
+                Ok(Some(self.meta("applied")?.unwrap_or(0)))
+            }
+            Some(_) => Ok(None),
+        }
+    }
+
+    /// How far the index has come.
+    pub(super) fn applied_now(&self) -> Result<u64, StoreError> {
+        Ok(self.meta("applied")?.unwrap_or(0))
+    }
+
+    /// Writes sorted rows of a bulk load.
+    pub(super) fn insert(&self, rows: &[Row]) -> Result<(), StoreError> {
+        self.in_tx(|folder| {
+            let mut insert = folder.index.prepare_cached(INSERT).map_err(unavailable)?;
+            let mut k = Vec::new();
+            for row in rows {
+                row.key.write_to(&mut k);
+                insert
+                    .execute(params![k, row.rid, row.seq])
+                    .map_err(unavailable)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Index rows of a bulk load that is switched in, made again.
+    fn replay_load(&self, number: u64) -> Result<(), StoreError> {
+        let mut statement = self
+            .log
+            .prepare("SELECT rid, head, keys, codec FROM loaded WHERE load = ?1")
+            .map_err(unavailable)?;
+        let mut loaded = statement.query([number]).map_err(unavailable)?;
+        let mut rows = Vec::new();
+        while let Some(row) = loaded.next().map_err(unavailable)? {
+            let rid = row.get(0).map_err(unavailable)?;
+            let codec: u8 = row.get(3).map_err(unavailable)?;
+            if codec == codec::CODEC_ERASED {
+                continue;
+            }
+            let head = codec::unpack_head(&row.get::<_, Vec<u8>>(1).map_err(unavailable)?)?;
+            let keys = codec::unpack_keys(&row.get::<_, Vec<u8>>(2).map_err(unavailable)?)?;
+            rows.extend(all_index_keys(&head, &keys).iter().map(|k| Row {
+                key: RowKey::new(k),
+                rid,
+                seq: LOAD_BASE + number,
+            }));
+            if rows.len() >= GENERATION_ROWS {
+                rows.sort_unstable();
+                self.insert(&rows)?;
+                rows.clear();
+            }
+        }
+        rows.sort_unstable();
+        self.insert(&rows)
+    }
+
+    /// Places below this one cannot be read by index any more.
+    pub(super) fn floor(&self) -> Result<u64, StoreError> {
+        Ok(self.meta("floor")?.unwrap_or(0))
+    }
+
+    pub(super) fn in_tx<T>(
+        &self,
+        f: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.index
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(unavailable)?;
+        let out = f(self).and_then(|value| {
+            self.index
+                .execute_batch("COMMIT")
+                .map_err(unavailable)
+                .map(|()| value)
+        });
+        if out.is_err() && !self.index.is_autocommit() {
+            let _ = self.index.execute_batch("ROLLBACK");
+        }
+        out
+    }
+
+    /// Writes a frozen generation.
+    pub(super) fn fold(&self, generation: &Generation) -> Result<(), StoreError> {
+        self.in_tx(|folder| {
+            let mut insert = folder
+                .index
+                .prepare_cached(INSERT)
+                .map_err(unavailable)?;
+            let mut k = Vec::new();
+            generation.for_each(|row| {
+                row.key.write_to(&mut k);
+                insert
+                    .execute(params![k, row.rid, row.seq])
+                    .map(drop)
+                    .map_err(unavailable)
+            })?;
+            let mut later = folder
+                .index
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO superseded(seq, at, rid, prev_seq) VALUES(?1, ?2, ?3, ?4)",
+                )
+                .map_err(unavailable)?;
+            for s in generation.superseded() {
+                later
+                    .execute(params![s.seq, s.at, s.rid, s.prev_seq])
+                    .map_err(unavailable)?;
+            }
+            folder.set_meta("applied", generation.last_seq())
+        })
+    }
+
+    /// Removes rows of versions that were superseded before `before` (µs); how many versions.
+    pub(super) fn expire(&self, inner: &Inner, before: i64) -> Result<usize, StoreError> {
+        let due: Vec<(u64, u64, u64)> = self
+            .index
+            .prepare_cached(
+                "SELECT seq, rid, prev_seq FROM superseded WHERE at <= ?1 ORDER BY seq LIMIT ?2",
+            )
+            .and_then(|mut s| {
+                s.query_map(params![before, EXPIRE_AT_ONCE], |r| {
+                    Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+                })?
+                .collect::<Result<_, _>>()
+            })
+            .map_err(unavailable)?;
+        let Some(last) = due.iter().map(|(seq, ..)| *seq).max() else {
+            return Ok(0);
+        };
+        // Readers look at the floor after they have opened the index: raised first, removed afterwards.
+        inner.floor.fetch_max(last, SeqCst);
+        let mut rows = Vec::new();
+        let loads = inner.loads.get();
+        let lens = Lens {
+            log: &self.log,
+            loads: &loads,
+            seq: NEWEST,
+        };
+        for (_, rid, prev) in &due {
+            rows.extend(lens.index_rows(*rid, *prev)?);
+        }
+        rows.sort_unstable();
+        self.in_tx(|folder| {
+            folder.remove(&rows)?;
+            let mut done = folder
+                .index
+                .prepare_cached("DELETE FROM superseded WHERE seq = ?1")
+                .map_err(unavailable)?;
+            for (seq, ..) in &due {
+                done.execute([seq]).map_err(unavailable)?;
+            }
+            folder.set_meta("floor", last.max(folder.floor()?))
+        })?;
+        Ok(due.len())
+    }
+
+    pub(super) fn remove(&self, rows: &[(Vec<u8>, u64, u64)]) -> Result<(), StoreError> {
+        let mut delete = self
+            .index
+            .prepare_cached("DELETE FROM idx WHERE k = ?1 AND rid = ?2 AND seq = ?3")
+            .map_err(unavailable)?;
+        for (k, rid, seq) in rows {
+            delete.execute(params![k, rid, seq]).map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// Replays the log beyond `applied`: full generations are folded at once, the rest is left in the returned one.
+    pub(super) fn replay(&self, applied: u64, loads: &Loads) -> Result<Generation, StoreError> {
+        let mut generation = Generation::default();
+        generation.add(Vec::new(), &[], applied);
+        let mut statement = self
+            .log
+            .prepare("SELECT seq, rid, prev_seq, op, at, head, keys, codec FROM version WHERE seq > ?1 ORDER BY seq")
+            .map_err(unavailable)?;
+        let mut rows = statement.query([applied]).map_err(unavailable)?;
+        let (mut index_rows, mut superseded) = (Vec::new(), Vec::new());
+        let mut last = applied;
+        let mut in_chunk = 0;
+        while let Some(row) = rows.next().map_err(unavailable)? {
+            let (seq, rid, prev_seq): (u64, u64, u64) = (
+                row.get(0).map_err(unavailable)?,
+                row.get(1).map_err(unavailable)?,
+                row.get(2).map_err(unavailable)?,
+            );
+            let code: u8 = row.get(3).map_err(unavailable)?;
+            last = seq;
+            if let Some(number) = loads.number_at(seq) {
+                self.replay_load(number)?;
+            }
+            let codec: u8 = row.get(7).map_err(unavailable)?;
+            if matches!(code, op::CREATE | op::UPDATE) && codec != codec::CODEC_ERASED {
+                let blob = |i| {
+                    row.get_ref(i)
+                        .map_err(unavailable)?
+                        .as_blob()
+                        .map_err(|_| damaged("version"))
+                };
+                let head = codec::unpack_head(blob(5)?)?;
+                let keys = codec::unpack_keys(blob(6)?)?;
+                index_rows.extend(all_index_keys(&head, &keys).iter().map(|k| Row {
+                    key: RowKey::new(k),
+                    rid,
+                    seq,
+                }));
+            }
+            if prev_seq > 0 {
+                superseded.push(Superseded {
+                    seq,
+                    at: row.get(4).map_err(unavailable)?,
+                    rid,
+                    prev_seq,
+                });
+            }
+            in_chunk += 1;
+            if in_chunk >= REPLAY_CHUNK {
+                in_chunk = 0;
+                let n = generation.add(std::mem::take(&mut index_rows), &superseded, seq);
+                superseded.clear();
+                if n >= GENERATION_ROWS {
+                    self.fold(&generation)?;
+                    generation = Generation::default();
+                    generation.add(Vec::new(), &[], seq);
+                }
+            }
+        }
+        generation.add(index_rows, &superseded, last);
+        Ok(generation)
+    }
+}
+
+/// Takes a folded generation out of what readers pin from now on.
+fn drop_folded(published: &Swap<Published>, folded: &Arc<Generation>) {
+    published.update(|p| Published {
+        generations: p
+            .generations
+            .iter()
+            .filter(|g| !Arc::ptr_eq(g, folded))
+            .cloned()
+            .collect(),
+        ..p.clone()
+    });
+}
+
+impl Inner {
+    /// Folds every frozen generation; how many.
+    pub(super) fn fold_frozen(&self) -> Result<usize, StoreError> {
+        let folder = locked(&self.folder);
+        let mut folded = 0;
+        loop {
+            let generations = self.published.get().generations.clone();
+            let Some((_, frozen)) = generations.split_last() else {
+                return Ok(folded);
+            };
+            let Some(oldest) = frozen.first() else {
+                return Ok(folded);
+            };
+            folder.fold(oldest)?;
+            drop_folded(&self.published, oldest);
+            self.folded.ring();
+            self.stats.folds.fetch_add(1, SeqCst);
+            folded += 1;
+        }
+    }
+
+    /// Removes what the retention has let go.
+    pub(super) fn expire_superseded(&self) -> Result<usize, StoreError> {
+        let before = super::shared::now_micros().saturating_sub(self.retention_us);
+        let folder = locked(&self.folder);
+        let mut expired = 0;
+        loop {
+            let n = folder.expire(self, before)?;
+            expired += n;
+            if n < EXPIRE_AT_ONCE {
+                return Ok(expired);
+            }
+        }
+    }
+
+    /// Freezes the running generation and folds everything up to now.
+    pub(super) fn fold_all(&self) -> Result<(), StoreError> {
+        self.in_writer(|batch| {
+            batch.rotate = true;
+            Ok(())
+        })?;
+        self.fold_frozen().map(drop)
+    }
+}

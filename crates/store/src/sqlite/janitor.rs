@@ -1,0 +1,227 @@
+//! Background work: folding, checkpoints on connections of their own, sweeps, purges, sealing.
+
+use super::Inner;
+use super::db::{self, unavailable};
+use super::shared::{locked, now_micros};
+use super::{blobs, claims};
+use crate::StoreError;
+use rusqlite::Connection;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Committed bytes after which the log's write-ahead log is copied back without stopping anybody.
+const CHECKPOINT_BYTES: u64 = 24 << 20;
+/// Length of a write-ahead log from which it is started anew: writers wait for the last bit of copying.
+const RESTART_BYTES: u64 = 96 << 20;
+/// The same for `index.db`, whose transactions are large.
+const RESTART_INDEX_BYTES: u64 = 512 << 20;
+/// Length of a write-ahead log that is truncated when the store is idle.
+const IDLE_BYTES: u64 = 4 << 20;
+/// Rows one sweep removes in one batch.
+const SWEEP_AT_ONCE: usize = 1_000;
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+const SEAL_EVERY: Duration = Duration::from_secs(2);
+
+/// Connections that only copy write-ahead logs back.
+pub(super) struct Checkpointer {
+    log: Connection,
+    index: Connection,
+}
+
+impl Checkpointer {
+    pub(super) fn open(log: Connection, index: Connection) -> Result<Self, StoreError> {
+        for conn in [&log, &index] {
+            // A reader in the way is not waited for long: there is a next time.
+            conn.execute_batch(
+                "PRAGMA query_only = OFF; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 200;",
+            )
+            .map_err(unavailable)?;
+        }
+        Ok(Self { log, index })
+    }
+}
+
+/// True when everything was copied back (and the log truncated, if asked).
+fn checkpoint(conn: &Connection, mode: &str) -> Result<bool, StoreError> {
+    let result = conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |r| {
+        Ok((
+            r.get::<_, i64>(0)?,
+            r.get::<_, i64>(1)?,
+            r.get::<_, i64>(2)?,
+        ))
+    });
+    match result {
+        Ok((busy, in_log, copied)) => Ok(busy == 0 && in_log == copied),
+        Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(false),
+        Err(e) => Err(unavailable(e)),
+    }
+}
+
+impl Inner {
+    /// Copies the log's write-ahead log back and cuts it to nothing; false when a reader stands in the way.
+    pub(super) fn truncate_log(&self) -> Result<bool, StoreError> {
+        let checkpointer = locked(&self.checkpointer);
+        checkpoint(&checkpointer.log, "PASSIVE")?;
+        let _gate = locked(&self.gate);
+        checkpoint(&checkpointer.log, "TRUNCATE")
+    }
+
+    /// The same for the index.
+    pub(super) fn truncate_index(&self) -> Result<bool, StoreError> {
+        let _folder = locked(&self.folder);
+        let checkpointer = locked(&self.checkpointer);
+        checkpoint(&checkpointer.index, "TRUNCATE")
+    }
+
+    fn checkpoint_log(&self) -> Result<(), StoreError> {
+        let unsaved = self.unsaved.swap(0, Relaxed);
+        let length = db::wal_bytes(&self.log_path);
+        let checkpointer = locked(&self.checkpointer);
+        if unsaved > 0 || length > 0 {
+            checkpoint(&checkpointer.log, "PASSIVE")?;
+        }
+        let mode = if unsaved == 0 && length > IDLE_BYTES {
+            "TRUNCATE"
+        } else if length > RESTART_BYTES {
+            "RESTART"
+        } else {
+            return Ok(());
+        };
+        let _gate = locked(&self.gate);
+        checkpoint(&checkpointer.log, mode)?;
+        self.stats.checkpoints.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    fn checkpoint_index(&self, idle: bool) -> Result<(), StoreError> {
+        let length = db::wal_bytes(&self.index_path);
+        if length == 0 {
+            return Ok(());
+        }
+        {
+            let checkpointer = locked(&self.checkpointer);
+            checkpoint(&checkpointer.index, "PASSIVE")?;
+        }
+        let mode = if idle && length > IDLE_BYTES {
+            "TRUNCATE"
+        } else if length > RESTART_INDEX_BYTES {
+            "RESTART"
+        } else {
+            return Ok(());
+        };
+        let _folder = locked(&self.folder);
+        checkpoint(&locked(&self.checkpointer).index, mode).map(drop)
+    }
+
+    /// Claims, staged blobs and messages whose time is over.
+    pub(super) fn sweep(&self) -> Result<(), StoreError> {
+        self.queues.forget_lost(now_micros());
+        loop {
+            let removed = self.in_writer(|batch| {
+                Ok([
+                    claims::sweep(batch.log, batch.at, SWEEP_AT_ONCE)?,
+                    blobs::sweep(batch.log, batch.at, SWEEP_AT_ONCE)?,
+                    batch.bury_expired(SWEEP_AT_ONCE)?,
+                ])
+            })?;
+            if removed.iter().all(|n| *n < SWEEP_AT_ONCE) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Everything that is due, now.
+    pub(super) fn maintain(&self) -> Result<(), StoreError> {
+        self.running()?;
+        self.sweep()?;
+        self.sweep_loads()?;
+        self.fold_all()?;
+        self.expire_superseded()?;
+        self.advance_purges()?;
+        Ok(())
+    }
+}
+
+/// Folds until the store closes.
+pub(super) fn fold_loop(inner: &Inner) {
+    while !inner.stopping() {
+        inner.to_fold.sleep(Duration::from_secs(1));
+        if let Err(e) = inner.fold_frozen() {
+            warn(inner, "fold", &e);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// Checkpoints, sweeps, purges and seals until the store closes.
+pub(super) fn janitor_loop(inner: &Inner) {
+    let (mut swept, mut sealed, mut expired) = (Instant::now(), Instant::now(), Instant::now());
+    let mut folds = 0;
+    // A purge from before the last stop goes on at once.
+    let mut purging = true;
+    while !inner.stopping() {
+        let rung = inner.janitor.sleep(Duration::from_millis(200));
+        if inner.stopping() {
+            break;
+        }
+        purging |= rung;
+        if purging {
+            match inner.advance_purges() {
+                Ok(done) => purging = !done,
+                Err(e) => warn(inner, "purge", &e),
+            }
+        }
+        let idle = inner.unsaved.load(Relaxed) == 0;
+        if inner.unsaved.load(Relaxed) >= CHECKPOINT_BYTES || idle {
+            report(inner, "checkpoint of the log", inner.checkpoint_log());
+        }
+        let now_folded = inner.stats.folds.load(Relaxed);
+        if now_folded != folds || idle {
+            folds = now_folded;
+            report(
+                inner,
+                "checkpoint of the index",
+                inner.checkpoint_index(idle),
+            );
+        }
+        if expired.elapsed() >= Duration::from_secs(5) {
+            report(inner, "expiry", inner.expire_superseded().map(drop));
+            expired = Instant::now();
+        }
+        if sealed.elapsed() >= SEAL_EVERY {
+            report(inner, "seal", inner.seal().map(drop));
+            sealed = Instant::now();
+        }
+        if swept.elapsed() >= SWEEP_EVERY {
+            report(inner, "sweep", inner.sweep());
+            swept = Instant::now();
+        }
+    }
+}
+
+fn report(inner: &Inner, what: &str, result: Result<(), StoreError>) {
+    if let Err(e) = result {
+        warn(inner, what, &e);
+    }
+}
+
+fn warn(inner: &Inner, what: &str, e: &StoreError) {
+    if !inner.stopping() {
+        inner.stats.background_failures.fetch_add(1, Relaxed);
+        tracing::warn!(error = %e, "{what} failed; it is tried again");
+    }
+}
+
+/// Starts a named thread.
+pub(super) fn spawn(
+    name: &str,
+    inner: &Arc<Inner>,
+    run: impl FnOnce(&Inner) + Send + 'static,
+) -> Result<std::thread::JoinHandle<()>, StoreError> {
+    let inner = Arc::clone(inner);
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || run(&inner))
+        .map_err(|e| StoreError::CannotOpen(format!("thread {name}: {e}")))
+}

@@ -1,0 +1,623 @@
+//! Queues: durable messages in `log.db`, leases in memory (one process owns the store).
+//!
+//! A lease lives in [`Leases`]; while a commit that settles it is on its way it is *pinned*, so that nobody else can get
+//! the message even when the lease runs out meanwhile. Delivery counts are written with the next batch.
+
+use super::Inner;
+use super::batch::Batch;
+use super::db::{ReadTx, unavailable};
+use super::shared::{Alarm, locked, now_micros};
+use crate::{DeadLetter, Leased, QueueMessageId, QueueStats, StoreError};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Reason of a dead letter that was delivered too often.
+const MAX_DELIVERY: &str = "max-delivery";
+/// Reason of a dead letter that nobody took in time.
+const EXPIRED: &str = "expired";
+/// Messages one lease may take.
+const MAX_LEASE: usize = 10_000;
+
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    token: u64,
+    until: i64,
+    queue: u32,
+    deliveries: u32,
+    /// A commit that settles it or counts on it is on its way; how many.
+    pins: u32,
+    /// Settled by a commit of the running batch.
+    settled: bool,
+}
+
+/// Who holds what.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    held: HashMap<u64, Lease>,
+    next_token: u64,
+    /// Delivery counts not written yet.
+    counts: HashMap<u64, u32>,
+}
+
+/// Leases, sleepers.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    leases: Mutex<Leases>,
+    sleepers: Mutex<HashMap<String, Vec<Arc<Alarm>>>>,
+}
+
+impl Queues {
+    /// Tokens start anew at each open; they begin at a random place so that one from before never fits.
+    pub(super) fn new() -> Self {
+        let queues = Self::default();
+        locked(&queues.leases).next_token = u64::from(rand::random::<u32>()) << 24;
+        queues
+    }
+
+    /// Whether the lease is held at `at`; if so, pins it. With `settle`, only once per batch.
+    pub(super) fn pin(&self, id: u64, token: u64, at: i64, settle: bool) -> bool {
+        let mut leases = locked(&self.leases);
+        match leases.held.get_mut(&id) {
+            Some(l) if l.token == token && !l.settled && (l.until > at || l.pins > 0) => {
+                l.pins += 1;
+                l.settled |= settle;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes pins back: the commit was refused, or its batch failed.
+    pub(super) fn unpin(&self, ids: &[(u64, bool)]) {
+        let mut leases = locked(&self.leases);
+        for (id, settle) in ids {
+            if let Some(l) = leases.held.get_mut(id) {
+                l.pins = l.pins.saturating_sub(1);
+                l.settled &= !settle;
+            }
+        }
+    }
+
+    /// The batch is flushed: settled leases end, other pins are taken back.
+    pub(super) fn flushed(&self, ids: &[(u64, bool)]) {
+        if ids.is_empty() {
+            return;
+        }
+        let mut leases = locked(&self.leases);
+        for (id, settle) in ids {
+            if *settle {
+                leases.held.remove(id);
+                leases.counts.remove(id);
+            } else if let Some(l) = leases.held.get_mut(id) {
+                l.pins = l.pins.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Deliveries of a leased message.
+    pub(super) fn deliveries(&self, id: u64) -> u32 {
+        locked(&self.leases)
+            .held
+            .get(&id)
+            .map_or(0, |l| l.deliveries)
+    }
+
+    /// Delivery counts to write with the next batch.
+    pub(super) fn take_counts(&self) -> HashMap<u64, u32> {
+        std::mem::take(&mut locked(&self.leases).counts)
+    }
+
+    /// Gives counts back that were not written.
+    pub(super) fn return_counts(&self, counts: HashMap<u64, u32>) {
+        let mut leases = locked(&self.leases);
+        for (id, n) in counts {
+            leases.counts.entry(id).or_insert(n);
+        }
+    }
+
+    pub(super) fn has_counts(&self) -> bool {
+        !locked(&self.leases).counts.is_empty()
+    }
+
+    /// Wakes who waits for these queues.
+    pub(super) fn wake<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let sleepers = locked(&self.sleepers);
+        for alarm in names.filter_map(|n| sleepers.get(n)).flatten() {
+            alarm.ring();
+        }
+    }
+
+    pub(super) fn wake_all(&self) {
+        for alarm in locked(&self.sleepers).values().flatten() {
+            alarm.ring();
+        }
+    }
+
+    fn lie_down(&self, names: &[String]) -> Arc<Alarm> {
+        let alarm = Arc::new(Alarm::default());
+        let mut sleepers = locked(&self.sleepers);
+        for name in names {
+            sleepers
+                .entry(name.clone())
+                .or_default()
+                .push(Arc::clone(&alarm));
+        }
+        alarm
+    }
+
+    fn get_up(&self, names: &[String], alarm: &Arc<Alarm>) {
+        let mut sleepers = locked(&self.sleepers);
+        for name in names {
+            if let Some(list) = sleepers.get_mut(name) {
+                list.retain(|a| !Arc::ptr_eq(a, alarm));
+                if list.is_empty() {
+                    sleepers.remove(name);
+                }
+            }
+        }
+    }
+}
+
+/// A waiting message without its payload.
+struct Waiting {
+    id: u64,
+    at: i64,
+    expires: Option<i64>,
+    max_deliveries: u32,
+    deliveries: u32,
+}
+
+fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+    Ok(Waiting {
+        id: row.get(0)?,
+        at: row.get(1)?,
+        expires: row.get(2)?,
+        max_deliveries: row.get(3)?,
+        deliveries: row.get(4)?,
+    })
+}
+
+const VISIBLE: &str = "SELECT id, at, expires, max_deliveries, deliveries FROM message
+  WHERE queue = ?1 AND due <= ?2 ORDER BY due, id";
+
+fn payload(log: &Connection, id: u64) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+    log.prepare_cached("SELECT headers, body FROM message WHERE id = ?1")
+        .and_then(|mut s| {
+            s.query_row([id], |r| Ok((blob(r, 0)?, blob(r, 1)?)))
+                .optional()
+        })
+        .map_err(unavailable)
+}
+
+fn blob(row: &Row<'_>, i: usize) -> rusqlite::Result<Bytes> {
+    row.get::<_, Vec<u8>>(i).map(Bytes::from)
+}
+
+impl Inner {
+    pub(super) fn lease(
+        &self,
+        queue: &str,
+        limit: usize,
+        lease_ms: u64,
+    ) -> Result<Vec<Leased>, StoreError> {
+        self.running()?;
+        let limit = limit.min(MAX_LEASE);
+        let Some(number) = self.queue_names.get().number(queue) else {
+            return Ok(Vec::new());
+        };
+        let mut dying = Vec::new();
+        let leased = self.pool.with(|reading| {
+            let taken = self.take_leases(&reading.log, number, limit, lease_ms, &mut dying)?;
+            let mut out = Vec::with_capacity(taken.len());
+            for (message, lease) in taken {
+                // Gone only if so short a lease ran out at once and somebody else settled.
+                let Some((headers, body)) = payload(&reading.log, message.id)? else {
+                    continue;
+                };
+                out.push(Leased {
+                    id: QueueMessageId(message.id),
+                    token: lease.token,
+                    queue: queue.to_owned(),
+                    enqueued_at: message.at,
+                    deliveries: lease.deliveries,
+                    leased_until: lease.until,
+                    headers,
+                    body,
+                });
+            }
+            Ok(out)
+        })?;
+        if !dying.is_empty() {
+            self.in_writer(move |batch| batch.bury(&dying))?;
+        }
+        Ok(leased)
+    }
+
+    /// Chooses messages and notes their leases. The rows are looked at while the leases are locked: a settled message
+    /// keeps its lease until its removal is flushed, so it is either still leased or no longer there.
+    fn take_leases(
+        &self,
+        log: &Connection,
+        queue: u32,
+        limit: usize,
+        lease_ms: u64,
+        dying: &mut Vec<u64>,
+    ) -> Result<Vec<(Waiting, Lease)>, StoreError> {
+        let mut leases = locked(&self.queues.leases);
+        let now = now_micros();
+        let until = now.saturating_add_unsigned(lease_ms.saturating_mul(1_000));
+        let mut statement = log.prepare_cached(VISIBLE).map_err(unavailable)?;
+        let mut rows = statement
+            .query_map(params![queue, now], waiting)
+            .map_err(unavailable)?;
+        let mut taken = Vec::new();
+        while taken.len() < limit {
+            let Some(message) = rows.next() else { break };
+            let message = message.map_err(unavailable)?;
+            let before = match leases.held.get(&message.id) {
+                Some(l) if l.until > now || l.pins > 0 => continue,
+                Some(l) => l.deliveries,
+                None => leases
+                    .counts
+                    .get(&message.id)
+                    .copied()
+                    .unwrap_or(0)
+                    .max(message.deliveries),
+            };
+            if message.expires.is_some_and(|t| t <= now)
+                || (message.max_deliveries > 0 && before >= message.max_deliveries)
+            {
+                dying.push(message.id);
+                continue;
+            }
+            leases.next_token += 1;
+            let lease = Lease {
+                token: leases.next_token,
+                until,
+                queue,
+                deliveries: before.saturating_add(1),
+                pins: 0,
+                settled: false,
+            };
+            leases.counts.insert(message.id, lease.deliveries);
+            leases.held.insert(message.id, lease);
+            taken.push((message, lease));
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn renew(
+        &self,
+        id: QueueMessageId,
+        token: u64,
+        lease_ms: u64,
+    ) -> Result<bool, StoreError> {
+        self.running()?;
+        let now = now_micros();
+        let mut leases = locked(&self.queues.leases);
+        Ok(match leases.held.get_mut(&id.0) {
+            Some(l) if l.token == token && l.until > now && !l.settled => {
+                l.until = now.saturating_add_unsigned(lease_ms.saturating_mul(1_000));
+                true
+            }
+            _ => false,
+        })
+    }
+
+    pub(super) fn peek(&self, queue: &str, limit: usize) -> Result<Vec<Leased>, StoreError> {
+        self.running()?;
+        let Some(number) = self.queue_names.get().number(queue) else {
+            return Ok(Vec::new());
+        };
+        let now = now_micros();
+        self.pool.with(|reading| {
+            let _tx = ReadTx::begin(&reading.log)?;
+            let mut statement = reading.log.prepare_cached(VISIBLE).map_err(unavailable)?;
+            let rows = statement
+                .query_map(params![number, now], waiting)
+                .map_err(unavailable)?;
+            let mut out = Vec::new();
+            for message in rows {
+                if out.len() >= limit {
+                    break;
+                }
+                let message = message.map_err(unavailable)?;
+                if message.expires.is_some_and(|t| t <= now) || self.queues.leased(message.id, now)
+                {
+                    continue;
+                }
+                if let Some((headers, body)) = payload(&reading.log, message.id)? {
+                    out.push(Leased {
+                        id: QueueMessageId(message.id),
+                        token: 0,
+                        queue: queue.to_owned(),
+                        enqueued_at: message.at,
+                        deliveries: self.queues.count(message.id).max(message.deliveries),
+                        leased_until: 0,
+                        headers,
+                        body,
+                    });
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    pub(super) fn dead_letters(
+        &self,
+        queue: &str,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        self.running()?;
+        let Some(number) = self.queue_names.get().number(queue) else {
+            return Ok(Vec::new());
+        };
+        self.pool.with(|reading| {
+            let mut statement = reading
+                .log
+                .prepare_cached(
+                    "SELECT id, died, reason, deliveries, headers, body FROM dead
+                     WHERE queue = ?1 ORDER BY died DESC, id DESC LIMIT ?2",
+                )
+                .map_err(unavailable)?;
+            let rows = statement
+                .query_map(params![number, limit.min(i64::MAX as usize)], |r| {
+                    Ok(DeadLetter {
+                        id: QueueMessageId(r.get(0)?),
+                        queue: queue.to_owned(),
+                        at: r.get(1)?,
+                        reason: r.get(2)?,
+                        deliveries: r.get(3)?,
+                        headers: blob(r, 4)?,
+                        body: blob(r, 5)?,
+                    })
+                })
+                .map_err(unavailable)?;
+            rows.collect::<Result<_, _>>().map_err(unavailable)
+        })
+    }
+
+    pub(super) fn queue_stats(&self, queue: &str) -> Result<QueueStats, StoreError> {
+        self.running()?;
+        let Some(number) = self.queue_names.get().number(queue) else {
+            return Ok(QueueStats::default());
+        };
+        let now = now_micros();
+        self.pool.with(|reading| {
+            let _tx = ReadTx::begin(&reading.log)?;
+            let ask = |sql: &str| -> Result<u64, StoreError> {
+                reading
+                    .log
+                    .prepare_cached(sql)
+                    .and_then(|mut s| s.query_row(params![number, now], |r| r.get(0)))
+                    .map_err(unavailable)
+            };
+            let visible = ask("SELECT count(*) FROM message WHERE queue = ?1 AND due <= ?2")?;
+            let delayed = ask("SELECT count(*) FROM message WHERE queue = ?1 AND due > ?2")?;
+            let dead = ask("SELECT count(*) FROM dead WHERE queue = ?1 AND ?2 = ?2")?;
+            let leased = self.queues.leased_in(number, now);
+            Ok(QueueStats {
+                ready: visible.saturating_sub(leased),
+                delayed,
+                leased,
+                dead,
+            })
+        })
+    }
+
+    pub(super) fn queues(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.running()?;
+        let names = self.queue_names.get();
+        let mut wanted: Vec<(&str, u32)> = names
+            .iter()
+            .filter(|(n, _)| n.starts_with(prefix))
+            .collect();
+        wanted.sort_unstable();
+        self.pool.with(|reading| {
+            let mut statement = reading
+                .log
+                .prepare_cached(
+                    "SELECT EXISTS(SELECT 1 FROM message WHERE queue = ?1) OR EXISTS(SELECT 1 FROM dead WHERE queue = ?1)",
+                )
+                .map_err(unavailable)?;
+            let mut out = Vec::new();
+            for (name, number) in wanted {
+                if out.len() >= limit {
+                    break;
+                }
+                if statement
+                    .query_row([number], |r| r.get(0))
+                    .map_err(unavailable)?
+                {
+                    out.push(name.to_owned());
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    pub(super) fn wait_queue(&self, queues: &[String], timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        let alarm = self.queues.lie_down(queues);
+        // What is visible already counts; anything later rings the alarm or has a known time.
+        let wake_at = self.next_visible(queues).unwrap_or(Some(now_micros()));
+        let until_visible = wake_at.map_or(Duration::MAX, |t| {
+            Duration::from_micros(u64::try_from(t.saturating_sub(now_micros())).unwrap_or(0))
+        });
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !until_visible.is_zero() && !left.is_zero() {
+            alarm.sleep(left.min(until_visible));
+        }
+        self.queues.get_up(queues, &alarm);
+    }
+
+    /// When a message of the queues becomes visible by itself: now, at a due time, at a lease's end, or never.
+    fn next_visible(&self, queues: &[String]) -> Result<Option<i64>, StoreError> {
+        self.running()?;
+        let names = self.queue_names.get();
+        let now = now_micros();
+        self.pool.with(|reading| {
+            let mut soonest: Option<i64> = None;
+            let mut sooner = |t: i64| soonest = Some(soonest.map_or(t, |s: i64| s.min(t)));
+            for number in queues.iter().filter_map(|q| names.number(q)) {
+                let mut statement = reading
+                    .log
+                    .prepare_cached("SELECT id, due FROM message WHERE queue = ?1 ORDER BY due, id")
+                    .map_err(unavailable)?;
+                let mut rows = statement.query([number]).map_err(unavailable)?;
+                while let Some(row) = rows.next().map_err(unavailable)? {
+                    let (id, due): (u64, i64) = (
+                        row.get(0).map_err(unavailable)?,
+                        row.get(1).map_err(unavailable)?,
+                    );
+                    match self.queues.held_until(id, now) {
+                        Some(until) => sooner(until.max(due)),
+                        None => {
+                            sooner(due);
+                            break;
+                        }
+                    }
+                }
+            }
+            Ok(soonest)
+        })
+    }
+
+    pub(super) fn revive(&self, id: QueueMessageId) -> Result<bool, StoreError> {
+        self.running()?;
+        self.in_writer(move |batch| {
+            let queue: Option<u32> = batch
+                .log
+                .prepare_cached("SELECT queue FROM dead WHERE id = ?1")
+                .and_then(|mut s| s.query_row([id.0], |r| r.get(0)).optional())
+                .map_err(unavailable)?;
+            let Some(queue) = queue else { return Ok(false) };
+            batch.execute(
+                "INSERT INTO message(id, queue, due, at, expires, max_deliveries, deliveries, headers, body)
+                 SELECT id, queue, ?2, at, NULL, max_deliveries, 0, headers, body FROM dead WHERE id = ?1",
+                params![id.0, batch.at],
+            )?;
+            batch.execute("DELETE FROM dead WHERE id = ?1", [id.0])?;
+            batch.wake.insert(queue);
+            Ok(true)
+        })
+    }
+}
+
+impl Queues {
+    fn leased(&self, id: u64, now: i64) -> bool {
+        self.held_until(id, now).is_some()
+    }
+
+    fn held_until(&self, id: u64, now: i64) -> Option<i64> {
+        locked(&self.leases)
+            .held
+            .get(&id)
+            .filter(|l| l.until > now || l.pins > 0)
+            .map(|l| l.until)
+    }
+
+    fn leased_in(&self, queue: u32, now: i64) -> u64 {
+        locked(&self.leases)
+            .held
+            .values()
+            .filter(|l| l.queue == queue && l.until > now)
+            .count() as u64
+    }
+
+    fn count(&self, id: u64) -> u32 {
+        let leases = locked(&self.leases);
+        let held = leases.held.get(&id).map_or(0, |l| l.deliveries);
+        leases.counts.get(&id).copied().unwrap_or(0).max(held)
+    }
+
+    /// Forgets leases that ran out; their counts stay noted until written.
+    pub(super) fn forget_lost(&self, now: i64) {
+        locked(&self.leases)
+            .held
+            .retain(|_, l| l.until > now || l.pins > 0);
+    }
+}
+
+impl Batch<'_> {
+    /// Moves messages that expired or were delivered too often to the dead letters; leased ones stay.
+    pub(super) fn bury(&mut self, ids: &[u64]) -> Result<(), StoreError> {
+        for id in ids {
+            if self.inner.queues.leased(*id, self.at) {
+                continue;
+            }
+            let row: Option<(Option<i64>, u32, u32)> = self
+                .log
+                .prepare_cached(
+                    "SELECT expires, max_deliveries, deliveries FROM message WHERE id = ?1",
+                )
+                .and_then(|mut s| {
+                    s.query_row([*id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+                        .optional()
+                })
+                .map_err(unavailable)?;
+            let Some((expires, max_deliveries, written)) = row else {
+                continue;
+            };
+            let deliveries = self.inner.queues.count(*id).max(written);
+            if max_deliveries > 0 && deliveries >= max_deliveries {
+                self.dead_letter(*id, MAX_DELIVERY, deliveries)?;
+            } else if expires.is_some_and(|t| t <= self.at) {
+                self.dead_letter(*id, EXPIRED, deliveries)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn dead_letter(
+        &mut self,
+        id: u64,
+        reason: &str,
+        deliveries: u32,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO dead(id, queue, died, reason, at, max_deliveries, deliveries, headers, body)
+             SELECT id, queue, ?2, ?3, at, max_deliveries, ?4, headers, body FROM message WHERE id = ?1",
+            params![id, self.at, reason, deliveries],
+        )?;
+        self.execute("DELETE FROM message WHERE id = ?1", [id])
+    }
+
+    /// A released message goes back to its place, unless it was delivered often enough already.
+    pub(super) fn release(&mut self, id: u64, due_at: Option<i64>) -> Result<(), StoreError> {
+        let deliveries = self.inner.queues.deliveries(id);
+        let row: Option<(u32, u32)> = self
+            .log
+            .prepare_cached("SELECT queue, max_deliveries FROM message WHERE id = ?1")
+            .and_then(|mut s| s.query_row([id], |r| Ok((r.get(0)?, r.get(1)?))).optional())
+            .map_err(unavailable)?;
+        let Some((queue, max_deliveries)) = row else {
+            return Ok(());
+        };
+        if max_deliveries > 0 && deliveries >= max_deliveries {
+            return self.dead_letter(id, MAX_DELIVERY, deliveries);
+        }
+        self.wake.insert(queue);
+        self.execute(
+            "UPDATE message SET due = coalesce(?2, due), deliveries = ?3 WHERE id = ?1",
+            params![id, due_at, deliveries],
+        )
+    }
+
+    /// Messages past their end of life, found by the clock; at most `limit`.
+    pub(super) fn bury_expired(&mut self, limit: usize) -> Result<usize, StoreError> {
+        let ids: Vec<u64> = self
+            .log
+            .prepare_cached("SELECT id FROM message WHERE expires <= ?1 ORDER BY expires LIMIT ?2")
+            .and_then(|mut s| {
+                s.query_map(params![self.at, limit], |r| r.get(0))?
+                    .collect::<Result<_, _>>()
+            })
+            .map_err(unavailable)?;
+        self.bury(&ids)?;
+        Ok(ids.len())
+    }
+}

@@ -1,0 +1,715 @@
+//! Reads at one snapshot. Every row is checked for its place (does this version count here?) and against the grant's
+//! filter before anything is counted, limited or returned.
+
+use super::Inner;
+use super::codec;
+use super::db::{ReadTx, Reading, unavailable};
+use super::lens::{ANY, Lens, Placed};
+use super::shared::{Aliases, Names, Published};
+use super::walk::{Span, walk};
+use crate::{
+    Direction, Filter, Granted, Head, HistoryScope, IndexKey, IndexRow, KeyRange, MicrosUtc,
+    PersonKey, Reader, Record, RepoId, Rid, Seq, StoreError, Vno,
+};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow::{Break, Continue};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// Index rows one call may look at, hidden ones included: bounds the work, far above any caller's own limit.
+const MAX_ROWS_LOOKED_AT: usize = 8_000_000;
+/// A compartment of more records than this no longer leads a query.
+const MAX_LEADING_RECORDS: usize = 20_000;
+/// Estimates are counted up to here.
+const MAX_ESTIMATE: u64 = 20_000;
+/// Records whose verdict one call remembers.
+const MAX_REMEMBERED: usize = 100_000;
+
+/// A state of the store.
+pub(super) struct Snap {
+    pub inner: Arc<Inner>,
+    /// Pins the generations from before any index file was looked at.
+    pub pinned: Arc<Published>,
+    pub seq: u64,
+    pub at: i64,
+}
+
+/// One call's view: open transactions, names, aliases.
+pub(super) struct View<'a> {
+    pub lens: Lens<'a>,
+    pub index: &'a rusqlite::Connection,
+    pub pinned: &'a Published,
+    types: Arc<Names>,
+    aliases: Arc<Aliases>,
+}
+
+/// What a call has found out about a record: newest place here, admitted.
+type Verdicts = HashMap<u64, (u64, bool)>;
+
+impl Snap {
+    /// Runs `f` inside one read transaction of each file.
+    fn view<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.inner.running()?;
+        self.inner.pool.with(|reading: &Reading| {
+            let _log = ReadTx::begin(&reading.log)?;
+            let _index = ReadTx::begin(&reading.index)?;
+            let loads = self.inner.loads.get();
+            f(&View {
+                lens: Lens {
+                    log: &reading.log,
+                    loads: &loads,
+                    seq: self.seq,
+                },
+                index: &reading.index,
+                pinned: &self.pinned,
+                types: self.inner.types.get(),
+                aliases: self.inner.aliases.get(),
+            })
+        })
+    }
+
+    /// The same for reads of index rows: refuses when rows of this place have been removed already. The floor is raised
+    /// before rows are removed, so looking at it after the transaction has seen its first row is enough.
+    fn indexed<T>(
+        &self,
+        f: impl FnOnce(&View<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let out = self.view(f)?;
+        if self.inner.floor.load(SeqCst) > self.seq {
+            return Err(StoreError::SnapshotExpired);
+        }
+        Ok(out)
+    }
+}
+
+impl View<'_> {
+    fn head(&self, rid: u64, placed: Placed) -> Result<Head, StoreError> {
+        let raw = placed.head;
+        let person = |k: u64| PersonKey(self.aliases.end(k));
+        let mut persons = Vec::with_capacity(raw.persons.len());
+        for key in raw.persons.into_iter().map(person) {
+            if !persons.contains(&key) {
+                persons.push(key);
+            }
+        }
+        Ok(Head {
+            rid: Rid(rid),
+            repo: RepoId(raw.repo),
+            rtype: self
+                .types
+                .name(raw.rtype)
+                .ok_or_else(|| codec::damaged("type number"))?
+                .to_string(),
+            id: raw.id,
+            vno: Vno(raw.vno),
+            seq: Seq(placed.seq),
+            at: raw.at,
+            op: codec::op_of(raw.op)?,
+            persons,
+            author_person: raw.author_person.map(person),
+            owner: raw.owner.map(person),
+            privacy: raw.privacy,
+        })
+    }
+
+    /// Head of the newest version, deletions included, if visible.
+    fn visible(&self, grant: &Granted, rid: u64) -> Result<Option<Head>, StoreError> {
+        let Some(placed) = self.lens.head(rid)? else {
+            return Ok(None);
+        };
+        let head = self.head(rid, placed)?;
+        Ok(grant.filter().admits(&head).then_some(head))
+    }
+
+    /// The same, live only.
+    fn live(&self, grant: &Granted, rid: u64) -> Result<Option<Head>, StoreError> {
+        Ok(self
+            .visible(grant, rid)?
+            .filter(|h| !matches!(h.op, crate::Op::Delete | crate::Op::Purge)))
+    }
+
+    fn admits(&self, grant: &Granted, rid: u64, placed: Placed) -> Result<bool, StoreError> {
+        match grant.filter() {
+            Filter::Open => Ok(true),
+            filter => Ok(filter.admits(&self.head(rid, placed)?)),
+        }
+    }
+
+    /// Whether an index row counts: its version is the newest here, and the filter admits it.
+    fn counts(
+        &self,
+        grant: &Granted,
+        rid: u64,
+        seq: u64,
+        verdicts: &mut Verdicts,
+    ) -> Result<bool, StoreError> {
+        if seq > self.lens.seq {
+            return Ok(false);
+        }
+        if let Some((newest, admitted)) = verdicts.get(&rid) {
+            return Ok(*newest == seq && *admitted);
+        }
+        let Some(placed) = self.lens.head_if(rid, |newest| newest == seq)? else {
+            return Ok(false);
+        };
+        let admitted = self.admits(grant, rid, placed)?;
+        if verdicts.len() < MAX_REMEMBERED {
+            verdicts.insert(rid, (seq, admitted));
+        }
+        Ok(admitted)
+    }
+
+    /// Visits rows of a span that count, as (index key, record).
+    fn each(
+        &self,
+        grant: &Granted,
+        span: &Span,
+        only: Option<&HashMap<u64, u64>>,
+        mut visit: impl FnMut(&[u8], u64, u64) -> Result<std::ops::ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut verdicts = Verdicts::new();
+        let mut looked_at = 0usize;
+        walk(
+            &self.pinned.generations,
+            self.index,
+            span,
+            |k, rid, stored| {
+                looked_at += 1;
+                if looked_at > MAX_ROWS_LOOKED_AT {
+                    return Err(too_many(MAX_ROWS_LOOKED_AT));
+                }
+                let Some(seq) = self.lens.loads.place(stored) else {
+                    return Ok(Continue(()));
+                };
+                let counts = match only {
+                    Some(records) => records.get(&rid) == Some(&seq),
+                    None => self.counts(grant, rid, seq, &mut verdicts)?,
+                };
+                if counts {
+                    visit(k, rid, seq)
+                } else {
+                    Ok(Continue(()))
+                }
+            },
+        )
+    }
+
+    /// Live visible records in which one of the persons stands, with their places; `None` when more than `limit`.
+    fn compartment(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        persons: &BTreeSet<PersonKey>,
+        limit: usize,
+    ) -> Result<Option<HashMap<u64, u64>>, StoreError> {
+        let mut found = HashMap::new();
+        let keys: BTreeSet<u64> = persons
+            .iter()
+            .flat_map(|p| self.aliases.all_to(self.aliases.end(p.0)))
+            .collect();
+        for key in keys {
+            let k = codec::index_key(repo.0, codec::PARAM_PERSON, &key.to_be_bytes());
+            self.each(grant, &Span::exact(&k), None, |_, rid, seq| {
+                found.insert(rid, seq);
+                Ok(if found.len() > limit {
+                    Break(())
+                } else {
+                    Continue(())
+                })
+            })?;
+            if found.len() > limit {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// The records that the filter's compartments leave, when it has any and they are few enough to lead.
+    fn leading(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+    ) -> Result<Option<HashMap<u64, u64>>, StoreError> {
+        match grant.filter().compartments() {
+            Some(persons) => self.compartment(grant, repo, persons, MAX_LEADING_RECORDS),
+            None => Ok(None),
+        }
+    }
+
+    /// Rows of the span carried by these records, from their own keys.
+    fn rows_of(
+        &self,
+        records: &HashMap<u64, u64>,
+        repo: RepoId,
+        span: &Span,
+    ) -> Result<Vec<(Vec<u8>, u64)>, StoreError> {
+        let mut rows = Vec::new();
+        for (rid, seq) in records {
+            for key in self.lens.keys(*rid, *seq)? {
+                let k = codec::index_key(repo.0, key.param, &key.value);
+                if span.contains(&k) && span.beyond(&k, *rid) {
+                    rows.push((k, *rid));
+                }
+            }
+        }
+        rows.sort_unstable();
+        if span.descending {
+            rows.reverse();
+        }
+        Ok(rows)
+    }
+
+    fn count_rows(&self, span: &Span, limit: u64) -> Result<u64, StoreError> {
+        let mut n = 0;
+        walk(&self.pinned.generations, self.index, span, |_, _, _| {
+            n += 1;
+            Ok(if n >= limit { Break(()) } else { Continue(()) })
+        })?;
+        Ok(n)
+    }
+
+    /// Visits the rows of a span that count, led by the compartment when that is the shorter way.
+    fn rows(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        span: &Span,
+        mut visit: impl FnMut(&[u8], u64) -> Result<std::ops::ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let records = self.leading(grant, repo)?;
+        if let Some(records) = &records {
+            let worth = records.len() as u64 * 4;
+            if self.count_rows(span, worth + 1)? > worth {
+                for (k, rid) in self.rows_of(records, repo, span)? {
+                    if visit(&k, rid)?.is_break() {
+                        break;
+                    }
+                }
+                return Ok(());
+            }
+        }
+        self.each(grant, span, records.as_ref(), |k, rid, _| visit(k, rid))
+    }
+
+    /// Places of versions of these types before `before`, newest first, at most `limit`.
+    fn places(
+        &self,
+        repo: RepoId,
+        types: &[u32],
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        let mut places: Vec<u64> = Vec::new();
+        let mut statement = self
+            .lens
+            .log
+            .prepare_cached(
+                "SELECT seq FROM version WHERE repo = ?1 AND type = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4",
+            )
+            .map_err(unavailable)?;
+        for rtype in types {
+            let rows = statement
+                .query_map(
+                    rusqlite::params![repo.0, rtype, before, limit as u64],
+                    |r| r.get(0),
+                )
+                .map_err(unavailable)?;
+            for place in rows {
+                places.push(place.map_err(unavailable)?);
+            }
+        }
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        places.truncate(limit);
+        Ok(places)
+    }
+
+    fn record(&self, rid: u64, placed: Placed) -> Result<Option<Record>, StoreError> {
+        let Some(body) = self.lens.body(rid, placed.seq)? else {
+            return Ok(None);
+        };
+        Ok(Some(Record {
+            head: self.head(rid, placed)?,
+            body,
+        }))
+    }
+
+    /// A version, if it passes the filter itself.
+    fn version(&self, grant: &Granted, rid: u64, seq: u64) -> Result<Option<Record>, StoreError> {
+        let Some(version) = self.lens.version(rid, seq)? else {
+            return Ok(None);
+        };
+        let placed = Placed {
+            seq,
+            head: version.head,
+        };
+        let head = self.head(version.rid, placed)?;
+        Ok(grant.filter().admits(&head).then_some(Record {
+            head,
+            body: version.body,
+        }))
+    }
+
+    fn instance_history(
+        &self,
+        grant: &Granted,
+        rid: u64,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let Some(newest) = self.visible(grant, rid)? else {
+            return Ok(Vec::new());
+        };
+        let mut out = Vec::new();
+        for seq in self.lens.chain(newest.seq.0)? {
+            if out.len() >= limit {
+                break;
+            }
+            if seq < before
+                && let Some(record) = self.version(grant, rid, seq)?
+            {
+                out.push(record);
+            }
+        }
+        Ok(out)
+    }
+
+    fn type_history(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        types: &[u32],
+        mut before: u64,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let mut out = Vec::new();
+        let mut verdicts: HashMap<u64, bool> = HashMap::new();
+        let chunk = limit.clamp(64, 1_024);
+        let mut looked_at = 0;
+        while out.len() < limit {
+            let places = self.places(repo, types, before, chunk)?;
+            for seq in &places {
+                before = *seq;
+                looked_at += 1;
+                if looked_at > MAX_ROWS_LOOKED_AT {
+                    return Err(too_many(MAX_ROWS_LOOKED_AT));
+                }
+                let Some(record) = self.version(grant, ANY, *seq)? else {
+                    continue;
+                };
+                let rid = record.head.rid.0;
+                let shown = match verdicts.get(&rid) {
+                    Some(shown) => *shown,
+                    None => {
+                        let shown = self.visible(grant, rid)?.is_some();
+                        if verdicts.len() < MAX_REMEMBERED {
+                            verdicts.insert(rid, shown);
+                        }
+                        shown
+                    }
+                };
+                if shown {
+                    out.push(record);
+                }
+                if out.len() >= limit {
+                    break;
+                }
+            }
+            if places.len() < chunk {
+                break;
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn too_many(limit: usize) -> StoreError {
+    StoreError::Invalid(format!("more than {limit} index rows; narrow the search"))
+}
+
+fn span_of(repo: RepoId, range: &KeyRange) -> Result<Span, StoreError> {
+    if range.param >= codec::RESERVED_PARAMS {
+        return Err(StoreError::Invalid(format!(
+            "parameter {} is reserved",
+            range.param
+        )));
+    }
+    let to = match &range.to {
+        Some(to) => codec::index_key(repo.0, range.param, to),
+        None => codec::index_key_after(repo.0, range.param),
+    };
+    Ok(Span::new(
+        codec::index_key(repo.0, range.param, &range.from),
+        to,
+    ))
+}
+
+impl Reader for Snap {
+    fn seq(&self) -> Seq {
+        Seq(self.seq)
+    }
+
+    fn at(&self) -> MicrosUtc {
+        self.at
+    }
+
+    fn read(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        rtype: &str,
+        id: &str,
+    ) -> Result<Option<Record>, StoreError> {
+        self.view(|v| {
+            let Some(rid) = v.rid(repo, rtype, id)? else {
+                return Ok(None);
+            };
+            let Some(placed) = v.lens.head(rid)? else {
+                return Ok(None);
+            };
+            if !v.admits(grant, rid, placed.clone())? {
+                return Ok(None);
+            }
+            v.record(rid, placed)
+        })
+    }
+
+    fn vread(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        rtype: &str,
+        id: &str,
+        vno: Vno,
+    ) -> Result<Option<Record>, StoreError> {
+        self.view(|v| {
+            let Some(rid) = v.rid(repo, rtype, id)? else {
+                return Ok(None);
+            };
+            let Some(newest) = v.visible(grant, rid)? else {
+                return Ok(None);
+            };
+            let back = newest.vno.0.checked_sub(vno.0);
+            let Some(back) = back.and_then(|n| usize::try_from(n).ok()) else {
+                return Ok(None);
+            };
+            match v.lens.chain(newest.seq.0)?.get(back) {
+                Some(seq) => Ok(v.version(grant, rid, *seq)?.filter(|r| r.head.vno == vno)),
+                None => Ok(None),
+            }
+        })
+    }
+
+    fn history(
+        &self,
+        grant: &Granted,
+        scope: &HistoryScope,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let before = before.map_or(u64::MAX, |s| s.0).min(self.seq + 1);
+        self.view(|v| match scope {
+            HistoryScope::Instance { repo, rtype, id } => match v.rid(*repo, rtype, id)? {
+                Some(rid) => v.instance_history(grant, rid, before, limit),
+                None => Ok(Vec::new()),
+            },
+            HistoryScope::Type { repo, rtype } => match v.types.number(rtype) {
+                Some(n) => v.type_history(grant, *repo, &[n], before, limit),
+                None => Ok(Vec::new()),
+            },
+            HistoryScope::Repository { repo } => {
+                let all: Vec<u32> = v.types.iter().map(|(_, n)| n).collect();
+                v.type_history(grant, *repo, &all, before, limit)
+            }
+        })
+    }
+
+    fn range(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<Vec<Rid>, StoreError> {
+        let span = span_of(repo, range)?;
+        self.indexed(|v| {
+            let mut rids = Vec::new();
+            v.rows(grant, repo, &span, |_, rid| {
+                if rids.len() >= limit {
+                    return Err(too_many(limit));
+                }
+                rids.push(Rid(rid));
+                Ok(Continue(()))
+            })?;
+            rids.sort_unstable();
+            rids.dedup();
+            Ok(rids)
+        })
+    }
+
+    fn scan(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        range: &KeyRange,
+        direction: Direction,
+        after: Option<&IndexRow>,
+        limit: usize,
+    ) -> Result<Vec<IndexRow>, StoreError> {
+        let mut span = span_of(repo, range)?;
+        span.descending = direction == Direction::Descending;
+        span.after =
+            after.map(|row| (codec::index_key(repo.0, range.param, &row.value), row.rid.0));
+        self.indexed(|v| {
+            let mut rows = Vec::new();
+            if limit == 0 {
+                return Ok(rows);
+            }
+            v.rows(grant, repo, &span, |k, rid| {
+                rows.push(IndexRow {
+                    value: codec::index_value(k).to_vec(),
+                    rid: Rid(rid),
+                });
+                Ok(if rows.len() >= limit {
+                    Break(())
+                } else {
+                    Continue(())
+                })
+            })?;
+            Ok(rows)
+        })
+    }
+
+    fn estimate(&self, repo: RepoId, range: &KeyRange) -> Result<u64, StoreError> {
+        let span = span_of(repo, range)?;
+        self.indexed(|v| v.count_rows(&span, MAX_ESTIMATE))
+    }
+
+    fn type_rids(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        rtype: &str,
+        after: Rid,
+        limit: usize,
+    ) -> Result<Vec<Rid>, StoreError> {
+        self.indexed(|v| {
+            let mut rids = Vec::new();
+            let Some(n) = v.types.number(rtype).filter(|_| limit > 0) else {
+                return Ok(rids);
+            };
+            if let Some(records) = v.leading(grant, repo)? {
+                for rid in records.into_keys().filter(|rid| *rid > after.0) {
+                    if v.lens.head(rid)?.is_some_and(|p| p.head.rtype == n) {
+                        rids.push(Rid(rid));
+                    }
+                }
+                rids.sort_unstable();
+                rids.truncate(limit);
+                return Ok(rids);
+            }
+            let k = codec::index_key(repo.0, codec::PARAM_TYPE, &n.to_be_bytes());
+            let mut span = Span::exact(&k);
+            span.after = Some((k, after.0));
+            v.each(grant, &span, None, |_, rid, _| {
+                rids.push(Rid(rid));
+                Ok(if rids.len() >= limit {
+                    Break(())
+                } else {
+                    Continue(())
+                })
+            })?;
+            Ok(rids)
+        })
+    }
+
+    fn compartment(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        persons: &BTreeSet<PersonKey>,
+        limit: usize,
+    ) -> Result<Vec<Rid>, StoreError> {
+        self.indexed(|v| {
+            let found = v
+                .compartment(grant, repo, persons, MAX_ROWS_LOOKED_AT)?
+                .ok_or_else(|| too_many(MAX_ROWS_LOOKED_AT))?;
+            let mut rids: Vec<Rid> = found.into_keys().map(Rid).collect();
+            rids.sort_unstable();
+            rids.truncate(limit);
+            Ok(rids)
+        })
+    }
+
+    fn heads(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<Head>, StoreError> {
+        self.view(|v| {
+            let mut out = Vec::with_capacity(rids.len());
+            for rid in rids {
+                out.extend(v.live(grant, rid.0)?);
+            }
+            Ok(out)
+        })
+    }
+
+    fn fetch(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<Record>, StoreError> {
+        self.view(|v| {
+            let mut out = Vec::with_capacity(rids.len());
+            for rid in rids {
+                if let Some(head) = v.live(grant, rid.0)?
+                    && let Some(body) = v.lens.body(rid.0, head.seq.0)?
+                {
+                    out.push(Record { head, body });
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    fn keys(&self, grant: &Granted, rid: Rid) -> Result<Vec<IndexKey>, StoreError> {
+        self.view(|v| match v.live(grant, rid.0)? {
+            Some(head) => v.lens.keys(rid.0, head.seq.0),
+            None => Ok(Vec::new()),
+        })
+    }
+
+    fn epoch(&self, person: PersonKey) -> Result<Seq, StoreError> {
+        self.view(|v| {
+            let mut epoch = 0;
+            for key in v.aliases.all_to(v.aliases.end(person.0)) {
+                epoch = epoch.max(v.epoch(key)?);
+            }
+            Ok(Seq(epoch))
+        })
+    }
+
+    fn rules_epoch(&self) -> Result<Seq, StoreError> {
+        self.view(|v| v.epoch(super::RULES).map(Seq))
+    }
+
+    fn claim(&self, space: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.view(|v| {
+            let held = super::claims::read(v.lens.log, &codec::claim_key(space, key))?;
+            Ok(held
+                .filter(|c| c.until.is_none_or(|t| t > super::shared::now_micros()))
+                .map(|c| c.value))
+        })
+    }
+}
+
+impl View<'_> {
+    fn rid(&self, repo: RepoId, rtype: &str, id: &str) -> Result<Option<u64>, StoreError> {
+        match self.types.number(rtype) {
+            Some(n) => self.lens.rid_of(repo.0, n, id),
+            None => Ok(None),
+        }
+    }
+
+    fn epoch(&self, person: u64) -> Result<u64, StoreError> {
+        self.lens
+            .log
+            .prepare_cached(
+                "SELECT coalesce(max(seq), 0) FROM epoch WHERE person = ?1 AND seq <= ?2",
+            )
+            .and_then(|mut s| s.query_row([person, self.lens.seq], |r| r.get(0)))
+            .map_err(unavailable)
+    }
+}

@@ -1,0 +1,259 @@
+//! Ordered walk over index rows: the pinned generations and `index.db` merged, each row once.
+
+use super::codec::damaged;
+use super::db::unavailable;
+use super::memtable::{Generation, Row, RowKey};
+use crate::StoreError;
+use rusqlite::Connection;
+use std::cmp::Ordering;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+/// Index keys `from <= k < to`, in order of (key, record), beyond `after`.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub from: Vec<u8>,
+    pub to: Vec<u8>,
+    /// Go on after this key and record (in the direction of the walk).
+    pub after: Option<(Vec<u8>, u64)>,
+    pub descending: bool,
+}
+
+impl Span {
+    pub(super) fn new(from: Vec<u8>, to: Vec<u8>) -> Self {
+        Self {
+            from,
+            to,
+            after: None,
+            descending: false,
+        }
+    }
+
+    /// Exactly one key.
+    pub(super) fn exact(k: &[u8]) -> Self {
+        let mut to = k.to_vec();
+        to.push(0);
+        Self::new(k.to_vec(), to)
+    }
+
+    pub(super) fn contains(&self, k: &[u8]) -> bool {
+        *k >= *self.from && *k < *self.to
+    }
+
+    /// Whether (key, record) lies beyond `after`.
+    pub(super) fn beyond(&self, k: &[u8], rid: u64) -> bool {
+        self.after.as_ref().is_none_or(|(ak, arid)| {
+            let order = k.cmp(ak).then(rid.cmp(arid));
+            order
+                == if self.descending {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.from >= self.to
+    }
+
+    /// `after`, unless it lies before the beginning.
+    fn effective_after(&self) -> Option<&(Vec<u8>, u64)> {
+        self.after.as_ref().filter(|(k, _)| {
+            if self.descending {
+                *k < self.to
+            } else {
+                *k >= self.from
+            }
+        })
+    }
+
+    fn bounds(&self) -> (Bound<Row>, Bound<Row>) {
+        let row = |k: &[u8], rid, seq| Row {
+            key: RowKey::new(k),
+            rid,
+            seq,
+        };
+        let (from, to) = (
+            Bound::Included(row(&self.from, 0, 0)),
+            Bound::Excluded(row(&self.to, 0, 0)),
+        );
+        match (self.effective_after(), self.descending) {
+            (Some((k, rid)), false) => (Bound::Excluded(row(k, *rid, u64::MAX)), to),
+            (Some((k, rid)), true) => (from, Bound::Excluded(row(k, *rid, 0))),
+            (None, _) => (from, to),
+        }
+    }
+}
+
+const ASCENDING: &str =
+    "SELECT k, rid, seq FROM idx WHERE (k, rid) > (?1, ?2) AND k < ?3 ORDER BY k, rid, seq";
+const DESCENDING: &str = "SELECT k, rid, seq FROM idx WHERE (k, rid) < (?1, ?2) AND k >= ?3 ORDER BY k DESC, rid DESC, seq DESC";
+/// Rows taken from a generation while its lock is held.
+const CHUNK: usize = 512;
+
+/// A source of ordered rows and its current row.
+struct Cursor<'a> {
+    source: Source<'a>,
+    k: Vec<u8>,
+    rid: u64,
+    seq: u64,
+    live: bool,
+}
+
+enum Source<'a> {
+    Index(rusqlite::Rows<'a>),
+    Memory {
+        generation: &'a Generation,
+        bounds: (Bound<Row>, Bound<Row>),
+        descending: bool,
+        buffer: std::vec::IntoIter<Row>,
+        more: bool,
+    },
+}
+
+impl Cursor<'_> {
+    fn advance(&mut self) -> Result<(), StoreError> {
+        match &mut self.source {
+            Source::Index(rows) => match rows.next().map_err(unavailable)? {
+                Some(row) => {
+                    let k = row
+                        .get_ref(0)
+                        .map_err(unavailable)?
+                        .as_blob()
+                        .map_err(|_| damaged("index key"))?;
+                    self.k.clear();
+                    self.k.extend_from_slice(k);
+                    self.rid = row.get(1).map_err(unavailable)?;
+                    self.seq = row.get(2).map_err(unavailable)?;
+                }
+                None => self.live = false,
+            },
+            Source::Memory {
+                generation,
+                bounds,
+                descending,
+                buffer,
+                more,
+            } => {
+                let mut next = buffer.next();
+                if next.is_none() && *more {
+                    let chunk = generation.chunk(bounds.clone(), *descending, CHUNK);
+                    *more = chunk.len() == CHUNK;
+                    if let Some(last) = chunk.last() {
+                        if *descending {
+                            bounds.1 = Bound::Excluded(last.clone());
+                        } else {
+                            bounds.0 = Bound::Excluded(last.clone());
+                        }
+                    }
+                    *buffer = chunk.into_iter();
+                    next = buffer.next();
+                }
+                match next {
+                    Some(row) => {
+                        row.key.write_to(&mut self.k);
+                        self.rid = row.rid;
+                        self.seq = row.seq;
+                    }
+                    None => self.live = false,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        self.k
+            .cmp(&other.k)
+            .then(self.rid.cmp(&other.rid))
+            .then(self.seq.cmp(&other.seq))
+    }
+}
+
+/// Visits rows (key, record, place) in order until `visit` breaks. Superseded rows and rows beyond the reader's place
+/// are visited too: whether a row counts is the visitor's to say.
+pub(super) fn walk(
+    generations: &[Arc<Generation>],
+    index: &Connection,
+    span: &Span,
+    mut visit: impl FnMut(&[u8], u64, u64) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    if span.is_empty() {
+        return Ok(());
+    }
+    let sql = if span.descending {
+        DESCENDING
+    } else {
+        ASCENDING
+    };
+    let mut statement = index.prepare_cached(sql).map_err(unavailable)?;
+    let (start, end) = if span.descending {
+        (&span.to, &span.from)
+    } else {
+        (&span.from, &span.to)
+    };
+    let (k, rid) = span
+        .effective_after()
+        .map_or((start, -1), |(k, rid)| (k, *rid as i64));
+    let rows = statement
+        .query(rusqlite::params![k, rid, end])
+        .map_err(unavailable)?;
+    let cursor = |source| Cursor {
+        source,
+        k: Vec::new(),
+        rid: 0,
+        seq: 0,
+        live: true,
+    };
+    let mut cursors = vec![cursor(Source::Index(rows))];
+    cursors.extend(generations.iter().map(|generation| {
+        cursor(Source::Memory {
+            generation,
+            bounds: span.bounds(),
+            descending: span.descending,
+            buffer: Vec::new().into_iter(),
+            more: true,
+        })
+    }));
+    for cursor in &mut cursors {
+        cursor.advance()?;
+    }
+    cursors.retain(|c| c.live);
+    let mut last: Option<(Vec<u8>, u64, u64)> = None;
+    let several = cursors.len() > 1;
+    while let Some(at) = first(&cursors, span.descending) {
+        let Some(cursor) = cursors.get_mut(at) else {
+            break;
+        };
+        let twice = several
+            && last.as_ref().is_some_and(|(k, rid, seq)| {
+                *rid == cursor.rid && *seq == cursor.seq && *k == cursor.k
+            });
+        if !twice {
+            if visit(&cursor.k, cursor.rid, cursor.seq)?.is_break() {
+                break;
+            }
+            if several {
+                let (k, rid, seq) = last.get_or_insert_default();
+                k.clone_from(&cursor.k);
+                (*rid, *seq) = (cursor.rid, cursor.seq);
+            }
+        }
+        cursor.advance()?;
+        if !cursor.live {
+            cursors.swap_remove(at);
+        }
+    }
+    Ok(())
+}
+
+fn first(cursors: &[Cursor<'_>], descending: bool) -> Option<usize> {
+    let indexed = cursors.iter().enumerate();
+    let chosen = if descending {
+        indexed.max_by(|a, b| a.1.order(b.1))
+    } else {
+        indexed.min_by(|a, b| a.1.order(b.1))
+    };
+    chosen.map(|(i, _)| i)
+}
