@@ -1,1 +1,269 @@
-//! (being built)
+//! HelseID: the OpenID provider and OAuth authorization server of health personnel and their systems.
+//!
+//! Existing HelseID clients run against it unmodified: pushed authorization requests, PKCE, `private_key_jwt`, DPoP with
+//! the nonce order real clients need, signed JWT access tokens with the national claims, test identity provider.
+//! Data controller nationally: Norsk helsenett. **Deliberately does not know** what the APIs behind its tokens do, and
+//! has nothing to do with the citizens' issuer: that is another crate with other keys; what they share lies in `jose`.
+//!
+//! Read first: [`Helseid`] (the service), [`Config`] with [`config::Client`] and [`config::Api`] (what is registered),
+//! `edge::token` (the order of checks), `rules::claims` (what stands in tokens); [`client`] is the other side, for our
+//! own portals.
+//!
+//! Invariants, guarded by `tests/it`:
+//! 1. A request answered with `use_dpop_nonce` has consumed nothing (spec helseid §4.1).
+//! 2. Codes, pushed requests, assertion ids and proofs are good for one use each, also when used at the same moment.
+//! 3. Tokens and discovery always carry the https issuer, whatever listener was used.
+//! 4. The API decides which claims its tokens carry; organisation, authorisation and name are looked up at issue time.
+//! 5. No token, assertion or national id reaches a log, an address or an error text.
+//! 6. The test identity provider does not exist unless configured; then its routes are not even there.
+//!
+//! Under attack: bodies end at 64 KiB, cheap checks come before signatures, all short-lived state is bounded and a full
+//! store refuses. After a crash open logins and codes are gone with the memory state; signing keys are not.
+//!
+//! Rules: spec helseid §1-§10, §12, §13, §16, §17, §19, §21; spec tillitsrammeverk §2-§4. Not built: token exchange (§11),
+//! self-service (§14), test-token service (§15), upstream providers (§6.2), front- and back-channel logout.
+//! Tests: `cargo test -p helseid`. To try it by hand: `cargo run -p helseid --example standalone`.
+
+pub mod client;
+pub mod config;
+mod edge;
+mod error;
+mod grants;
+mod idp;
+mod issue;
+mod keys;
+mod nonce;
+pub mod rules;
+
+pub use config::{Api, Client, ClientKey, Config, Mode, SigningKeyKind, Tenancy, Wanted};
+pub use error::{Code, OAuthError};
+pub use keys::{ForgetfulKeyStore, KeyStore, StartError};
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::Router;
+use jose::dpop::normalise_htu;
+use jose::keyring::{KeyPhase, RotationPolicy};
+use jose::rs::{KeySource, ResourceServer};
+use jose::state::{Clock, ReplayCache, State, StateError};
+use registers::directory::Directory;
+use serde_json::Value;
+
+use grants::Grants;
+use keys::Secrets;
+
+/// What the issuer stands on.
+pub struct Parts {
+    /// Persons, personnel and organisations.
+    pub directory: Arc<dyn Directory>,
+    /// Short-lived state.
+    pub state: Arc<dyn State>,
+    /// Replay marks of DPoP proofs at UserInfo.
+    pub replay: Arc<dyn ReplayCache>,
+    /// Keeper of signing keys and secrets.
+    pub keys: Arc<dyn KeyStore>,
+    /// Real time; tokens never follow the demo clock.
+    pub clock: Clock,
+}
+
+/// The issuer. Cheap to clone.
+#[derive(Clone)]
+pub struct Helseid {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    config: Config,
+    clients: RwLock<HashMap<String, Arc<Client>>>,
+    secrets: Secrets,
+    directory: Arc<dyn Directory>,
+    state: Arc<dyn State>,
+    checker: ResourceServer,
+    clock: Clock,
+}
+
+impl Helseid {
+    /// Starts the issuer: reads its secrets, or makes them at first start.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn new(mut config: Config, parts: Parts) -> Result<Self, StartError> {
+        check_issuer(&config.issuer)?;
+        let now_s = (parts.clock)();
+        let secrets = Secrets::load_or_make(parts.keys, &config, now_s)?;
+        let clients = std::mem::take(&mut config.clients)
+            .into_iter()
+            .map(|client| (client.client_id.clone(), Arc::new(client)))
+            .collect();
+        let mut origins = vec![config.issuer.clone()];
+        origins.extend(config.extra_origins.iter().cloned());
+        let checker =
+            ResourceServer::new(&config.issuer, "", &origins, secrets.source(), parts.replay)
+                .any_audience();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                clients: RwLock::new(clients),
+                secrets,
+                directory: parts.directory,
+                state: parts.state,
+                checker,
+                clock: parts.clock,
+            }),
+        })
+    }
+
+    /// The HTTP service. The same router may be served on several listeners.
+    pub fn router(&self) -> Router {
+        edge::router(self.clone())
+    }
+
+    /// The configuration, without its clients (they may change while running).
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// A registered client.
+    #[must_use]
+    pub fn client(&self, client_id: &str) -> Option<Arc<Client>> {
+        self.inner
+            .clients
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(client_id)
+            .cloned()
+    }
+
+    /// Registers a client, or replaces its registration; in force at once.
+    pub fn put_client(&self, client: Client) {
+        self.inner
+            .clients
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(client.client_id.clone(), Arc::new(client));
+    }
+
+    /// Removes a client; its tokens run out by themselves.
+    pub fn remove_client(&self, client_id: &str) {
+        self.inner
+            .clients
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(client_id);
+    }
+
+    /// The issuer's public keys, for APIs in the same process.
+    #[must_use]
+    pub fn key_source(&self) -> Arc<dyn KeySource> {
+        self.inner.secrets.source()
+    }
+
+    /// A checker for an API in the same process: `audience` as registered, `origins` under which clients call it.
+    #[must_use]
+    pub fn resource_server(
+        &self,
+        audience: &str,
+        origins: &[String],
+        replay: Arc<dyn ReplayCache>,
+    ) -> ResourceServer {
+        ResourceServer::new(
+            &self.inner.config.issuer,
+            audience,
+            origins,
+            self.key_source(),
+            replay,
+        )
+    }
+
+    /// The published key set.
+    #[must_use]
+    pub fn jwks(&self) -> Value {
+        self.inner.secrets.with_ring(jose::keyring::Keyring::jwks)
+    }
+
+    /// One step of key rotation, to be called now and then (hourly is plenty); says whether a key changed phase.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn rotate_keys(&self, policy: &RotationPolicy) -> Result<bool, StartError> {
+        self.inner.secrets.rotate(self.inner.now_s(), policy)
+    }
+
+    /// Key ids with their phases, for the operator's page.
+    #[must_use]
+    pub fn key_phases(&self) -> Vec<(String, KeyPhase)> {
+        self.inner.secrets.with_ring(|ring| {
+            ring.phases()
+                .into_iter()
+                .map(|(kid, phase)| (kid.to_owned(), phase))
+                .collect()
+        })
+    }
+}
+
+fn check_issuer(issuer: &str) -> Result<(), StartError> {
+    let bare = url::Url::parse(issuer)
+        .is_ok_and(|url| url.scheme() == "https" && url.origin().ascii_serialization() == issuer);
+    if bare {
+        Ok(())
+    } else {
+        Err(StartError::BadIssuer(issuer.to_owned()))
+    }
+}
+
+impl Inner {
+    fn now_s(&self) -> i64 {
+        (self.clock)()
+    }
+
+    fn grants(&self) -> Grants<'_> {
+        Grants(self.state.as_ref())
+    }
+
+    fn own_checker(&self) -> &ResourceServer {
+        &self.checker
+    }
+
+    fn current_nonce(&self) -> String {
+        nonce::current(&self.secrets.nonce_key, self.now_s())
+    }
+
+    fn origins(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.config.issuer.as_str())
+            .chain(self.config.extra_origins.iter().map(String::as_str))
+    }
+
+    /// The addresses of a path, in the form in which DPoP compares them.
+    fn addresses(&self, path: &str) -> Vec<String> {
+        self.origins()
+            .filter_map(|origin| normalise_htu(&format!("{origin}{path}")))
+            .collect()
+    }
+
+    async fn mark_session_ended(&self, sid: &str) -> Result<(), OAuthError> {
+        let expires_s = self.now_s() + self.config.session_s;
+        self.grants()
+            .mark(&format!("ended/{sid}"), expires_s)
+            .await?;
+        Ok(())
+    }
+
+    async fn session_ended(&self, sid: &str) -> Result<bool, StateError> {
+        self.grants().is_marked(&format!("ended/{sid}")).await
+    }
+
+    async fn revoke_access_token(&self, jti: &str) -> Result<(), OAuthError> {
+        // No access token of ours lives longer than a day.
+        let expires_s = self.now_s() + 86_400;
+        self.grants()
+            .mark(&format!("revoked/{jti}"), expires_s)
+            .await?;
+        Ok(())
+    }
+
+    async fn is_revoked(&self, jti: &str) -> Result<bool, StateError> {
+        self.grants().is_marked(&format!("revoked/{jti}")).await
+    }
+}

@@ -191,6 +191,9 @@ pub enum RsError {
     /// No key of that id.
     #[error("the access token is signed with an unknown key")]
     UnknownKey,
+    /// The token, or the login behind it, has been revoked. Only checkers that ask somebody can know.
+    #[error("the access token has been revoked")]
+    Revoked,
     /// The token lacks the scope.
     #[error("the access token lacks the scope for this call")]
     MissingScope,

@@ -1,0 +1,332 @@
+//! What an operator registers: clients, APIs, and how strict the issuer is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jose::PublicJwk;
+use jose::jwk::KeyKind;
+
+/// The whole configuration of the issuer.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Issuer: a bare https origin without path and trailing slash, byte-equal to what clients have configured.
+    pub issuer: String,
+    /// Further origins under which the same service is reached, for DPoP addresses and cookies.
+    pub extra_origins: Vec<String>,
+    /// Registered clients.
+    pub clients: Vec<Client>,
+    /// Registered APIs.
+    pub apis: Vec<Api>,
+    /// Whether the test identity provider and `test_pid` exist. Never in production (attack A37).
+    pub test_idp: bool,
+    /// Rules for clients that do not set their own.
+    pub mode: Mode,
+    /// Kind of the signing key made at first start. RSA for RS256, the one algorithm every known verifier takes.
+    pub signing_key: SigningKeyKind,
+    /// Access token life unless the API or client sets another, seconds.
+    pub access_token_s: i64,
+    /// Life of a refresh family and of a login session, seconds; absolute.
+    pub session_s: i64,
+    /// Whether UserInfo takes a bound token as plain `Bearer`, as the ASP.NET handler sends it (spec §12).
+    pub userinfo_bearer: bool,
+}
+
+impl Config {
+    /// A configuration with the defaults of the specification and nothing registered but the national APIs.
+    #[must_use]
+    pub fn new(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            extra_origins: Vec::new(),
+            clients: Vec::new(),
+            apis: national_apis(),
+            test_idp: false,
+            mode: Mode::Strict,
+            signing_key: SigningKeyKind::Rsa2048,
+            access_token_s: 600,
+            session_s: 8 * 3_600,
+            userinfo_bearer: true,
+        }
+    }
+}
+
+/// Signing key kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SigningKeyKind {
+    Rsa2048,
+    Rsa3072,
+    P256,
+}
+
+impl SigningKeyKind {
+    pub(crate) const fn kind(self) -> KeyKind {
+        match self {
+            Self::Rsa2048 => KeyKind::Rsa2048,
+            Self::Rsa3072 => KeyKind::Rsa3072,
+            Self::P256 => KeyKind::P256,
+        }
+    }
+
+    pub(crate) const fn alg(self) -> jose::Alg {
+        match self {
+            Self::Rsa2048 | Self::Rsa3072 => jose::Alg::Rs256,
+            Self::P256 => jose::Alg::Es256,
+        }
+    }
+}
+
+/// Strict is for production, compatible lets stock OAuth libraries pass (spec §16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Mode {
+    Strict,
+    Compatible,
+}
+
+/// A key of a client.
+#[derive(Debug, Clone)]
+pub struct ClientKey {
+    /// The public key.
+    pub key: PublicJwk,
+    /// Last second of its validity, since 1970; `None` only for keys the operator renews by hand.
+    pub expires_s: Option<i64>,
+}
+
+/// Which organisations a client may act for (spec §8.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tenancy {
+    /// No organisation.
+    None,
+    /// One legal entity, and those of its sub-units.
+    Single {
+        /// Organisation number of the legal entity.
+        parent: String,
+        /// Sub-units the client may name.
+        children: BTreeSet<String>,
+    },
+    /// A supplier acting for many.
+    Multi {
+        /// Organisation number of the supplier.
+        supplier: String,
+        /// Organisations that have delegated to the supplier.
+        delegations: BTreeSet<String>,
+    },
+}
+
+/// One installation of a system: always confidential, authenticated by its own key.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Normally a GUID.
+    pub client_id: String,
+    /// Name of the configuration, shown on the login page.
+    pub name: String,
+    /// Name of the organisation that owns it.
+    pub organisation_name: String,
+    /// Active and recent keys.
+    pub keys: Vec<ClientKey>,
+    /// Scopes granted (API and identity scopes).
+    pub scopes: BTreeSet<String>,
+    /// Redirect URIs, matched exactly.
+    pub redirect_uris: Vec<String>,
+    /// Where the browser may go after logout, matched exactly.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Whether users log in with it (authorization code).
+    pub user_login: bool,
+    /// Whether it may use client credentials.
+    pub machine: bool,
+    /// Whether it may get refresh tokens.
+    pub refresh: bool,
+    /// Native application: any port matches on a loopback redirect URI.
+    pub native: bool,
+    /// Organisations it may act for.
+    pub tenancy: Tenancy,
+    /// API-specific claims: claim type (`<audience>/client/claims/<key>`) to value.
+    pub api_claims: BTreeMap<String, String>,
+    /// Identity providers its users may come from; empty for any.
+    pub idps: BTreeSet<String>,
+    /// Whether it may get tokens bound to no key (APIs must allow it too).
+    pub bearer_allowed: bool,
+    /// Own rules; `None` for the issuer's.
+    pub mode: Option<Mode>,
+    /// Own access token life in seconds.
+    pub access_token_s: Option<i64>,
+    /// May ask introspection about any token (an API does; a client only about its own).
+    pub introspects: bool,
+}
+
+impl Client {
+    /// A client that can do nothing yet.
+    #[must_use]
+    pub fn new(client_id: &str, name: &str) -> Self {
+        Self {
+            client_id: client_id.to_owned(),
+            name: name.to_owned(),
+            organisation_name: String::new(),
+            keys: Vec::new(),
+            scopes: BTreeSet::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            user_login: false,
+            machine: false,
+            refresh: false,
+            native: false,
+            tenancy: Tenancy::None,
+            api_claims: BTreeMap::new(),
+            idps: BTreeSet::new(),
+            bearer_allowed: false,
+            mode: None,
+            access_token_s: None,
+            introspects: false,
+        }
+    }
+
+    /// The keys valid at that time.
+    #[must_use]
+    pub fn active_keys(&self, now_s: i64) -> Vec<PublicJwk> {
+        self.keys
+            .iter()
+            .filter(|key| key.expires_s.is_none_or(|expires_s| now_s <= expires_s))
+            .map(|key| key.key.clone())
+            .collect()
+    }
+}
+
+/// A claim an API may want in its access tokens (spec §9): the API decides, not the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Wanted {
+    Pid,
+    PidPseudonym,
+    SecurityLevel,
+    AssuranceLevel,
+    Network,
+    HprNumber,
+    Names,
+    ClientName,
+    ClientTenancy,
+    OrgnrParent,
+    OrgnrChild,
+    OrgnrSupplier,
+    SfmJournalId,
+    Attest,
+}
+
+/// A registered API.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Its audience, `prefix:name`.
+    pub audience: String,
+    /// Its scopes, each `audience/…`; a scope belongs to one API.
+    pub scopes: BTreeSet<String>,
+    /// Claims it wants.
+    pub wants: BTreeSet<Wanted>,
+    /// Whether it refuses tokens that are for other APIs too.
+    pub alone: bool,
+    /// Whether it takes tokens bound to no key.
+    pub bearer_allowed: bool,
+    /// Access token life in seconds, if not the issuer's default.
+    pub access_token_s: Option<i64>,
+}
+
+impl Api {
+    /// An API with these scopes (the part after the audience) and wanted claims.
+    #[must_use]
+    pub fn new(audience: &str, scopes: &[&str], wants: &[Wanted]) -> Self {
+        Self {
+            audience: audience.to_owned(),
+            scopes: scopes
+                .iter()
+                .map(|scope| format!("{audience}/{scope}"))
+                .collect(),
+            wants: wants.iter().copied().collect(),
+            alone: false,
+            bearer_allowed: false,
+            access_token_s: None,
+        }
+    }
+}
+
+/// The national APIs with the claims they demand (spec §9.1), as the sandbox registers them.
+///
+/// Organisation numbers, tenancy and client name are wanted by all that use them in decisions or logs.
+#[must_use]
+pub fn national_apis() -> Vec<Api> {
+    use Wanted as W;
+    const USER: &[Wanted] = &[
+        W::Pid,
+        W::SecurityLevel,
+        W::HprNumber,
+        W::Names,
+        W::Network,
+        W::ClientName,
+        W::ClientTenancy,
+        W::OrgnrParent,
+        W::OrgnrChild,
+        W::OrgnrSupplier,
+        W::Attest,
+    ];
+    const ORGANISATION: &[Wanted] = &[
+        W::OrgnrParent,
+        W::OrgnrChild,
+        W::OrgnrSupplier,
+        W::ClientName,
+        W::ClientTenancy,
+    ];
+    let mut sfm = Api::new(
+        "e-helse:sfm.api",
+        &["sfm.api", "sfm-migrering.api"],
+        &[
+            W::Pid,
+            W::SecurityLevel,
+            W::AssuranceLevel,
+            W::HprNumber,
+            W::Names,
+            W::OrgnrParent,
+            W::OrgnrChild,
+            W::OrgnrSupplier,
+            W::ClientTenancy,
+            W::ClientName,
+            W::SfmJournalId,
+        ],
+    );
+    sfm.alone = true;
+    vec![
+        Api::new(
+            "nhn:kjernejournal",
+            &["api", "innlogging", "tillitsrammeverk"],
+            USER,
+        ),
+        Api::new(
+            "nhn:phr",
+            &[
+                "mhd/read-documentreferences",
+                "mhd/read-document",
+                "mhd/read-documentreferences/kjernejournalforskriften",
+                "mhd/read-document/kjernejournalforskriften",
+                "mhd/*",
+            ],
+            USER,
+        ),
+        Api::new("nhn:pps", &["provesvar-read", "provesvar"], USER),
+        Api::new("nhn:parek", &["rekvisisjon"], USER),
+        Api::new("nhn:critical-information", &["api"], USER),
+        sfm,
+        Api::new(
+            "nhn:hgd-persontjenesten-api",
+            &[
+                "restricted-access",
+                "read-with-legal-basis",
+                "read-no-legal-basis",
+            ],
+            ORGANISATION,
+        ),
+        Api::new("nhn:msh", &["api"], ORGANISATION),
+        Api::new("nhn:deft", &["api"], ORGANISATION),
+        Api::new("nhn:selvbetjening", &["client"], ORGANISATION),
+        Api::new(
+            "nav:sign-message",
+            &["msghead"],
+            &[W::Pid, W::SecurityLevel, W::HprNumber],
+        ),
+    ]
+}

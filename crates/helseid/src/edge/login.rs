@@ -1,0 +1,408 @@
+//! The page of the test identity provider (spec §6.3): choose a synthetic person and a level. No password.
+//!
+//! Safe against others' pages: each open login is bound to one browser by a cookie of its own path, every form carries
+//! a value only that page knows, and nothing personal ever stands in an address.
+
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, Request, Response, header};
+use jose::encoding::equal_secret;
+use maud::{Markup, html};
+use registers::directory::Directory;
+
+use super::authorize::{LOGIN_COOKIE, Outcome, complete, new_login, start_session};
+use super::form::Form;
+use super::page::{Page, gone_page};
+use super::texts::{Language, Texts};
+use super::{cookie, error_answer};
+use crate::Helseid;
+use crate::error::{Code, OAuthError};
+use crate::grants::{OpenLogin, secret_hash};
+use crate::rules::levels::Level;
+use crate::rules::redirect::form_action_source;
+
+const PEOPLE_SHOWN: usize = 12;
+
+/// What the page shows besides its constant parts.
+#[derive(Default)]
+struct View<'a> {
+    search: Option<&'a str>,
+    error: Option<&'static str>,
+    number_error: bool,
+}
+
+/// `GET /login/{id}`.
+pub async fn show(
+    State(helseid): State<Helseid>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let query = Form::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    match find(&helseid, &id, &headers).await {
+        Ok(Some(open)) => {
+            let language = language(&open, query.get("lang"), &headers);
+            render(&helseid, &id, &open, language, &View::default())
+        }
+        Ok(None) => gone_page(Language::choose(query.get("lang"), &headers)),
+        Err(error) => error_answer(&helseid, "login", &error),
+    }
+}
+
+/// `POST /login/{id}`: log in, search, or cancel.
+pub async fn submit(
+    State(helseid): State<Helseid>,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Response<Body> {
+    match act(&helseid, &id, request).await {
+        Ok(answer) => answer,
+        Err(error) => error_answer(&helseid, "login", &error),
+    }
+}
+
+fn language(open: &OpenLogin, chosen: Option<&str>, headers: &HeaderMap) -> Language {
+    Language::choose(chosen.or(open.request.english.then_some("en")), headers)
+}
+
+/// The open login of this browser; `None` when there is none, or the browser is another one.
+async fn find(
+    helseid: &Helseid,
+    id: &str,
+    headers: &HeaderMap,
+) -> Result<Option<OpenLogin>, OAuthError> {
+    let open: Option<OpenLogin> = helseid.inner.grants().get(&key(id)).await?;
+    let browser = cookie(headers, LOGIN_COOKIE).map(secret_hash);
+    Ok(open.filter(|open| {
+        browser.is_some_and(|browser| equal_secret(browser.as_bytes(), open.browser.as_bytes()))
+    }))
+}
+
+fn key(id: &str) -> String {
+    format!("login/{}", id.get(..64).unwrap_or(id))
+}
+
+async fn act(
+    helseid: &Helseid,
+    id: &str,
+    request: Request<Body>,
+) -> Result<Response<Body>, OAuthError> {
+    let own_page = comes_from_own_page(helseid, request.headers());
+    let (headers, form) = Form::read(request).await?;
+    let Some(open) = find(helseid, id, &headers).await? else {
+        return Ok(gone_page(Language::choose(form.get("lang"), &headers)));
+    };
+    let csrf = form.get("csrf").unwrap_or_default();
+    if !own_page || !equal_secret(csrf.as_bytes(), open.csrf.as_bytes()) {
+        return Err(OAuthError::new(
+            Code::AccessDenied,
+            "the form did not come from the login page",
+        ));
+    }
+    let language = language(&open, form.get("lang"), &headers);
+    let again = |view: &View<'_>| Ok(render(helseid, id, &open, language, view));
+    match form.get("action") {
+        Some("cancel") => cancel(helseid, id, &open, language).await,
+        Some("search") => again(&View {
+            search: form.get("name"),
+            ..View::default()
+        }),
+        _ => {
+            let level = form
+                .get("level")
+                .and_then(Level::from_text)
+                .unwrap_or(Level::High);
+            let texts = language.texts();
+            let pid = form.get("pid").map(str::trim).unwrap_or_default();
+            if pid.len() != 11 || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+                return again(&View {
+                    error: Some(texts.error_number),
+                    number_error: true,
+                    ..View::default()
+                });
+            }
+            match new_login(helseid, pid, level) {
+                Ok(login) => {
+                    // Only one of several submits of the same page goes on.
+                    if helseid
+                        .inner
+                        .grants()
+                        .take::<OpenLogin>(&key(id))
+                        .await?
+                        .is_none()
+                    {
+                        return Ok(gone_page(language));
+                    }
+                    let outcome = complete(helseid, &headers, &open.request, login.clone()).await;
+                    let mut answer = match outcome {
+                        Ok(answer) => answer,
+                        Err(error) => return Ok(back_with(helseid, &open, &error, language)),
+                    };
+                    start_session(helseid, &headers, &login, &mut answer).await?;
+                    Ok(answer)
+                }
+                Err(error) if error.code == Code::AccessDenied => {
+                    let dead = helseid.inner.directory.person(pid).is_some();
+                    again(&View {
+                        error: Some(if dead {
+                            texts.error_dead
+                        } else {
+                            texts.error_unknown_person
+                        }),
+                        number_error: true,
+                        ..View::default()
+                    })
+                }
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+/// Browsers name the origin of a posted form; one that is not ours is refused (attack A13).
+fn comes_from_own_page(helseid: &Helseid, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok())
+    else {
+        return true;
+    };
+    // "null" is what a page under `Referrer-Policy: no-referrer` sends; the csrf value still has to be right.
+    origin == "null" || helseid.inner.origins().any(|own| own == origin)
+}
+
+async fn cancel(
+    helseid: &Helseid,
+    id: &str,
+    open: &OpenLogin,
+    language: Language,
+) -> Result<Response<Body>, OAuthError> {
+    helseid.inner.grants().take::<OpenLogin>(&key(id)).await?;
+    let error = OAuthError::new(Code::AccessDenied, "the user cancelled the login");
+    Ok(back_with(helseid, open, &error, language))
+}
+
+fn back_with(
+    helseid: &Helseid,
+    open: &OpenLogin,
+    error: &OAuthError,
+    language: Language,
+) -> Response<Body> {
+    let request = &open.request;
+    Outcome::error(
+        helseid,
+        &request.redirect_uri,
+        request.state.as_deref(),
+        error,
+    )
+    .answer(request.form_post, language)
+}
+
+/// A person to choose.
+struct Choice {
+    pid: String,
+    name: String,
+    detail: String,
+}
+
+fn choices(directory: &dyn Directory, search: Option<&str>, texts: &Texts) -> Vec<Choice> {
+    let practitioner = |practitioner: registers::directory::Practitioner| {
+        let number = practitioner.hpr.as_deref().unwrap_or("–");
+        let role = practitioner.authorisations.first().map(|authorisation| {
+            let system = "urn:oid:2.16.578.1.12.4.1.1.9060";
+            codes::lists::display(system, &authorisation.role)
+                .unwrap_or(&authorisation.role)
+                .to_owned()
+        });
+        let workplace = practitioner.workplaces.first().and_then(|workplace| {
+            let organisation = directory.organisation(&workplace.orgnr_child)?;
+            let unit = organisation
+                .units
+                .iter()
+                .find(|unit| unit.orgnr == workplace.orgnr_child);
+            Some(unit.map_or(organisation.name.clone(), |unit| unit.name.clone()))
+        });
+        let number = Some(format!("{} {number}", texts.hpr));
+        let detail: Vec<String> = [role, workplace, number].into_iter().flatten().collect();
+        Choice {
+            name: practitioner.name.full(),
+            pid: practitioner.nin,
+            detail: detail.join(", "),
+        }
+    };
+    match search {
+        None => directory
+            .practitioners(PEOPLE_SHOWN)
+            .into_iter()
+            .map(practitioner)
+            .collect(),
+        Some(query) => directory
+            .search_persons(query, PEOPLE_SHOWN)
+            .into_iter()
+            .map(|person| match directory.practitioner_by_nin(&person.nin) {
+                Some(found) => practitioner(found),
+                None => Choice {
+                    name: person.name.full(),
+                    detail: person.born.map(|born| born.to_string()).unwrap_or_default(),
+                    pid: person.nin,
+                },
+            })
+            .collect(),
+    }
+}
+
+fn render(
+    helseid: &Helseid,
+    id: &str,
+    open: &OpenLogin,
+    language: Language,
+    view: &View<'_>,
+) -> Response<Body> {
+    let texts = language.texts();
+    let client = helseid.client(&open.request.client_id);
+    let client_name = client.as_ref().map_or("", |client| client.name.as_str());
+    let people = choices(helseid.inner.directory.as_ref(), view.search, texts);
+    let other = if language == Language::English {
+        "nb"
+    } else {
+        "en"
+    };
+    let form = LoginForm {
+        action: format!("/login/{id}"),
+        csrf: &open.csrf,
+        language,
+        texts,
+    };
+    let body = html! {
+        div.bar {
+            span.brand { "HelseID" }
+            a lang=(other) hreflang=(other) href={ "/login/" (id) "?lang=" (other) } { (texts.other_language) }
+        }
+        h1 { (texts.title) }
+        p { (texts.login_for) " " strong { (client_name) } ". " (texts.intro) }
+        p.notice { (texts.test_banner) }
+        @if let Some(error) = view.error {
+            div.error role="alert" id="error" { strong { (texts.problem) } " " (error) }
+        }
+        (form.by_number(view))
+        (form.by_choice(&people, view))
+        (form.search(view))
+        (form.cancel())
+    };
+    let title = if view.error.is_some() {
+        texts.error_title
+    } else {
+        texts.title
+    };
+    let mut page = Page::new(language, title, body);
+    page.form_target = form_action_source(&open.request.redirect_uri);
+    page.answer()
+}
+
+struct LoginForm<'a> {
+    action: String,
+    csrf: &'a str,
+    language: Language,
+    texts: &'a Texts,
+}
+
+impl LoginForm<'_> {
+    fn hidden(&self) -> Markup {
+        html! {
+            input type="hidden" name="csrf" value=(self.csrf);
+            input type="hidden" name="lang" value=(self.language.tag());
+        }
+    }
+
+    fn level(&self, id: &str) -> Markup {
+        html! {
+            div {
+                label for=(id) { (self.texts.level) }
+                p.hint id={ (id) "-hint" } { (self.texts.level_hint) }
+                select id=(id) name="level" aria-describedby={ (id) "-hint" } {
+                    @for (value, text) in ["4", "3", "2"].iter().zip(self.texts.levels) {
+                        option value=(value) { (text) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn by_number(&self, view: &View<'_>) -> Markup {
+        let described = if view.number_error {
+            "pid-hint error"
+        } else {
+            "pid-hint"
+        };
+        html! {
+            section aria-labelledby="by-number" {
+                h2 id="by-number" { (self.texts.by_number) }
+                form method="post" action=(self.action) autocomplete="off" {
+                    (self.hidden())
+                    div.row {
+                        div {
+                            label for="pid" { (self.texts.number_label) }
+                            p.hint id="pid-hint" { (self.texts.number_hint) }
+                            input type="text" id="pid" name="pid" inputmode="numeric" maxlength="11" required
+                                autofocus[view.number_error] aria-describedby=(described)
+                                aria-invalid=[view.number_error.then_some("true")];
+                        }
+                        (self.level("level-number"))
+                    }
+                    div.row { button type="submit" { (self.texts.log_in) } }
+                }
+            }
+        }
+    }
+
+    fn by_choice(&self, people: &[Choice], view: &View<'_>) -> Markup {
+        html! {
+            section aria-labelledby="by-choice" {
+                h2 id="by-choice" { (self.texts.choose) }
+                p.hint { (self.texts.choose_hint) }
+                @if people.is_empty() && view.search.is_some() {
+                    p role="status" { (self.texts.nobody_found) }
+                }
+                form method="post" action=(self.action) {
+                    (self.hidden())
+                    (self.level("level-choice"))
+                    ul.people {
+                        @for person in people {
+                            li {
+                                button type="submit" name="pid" value=(person.pid)
+                                    aria-label={ (self.texts.log_in_as) " " (person.name) ", " (person.detail) } {
+                                    strong { (person.name) }
+                                    (person.detail)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn search(&self, view: &View<'_>) -> Markup {
+        html! {
+            section aria-label=(self.texts.search_label) {
+                form method="post" action=(self.action) role="search" {
+                    (self.hidden())
+                    label for="name" { (self.texts.search_label) }
+                    div.row {
+                        div { input type="search" id="name" name="name" value=(view.search.unwrap_or_default()) autofocus[view.search.is_some()]; }
+                        button.quiet type="submit" name="action" value="search" { (self.texts.search) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn cancel(&self) -> Markup {
+        html! {
+            form method="post" action=(self.action) {
+                (self.hidden())
+                button.quiet type="submit" name="action" value="cancel" { (self.texts.cancel) }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The HTTP edge: one module per endpoint, and what they share.
+
+mod authorize;
+mod discovery;
+mod end_session;
+mod form;
+mod introspection;
+mod login;
+mod page;
+mod par;
+mod proof;
+mod texts;
+mod token;
+mod user_info;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+
+use crate::Helseid;
+use crate::error::{Code, OAuthError};
+
+/// Paths of the endpoints, relative to the issuer (spec §2).
+pub(crate) mod path {
+    pub const DISCOVERY: &str = "/.well-known/openid-configuration";
+    pub const JWKS: &str = "/.well-known/openid-configuration/jwks";
+    pub const EXPIRED_JWKS: &str = "/connect/expiredjwks";
+    pub const AVAILABLE_IDPS: &str = "/connect/availableidps";
+    pub const PAR: &str = "/connect/par";
+    pub const AUTHORIZE: &str = "/connect/authorize";
+    pub const TOKEN: &str = "/connect/token";
+    pub const USER_INFO: &str = "/connect/userinfo";
+    pub const END_SESSION: &str = "/connect/endsession";
+    pub const REVOCATION: &str = "/connect/revocation";
+    pub const INTROSPECTION: &str = "/connect/introspect";
+}
+
+pub(crate) fn router(helseid: Helseid) -> Router {
+    let test_idp = helseid.inner.config.test_idp;
+    let mut router = Router::new()
+        .route(path::DISCOVERY, get(discovery::metadata))
+        .route(path::JWKS, get(discovery::jwks))
+        .route(path::EXPIRED_JWKS, get(discovery::expired_jwks))
+        .route(path::AVAILABLE_IDPS, get(discovery::available_idps))
+        .route(path::PAR, post(par::push))
+        .route(path::AUTHORIZE, get(authorize::authorize))
+        .route(path::TOKEN, post(token::token))
+        .route(
+            path::USER_INFO,
+            get(user_info::user_info).post(user_info::user_info),
+        )
+        .route(
+            path::END_SESSION,
+            get(end_session::ask).post(end_session::act),
+        )
+        .route(path::REVOCATION, post(introspection::revoke))
+        .route(path::INTROSPECTION, post(introspection::introspect));
+    // Attack A37: without the test provider its page does not exist at all.
+    if test_idp {
+        router = router.route("/login/{id}", get(login::show).post(login::submit));
+    }
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(helseid)
+}
+
+async fn not_found() -> Response<Body> {
+    let body = json!({ "error": "not_found", "error_description": "no endpoint has this path; discovery lists them" });
+    json_answer(StatusCode::NOT_FOUND, &body)
+}
+
+async fn method_not_allowed() -> Response<Body> {
+    let body = json!({ "error": "invalid_request", "error_description": "this endpoint does not take that HTTP method" });
+    json_answer(StatusCode::METHOD_NOT_ALLOWED, &body)
+}
+
+/// A JSON answer that no cache keeps.
+pub(crate) fn json_answer(status: StatusCode, body: &Value) -> Response<Body> {
+    let mut answer = Response::new(Body::from(body.to_string()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+/// An error answer. The nonce header goes with `use_dpop_nonce` only: several clients retry whenever they see it.
+pub(crate) fn error_answer(
+    helseid: &Helseid,
+    endpoint: &'static str,
+    error: &OAuthError,
+) -> Response<Body> {
+    metrics::counter!("helseid_errors_total", "endpoint" => endpoint, "error" => error.code.text())
+        .increment(1);
+    if error.code != Code::UseDpopNonce {
+        tracing::info!(endpoint, error = error.code.text(), description = %error.description, "helseid: refused");
+    }
+    let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = json!({ "error": error.code.text(), "error_description": error.description });
+    let mut answer = json_answer(status, &body);
+    if error.code == Code::UseDpopNonce
+        && let Ok(nonce) = HeaderValue::from_str(&helseid.inner.current_nonce())
+    {
+        answer.headers_mut().insert("DPoP-Nonce", nonce);
+    }
+    answer
+}
+
+/// All values of a header that are text.
+pub(crate) fn header_values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .map(|value| value.to_str().unwrap_or_default())
+        .collect()
+}
+
+/// The value of a cookie, when it has the form of our own (43 base64url characters).
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(found, _)| *found == name)
+        .map(|(_, value)| value)
+        .filter(|value| value.len() == 43)
+}
+
+/// A `Set-Cookie` value: HttpOnly, SameSite=Lax, Secure unless the browser came over a plain http origin of ours.
+pub(crate) fn set_cookie(
+    helseid: &Helseid,
+    headers: &HeaderMap,
+    name: &str,
+    value: &str,
+    path: &str,
+    max_age_s: i64,
+) -> Option<HeaderValue> {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let plain = host.is_some_and(|host| {
+        helseid
+            .inner
+            .config
+            .extra_origins
+            .iter()
+            .any(|origin| origin.strip_prefix("http://") == Some(host))
+    });
+    let secure = if plain { "" } else { "; Secure" };
+    let text =
+        format!("{name}={value}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::from_str(&text).ok()
+}
+
+/// A redirect that keeps the browser from posting again.
+pub(crate) fn see_other(location: &str) -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    let headers = answer.headers_mut();
+    if let Ok(location) = HeaderValue::from_str(location) {
+        headers.insert(header::LOCATION, location);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    answer
+}

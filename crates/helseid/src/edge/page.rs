@@ -1,0 +1,107 @@
+//! The shell of every page: server-rendered, no script needed, locked down by its content security policy.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use jose::encoding::random_b64url;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::texts::Language;
+
+const STYLE: &str = include_str!("page.css");
+
+/// A page to be answered.
+pub struct Page<'a> {
+    pub status: StatusCode,
+    pub language: Language,
+    pub title: &'a str,
+    pub body: Markup,
+    /// Further origin that forms of this page may lead to: the browser also checks the redirect after a form.
+    pub form_target: Option<String>,
+    /// Script of the page, run by nonce.
+    pub script: Option<&'static str>,
+}
+
+impl<'a> Page<'a> {
+    /// An ordinary page.
+    pub fn new(language: Language, title: &'a str, body: Markup) -> Self {
+        Self {
+            status: StatusCode::OK,
+            language,
+            title,
+            body,
+            form_target: None,
+            script: None,
+        }
+    }
+
+    /// Renders the page.
+    pub fn answer(self) -> Response<Body> {
+        // Without randomness there is no nonce, and the page shows without style and script.
+        let nonce = random_b64url::<16>().unwrap_or_default();
+        let markup = html! {
+            (DOCTYPE)
+            html lang=(self.language.tag()) {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="robots" content="noindex";
+                    title { (self.title) " – HelseID" }
+                    style nonce=(nonce) { (PreEscaped(STYLE)) }
+                }
+                body {
+                    main {
+                        (self.body)
+                    }
+                    @if let Some(script) = self.script {
+                        script nonce=(nonce) { (PreEscaped(script)) }
+                    }
+                }
+            }
+        };
+        let target = self.form_target.unwrap_or_default();
+        let policy = format!(
+            "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; form-action 'self' {target}; frame-ancestors 'none'; base-uri 'none'"
+        );
+        let mut answer = Response::new(Body::from(markup.into_string()));
+        *answer.status_mut() = self.status;
+        let headers = answer.headers_mut();
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        for (name, value) in [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::X_FRAME_OPTIONS, "DENY"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        answer
+    }
+}
+
+/// A page that says what went wrong when there is nowhere safe to redirect to.
+pub fn error_page(language: Language, status: StatusCode, detail: &str) -> Response<Body> {
+    let texts = language.texts();
+    let body = html! {
+        h1 { (texts.bad_request) }
+        p { (texts.bad_request_help) }
+        p.detail { (detail) }
+    };
+    let mut page = Page::new(language, texts.bad_request, body);
+    page.status = status;
+    page.answer()
+}
+
+/// The page for a login that is over.
+pub fn gone_page(language: Language) -> Response<Body> {
+    let texts = language.texts();
+    let body = html! {
+        h1 { (texts.page_gone) }
+        p { (texts.page_gone_help) }
+    };
+    let mut page = Page::new(language, texts.page_gone, body);
+    page.status = StatusCode::GONE;
+    page.answer()
+}

@@ -1,0 +1,172 @@
+//! What every endpoint for clients checks first: the client's assertion and the DPoP proof (spec §4.1, §10.1).
+//!
+//! Checking and consuming are apart: a request that is answered with a nonce must be repeatable byte for byte.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use jose::alg::HELSEID_CLIENT_ALGS;
+use jose::assertion::{self, Asserted, AssertionError, AssertionRules, JWT_BEARER};
+use jose::dpop::{self, Proof, ProofCheck};
+
+use super::form::Form;
+use super::header_values;
+use crate::Helseid;
+use crate::config::{Client, Mode};
+use crate::error::{Code, OAuthError};
+use crate::grants::Grants;
+use crate::nonce;
+
+/// How far a proof's `iat` may differ from our clock; the nonce is what proves freshness here.
+const PROOF_WINDOW_S: i64 = 60;
+
+/// A client that has proved who it is. Nothing is consumed yet.
+pub struct Authenticated {
+    pub client: Arc<Client>,
+    pub asserted: Asserted,
+}
+
+/// Verifies the client assertion of a request to `path`.
+pub fn authenticate(
+    helseid: &Helseid,
+    form: &Form,
+    path: &str,
+) -> Result<Authenticated, OAuthError> {
+    let kind = form.get("client_assertion_type");
+    let assertion = form.get("client_assertion");
+    let (Some(JWT_BEARER), Some(assertion)) = (kind, assertion) else {
+        return Err(OAuthError::new(
+            Code::InvalidClient,
+            "authenticate with private_key_jwt: client_assertion_type urn:ietf:params:oauth:client-assertion-type:jwt-bearer and client_assertion",
+        ));
+    };
+    let claimed =
+        assertion::claimed_client_id(assertion).map_err(|error| OAuthError::client(&error))?;
+    let client_id = form.get("client_id").unwrap_or(&claimed);
+    if client_id != claimed {
+        return Err(OAuthError::client(&AssertionError::WrongSubject));
+    }
+    let unknown = || OAuthError::new(Code::InvalidClient, "no client has this client_id");
+    let client = helseid.client(client_id).ok_or_else(unknown)?;
+    let endpoints = assertion_endpoints(helseid, path);
+    let rules = assertion_rules(helseid, &client, &endpoints);
+    let keys = client.active_keys(rules.now_s);
+    let asserted = assertion::verify_client_assertion(assertion, client_id, &keys, &rules)
+        .map_err(|error| OAuthError::client(&error))?;
+    if !asserted.leniencies.is_empty() {
+        tracing::warn!(client_id, leniencies = ?asserted.leniencies, "helseid: assertion passes in compatible mode only");
+    }
+    Ok(Authenticated { client, asserted })
+}
+
+/// Addresses that compatible mode takes as audience: the token endpoint and the endpoint called.
+fn assertion_endpoints(helseid: &Helseid, path: &str) -> Vec<String> {
+    let mut endpoints = helseid.inner.addresses(super::path::TOKEN);
+    endpoints.extend(helseid.inner.addresses(path));
+    endpoints
+}
+
+/// The rules for JWTs of a client.
+pub fn assertion_rules<'a>(
+    helseid: &'a Helseid,
+    client: &Client,
+    endpoints: &'a [String],
+) -> AssertionRules<'a> {
+    let config = &helseid.inner.config;
+    AssertionRules {
+        issuer: &config.issuer,
+        endpoints,
+        compatible: client.mode.unwrap_or(config.mode) == Mode::Compatible,
+        now_s: helseid.inner.now_s(),
+        algs: HELSEID_CLIENT_ALGS,
+    }
+}
+
+/// Whether a missing nonce is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NonceRule {
+    /// At the token endpoint.
+    Demanded,
+    /// At the PAR endpoint: a valid one is accepted, a wrong one refused.
+    Optional,
+}
+
+/// Verifies the DPoP proof of a POST to `path`, if there is one, and its nonce.
+pub fn check_proof(
+    helseid: &Helseid,
+    headers: &HeaderMap,
+    path: &str,
+    rule: NonceRule,
+) -> Result<Option<Proof>, OAuthError> {
+    let proof = match header_values(headers, "DPoP").as_slice() {
+        [] => return Ok(None),
+        [one] => *one,
+        _ => {
+            return Err(OAuthError::new(
+                Code::InvalidDpopProof,
+                "exactly one DPoP header is accepted",
+            ));
+        }
+    };
+    let now_s = helseid.inner.now_s();
+    let addresses = helseid.inner.addresses(path);
+    let proof = dpop::verify_proof(
+        proof,
+        &ProofCheck {
+            method: "POST",
+            addresses: &addresses,
+            access_token: None,
+            now_s,
+            max_age_s: PROOF_WINDOW_S,
+            max_ahead_s: PROOF_WINDOW_S,
+            algs: HELSEID_CLIENT_ALGS,
+        },
+    )?;
+    let key = &helseid.inner.secrets.nonce_key;
+    match &proof.nonce {
+        Some(nonce) if nonce::is_fresh(nonce, key, now_s) => Ok(Some(proof)),
+        None if rule == NonceRule::Optional => Ok(Some(proof)),
+        _ => Err(OAuthError::nonce()),
+    }
+}
+
+/// Uses up a client's JWT: its id once, and its bytes in this role only (attacks A3, A7).
+pub async fn consume(grants: Grants<'_>, asserted: &Asserted) -> Result<(), OAuthError> {
+    let replayed = || OAuthError::new(Code::InvalidClient, "the JWT's jti has been used before");
+    let expires_s = asserted.remember_until_s;
+    let role_key = asserted.role_key();
+    let role = asserted.role().as_bytes().to_vec();
+    if !grants.0.put_new(&role_key, role.clone(), expires_s).await?
+        && grants
+            .0
+            .get(&role_key)
+            .await?
+            .is_some_and(|known| known != role)
+    {
+        return Err(OAuthError::new(
+            Code::InvalidClient,
+            "the same JWT was used as client assertion and as request object",
+        ));
+    }
+    if grants.mark(&asserted.replay_key(), expires_s).await? {
+        Ok(())
+    } else {
+        Err(replayed())
+    }
+}
+
+/// Uses up a proof.
+pub async fn consume_proof(grants: Grants<'_>, proof: Option<&Proof>) -> Result<(), OAuthError> {
+    let Some(proof) = proof else { return Ok(()) };
+    if grants
+        .mark(&proof.replay_key(), proof.remember_until_s)
+        .await?
+    {
+        Ok(())
+    } else {
+        Err(OAuthError::new(
+            Code::InvalidDpopProof,
+            "the proof's jti has been used before",
+        ))
+    }
+}

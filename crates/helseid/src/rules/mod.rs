@@ -1,0 +1,9 @@
+//! Rules as plain functions from values to values: no clock, no storage, no HTTP.
+
+pub mod attest;
+pub mod claims;
+pub mod levels;
+pub mod organisation;
+pub mod redirect;
+pub mod scopes;
+pub mod structures;
