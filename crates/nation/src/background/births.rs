@@ -86,10 +86,13 @@ impl Births {
         let mut at = group.permutation.at(index);
         for span in group.spans {
             if at < span.slots {
-                let days = i64::try_from(at % span.days.max(1)).ok()?;
+                let (row, column) = (at / span.days.max(1), at % span.days.max(1));
+                // a row that does not fill the span is spread over all of it, so that a small nation has birthdays all year
+                let in_row = (span.slots - row * span.days).min(span.days).max(1);
+                let days = i64::try_from(column * span.days / in_row).ok()?;
                 return Some(Slot {
                     born: span.first.checked_add(days.days()).ok()?,
-                    serial: usize::try_from(at / span.days.max(1)).ok()?,
+                    serial: usize::try_from(row).ok()?,
                     sex,
                 });
             }

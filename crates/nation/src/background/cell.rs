@@ -1,5 +1,7 @@
 //! One cell: drafts become persons with names, addresses, numbers, relations, GP lists; some become personnel.
 
+mod work;
+
 use codes::ident::{Nin, NinBuilder, Sex};
 use codes::names::NameGroup;
 use codes::places::Municipality;
@@ -10,9 +12,8 @@ use super::households::{Draft, Families, Responsibility};
 use super::naming;
 use super::plan::{FIRST_BACKGROUND, GROUPS, STRIDE, Slice};
 use crate::model::{
-    Address, Authorisation, Digital, EndReason, GpList, GpRelation, Guardianship, Historic,
-    KjStanding, Marital, OrgKind, Person, PersonId, PersonName, PowerOfAttorney, Practitioner,
-    Protection, Relation, RelationKind, Status, Workplace,
+    Address, Digital, EndReason, GpList, GpRelation, Guardianship, Historic, KjStanding, Marital,
+    Person, PersonId, PersonName, PowerOfAttorney, Protection, Relation, RelationKind, Status,
 };
 use crate::rng::{Kind, Stream};
 use crate::{Cell, Nation};
@@ -34,14 +35,24 @@ pub(crate) fn make(nation: &Nation, cell: u64) -> Cell {
     let mut random = Stream::new(nation.params.seed, Kind::Cell, cell);
     let drafts = drafts(nation, cell);
     let families = Families::build(drafts, &mut random);
+    let mut children = vec![Vec::new(); families.people.len()];
+    for (child, draft) in families.people.iter().enumerate() {
+        for parent in [draft.mother, draft.father].into_iter().flatten() {
+            if let Some(list) = children.get_mut(parent) {
+                list.push(child);
+            }
+        }
+    }
     let mut maker = Maker {
         nation,
         cell,
         homes: Vec::new(),
         groups: vec![None; families.people.len()],
+        givens: vec![String::new(); families.people.len()],
         surnames: vec![String::new(); families.people.len()],
         middles: vec![None; families.people.len()],
         numbers: Vec::new(),
+        children,
         families,
     };
     maker.settle(&mut random);
@@ -78,9 +89,12 @@ struct Maker<'a> {
     families: Families,
     homes: Vec<Home>,
     groups: Vec<Option<NameGroup>>,
+    givens: Vec<String>,
     surnames: Vec<String>,
     middles: Vec<Option<String>>,
     numbers: Vec<Option<(Nin, Vec<Historic>, Status)>>,
+    /// Children of each person.
+    children: Vec<Vec<usize>>,
 }
 
 impl Maker<'_> {
@@ -308,6 +322,10 @@ impl Maker<'_> {
             if let Some(slot) = self.groups.get_mut(i) {
                 *slot = Some(group);
             }
+            let given = self.given(&draft, group, &mut random);
+            if let Some(slot) = self.givens.get_mut(i) {
+                *slot = given;
+            }
             let (family, middle) = self.surname(&draft, group, elder_partner, &mut random);
             if let Some(slot) = self.surnames.get_mut(i) {
                 *slot = family;
@@ -316,6 +334,31 @@ impl Maker<'_> {
                 *slot = middle;
             }
         }
+    }
+
+    /// A first name that no brother or sister has.
+    fn given(&self, draft: &Draft, group: NameGroup, random: &mut Stream) -> String {
+        let siblings = draft
+            .mother
+            .or(draft.father)
+            .and_then(|p| self.children.get(p));
+        let taken = |name: &String| {
+            siblings
+                .into_iter()
+                .flatten()
+                .any(|s| self.givens.get(*s) == Some(name))
+        };
+        let mut name = String::new();
+        for _ in 0..5 {
+            name = self
+                .nation
+                .naming
+                .given(group, draft.slot.sex, draft.age, random);
+            if !taken(&name) {
+                break;
+            }
+        }
+        name
     }
 
     fn surname(
@@ -335,7 +378,8 @@ impl Maker<'_> {
         let (mothers, fathers) = (of(draft.mother), of(draft.father));
         let (family, middle) = match (mothers, fathers) {
             (Some(m), Some(f)) if m == f => (f, None),
-            (Some(m), Some(f)) => match random.below(100) {
+            // full brothers and sisters share the choice
+            (Some(m), Some(f)) => match self.family_stream(draft).below(100) {
                 0..40 => (f, None),
                 40..52 => (m, None),
                 _ => (f, Some(m)),
@@ -359,6 +403,12 @@ impl Maker<'_> {
         }
     }
 
+    /// A stream that all children of one couple share.
+    fn family_stream(&self, draft: &Draft) -> Stream {
+        let mother = draft.mother.map_or(0, |m| u64::from(self.id(m).0));
+        Stream::new(self.nation.params.seed, Kind::Names, mother | 1 << 41)
+    }
+
     fn persons(&self) -> Vec<Person> {
         let mut persons: Vec<Person> = Vec::with_capacity(self.families.people.len());
         for (i, draft) in self.families.people.iter().enumerate() {
@@ -378,16 +428,6 @@ impl Maker<'_> {
                 .copied()
                 .flatten()
                 .unwrap_or(NameGroup::General);
-            let given = {
-                let mut names = Stream::new(
-                    self.nation.params.seed,
-                    Kind::Names,
-                    u64::from(self.id(i).0) | 1 << 40,
-                );
-                self.nation
-                    .naming
-                    .given(group, draft.slot.sex, draft.age, &mut names)
-            };
             persons.push(Person {
                 id: self.id(i),
                 key: None,
@@ -396,7 +436,7 @@ impl Maker<'_> {
                 nin,
                 historic,
                 name: PersonName {
-                    given,
+                    given: self.givens.get(i).cloned().unwrap_or_default(),
                     middle: self.middles.get(i).cloned().flatten(),
                     family: self.surnames.get(i).cloned().unwrap_or_default(),
                 },
@@ -468,10 +508,8 @@ impl Maker<'_> {
         );
         add(K::Spouse, draft.late);
         add(K::FormerSpouse, draft.former);
-        for (child, other) in self.families.people.iter().enumerate() {
-            if other.mother == Some(i) || other.father == Some(i) {
-                add(K::Child, Some(child));
-            }
+        for child in self.children.get(i).into_iter().flatten() {
+            add(K::Child, Some(*child));
         }
         out.into_iter().flatten().collect()
     }
@@ -562,138 +600,6 @@ impl Maker<'_> {
                 }];
             }
         }
-    }
-
-    /// Gives the cell's posts to adults of working age.
-    fn staff(&self, persons: &mut [Person]) -> Vec<Practitioner> {
-        let anchor = self.nation.params.anchor;
-        let mut random = Stream::new(self.nation.params.seed, Kind::Personnel, self.cell);
-        let mut able: Vec<usize> = persons
-            .iter()
-            .enumerate()
-            .filter(|(_, p)| {
-                p.is_resident()
-                    && (27..68).contains(&p.age_on(anchor))
-                    && p.guardianships.is_empty()
-            })
-            .map(|(i, _)| i)
-            .collect();
-        random.shuffle(&mut able);
-        let own_list = usize::try_from(self.cell)
-            .ok()
-            .and_then(|c| self.nation.directory.list_of_cell.get(c).copied().flatten());
-        let own_list = own_list.and_then(|l| self.nation.directory.lists.get(l));
-        let mut out = Vec::new();
-        for (post, at) in self.nation.staff.posts(self.cell).into_iter().zip(able) {
-            let Some(person) = persons.get_mut(at) else {
-                continue;
-            };
-            person.hpr = Some(post.hpr);
-            let gp = own_list.filter(|l| l.doctor == Some(post.hpr));
-            if gp.is_some() && person.gp.as_ref().is_some_and(|g| g.hpr == Some(post.hpr)) {
-                // nobody is on a list of his own
-                let other = self.nation.cast.lists.first();
-                person.gp = other.map(|l| l.relation(self.days_ago(700), anchor));
-            }
-            let from = person
-                .born
-                .checked_add((26.years()).months(random.below(40) as i32))
-                .unwrap_or(anchor)
-                .min(self.days_ago(90));
-            let fate = random.below(1_000);
-            out.push(Practitioner {
-                key: None,
-                hpr: Some(post.hpr),
-                person: person.id,
-                nin: person.nin,
-                name: person.name.clone(),
-                born: person.born,
-                authorisations: vec![Authorisation {
-                    role: post.role,
-                    from,
-                    to: (gp.is_none() && fate < 12).then(|| self.days_ago(30)),
-                    suspended_from: (gp.is_none() && (12..20).contains(&fate))
-                        .then(|| self.days_ago(45)),
-                }],
-                speciality: gp.map(|_| crate::model::Speciality {
-                    code: Some("1"),
-                    name: "Allmennmedisin",
-                }),
-                workplaces: match gp {
-                    Some(list) => vec![Workplace {
-                        parent: list.organisation,
-                        child: list.office,
-                        department: None,
-                        her_id: list.doctor_her,
-                    }],
-                    None => self.workplace(
-                        post.role,
-                        person.address.as_ref().map_or("", |a| a.municipality),
-                        &mut random,
-                    ),
-                },
-                what: None,
-            });
-        }
-        out
-    }
-
-    fn workplace(&self, role: &str, town: &str, random: &mut Stream) -> Vec<Workplace> {
-        let d = &self.nation.directory;
-        let region = codes::places::municipality(town)
-            .and_then(|m| m.county())
-            .map(|c| c.region);
-        let hospital = |random: &mut Stream| {
-            region
-                .and_then(|r| d.hospitals.get(&r))
-                .and_then(|h| random.pick(h))
-                .copied()
-        };
-        let municipal = || d.municipal.get(town).copied();
-        let kind = random.below(100);
-        let at = match role {
-            "SP" | "HF" | "VP" | "HP" if kind < 45 => municipal(),
-            "FT" | "ET" if kind < 40 => municipal(),
-            "FT" | "ET" | "PS" if kind < 85 => random.pick(&d.others).copied(),
-            "TL" | "TH" | "TP" => random.pick(&d.dentists).copied(),
-            "FA1" | "FA2" | "AT" => random.pick(&d.pharmacies).copied(),
-            "BI" if kind < 15 => random.pick(&d.laboratories).copied(),
-            _ => hospital(random),
-        };
-        let found = at
-            .and_then(|at| d.organisations.get(at))
-            .or_else(|| self.nation.fixed_workplace(town, role));
-        found
-            .map(|o| Workplace {
-                parent: o.orgnr,
-                child: random.pick(&o.units).map_or(o.orgnr, |u| u.orgnr),
-                department: None,
-                her_id: None,
-            })
-            .into_iter()
-            .collect()
-    }
-}
-
-impl Nation {
-    /// Where fixed organisations stand in for generated ones in their own towns.
-    fn fixed_workplace(&self, town: &str, role: &str) -> Option<&crate::model::Organisation> {
-        let kind = match role {
-            "SP" | "HF" | "VP" | "HP" | "FT" | "ET" => OrgKind::Municipality,
-            "FA1" | "FA2" | "AT" => OrgKind::Pharmacy,
-            "BI" => OrgKind::Laboratory,
-            _ => OrgKind::Hospital,
-        };
-        let county = town.get(..2)?;
-        let northern = matches!(county, "55" | "56" | "18");
-        let near = |o: &&crate::model::Organisation| {
-            o.municipality == town || (northern && kind != OrgKind::Municipality)
-        };
-        self.cast
-            .organisations
-            .iter()
-            .filter(|o| o.kinds.contains(&kind) && o.type_code != "114")
-            .find(near)
     }
 }
 

@@ -341,9 +341,10 @@ impl Families {
                 };
             let co_parent = self.people.get(woman).and_then(|p| p.co_parent);
             let near = |other: i16| (age - other).abs() <= 14;
-            let pool: Vec<usize> = if same_sex { women.clone() } else { men.clone() };
+            let pool = if same_sex { &women } else { &men };
             let free: Vec<usize> = pool
-                .into_iter()
+                .iter()
+                .copied()
                 .filter(|c| *c != woman && Some(*c) != co_parent)
                 .filter(|c| self.people.get(*c).is_some_and(|p| p.partner.is_none()))
                 .collect();

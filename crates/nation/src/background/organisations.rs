@@ -472,9 +472,9 @@ impl Builder<'_> {
                 3_000,
                 OrgKind::GpOffice,
                 "110",
-                "Tannlege",
-                8666,
-                "02",
+                "Allmenn tannhelse",
+                8669,
+                "1",
             ),
             (
                 "Helsehuset",

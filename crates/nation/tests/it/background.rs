@@ -237,6 +237,29 @@ fn the_same_again_and_another_seed() {
 }
 
 #[test]
+fn birthdays_are_all_year_and_siblings_have_names_of_their_own() {
+    let nation = nation(2_000, 1);
+    let persons: Vec<Person> = nation.background().collect();
+    let by_id: HashMap<PersonId, &Person> = persons.iter().map(|p| (p.id, p)).collect();
+    let mut months = [0_u32; 12];
+    for p in &persons {
+        months[usize::try_from(p.born.month()).unwrap() - 1] += 1;
+        let children: Vec<&Person> = p
+            .related(RelationKind::Child)
+            .map(|r| by_id[&r.other])
+            .collect();
+        let names: HashSet<&str> = children.iter().map(|c| c.name.given.as_str()).collect();
+        assert_eq!(
+            names.len(),
+            children.len(),
+            "{p:?}: two children of one name"
+        );
+    }
+    let (fewest, most) = (months.iter().min().unwrap(), months.iter().max().unwrap());
+    assert!(most < &(fewest * 2), "{months:?}");
+}
+
+#[test]
 fn one_person_can_be_made_alone() {
     let nation = nation(20_000, 1);
     for (at, p) in nation.persons().enumerate().step_by(997) {
