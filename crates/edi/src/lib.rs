@@ -26,6 +26,7 @@ mod catalogue;
 
 pub mod apprec;
 
+pub mod check;
 pub mod dialogmelding;
 pub mod epikrise;
 pub mod errorqueue;
@@ -35,6 +36,7 @@ pub mod henvisning;
 pub mod message;
 pub mod msghead;
 
+pub mod report;
 pub mod structure;
 pub mod svarrapport;
 pub mod value;
