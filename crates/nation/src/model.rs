@@ -558,7 +558,7 @@ pub struct Unit {
 pub struct Party {
     /// HER-id.
     pub her_id: HerId,
-    /// Name.
+    /// Name. A generated GP's party is named by its function; the practitioner with the same HER-id carries the name.
     pub name: String,
     /// What it is.
     pub kind: PartyKind,

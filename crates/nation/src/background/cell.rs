@@ -18,8 +18,9 @@ use crate::model::{
 use crate::rng::{Kind, Stream};
 use crate::{Cell, Nation};
 
-/// Share of a cell's persons per 10 000 that stand for each identity kind.
+/// D-number holders among a thousand persons.
 const DNR_PER_1000: u64 = 25;
+/// Persons with a D-number first and a fødselsnummer now, among a thousand.
 const BOTH_PER_1000: u64 = 2;
 /// Help numbers of the background start here; ten per person leave room for unusable ones.
 const FIRST_HELP_NUMBER: u64 = 840_000_000;
