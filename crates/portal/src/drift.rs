@@ -1,0 +1,153 @@
+//! `/drift`: message flow, validator, timeline, health (spec/portals.md §6). An operator sees flows and never content; a
+//! party sees its own messages with their originals.
+
+use crate::PortalState;
+use crate::session::{DriftSession, Portal, Who, enter};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use edge::{Problem, blocking};
+use serde::Deserialize;
+use serde_json::Value;
+use std::pin::Pin;
+
+/// Largest message the validator takes, bytes.
+pub const MAX_VALIDATE_BYTES: usize = 20 << 20;
+
+/// Which messages are asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MessageQuery {
+    /// State word.
+    pub state: Option<String>,
+    /// Message function.
+    pub function: Option<String>,
+    /// HER-id of a party.
+    pub her_id: Option<u32>,
+    /// Older than this place.
+    pub before: Option<String>,
+}
+
+/// What `/drift` asks of the hub; given by it.
+pub trait Operations: Send + Sync {
+    /// Checks an operator's password; the name shown. Slow on purpose: called on a blocking thread.
+    fn operator(&self, username: &str, password: &str) -> Option<String>;
+    /// Message list for an organisation (`None` = operator: all, without content).
+    fn messages(&self, orgnr: Option<&str>, query: &MessageQuery) -> Result<Value, Problem>;
+    /// One message with every step.
+    fn message(&self, orgnr: Option<&str>, id: &str) -> Result<Value, Problem>;
+    /// The original, for its parties only.
+    fn original(&self, orgnr: &str, id: &str) -> Result<(bytes::Bytes, String), Problem>;
+    /// Explains a message.
+    fn validate(&self, bytes: &[u8], language: &str) -> Result<Value, Problem>;
+    /// The story's steps with their states.
+    fn timeline(&self) -> Value;
+    /// Plays the story on, to and including a step.
+    fn play(&self, until: String) -> Pin<Box<dyn Future<Output = Result<Value, Problem>> + Send>>;
+    /// Moves the story clock forward by an ISO 8601 duration.
+    fn advance(&self, duration: &str) -> Result<Value, Problem>;
+    /// State of services, queues, certificates.
+    fn health(&self) -> Value;
+}
+
+pub(crate) fn router() -> Router<PortalState> {
+    Router::new()
+        .route("/api/drift/login", post(login))
+        .route("/api/drift/messages", get(messages))
+        .route("/api/drift/messages/{id}", get(message))
+        .route("/api/drift/messages/{id}/original", get(original))
+        .route("/api/drift/validate", post(validate).layer(DefaultBodyLimit::max(MAX_VALIDATE_BYTES)))
+        .route("/api/drift/timeline", get(timeline))
+        .route("/api/drift/timeline/play", post(play))
+        .route("/api/drift/timeline/advance", post(advance))
+        .route("/api/drift/health", get(health))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    username: String,
+    password: String,
+}
+
+async fn login(State(state): State<PortalState>, headers: HeaderMap, Json(body): Json<Login>) -> Result<Response, Problem> {
+    // A JSON body cannot be sent by a foreign form without a preflight, so this needs no CSRF token.
+    let operations = state.operations.clone();
+    let name = blocking(move || operations.operator(&body.username, &body.password)).await?;
+    let name = name.ok_or_else(|| {
+        Problem::new(axum::http::StatusCode::UNAUTHORIZED, "wrong-login", "Wrong user name or password.")
+    })?;
+    Ok(enter(&state, Portal::Drift, Who::Operator { name }, "/drift", &headers))
+}
+
+async fn messages(State(state): State<PortalState>, session: DriftSession, Query(query): Query<MessageQuery>) -> Result<Json<Value>, Problem> {
+    blocking(move || state.operations.messages(session.orgnr(), &query).map(Json)).await?
+}
+
+async fn message(State(state): State<PortalState>, session: DriftSession, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    blocking(move || state.operations.message(session.orgnr(), &id).map(Json)).await?
+}
+
+async fn original(State(state): State<PortalState>, session: DriftSession, Path(id): Path<String>) -> Result<Response, Problem> {
+    blocking(move || {
+        let orgnr = session.orgnr().ok_or_else(|| Problem::forbidden("originals are shown to their parties only"))?;
+        let (bytes, content_type) = state.operations.original(orgnr, &id)?;
+        Ok(crate::citizen::download(bytes, &content_type, "melding.bin"))
+    })
+    .await?
+}
+
+#[derive(Deserialize)]
+struct Language {
+    #[serde(default)]
+    lang: String,
+}
+
+async fn validate(
+    State(state): State<PortalState>,
+    _: DriftSession,
+    Query(query): Query<Language>,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    blocking(move || state.operations.validate(&body, &query.lang).map(Json)).await?
+}
+
+async fn timeline(State(state): State<PortalState>, _: DriftSession) -> Json<Value> {
+    Json(state.operations.timeline())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Play {
+    until: String,
+}
+
+fn only_operator(session: &DriftSession) -> Result<(), Problem> {
+    match session {
+        DriftSession::Operator { .. } => Ok(()),
+        DriftSession::Party(_) => Err(Problem::forbidden("only an operator may do this")),
+    }
+}
+
+async fn play(State(state): State<PortalState>, session: DriftSession, Json(body): Json<Play>) -> Result<Json<Value>, Problem> {
+    only_operator(&session)?;
+    state.operations.play(body.until).await.map(Json)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    advance: String,
+}
+
+async fn advance(State(state): State<PortalState>, session: DriftSession, Json(body): Json<Advance>) -> Result<Json<Value>, Problem> {
+    only_operator(&session)?;
+    blocking(move || state.operations.advance(&body.advance).map(Json)).await?
+}
+
+async fn health(State(state): State<PortalState>, _: DriftSession) -> Result<Json<Value>, Problem> {
+    blocking(move || Json(state.operations.health())).await
+}
