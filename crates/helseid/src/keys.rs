@@ -13,14 +13,19 @@ use crate::config::Config;
 
 /// Where the issuer's secrets are kept between starts. The implementation wraps (encrypts) the bytes.
 ///
-/// All processes of a cluster share one; `save` is called at first start and when a key changes phase.
+/// All processes of a cluster share one.
 pub trait KeyStore: Send + Sync + 'static {
     /// The stored bytes, `None` at first start.
     ///
     /// # Errors
     /// A text for the operator.
     fn load(&self) -> Result<Option<Vec<u8>>, String>;
-    /// Stores the bytes durably.
+    /// At first start: stores the bytes durably unless another process was first, and gives what is stored now.
+    ///
+    /// # Errors
+    /// A text for the operator.
+    fn keep_first(&self, bytes: &[u8]) -> Result<Vec<u8>, String>;
+    /// When a key changes phase: stores the bytes durably in place of the old ones.
     ///
     /// # Errors
     /// A text for the operator.
@@ -34,6 +39,10 @@ pub struct ForgetfulKeyStore;
 impl KeyStore for ForgetfulKeyStore {
     fn load(&self) -> Result<Option<Vec<u8>>, String> {
         Ok(None)
+    }
+
+    fn keep_first(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        Ok(bytes.to_vec())
     }
 
     fn save(&self, _: &[u8]) -> Result<(), String> {
@@ -88,10 +97,12 @@ impl Secrets {
             ring: Arc::new(RwLock::new(ring)),
             subject_key: random::<32>()?.to_vec(),
             nonce_key: random::<32>()?.to_vec(),
-            store,
+            store: Arc::clone(&store),
         };
-        secrets.save()?;
-        Ok(secrets)
+        let kept = store
+            .keep_first(&secrets.with_ring(|ring| secrets.to_bytes(ring))?)
+            .map_err(StartError::KeyStore)?;
+        Self::read(&kept, store)
     }
 
     fn read(bytes: &[u8], store: Arc<dyn KeyStore>) -> Result<Self, StartError> {
@@ -112,17 +123,15 @@ impl Secrets {
         })
     }
 
-    fn save(&self) -> Result<(), StartError> {
-        let ring = self.with_ring(Keyring::to_bytes);
-        let ring: Value = serde_json::from_slice(&ring).map_err(|_| StartError::Damaged)?;
+    fn to_bytes(&self, ring: &Keyring) -> Result<Vec<u8>, StartError> {
+        let ring: Value =
+            serde_json::from_slice(&ring.to_bytes()).map_err(|_| StartError::Damaged)?;
         let blob = json!({
             "ring": ring,
             "subject_key": b64url(&self.subject_key),
             "nonce_key": b64url(&self.nonce_key),
         });
-        self.store
-            .save(blob.to_string().as_bytes())
-            .map_err(StartError::KeyStore)
+        Ok(blob.to_string().into_bytes())
     }
 
     pub(crate) fn with_ring<T>(&self, act: impl FnOnce(&Keyring) -> T) -> T {
@@ -138,8 +147,10 @@ impl Secrets {
         if !next.rotate(now_s, policy)? {
             return Ok(false);
         }
+        // Saved before it is used: a key that signed and was then lost would make its tokens unverifiable.
+        let bytes = self.to_bytes(&next)?;
+        self.store.save(&bytes).map_err(StartError::KeyStore)?;
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = next;
-        self.save()?;
         Ok(true)
     }
 

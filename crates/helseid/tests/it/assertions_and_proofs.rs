@@ -10,7 +10,7 @@ const MACHINE: (&str, &str) = ("grant_type", "client_credentials");
 
 #[tokio::test]
 async fn the_same_request_byte_for_byte_passes_after_the_nonce_refusal() {
-    let world = World::new();
+    let world = World::start();
     let code = world.code(&[]).await;
     let assertion = world.assertion(json!({}));
     let mut form = redeem_form(&code).to_vec();
@@ -46,9 +46,9 @@ async fn the_same_request_byte_for_byte_passes_after_the_nonce_refusal() {
 
 #[tokio::test]
 async fn a_nonce_must_be_ours_and_fresh() {
-    let world = World::new();
+    let world = World::start();
     let nonce = world.nonce().await;
-    let foreign = World::new().nonce().await;
+    let foreign = World::start().nonce().await;
     let send = async |nonce: &str| {
         let assertion = world.assertion(json!({}));
         let proof = world.proof(&world.key, "/connect/token", Some(nonce));
@@ -69,7 +69,7 @@ async fn a_nonce_must_be_ours_and_fresh() {
 
 #[tokio::test]
 async fn assertions_of_the_attack_table() {
-    let world = World::new();
+    let world = World::start();
     let other = PrivateJwk::generate(KeyKind::P256, None).unwrap();
     world.helseid.put_client(client_with(&other, "other"));
     let now = world.now();
@@ -175,7 +175,7 @@ async fn assertions_of_the_attack_table() {
 
 #[tokio::test]
 async fn an_expired_client_key_authenticates_nobody() {
-    let world = World::new();
+    let world = World::start();
     let mut client = world.client.clone();
     client.keys[0].expires_s = Some(world.now() + 5);
     world.helseid.put_client(client);
@@ -191,7 +191,7 @@ async fn an_expired_client_key_authenticates_nobody() {
 
 #[tokio::test]
 async fn another_client_cannot_use_up_this_ones_ids() {
-    let world = World::new();
+    let world = World::start();
     let other = PrivateJwk::generate(KeyKind::P256, None).unwrap();
     world.helseid.put_client(client_with(&other, "other"));
     let jti = json!({"jti":"shared-id-0123456789"});
@@ -212,7 +212,7 @@ async fn another_client_cannot_use_up_this_ones_ids() {
 
 #[tokio::test]
 async fn proofs_at_the_token_endpoint() {
-    let world = World::new();
+    let world = World::start();
     let nonce = world.nonce().await;
     let make = |method: &str, path: &str, at: i64| {
         dpop::make_proof(
@@ -287,7 +287,7 @@ async fn proofs_at_the_token_endpoint() {
 
 #[tokio::test]
 async fn forms_are_read_strictly() {
-    let world = World::new();
+    let world = World::start();
     let assertion = world.assertion(json!({}));
     let form = [
         MACHINE,
@@ -349,7 +349,7 @@ async fn bearer_tokens_only_where_client_and_api_both_allow_them() {
 
 #[tokio::test]
 async fn a_stock_python_client_passes_in_compatible_mode_only() {
-    for (world, passes) in [(World::new(), false), (World::with(compatible), true)] {
+    for (world, passes) in [(World::start(), false), (World::with(compatible), true)] {
         let now = world.now();
         let claims = json!({"iss":"epj","sub":"epj","aud":format!("{ISSUER}/connect/token"),"iat":now,"exp":now+60,"jti":"0123456789"});
         let assertion =

@@ -13,7 +13,7 @@ async fn pushed(world: &World, change: &[(&str, &str)]) -> String {
 
 #[tokio::test]
 async fn a_request_uri_is_good_once_for_its_client_for_five_minutes() {
-    let world = World::new();
+    let world = World::start();
     world.helseid.put_client(client_with(
         &PrivateJwk::generate(KeyKind::P256, None).unwrap(),
         "other",
@@ -60,7 +60,7 @@ async fn a_request_uri_is_good_once_for_its_client_for_five_minutes() {
 
 #[tokio::test]
 async fn a_lower_level_than_requested_is_denied() {
-    let world = World::new();
+    let world = World::start();
     let uri = pushed(
         &world,
         &[
@@ -78,7 +78,7 @@ async fn a_lower_level_than_requested_is_denied() {
 
 #[tokio::test]
 async fn unknown_and_dead_persons_cannot_log_in() {
-    let world = World::new();
+    let world = World::start();
     for pid in ["01010112345", crate::people::DEAD] {
         let uri = pushed(
             &world,
@@ -93,7 +93,7 @@ async fn unknown_and_dead_persons_cannot_log_in() {
 
 #[tokio::test]
 async fn form_post_answers_with_a_page_that_posts() {
-    let world = World::new();
+    let world = World::start();
     let uri = pushed(
         &world,
         &[
@@ -115,7 +115,7 @@ async fn form_post_answers_with_a_page_that_posts() {
 
 #[tokio::test]
 async fn single_sign_on_and_what_forbids_it() {
-    let world = World::new();
+    let world = World::start();
     let cookie = crate::pages::browser_login(&world, &[]).await;
     let silent = async |change: &[(&str, &str)]| {
         let uri = pushed(&world, change).await;

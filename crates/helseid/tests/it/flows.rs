@@ -27,7 +27,7 @@ fn organisation(child: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn a_doctor_logs_in_and_calls_an_api() {
-    let world = World::new();
+    let world = World::start();
     let party = world.party();
     let request = LoginRequest {
         parameters: &[
@@ -155,7 +155,7 @@ async fn a_doctor_logs_in_and_calls_an_api() {
 
 #[tokio::test]
 async fn a_machine_gets_a_token_without_user() {
-    let world = World::new();
+    let world = World::start();
     let party = world.party();
     let tokens = party
         .client_credentials(
@@ -181,7 +181,7 @@ async fn a_machine_gets_a_token_without_user() {
 
 #[tokio::test]
 async fn user_info_takes_get_and_post_dpop_and_bearer() {
-    let world = World::new();
+    let world = World::start();
     let tokens = world.log_in(&login()).await;
     let url = format!("{ISSUER}/connect/userinfo");
     let dpop = format!("DPoP {}", tokens.access_token);
@@ -240,7 +240,7 @@ async fn user_info_takes_get_and_post_dpop_and_bearer() {
 
 #[tokio::test]
 async fn the_client_refuses_a_foreign_callback() {
-    let world = World::new();
+    let world = World::start();
     let party = world.party();
     let (_, attempt) = party.begin(&login()).await.unwrap();
     let iss = "iss=https%3A%2F%2Flocalhost%3A8444";
@@ -265,7 +265,7 @@ async fn the_client_refuses_a_foreign_callback() {
 
 #[tokio::test]
 async fn logging_out_ends_session_refresh_and_user_info() {
-    let world = World::new();
+    let world = World::start();
     let tokens = world.log_in(&login()).await;
     let party = world.party();
     let url = party.end_session_url(
@@ -290,7 +290,7 @@ async fn logging_out_ends_session_refresh_and_user_info() {
 
 #[tokio::test]
 async fn logout_never_redirects_to_strangers() {
-    let world = World::new();
+    let world = World::start();
     let tokens = world.log_in(&login()).await;
     let party = world.party();
     let id_token = tokens.id_token.unwrap();
@@ -298,7 +298,7 @@ async fn logout_never_redirects_to_strangers() {
         .get(&party.end_session_url(&id_token, "https://evil.no/"), &[])
         .await;
     assert_eq!((evil.status, evil.header("Location")), (400, None));
-    let foreign = World::new().log_in(&login()).await.id_token.unwrap();
+    let foreign = World::start().log_in(&login()).await.id_token.unwrap();
     let foreign = world
         .get(
             &party.end_session_url(&foreign, "http://localhost:3000/out"),
@@ -334,6 +334,15 @@ struct Kept(Mutex<Option<Vec<u8>>>);
 impl KeyStore for Kept {
     fn load(&self) -> Result<Option<Vec<u8>>, String> {
         Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn keep_first(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        Ok(self
+            .0
+            .lock()
+            .unwrap()
+            .get_or_insert_with(|| bytes.to_vec())
+            .clone())
     }
 
     fn save(&self, bytes: &[u8]) -> Result<(), String> {

@@ -79,7 +79,7 @@ pub fn client_with(key: &PrivateJwk, client_id: &str) -> Client {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         Self::with(|_| {})
     }
 

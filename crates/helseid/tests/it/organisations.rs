@@ -195,7 +195,7 @@ async fn machine(world: &World, details: Value) -> Answer {
 
 #[tokio::test]
 async fn a_delegation_that_ends_counts_from_the_next_token() {
-    let world = World::new();
+    let world = World::start();
     let mut client = world.client.clone();
     client.tenancy = multi();
     world.helseid.put_client(client.clone());
@@ -223,7 +223,7 @@ async fn a_delegation_that_ends_counts_from_the_next_token() {
 
 #[tokio::test]
 async fn an_sfm_instance_reaches_only_the_api_that_wants_it() {
-    let world = World::new();
+    let world = World::start();
     let journal = json!({"type":"nhn:sfm:journal-id","value":{"journal_id":"7fbfbcbd-6f08-4e95-9f7a-9d69c40f6a35"}});
     let answer = machine(&world, json!([journal, structure(SINGLE, NURSING_HOME)])).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -285,7 +285,7 @@ async fn login_with(world: &World, attest: &Value, parameters: &[(&str, &str)]) 
 
 #[tokio::test]
 async fn an_attest_is_enriched_from_the_registers() {
-    let world = World::new();
+    let world = World::start();
     let answer = login_with(&world, &attest(), &[]).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let access = claims(answer.json()["access_token"].as_str().unwrap());
@@ -351,7 +351,7 @@ async fn an_attest_is_enriched_from_the_registers() {
 
 #[tokio::test]
 async fn attests_are_refused_each_for_its_reason() {
-    let world = World::new();
+    let world = World::start();
     let change = |pointer: &str, value: Value| {
         let mut changed = attest();
         let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -442,7 +442,7 @@ async fn attests_are_refused_each_for_its_reason() {
 
 #[tokio::test]
 async fn known_slips_of_real_clients_are_forgiven() {
-    let world = World::new();
+    let world = World::start();
     let mut misspelt = attest();
     let authorization = misspelt["practitioner"]
         .as_object_mut()

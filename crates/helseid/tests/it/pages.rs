@@ -73,7 +73,7 @@ pub async fn browser_login(world: &World, change: &[(&str, &str)]) -> String {
 
 #[tokio::test]
 async fn the_page_is_usable_without_script_in_both_languages() {
-    let world = World::new();
+    let world = World::start();
     let page = open(&world, &[], &[]).await;
     let text = page.page.text();
     for expected in [
@@ -109,7 +109,7 @@ async fn the_page_is_usable_without_script_in_both_languages() {
 
 #[tokio::test]
 async fn other_browsers_and_other_pages_are_kept_out() {
-    let world = World::new();
+    let world = World::start();
     let page = open(&world, &[], &[]).await;
     let csrf = page.csrf.as_str();
     assert_eq!(world.get(&page.path, &[]).await.status, 410);
@@ -160,7 +160,7 @@ async fn other_browsers_and_other_pages_are_kept_out() {
 
 #[tokio::test]
 async fn mistakes_are_explained_on_the_page_and_nothing_personal_reaches_an_address() {
-    let world = World::new();
+    let world = World::start();
     let page = open(&world, &[], &[]).await;
     let send = async |pid: &str| {
         let form = [("csrf", page.csrf.as_str()), ("pid", pid), ("level", "4")];
@@ -214,7 +214,7 @@ async fn mistakes_are_explained_on_the_page_and_nothing_personal_reaches_an_addr
 
 #[tokio::test]
 async fn cancelling_tells_the_client() {
-    let world = World::new();
+    let world = World::start();
     let page = open(&world, &[], &[]).await;
     let form = [("csrf", page.csrf.as_str()), ("action", "cancel")];
     let back = world
@@ -226,7 +226,7 @@ async fn cancelling_tells_the_client() {
 
 #[tokio::test]
 async fn cookies_are_secure_except_on_the_plain_listener_for_browsers() {
-    let world = World::new();
+    let world = World::start();
     let pushed = world.push(&[]).await.json();
     let url = authorize_url("epj", pushed["request_uri"].as_str().unwrap());
     let request = axum::http::Request::get(url).header("Host", "127.0.0.1:8084");

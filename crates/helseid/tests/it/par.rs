@@ -9,7 +9,7 @@ use crate::{ISSUER, REDIRECT, World};
 
 #[tokio::test]
 async fn the_answer_is_201_with_a_request_uri() {
-    let world = World::new();
+    let world = World::start();
     let answer = world
         .push(&[("unknown_parameter", "ignored"), ("test_pid", "")])
         .await;
@@ -26,7 +26,7 @@ async fn the_answer_is_201_with_a_request_uri() {
 
 #[tokio::test]
 async fn parameters_are_refused_each_for_its_reason() {
-    let world = World::new();
+    let world = World::start();
     let table: Vec<(&[(&str, &str)], &str)> = vec![
         (&[("response_type", "token")], "unsupported_response_type"),
         (&[("response_type", "")], "invalid_request"),
@@ -99,7 +99,7 @@ async fn parameters_are_refused_each_for_its_reason() {
 
 #[tokio::test]
 async fn a_refused_push_leaves_the_assertion_usable() {
-    let world = World::new();
+    let world = World::start();
     let assertion = world.assertion(json!({}));
     world
         .push_with(&[("scope", "profile")], &assertion, &[])
@@ -114,7 +114,7 @@ async fn a_refused_push_leaves_the_assertion_usable() {
 
 #[tokio::test]
 async fn a_proof_at_par_needs_no_nonce_but_a_wrong_one_is_refused() {
-    let world = World::new();
+    let world = World::start();
     let key = PrivateJwk::generate(KeyKind::P256, None).unwrap();
     let push = async |nonce: Option<&str>, jkt: &str| {
         let assertion = world.assertion(json!({}));
@@ -135,7 +135,7 @@ async fn a_proof_at_par_needs_no_nonce_but_a_wrong_one_is_refused() {
 
 #[tokio::test]
 async fn request_objects_carry_structures_and_win_over_the_form() {
-    let world = World::new();
+    let world = World::start();
     let object = |change| world.assertion(change);
     let good = object(json!({"client_id":"epj","sub":null,"state":"from-object",
         "authorization_details":{"type":"nhn:sfm:journal-id","value":{"journal_id":"7fbfbcbd-6f08-4e95-9f7a-9d69c40f6a35"}}}));
@@ -208,7 +208,7 @@ async fn request_objects_carry_structures_and_win_over_the_form() {
 
 #[tokio::test]
 async fn native_clients_may_use_any_loopback_port() {
-    let world = World::new();
+    let world = World::start();
     let other_port = [("redirect_uri", "http://localhost:51234/callback")];
     world.push(&other_port).await.refused("invalid_request");
     let mut client = world.client.clone();
@@ -219,7 +219,7 @@ async fn native_clients_may_use_any_loopback_port() {
 
 #[tokio::test]
 async fn discovery_announces_only_what_is_accepted() {
-    let world = World::new();
+    let world = World::start();
     let answer = world.get("/.well-known/openid-configuration", &[]).await;
     assert_eq!(
         (answer.status, answer.header("Content-Type").as_deref()),

@@ -17,7 +17,7 @@ fn refresh_token(answer: &Answer) -> String {
 
 #[tokio::test]
 async fn the_answer_has_what_real_clients_insist_on() {
-    let world = World::new();
+    let world = World::start();
     let code = world.code(&[]).await;
     assert!(code.len() == 66 && code.ends_with("-1"));
     let answer = world.redeem(&code).await;
@@ -53,7 +53,7 @@ async fn the_answer_has_what_real_clients_insist_on() {
 
 #[tokio::test]
 async fn a_code_is_good_for_one_use_by_one_client_with_its_verifier() {
-    let world = World::new();
+    let world = World::start();
     let other_key = PrivateJwk::generate(KeyKind::P256, None).unwrap();
     world.helseid.put_client(client_with(&other_key, "other"));
     let code = world.code(&[]).await;
@@ -109,7 +109,7 @@ async fn a_code_is_good_for_one_use_by_one_client_with_its_verifier() {
 
 #[tokio::test]
 async fn a_code_lives_sixty_seconds() {
-    let world = World::new();
+    let world = World::start();
     let code = world.code(&[]).await;
     world.wait(61);
     world.redeem(&code).await.refused("invalid_grant");
@@ -117,7 +117,7 @@ async fn a_code_lives_sixty_seconds() {
 
 #[tokio::test]
 async fn of_many_redemptions_at_once_one_passes() {
-    let world = World::new();
+    let world = World::start();
     let code = world.code(&[]).await;
     let nonce = world.nonce().await;
     let mut tasks = tokio::task::JoinSet::new();
@@ -152,7 +152,7 @@ async fn of_many_redemptions_at_once_one_passes() {
 
 #[tokio::test]
 async fn a_code_bound_to_a_key_needs_that_key() {
-    let world = World::new();
+    let world = World::start();
     let key = PrivateJwk::generate(KeyKind::P256, None).unwrap();
     let code = world.code(&[("dpop_jkt", key.public().thumbprint())]).await;
     world.redeem(&code).await.refused("invalid_grant");
@@ -166,7 +166,7 @@ async fn a_code_bound_to_a_key_needs_that_key() {
 
 #[tokio::test]
 async fn refresh_rotates_and_reuse_revokes_the_family() {
-    let world = World::new();
+    let world = World::start();
     let first = refresh_token(&world.redeem(&world.code(&[]).await).await);
     let answer = world.token(&refresh_form(&first)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -193,7 +193,7 @@ async fn refresh_rotates_and_reuse_revokes_the_family() {
 
 #[tokio::test]
 async fn within_the_grace_period_another_key_is_reuse() {
-    let world = World::new();
+    let world = World::start();
     let first = refresh_token(&world.redeem(&world.code(&[]).await).await);
     let second = refresh_token(&world.token(&refresh_form(&first)).await);
     let thief = PrivateJwk::generate(KeyKind::P256, None).unwrap();
@@ -209,7 +209,7 @@ async fn within_the_grace_period_another_key_is_reuse() {
 
 #[tokio::test]
 async fn refresh_belongs_to_its_client_and_ends_with_the_session() {
-    let world = World::new();
+    let world = World::start();
     let other_key = PrivateJwk::generate(KeyKind::P256, None).unwrap();
     world.helseid.put_client(client_with(&other_key, "other"));
     let token = refresh_token(&world.redeem(&world.code(&[]).await).await);
@@ -237,7 +237,7 @@ async fn refresh_belongs_to_its_client_and_ends_with_the_session() {
 
 #[tokio::test]
 async fn scopes_and_resources_never_grow() {
-    let world = World::new();
+    let world = World::start();
     let token = refresh_token(
         &world
             .redeem(
@@ -289,7 +289,7 @@ async fn scopes_and_resources_never_grow() {
 
 #[tokio::test]
 async fn grants_and_methods_not_allowed() {
-    let world = World::new();
+    let world = World::start();
     world
         .token(&[("grant_type", "password")])
         .await
@@ -317,7 +317,7 @@ async fn grants_and_methods_not_allowed() {
 
 #[tokio::test]
 async fn a_client_without_refresh_gets_none() {
-    let world = World::new();
+    let world = World::start();
     let mut client = world.client.clone();
     client.refresh = false;
     world.helseid.put_client(client);
@@ -334,7 +334,7 @@ async fn a_client_without_refresh_gets_none() {
 
 #[tokio::test]
 async fn introspection_and_revocation() {
-    let world = World::new();
+    let world = World::start();
     let body = world.redeem(&world.code(&[]).await).await.json();
     let (access, refresh) = (
         body["access_token"].as_str().unwrap(),
@@ -378,7 +378,7 @@ async fn introspection_and_revocation() {
 
 #[tokio::test]
 async fn no_error_text_or_address_contains_what_is_secret() {
-    let world = World::new();
+    let world = World::start();
     let code = world.code(&[]).await;
     let form = [
         ("grant_type", "authorization_code"),
