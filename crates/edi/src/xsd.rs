@@ -64,7 +64,7 @@ impl std::fmt::Debug for SchemaFile {
 }
 
 enum Compiled {
-    Ready(XsdValidator),
+    Ready(Box<XsdValidator>),
     Broken(String),
 }
 
@@ -316,7 +316,7 @@ impl SchemaSet {
             return ready.clone();
         }
         let compiled = Arc::new(match self.compile(&order) {
-            Ok(v) => Compiled::Ready(v),
+            Ok(v) => Compiled::Ready(Box::new(v)),
             Err(reason) => Compiled::Broken(reason),
         });
         if cache.len() >= MAX_COMPILED {

@@ -7,36 +7,42 @@ use crate::message::MessageKind;
 use crate::value::LIST_OID;
 use crate::xml::{At, Elem};
 
-/// Code list of coded values without code system (`CS`): end of the path → list number. First match counts.
-const LISTS: &[(&str, u32)] = &[
-    ("MsgInfo/ProcessingStatus", 8213),
-    ("MsgInfo/RequestedPriority", 8115),
-    ("MsgInfo/Ack", 7304),
-    ("OtherReceiver/RoleReceiver", 8112),
-    ("Document/DocumentConnection", 4702),
-    ("RefDoc/MsgType", 8114),
-    ("RefDoc/Compression", 1204),
-    ("Patient/Sex", 3101),
-    ("Patient/TypeOffId", 8116),
-    ("ServReport/ServType", 7309),
-    ("ServReport/Status", 7306),
-    ("ServReport/MsgDescr", 8202),
-    ("ServReport/Ack", 7304),
-    ("ServRprt/ServType", 7309),
-    ("ServRprt/Status", 7306),
-    ("ServRprt/Ack", 7304),
-    ("ResultItem/ServType", 8270),
-    ("ResultItem/DevResultInd", 8244),
-    ("ResultItem/StatusInvestigation", 8245),
-    ("NumResult/ArithmeticComp", 8239),
-    ("Service/AdmCat", 8240),
-    ("Henvisning/ServType", 7309),
-    ("ReqServ/Priority", 8304),
-    ("AppRec/Status", 8258),
-    ("Inst/TypeId", 9051),
-    ("Dept/TypeId", 9051),
-    ("HCPerson/TypeId", 8116),
-    ("HCProf/TypeId", 8116),
+macro_rules! lists {
+    ($($parent:literal / $name:literal => $list:literal),* $(,)?) => {
+        &[$(($parent, $name, concat!("2.16.578.1.12.4.1.1.", $list))),*]
+    };
+}
+
+/// Code list of coded values without code system (`CS`), by parent and element.
+const LISTS: &[(&str, &str, &str)] = lists![
+    "MsgInfo" / "ProcessingStatus" => "8213",
+    "MsgInfo" / "RequestedPriority" => "8115",
+    "MsgInfo" / "Ack" => "7304",
+    "OtherReceiver" / "RoleReceiver" => "8112",
+    "Document" / "DocumentConnection" => "4702",
+    "RefDoc" / "MsgType" => "8114",
+    "RefDoc" / "Compression" => "1204",
+    "Patient" / "Sex" => "3101",
+    "Patient" / "TypeOffId" => "8116",
+    "ServReport" / "ServType" => "7309",
+    "ServReport" / "Status" => "7306",
+    "ServReport" / "MsgDescr" => "8202",
+    "ServReport" / "Ack" => "7304",
+    "ServRprt" / "ServType" => "7309",
+    "ServRprt" / "Status" => "7306",
+    "ServRprt" / "Ack" => "7304",
+    "ResultItem" / "ServType" => "8270",
+    "ResultItem" / "DevResultInd" => "8244",
+    "ResultItem" / "StatusInvestigation" => "8245",
+    "NumResult" / "ArithmeticComp" => "8239",
+    "Service" / "AdmCat" => "8240",
+    "Henvisning" / "ServType" => "7309",
+    "ReqServ" / "Priority" => "8304",
+    "AppRec" / "Status" => "8258",
+    "Inst" / "TypeId" => "9051",
+    "Dept" / "TypeId" => "9051",
+    "HCPerson" / "TypeId" => "8116",
+    "HCProf" / "TypeId" => "8116",
 ];
 
 /// The national laboratory code list: its extract counts as the list, so that unknown codes are seen (story.md B23).
@@ -69,38 +75,38 @@ pub(super) fn check(c: &mut Context<'_>) {
     let mut unknown: BTreeMap<(String, String), Seen> = BTreeMap::new();
     let mut local: Seen = Seen::default();
     let root = c.root;
+    let day = today(c);
     let mut known = 0_usize;
     visit(root, None, &mut |parent, e| {
         let Some(code) = e.attr("V").map(str::trim).filter(|v| !v.is_empty()) else {
             return;
         };
-        let path = format!("{}/{}", parent.map_or("", |p| &*p.name), e.name);
-        let investigation = path == "Investigation/Id";
-        let system = match e.attr("S").map(str::trim) {
-            Some(s) => Some(s.to_owned()),
-            None => LISTS
+        let above = parent.map_or("", |p| &*p.name);
+        let investigation = above == "Investigation" && &*e.name == "Id";
+        let listed = || {
+            LISTS
                 .iter()
-                .find(|(end, _)| *end == path)
-                .map(|(_, list)| format!("{LIST_OID}{list}")),
+                .find(|(p, n, _)| *p == above && *n == &*e.name)
+                .map(|(_, _, list)| *list)
         };
-        let Some(system) = system else { return };
+        let Some(system) = e.attr("S").map(str::trim).or_else(listed) else {
+            return;
+        };
         if investigation && !system.starts_with(LIST_OID) {
             local.count += 1;
             local.at.get_or_insert(e.at);
             return;
         }
-        if matches!(
-            c.options.lookups.code(&system, code, today(c)),
-            CodeState::Known
-        ) {
+        if matches!(c.options.lookups.code(system, code, day), CodeState::Known) {
             known += 1;
             return;
         }
-        let seen = unknown.entry((system, code.to_owned())).or_default();
+        let seen = unknown
+            .entry((system.to_owned(), code.to_owned()))
+            .or_default();
         seen.count += 1;
         seen.at.get_or_insert(e.at);
     });
-    let day = today(c);
     for ((system, code), seen) in unknown.into_iter().take(100) {
         report(c, &system, &code, &seen, day);
     }

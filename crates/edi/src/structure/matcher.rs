@@ -378,7 +378,7 @@ impl Run<'_> {
                 );
                 let mut all = Vec::new();
                 all_names(model, &mut all);
-                let wrong_ns = all.iter().any(|n| *n == &*found.name);
+                let wrong_ns = all.contains(&&*found.name);
                 let near = all
                     .iter()
                     .find(|n| distance(n, &found.name) <= 1 + n.len() / 5)

@@ -117,7 +117,7 @@ fn oid(t: &str) -> bool {
     t.split('.').all(digits)
 }
 
-fn number<'a>(t: &'a str, width: usize) -> Option<(u32, &'a str)> {
+fn number(t: &str, width: usize) -> Option<(u32, &str)> {
     let (head, rest) = t.split_at_checked(width)?;
     digits(head).then(|| head.parse().ok())?.map(|n| (n, rest))
 }

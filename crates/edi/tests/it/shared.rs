@@ -22,6 +22,11 @@ pub fn data(what: &str) -> Option<PathBuf> {
 
 /// All XML files below a folder, sorted.
 pub fn xml_files(dir: &Path) -> Vec<PathBuf> {
+    files(dir, "xml")
+}
+
+/// All files below a folder with an extension, sorted.
+pub fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let mut out = Vec::new();
     let mut todo = vec![dir.to_path_buf()];
     while let Some(d) = todo.pop() {
@@ -31,7 +36,7 @@ pub fn xml_files(dir: &Path) -> Vec<PathBuf> {
                 todo.push(path);
             } else if path
                 .extension()
-                .is_some_and(|e| e.eq_ignore_ascii_case("xml"))
+                .is_some_and(|e| e.eq_ignore_ascii_case(extension))
             {
                 out.push(path);
             }
