@@ -255,7 +255,7 @@ impl AppRec {
 
     /// The receipt for a message: addresses mirrored and swapped, reference to the original filled in.
     ///
-    /// `as_copy` tells that the answering party got the message as a copy. `errors` must be empty for
+    /// `me` is the party that answers (a copy receiver answers as `COP`). `errors` must be empty for
     /// [`Status::Ok`]; a rejection without errors gets `X99`, since the standard wants at least one.
     pub fn answer(
         original: &Header,
@@ -291,10 +291,7 @@ impl AppRec {
                     other: None,
                     ..original.document_type.clone().unwrap_or_default()
                 },
-                issue_date: Time {
-                    text: original.gen_date.text.clone(),
-                    ..Time::default()
-                },
+                issue_date: date_time(&original.gen_date),
                 id: original.msg_id.clone(),
                 ..OriginalMsgId::default()
             },
@@ -323,13 +320,25 @@ impl AppRec {
     }
 }
 
+/// The original's time as `xs:dateTime`: the older heads allow a date alone.
+fn date_time(sent: &Time) -> Time {
+    let text = match (sent.text.contains('T'), sent.day()) {
+        (false, Some(day)) => format!("{day}T00:00:00"),
+        _ => sent.text.clone(),
+    };
+    Time {
+        text,
+        ..Time::default()
+    }
+}
+
 /// Organisation → Inst, unit → Dept, person → HCPerson (messaging.md §2, address mirroring).
 fn party(role: Coded, who: &Endpoint) -> Party {
     let split = |p: &PartyId| {
         let mut ids = p
             .ids
             .iter()
-            .map(|(kind, id)| (Coded::cs(kind, kind), id.clone()));
+            .map(|(kind, id)| (Coded::cs(kind, crate::fk1::kind_name(kind)), id.clone()));
         let (type_id, id) = ids
             .next()
             .map(|(k, i)| (Some(k), Some(i)))

@@ -1,6 +1,6 @@
 //! Common components (`felleskomponent1.xsd`): identifiers, addresses, persons, organisations.
 
-use crate::value::{Coded, LIST_OID, Time, Url, record};
+use crate::value::{Coded, Time, Url, record};
 use crate::xml::Ns;
 
 /// Namespace of the common components.
@@ -146,7 +146,12 @@ pub fn find<'a>(idents: &'a [Ident], kind: &str) -> Option<&'a Ident> {
 }
 
 fn kind_of(kind: &str, list: u32) -> Coded {
-    let display = match kind {
+    Coded::cv(kind, list, kind_name(kind))
+}
+
+/// Display of an identifier kind (9051, 8116) as messages carry it.
+pub(crate) fn kind_name(kind: &str) -> &str {
+    match kind {
         "HER" => "HER-id",
         "ENH" => "Organisasjonsnummer i Enhetsregisteret",
         "RSH" => "RESH-id",
@@ -156,11 +161,5 @@ fn kind_of(kind: &str, list: u32) -> Coded {
         "HPR" => "HPR-nummer",
         "AKO" => "Apotekkonsesjon",
         _ => kind,
-    };
-    Coded {
-        value: Some(kind.to_owned()),
-        system: Some(format!("{LIST_OID}{list}")),
-        display: Some(display.to_owned()),
-        ..Coded::default()
     }
 }

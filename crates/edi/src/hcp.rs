@@ -178,7 +178,7 @@ impl Inst {
     /// The same with a further identifier, for example `ENH`.
     #[must_use]
     pub fn with_id(mut self, kind: &str, id: &str) -> Self {
-        let kind = Coded::cs(kind, kind);
+        let kind = Coded::cs(kind, crate::fk1::kind_name(kind));
         self.additional_ids.push(AdditionalId {
             id: id.to_owned(),
             kind,

@@ -34,6 +34,7 @@ pub mod fk1;
 pub mod hcp;
 pub mod henvisning;
 pub mod message;
+pub mod metadata;
 pub mod msghead;
 
 pub mod report;

@@ -103,6 +103,13 @@ pub struct Report {
 }
 
 /// Explains some bytes. Never fails and never panics: what cannot be read is explained, too.
+///
+/// ```
+/// use edi::{check::Options, report::{explain, Language}};
+/// let report = explain(b"<a><b></a>", &Options::default());
+/// assert!(!report.valid);
+/// assert!(report.to_text(Language::En).contains("line 1, column 7"));
+/// ```
 pub fn explain(bytes: &[u8], options: &Options<'_>) -> Report {
     let checked = check::run(bytes, options);
     from_checked(bytes.len(), checked)

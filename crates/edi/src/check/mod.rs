@@ -230,7 +230,7 @@ pub struct Options<'a> {
     pub production: bool,
     /// The transport envelope.
     pub envelope: Option<Envelope>,
-    /// The kinds of message that the receiver takes; `None` when nobody receives (plain validation).
+    /// The kinds of message that the receiver takes, receipts aside; `None` when nobody receives (plain validation).
     pub accepts: Option<&'a [MessageKind]>,
     /// The time of rules.
     pub now: Option<jiff::Timestamp>,
@@ -602,6 +602,7 @@ fn known(c: &mut Context<'_>) {
     }
     if let Some(accepts) = c.options.accepts
         && c.identified.support == Support::Full
+        && c.identified.kind != MessageKind::AppRec
         && !accepts.contains(&c.identified.kind)
     {
         c.error(

@@ -435,3 +435,47 @@ fn what_we_write_has_no_faults_and_is_read_back() {
     assert_eq!(bytes.as_deref(), Some(&b"%PDF-1.4 eksempel"[..]));
     let _: (Time, Ts) = ("2026".into(), "2026".into());
 }
+
+#[test]
+fn metadata_names_message_and_parties_but_no_patient() {
+    let show = |text: String| {
+        let doc = edi::xml::XmlDoc::parse(text.as_bytes()).unwrap();
+        edi::metadata::properties(&doc)
+            .into_iter()
+            .map(|(n, v)| format!("{n}: {v}\n"))
+            .collect::<String>()
+    };
+    insta::assert_snapshot!(format!(
+        "{}--\n{}",
+        show(dialogue().to_xml()),
+        show(receipt().to_xml())
+    ));
+}
+
+#[test]
+fn a_receipt_mirrors_the_addresses() {
+    let text = referral().to_xml();
+    let doc = edi::xml::XmlDoc::parse(text.as_bytes()).unwrap();
+    let header = edi::message::Header::from_doc(&doc).unwrap();
+    let now = "2026-11-23T07:06:00Z".parse().unwrap();
+    let me = header.receiver.clone();
+    let why = vec![apprec::ErrorCode::E35.error("Pasienten er ikke kjent her")];
+    let r = apprec::AppRec::answer(
+        &header,
+        apprec::Status::Rejected,
+        why,
+        "5b0e0a2e-4a55-4c0b-8a43-6f2f0c7d1006",
+        now,
+        &me,
+    );
+    assert_eq!(r.outcome(), Some(apprec::Status::Rejected));
+    insta::assert_snapshot!(r.to_xml());
+    // A copy receiver says so; a rejection always has an error; a date becomes a time.
+    let copy = edi::message::Endpoint::default();
+    let mut dated = header.clone();
+    dated.gen_date = "2026-11-23".into();
+    let r = apprec::AppRec::answer(&dated, apprec::Status::Rejected, vec![], "x", now, &copy);
+    assert_eq!(r.sender.role.as_ref().map(Coded::code), Some("COP"));
+    assert_eq!(r.errors[0].code(), "X99");
+    assert_eq!(r.original.issue_date.text, "2026-11-23T00:00:00");
+}
