@@ -5,6 +5,7 @@ use super::Inner;
 use super::batch::person_key;
 use super::codec::damaged;
 use super::db::unavailable;
+use super::shared::locked;
 use crate::journal::{Appended, Interner, PendingEntry};
 use crate::{AuditEntry, Durability, JournalEntry, MicrosUtc, PersonKey, StoreError};
 use rusqlite::params;
@@ -96,6 +97,12 @@ impl Inner {
     /// Seals everything that waits; how many.
     pub(super) fn seal(&self) -> Result<u64, StoreError> {
         self.running()?;
+        let _sealing = locked(&self.sealing);
+        self.seal_now()
+    }
+
+    /// The same, for who holds the lock.
+    pub(super) fn seal_now(&self) -> Result<u64, StoreError> {
         let mut sealed = 0;
         loop {
             let pending = self.pending(SEAL_AT_ONCE)?;

@@ -12,6 +12,7 @@ use crate::{
     StoreError, Vno,
 };
 use rusqlite::params;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Batch<'_> {
@@ -36,7 +37,12 @@ impl Batch<'_> {
             puts: Vec::with_capacity(commit.put.len()),
             messages: Vec::with_capacity(commit.enqueue.len()),
         };
-        for ((put, packed), planned) in commit.put.iter().zip(&prepared.puts).zip(std::mem::take(&mut plan.puts)) {
+        for ((put, packed), planned) in commit
+            .put
+            .iter()
+            .zip(&prepared.puts)
+            .zip(std::mem::take(&mut plan.puts))
+        {
             committed.puts.push(self.write_put(put, packed, planned)?);
         }
         for purge in &plan.purges {
@@ -180,8 +186,14 @@ impl Batch<'_> {
             self.write_event(codec::op::EPOCH, &codec::pack_numbers(&[]))?;
         }
         let last = self.next.seq.saturating_sub(1);
-        let all = plan.raise.union(&plan.raise_explicitly).copied();
-        for person in all.chain(rules.then_some(RULES)) {
+        // Under the key it leads to as well: a later split takes nothing back.
+        let all: BTreeSet<u64> = plan
+            .raise
+            .union(&plan.raise_explicitly)
+            .flat_map(|k| [*k, self.aliases.end(*k)])
+            .chain(rules.then_some(RULES))
+            .collect();
+        for person in all {
             self.execute(
                 "INSERT OR IGNORE INTO epoch(person, seq) VALUES(?1, ?2)",
                 params![person, last],
@@ -212,19 +224,22 @@ impl Batch<'_> {
         }
     }
 
+    /// Number of a queue, made when new.
+    pub(super) fn queue_number(&mut self, name: &str) -> Result<u32, StoreError> {
+        if let Some(n) = self.queue_names.number(name) {
+            return Ok(n);
+        }
+        let n = self.queue_names.next();
+        self.execute(
+            "INSERT INTO queue(id, name) VALUES(?1, ?2)",
+            params![n, name],
+        )?;
+        Arc::make_mut(&mut self.queue_names).insert(n, name);
+        Ok(n)
+    }
+
     fn enqueue(&mut self, message: &crate::Enqueue) -> Result<QueueMessageId, StoreError> {
-        let queue = match self.queue_names.number(&message.queue) {
-            Some(n) => n,
-            None => {
-                let n = self.queue_names.next();
-                self.execute(
-                    "INSERT INTO queue(id, name) VALUES(?1, ?2)",
-                    params![n, message.queue],
-                )?;
-                Arc::make_mut(&mut self.queue_names).insert(n, &message.queue);
-                n
-            }
-        };
+        let queue = self.queue_number(&message.queue)?;
         let id = self.next.message;
         self.next.message += 1;
         self.execute(

@@ -25,7 +25,6 @@ const RUN: usize = 400_000;
 /// A record of a load, engine-neutral.
 pub(super) struct Loaded {
     pub rtype: String,
-    pub id: String,
     /// Its `rtype` and `at` are set on writing.
     pub head: RawHead,
     pub persons: Vec<PersonRef>,
@@ -79,11 +78,11 @@ impl Loader {
         if records.is_empty() {
             return Ok(());
         }
-        let (repo, number) = (self.repo, self.number);
+        let number = self.number;
         let rows = self.inner.in_writer(move |batch| {
             let mut rows = Vec::new();
             for record in records {
-                batch.write_loaded(repo, number, record, &mut rows)?;
+                batch.write_loaded(number, record, &mut rows)?;
             }
             Ok(rows)
         })?;
@@ -152,7 +151,6 @@ fn loaded(mut put: Put) -> Loaded {
     let mut privacy = put.privacy;
     Loaded {
         rtype: put.rtype,
-        id: id.clone(),
         author_person: privacy.author_person.take(),
         owner: privacy.owner.take(),
         head: RawHead {
@@ -217,7 +215,6 @@ impl Batch<'_> {
     /// One record of a load; notes its index rows.
     pub(super) fn write_loaded(
         &mut self,
-        repo: u16,
         number: u64,
         record: Loaded,
         rows: &mut Vec<Row>,
@@ -239,7 +236,6 @@ impl Batch<'_> {
         head.author_person = optional(&record.author_person)?;
         head.owner = optional(&record.owner)?;
         self.place_loaded(
-            repo,
             number,
             rid,
             &head,
@@ -257,10 +253,8 @@ impl Batch<'_> {
     }
 
     /// The rows of a loaded record.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn place_loaded(
         &mut self,
-        repo: u16,
         number: u64,
         rid: u64,
         head: &RawHead,
@@ -269,7 +263,7 @@ impl Batch<'_> {
         keys: &[IndexKey],
         hashes: &[crate::BlobHash],
     ) -> Result<(), StoreError> {
-        let known: Option<u64> = self.lens().rid_of(repo, head.rtype, &head.id)?;
+        let known: Option<u64> = self.lens().rid_of(head.repo, head.rtype, &head.id)?;
         if known.is_some() {
             return Err(StoreError::Invalid(
                 "a record stands twice in a bulk load".to_owned(),
@@ -298,7 +292,7 @@ impl Batch<'_> {
         )?;
         self.execute(
             "INSERT INTO ident(k, rid) VALUES(?1, ?2)",
-            params![codec::ident_key(repo, head.rtype, &head.id), rid],
+            params![codec::ident_key(head.repo, head.rtype, &head.id), rid],
         )?;
         for hash in hashes {
             if blobs::find(self.log, hash)?.is_none() {

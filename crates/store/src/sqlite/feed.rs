@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::batch;
-use super::codec::{self, CODEC_ERASED, damaged, op};
+use super::codec::{self, damaged, op};
 use super::db::{ReadTx, unavailable};
 use crate::{FeedEntry, FeedEvent, PersonKey, PurgeState, RepoId, Rid, Seq, StoreError, Vno};
 use rusqlite::{OptionalExtension, Row, params};
@@ -36,7 +36,8 @@ impl Inner {
             let mut statement = reading
                 .log
                 .prepare_cached(
-                    "SELECT seq, at, rid, vno, op, head, codec FROM version WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
+                    "SELECT seq, at, rid, vno, op, head, EXISTS(SELECT 1 FROM head h WHERE h.rid = v.rid)
+                     FROM version v WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
                 )
                 .map_err(unavailable)?;
             let after = after.0.min(end);
@@ -144,7 +145,8 @@ impl Inner {
     }
 }
 
-/// The event of a log row (seq, at, rid, vno, op, head, codec). Erased versions keep their name, but no persons.
+/// The event of a log row (seq, at, rid, vno, op, head, has a head). Versions of purged records keep their name, but no
+/// persons.
 pub(super) fn event(
     row: &Row<'_>,
     types: &super::shared::Names,
@@ -170,11 +172,11 @@ pub(super) fn event(
         }
         _ => {
             let head = codec::unpack_head(content)?;
-            let codec: u8 = row.get(6).map_err(unavailable)?;
-            let persons = if codec == CODEC_ERASED {
-                Vec::new()
-            } else {
+            let known: bool = row.get(6).map_err(unavailable)?;
+            let persons = if known {
                 head.persons.iter().map(|k| end(*k)).collect()
+            } else {
+                Vec::new()
             };
             Ok(FeedEvent::Version {
                 repo: RepoId(head.repo),

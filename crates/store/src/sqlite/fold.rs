@@ -71,6 +71,17 @@ impl Folder {
         Ok(self.meta("applied")?.unwrap_or(0))
     }
 
+    /// Empties the index; it belongs to this store from now on.
+    pub(super) fn reset(&self, incarnation: uuid::Uuid) -> Result<(), StoreError> {
+        self.in_tx(|folder| {
+            folder
+                .index
+                .execute_batch("DELETE FROM idx; DELETE FROM superseded; DELETE FROM meta;")
+                .map_err(unavailable)?;
+            folder.set_meta("incarnation", incarnation.as_bytes())
+        })
+    }
+
     /// Writes sorted rows of a bulk load.
     pub(super) fn insert(&self, rows: &[Row]) -> Result<(), StoreError> {
         self.in_tx(|folder| {

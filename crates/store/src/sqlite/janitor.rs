@@ -165,6 +165,9 @@ pub(super) fn janitor_loop(inner: &Inner) {
         if inner.stopping() {
             break;
         }
+        if inner.running().is_err() {
+            continue;
+        }
         purging |= rung;
         if purging {
             match inner.advance_purges() {

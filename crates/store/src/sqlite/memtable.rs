@@ -40,7 +40,8 @@ impl RowKey {
         out.extend_from_slice(&self.rest);
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    #[cfg(test)]
+    fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.len.into());
         self.write_to(&mut out);
         out

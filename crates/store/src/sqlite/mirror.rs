@@ -8,6 +8,7 @@ use super::db::unavailable;
 use crate::backup::mirror::{Mirror, MirrorEntry, Names};
 use crate::{Commit, Committed, PersonKey, RepoId, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::atomic::Ordering::SeqCst;
 
 /// Names inside the running transaction.
 struct InBatch<'a> {
@@ -41,7 +42,8 @@ impl Batch<'_> {
         commit: &Commit,
         committed: &Committed,
     ) -> Result<(), StoreError> {
-        if !self.inner.mirrored || !(commit.mirror || !commit.purge.is_empty()) {
+        let mirrored = self.inner.mirrored && !self.inner.replaying.load(SeqCst);
+        if !mirrored || !(commit.mirror || !commit.purge.is_empty()) {
             return Ok(());
         }
         let names = InBatch {

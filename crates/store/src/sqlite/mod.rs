@@ -80,6 +80,14 @@ struct Inner {
     retention_us: i64,
     mirrored: bool,
     mirror_folder: Option<PathBuf>,
+    /// Newest entry of the mirror.
+    mirror_last: AtomicU64,
+    /// A restore is under way: nobody else is served.
+    restoring: AtomicBool,
+    /// Commits come from the mirror: they stand there already.
+    replaying: AtomicBool,
+    /// Held while sealing, and by a backup.
+    sealing: Mutex<()>,
 
     types: Swap<Names>,
     queue_names: Swap<Names>,
@@ -116,6 +124,9 @@ impl Inner {
     fn running(&self) -> Result<(), StoreError> {
         if self.stopping.load(Relaxed) {
             return Err(StoreError::Unavailable("the store is closed".to_owned()));
+        }
+        if self.restoring.load(Relaxed) {
+            return Err(StoreError::Unavailable("a restore is under way".to_owned()));
         }
         if self.failed.load(Relaxed) {
             return Err(StoreError::Unavailable(

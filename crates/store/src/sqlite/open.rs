@@ -31,8 +31,7 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         db::Sync::Full
     };
     let (log_path, index_path) = (folder.join("log.db"), folder.join("index.db"));
-    let log = db::open_writer(&log_path, sync, 65_536)?;
-    db::prepare_log(&log, &log_path)?;
+    let log = open_log(folder, &log_path, sync)?;
     let repositories = declare(&log, &config.repositories)?;
     let incarnation = incarnation(&log)?;
     let next = next(&log)?;
@@ -71,6 +70,10 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         retention_us: i64::try_from(config.snapshot_retention.as_micros()).unwrap_or(i64::MAX),
         mirrored: config.mirror.is_some(),
         mirror_folder: config.mirror.clone(),
+        mirror_last: AtomicU64::new(second.as_ref().map_or(0, Mirror::last)),
+        restoring: Default::default(),
+        replaying: Default::default(),
+        sealing: Default::default(),
         types: Swap::new(types),
         queue_names: Swap::new(queue_names),
         aliases: Swap::new(aliases(&log)?),
@@ -119,6 +122,33 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
     };
     engine.inner.sweep_loads()?;
     Ok(Arc::new(engine))
+}
+
+/// The log, emptied when a restore into it was cut off.
+fn open_log(folder: &Path, path: &Path, sync: db::Sync) -> Result<Connection, StoreError> {
+    let log = db::open_writer(path, sync, 65_536)?;
+    db::prepare_log(&log, path)?;
+    if meta_number(&log, "restoring")?.is_none() {
+        return Ok(log);
+    }
+    tracing::warn!("a restore was cut off; what it had brought is removed");
+    drop(log);
+    db::remove(path)?;
+    match std::fs::remove_dir_all(folder.join("journal")) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::CannotOpen(format!("journal: {e}")));
+        }
+        _ => {}
+    }
+    let log = db::open_writer(path, sync, 65_536)?;
+    db::prepare_log(&log, path)?;
+    Ok(log)
+}
+
+fn meta_number(log: &Connection, key: &str) -> Result<Option<i64>, StoreError> {
+    log.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0))
+        .optional()
+        .map_err(unavailable)
 }
 
 /// One process owns the folder; the lock ends with the process.
@@ -266,7 +296,7 @@ fn incarnation(log: &Connection) -> Result<uuid::Uuid, StoreError> {
     Ok(fresh)
 }
 
-fn next(log: &Connection) -> Result<Next, StoreError> {
+pub(super) fn next(log: &Connection) -> Result<Next, StoreError> {
     match meta(log, "next")? {
         Some(bytes) => Next::unpack(&bytes),
         None => Ok(Next::default()),

@@ -13,7 +13,7 @@ use crate::{CommitError, Committed, Seq, StoreError};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 
 /// Delivery counts wait this long for a commit to ride with.
@@ -359,7 +359,9 @@ impl Writer {
         if done.mirror == 0 {
             return Ok(());
         }
-        super::mirror::append(mirror, &self.log)
+        super::mirror::append(mirror, &self.log)?;
+        self.inner.mirror_last.store(mirror.last(), SeqCst);
+        Ok(())
     }
 }
 
