@@ -8,3 +8,4 @@ pub mod gate;
 pub mod intake;
 pub mod patient;
 pub mod source;
+pub mod write;

@@ -1,0 +1,124 @@
+//! The path by which resources come into the store: checked, indexed, and only then a [`store::Put`].
+//!
+//! Services call [`prepare`] with bytes; the HTTP side already holds a parsed document and calls [`prepare_doc`]. Keys are
+//! made with the pack built into the program; their version stands with the put, so that an index can be rebuilt.
+
+use bytes::Bytes;
+use fhir::{Doc, Finding, IssueCode, Limits, Pack};
+use store::{BlobHash, IndexKey, Op, PersonRef, Privacy, Put, PutId, RepoId};
+
+/// Version of the key forms that [`prepare`] writes; stands in [`Put::pack`].
+pub fn pack_version() -> u32 {
+    u32::from(fhir::keys::encode::VERSION)
+}
+
+/// Parses, checks and indexes one resource.
+///
+/// `rtype` must be the body's type. `body` is stored as it came. For `Op::Delete` the body is empty and nothing is checked.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the parts of a put, each given by another party"
+)]
+pub fn prepare(
+    repo: RepoId,
+    rtype: &str,
+    id: PutId,
+    op: Op,
+    body: Bytes,
+    persons: Vec<PersonRef>,
+    privacy: Privacy,
+    blobs: Vec<BlobHash>,
+) -> Result<Put, Vec<Finding>> {
+    if op == Op::Delete {
+        return Ok(Put {
+            repo,
+            rtype: rtype.to_owned(),
+            id,
+            op,
+            body: Bytes::new(),
+            keys: Vec::new(),
+            pack: pack_version(),
+            persons,
+            privacy,
+            blobs,
+        });
+    }
+    let doc = Doc::parse_json(body, &Limits::default())?;
+    let mut put = prepare_doc(repo, rtype, id, op, &doc)?;
+    put.persons = persons;
+    put.privacy = privacy;
+    put.blobs = blobs;
+    Ok(put)
+}
+
+/// The same for a document that is parsed already; persons, privacy columns and blobs are left empty.
+pub fn prepare_doc(
+    repo: RepoId,
+    rtype: &str,
+    id: PutId,
+    op: Op,
+    doc: &Doc,
+) -> Result<Put, Vec<Finding>> {
+    if doc.resource_type() != rtype {
+        return Err(vec![
+            Finding::error(
+                IssueCode::Invalid,
+                "resource-type",
+                format!("resourceType must be {rtype} here"),
+            )
+            .on("resourceType"),
+        ]);
+    }
+    let errors: Vec<Finding> = check(doc).into_iter().filter(Finding::is_error).collect();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(Put {
+        repo,
+        rtype: rtype.to_owned(),
+        id,
+        op,
+        body: doc.bytes().clone(),
+        keys: keys_of(doc)?,
+        pack: pack_version(),
+        persons: Vec::new(),
+        privacy: Privacy::default(),
+        blobs: Vec::new(),
+    })
+}
+
+/// Findings of the base specification's structure rules.
+pub fn check(_doc: &Doc) -> Vec<Finding> {
+    Vec::new()
+}
+
+/// Index keys of a document, within the store's limits.
+pub fn keys_of(doc: &Doc) -> Result<Vec<IndexKey>, Vec<Finding>> {
+    let too_many = || {
+        vec![Finding::error(
+            IssueCode::TooCostly,
+            "search-values",
+            format!(
+                "the resource has more than {} search values; split it",
+                store::MAX_KEYS
+            ),
+        )]
+    };
+    let keys = fhir::keys::extract(Pack::r4(), doc, edge::clock::real_now_us()).map_err(|e| {
+        vec![Finding::error(
+            IssueCode::TooCostly,
+            "search-values",
+            e.to_string(),
+        )]
+    })?;
+    if keys.len() > store::MAX_KEYS {
+        return Err(too_many());
+    }
+    Ok(keys
+        .into_iter()
+        .map(|k| IndexKey {
+            param: k.param,
+            value: k.value,
+        })
+        .collect())
+}
