@@ -277,9 +277,20 @@ static void leave(int fd) {
     if (!REAL(fstat64)(fd, &st) && st.st_nlink == 0) forget(f);
 }
 
+/* Pages are read before they are changed, so a file opened for writing only is opened for both. */
+static void make_readable(int fd, int flags) {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    int both = REAL(open64)(link, (flags & (O_APPEND | O_CLOEXEC)) | O_RDWR);
+    if (both < 0) return;
+    REAL(dup3)(both, fd, flags & O_CLOEXEC);
+    REAL(close)(both);
+}
+
 static int enter(int fd, int flags) {
     struct stat64 st;
     if (fd < 0 || fd >= MAX_FDS || !is_covered(fd) || REAL(fstat64)(fd, &st) < 0 || !S_ISREG(st.st_mode)) return fd;
+    if ((flags & O_ACCMODE) == O_WRONLY) make_readable(fd, flags);
     pthread_mutex_lock(&lock);
     struct file *f = of_inode(st.st_dev, st.st_ino);
     if (!f && (f = calloc(1, sizeof *f))) {

@@ -16,6 +16,8 @@ use store::{EngineConfig, Store};
 const PER_STORE: u64 = 10;
 /// Every so many cycles the database server is stopped hard.
 const SERVER_EVERY: u64 = 5;
+/// Acknowledged acts per kill, on the average, below which a run proves nothing.
+const LEAST_ACTS: u64 = 10;
 /// How long the child may take to open the store.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -140,6 +142,9 @@ pub fn run(options: &Options) -> Result<Report, Failure> {
         let _ = std::fs::remove_dir_all(&place.folder);
     }
     let _ = std::fs::remove_dir_all(&root);
+    if report.acks < options.cycles * LEAST_ACTS {
+        return Err(broken(format!("{report}: the load hardly did anything")));
+    }
     report.cycles = cycle;
     report.took = began.elapsed();
     Ok(report)
@@ -204,7 +209,7 @@ fn one(
     }
     kill(&mut child)?;
     acks.extend(lines.iter());
-    report.acks += acks.len() as u64;
+    report.acks += acks.iter().filter(|ack| **ack != Ack::Ready).count() as u64;
     acks.into_iter().try_for_each(|ack| expected.take(ack))?;
     inspect(place, expected, report)
 }

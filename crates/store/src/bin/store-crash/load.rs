@@ -49,7 +49,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             Writer::new(world, t, random).run(load)
         }));
     }
-    if load == Load::Mixed {
+    if load != Load::Audit {
         for t in WRITERS..WRITERS + WORKERS {
             let (world, random) = (Arc::clone(&world), StdRng::seed_from_u64(seed ^ t as u64));
             threads.push(std::thread::spawn(move || work_queue(&world, random)));
@@ -146,10 +146,10 @@ impl Writer {
         while self.world.alive() {
             self.number += 1;
             let act = format!("c{}t{}n{}", self.world.cycle, self.thread, self.number);
-            let choice = if load == Load::Audit {
-                100
-            } else {
-                self.random.random_range(0..110)
+            let choice = match load {
+                Load::Mixed => self.random.random_range(0..110),
+                Load::Commits => self.random.random_range(0..92),
+                Load::Audit => 100,
             };
             match choice {
                 0..35 => self.create(act),

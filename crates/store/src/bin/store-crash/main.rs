@@ -28,7 +28,7 @@ Kills a loaded store again and again and checks that nothing acknowledged is los
   store-crash --self-test                          show that the harness sees a missing flush (SQLite)
 
   --cycles N       how many kills (50)
-  --load KIND      mixed | audit (mixed)
+  --load KIND      mixed | commits | audit (mixed)
   --unsynced       SQLite: lose what was written but not flushed
   --url URL        PostgreSQL: libpq connection string (or HELSENAV_PG_URL)
   --server CMD     PostgreSQL: command that stops the server hard and starts it again, run every fifth cycle
@@ -137,7 +137,7 @@ fn run(options: &Options) -> ExitCode {
 
 /// The normal store must pass over the layer; a store that answers before it flushes must be caught.
 fn self_test(options: &Options) -> ExitCode {
-    for load in [Load::Mixed, Load::Audit] {
+    for load in [Load::Commits, Load::Audit] {
         let sound = Options {
             load,
             cycles: 6,

@@ -43,6 +43,8 @@ pub const BY_NUMBER: u32 = 3;
 pub enum Load {
     /// Everything.
     Mixed,
+    /// Everything that is a commit.
+    Commits,
     /// Journal entries of reads only.
     Audit,
 }
@@ -51,6 +53,7 @@ impl Load {
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "mixed" => Some(Self::Mixed),
+            "commits" => Some(Self::Commits),
             "audit" => Some(Self::Audit),
             _ => None,
         }
@@ -61,6 +64,7 @@ impl std::fmt::Display for Load {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Mixed => "mixed",
+            Self::Commits => "commits",
             Self::Audit => "audit",
         })
     }
