@@ -283,9 +283,8 @@ fn render(
         @if let Some(error) = view.error {
             div.error role="alert" id="error" { strong { (texts.problem) } " " (error) }
         }
-        (form.by_number(view))
         (form.by_choice(&people, view))
-        (form.search(view))
+        (form.by_number(view))
         (form.cancel())
     };
     let title = if view.error.is_some() {
@@ -358,13 +357,14 @@ impl LoginForm<'_> {
         html! {
             section aria-labelledby="by-choice" {
                 h2 id="by-choice" { (self.texts.choose) }
-                p.hint { (self.texts.choose_hint) }
+                (self.search(view))
                 @if people.is_empty() && view.search.is_some() {
                     p role="status" { (self.texts.nobody_found) }
                 }
                 form method="post" action=(self.action) {
                     (self.hidden())
-                    (self.level("level-choice"))
+                    div.gap { (self.level("level-choice")) }
+                    p.hint.gap { (self.texts.choose_hint) }
                     ul.people {
                         @for person in people {
                             li {
@@ -383,14 +383,12 @@ impl LoginForm<'_> {
 
     fn search(&self, view: &View<'_>) -> Markup {
         html! {
-            section aria-label=(self.texts.search_label) {
-                form method="post" action=(self.action) role="search" {
-                    (self.hidden())
-                    label for="name" { (self.texts.search_label) }
-                    div.row {
-                        div { input type="search" id="name" name="name" value=(view.search.unwrap_or_default()) autofocus[view.search.is_some()]; }
-                        button.quiet type="submit" name="action" value="search" { (self.texts.search) }
-                    }
+            form method="post" action=(self.action) role="search" {
+                (self.hidden())
+                label for="name" { (self.texts.search_label) }
+                div.row {
+                    div { input type="search" id="name" name="name" value=(view.search.unwrap_or_default()) autofocus[view.search.is_some()]; }
+                    button.quiet type="submit" name="action" value="search" { (self.texts.search) }
                 }
             }
         }
