@@ -116,6 +116,16 @@ impl Num {
         Some(if m < 0 { (b, a) } else { (a, b) })
     }
 
+    /// The number in scientific notation, e.g. `-54e-1`.
+    pub fn to_text(&self) -> String {
+        if self.digits.is_empty() {
+            return "0".into();
+        }
+        let digits: String = self.digits.iter().map(|d| char::from(b'0' + d)).collect();
+        let unit = self.point - i32::try_from(self.digits.len()).unwrap_or(0);
+        format!("{}{digits}e{unit}", if self.neg { "-" } else { "" })
+    }
+
     /// Appends self-delimiting bytes whose order is the numeric order (at most 24 bytes).
     pub fn encode(&self, out: &mut Vec<u8>) {
         if self.digits.is_empty() {

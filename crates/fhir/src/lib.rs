@@ -21,6 +21,7 @@ pub mod decimal;
 pub mod doc;
 pub mod finding;
 pub mod json;
+pub mod keys;
 pub mod pack;
 pub mod path;
 pub mod refs;

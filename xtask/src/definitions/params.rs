@@ -49,6 +49,17 @@ fn param(r: &Value, base: &str, by_url: &HashMap<&str, &Value>, model: &Model<'_
         // The one erratum: the FHIR type is called dateTime.
         parts.push((text(definition, "code").to_owned(), text(c, "expression").replace("as(DateTime)", "as(dateTime)")));
     }
+    // DocumentReference.relationship names the definitions of its two parts the wrong way round.
+    let fits = |code: &str, part: &str| {
+        let whole = by_url.values().find(|d| text(d, "code") == code && items(d, "base").iter().any(|b| b == base)).map(|d| text(d, "expression")).unwrap_or_default();
+        whole.ends_with(&format!(".{part}"))
+    };
+    if let [a, b] = parts.as_mut_slice()
+        && fits(&a.0, &b.1)
+        && fits(&b.0, &a.1)
+    {
+        std::mem::swap(&mut a.0, &mut b.0);
+    }
     Ok(ParamFact {
         id: 0,
         base: base.to_owned(),

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use rust_decimal::Decimal;
 
 use crate::datetime::{Clock, Moment, Precision};
+use crate::decimal::Num;
 use crate::doc::{Node, NodeKind};
 use crate::ucum::Unit;
 
@@ -275,6 +276,8 @@ pub(super) fn equal(a: &Item<'_>, b: &Item<'_>) -> Option<bool> {
         (Item::Quantity(p), Item::Int(q)) | (Item::Int(q), Item::Quantity(p)) => p.unit == "1" && p.value == Decimal::from(*q),
         (Item::Quantity(p), Item::Dec(q)) | (Item::Dec(q), Item::Quantity(p)) => p.unit == "1" && p.value == *q,
         (Item::Type(p, n), Item::Type(q, m)) => p == q && n == m,
+        // Numbers too large for a decimal stay nodes; their digits decide.
+        (Item::Node(p), Item::Node(q)) if p.has_value() || q.has_value() => p == q || p.value_text().and_then(Num::parse).zip(q.value_text().and_then(Num::parse)).is_some_and(|(p, q)| p == q),
         (Item::Node(p), Item::Node(q)) => return Some(deep(*p, *q, 0, false)),
         (Item::Remote(_), _) | (_, Item::Remote(_)) => return None,
         _ => false,
@@ -322,7 +325,7 @@ pub(super) fn equivalent(a: &Item<'_>, b: &Item<'_>) -> bool {
             // Converted values carry rounding and powers of ten; equivalence allows one per cent.
             pair.is_some_and(|(p, q)| p == q || round_to_least(p.normalize(), q.normalize()) || (p - q).abs() * Decimal::from(100) <= p.abs().max(q.abs()))
         }
-        (Item::Node(p), Item::Node(q)) => deep(*p, *q, 0, true),
+        (Item::Node(p), Item::Node(q)) if !p.has_value() && !q.has_value() => deep(*p, *q, 0, true),
         (p, q) => match (number(p), number(q)) {
             (Some(p), Some(q)) => round_to_least(p, q),
             _ => equal(a, b).unwrap_or(false),
