@@ -170,7 +170,13 @@ fn mutants(doc: &XmlDoc) -> Vec<Mutant> {
     let mut elems = Vec::new();
     doc.root.walk(&mut |e| elems.push(e));
     let mut out = Vec::new();
-    let step = (elems.len() / 8).max(1);
+    // A few places per sample; HELSENAV_ORACLE=full breaks every sample in a dozen.
+    let places = if std::env::var_os("HELSENAV_ORACLE").is_some() {
+        12
+    } else {
+        3
+    };
+    let step = (elems.len() / places).max(1);
     for (n, e) in elems.iter().enumerate().skip(1) {
         if (n + elems.len()) % step != 0 {
             continue;
