@@ -63,7 +63,7 @@ impl Link {
         }
         if let Some(looking) = looking {
             for delivery in looking.await.unwrap_or_default() {
-                self.settle_now(delivery.lease, Settlement::Lost).await;
+                self.settle_now(delivery.lease, Settlement::Released).await;
             }
         }
         // Unsettled deliveries fail with the link and settle as lost.
@@ -143,7 +143,7 @@ impl Link {
             let lease = delivery.lease;
             // The credit was there when the look began, but the client may have taken it back.
             if self.credit.available() == 0 {
-                self.settle_now(lease, Settlement::Lost).await;
+                self.settle_now(lease, Settlement::Released).await;
                 continue;
             }
             self.credit.consume();
@@ -167,9 +167,9 @@ impl Link {
                     }));
                 }
                 Err(_) => {
-                    self.settle_now(lease, Settlement::Lost).await;
+                    self.settle_now(lease, Settlement::Released).await;
                     for unsent in batch {
-                        self.settle_now(unsent.lease, Settlement::Lost).await;
+                        self.settle_now(unsent.lease, Settlement::Released).await;
                     }
                     return false;
                 }

@@ -1,0 +1,765 @@
+//! The hub's own receivers: services register what they do with a document, the exchange does everything around it.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use amqp::port::Message;
+use bytes::Bytes;
+use edi::apprec::{AppRec, ErrorCode, Status};
+use edi::errorqueue::{ErrorCondition, TransportError};
+use edi::message::{Endpoint, Header, PartyId};
+use edi::value::Coded;
+use edi::xml::XmlDoc;
+use registers::directory::Party;
+use store::{
+    BlobPut, Claim, Commit, CommitError, Enqueue, Expect, Leased, MAX_INLINE_BLOB_BYTES, Refusal,
+    Settle, Settlement as End, StoreError,
+};
+use uuid::Uuid;
+use xmlsec::x509::Certificate;
+
+use crate::exchange::{Exchange, ExchangeError};
+use crate::opening::{OpenError, open};
+use crate::reply::{ReceiptEnvelope, moment, receipt_message};
+use crate::rules::envelope::{APPREC, Seen};
+use crate::rules::queue::{QueueKind, QueueName};
+use crate::rules::track::{Alert, MAX_FAILED_DELIVERIES, State, StepKind, Track};
+use crate::tracks::{Stored, hex};
+
+/// A MsgId is remembered this long after it was handled.
+const MSG_ID_KEPT_US: i64 = 400 * 86_400_000_000;
+/// How long a failed attempt waits.
+const RETRY_US: i64 = 60_000_000;
+/// Messages one worker takes at a time.
+const BATCH: usize = 8;
+/// How often a commit that lost a race is decided anew.
+const ATTEMPTS: usize = 5;
+
+/// A message opened: decrypted, verified, read.
+#[derive(Debug)]
+pub struct OpenedMessage {
+    /// Sender, level 2.
+    pub from: u32,
+    /// Sender, level 1.
+    pub from_organisation: u32,
+    /// Receiver: the hub-run receiver's HER-id.
+    pub to: u32,
+    /// Message function (8279) of the envelope.
+    pub subject: String,
+    /// The document, byte for byte as it was signed.
+    pub content: Bytes,
+    /// The document as tree.
+    pub document: XmlDoc,
+    /// Its head in one shape.
+    pub header: Header,
+    /// Who signed; absent for unprotected XML in a sandbox.
+    pub signer: Option<Certificate>,
+    /// When it came in, clock of rules, microseconds since 1970.
+    pub received_at_us: i64,
+    /// Id of its track.
+    pub track: String,
+}
+
+/// How the sender is answered.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// With an application receipt. A rejection needs at least one error ([`ErrorCode::error`]).
+    Receipt {
+        /// Outcome.
+        status: Status,
+        /// Errors (8221), with words for the vendor; no personal data.
+        errors: Vec<Coded>,
+    },
+    /// On its error queue.
+    TransportError(TransportError),
+    /// Not at all: taken note of and dropped.
+    Nothing {
+        /// Why, for the track.
+        reason: String,
+    },
+}
+
+/// What a receiver decided.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The answer.
+    pub answer: Answer,
+    /// What shall be written with it: records, blobs, further expectations, audit. One commit with the receipt and the end of the lease.
+    pub effect: Commit,
+    /// Warnings for operators, such as "name differs"; no personal data.
+    pub notes: Vec<String>,
+}
+
+impl Outcome {
+    /// Accepted, with this effect.
+    #[must_use]
+    pub fn accepted(effect: Commit) -> Self {
+        Self {
+            answer: Answer::Receipt {
+                status: Status::Ok,
+                errors: Vec::new(),
+            },
+            effect,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Rejected with one error; nothing is written but the audit of `effect`.
+    #[must_use]
+    pub fn rejected(code: ErrorCode, words: &str) -> Self {
+        let answer = Answer::Receipt {
+            status: Status::Rejected,
+            errors: vec![code.error(words)],
+        };
+        Self {
+            answer,
+            effect: Commit::default(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// Why a receiver could not decide now.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// Something it needs is away; the message is tried again in a minute, ten times in all.
+    #[error("{0}")]
+    Retry(String),
+}
+
+/// A service that receives documents under a HER-id of the hub.
+pub trait HubReceiver: Send + Sync + 'static {
+    /// Its HER-id.
+    fn her_id(&self) -> u32;
+
+    /// Decides about one document. Called on a worker thread, possibly again for the same document when a commit lost a race; must not write by itself.
+    ///
+    /// # Errors
+    /// [`HandleError::Retry`].
+    fn handle(&self, message: &OpenedMessage) -> Result<Outcome, HandleError>;
+}
+
+/// The threads that work the hub's own queues. Stops when dropped.
+pub struct Workers {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts `count` threads for these receivers.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub fn start(
+        exchange: &Exchange,
+        receivers: Vec<Arc<dyn HubReceiver>>,
+        count: usize,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let desk = Arc::new(Desk::new(exchange.clone(), receivers));
+        let threads = (0..count.max(1))
+            .map(|number| {
+                let (desk, stop) = (desk.clone(), stop.clone());
+                std::thread::Builder::new()
+                    .name(format!("mottak-{number}"))
+                    .spawn(move || desk.work(&stop))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { stop, threads })
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Handles the messages of the hub's own queues one at a time; what [`Workers`] does on threads.
+pub struct Desk {
+    exchange: Exchange,
+    receivers: HashMap<u32, Arc<dyn HubReceiver>>,
+}
+
+enum Step {
+    Done,
+    Again,
+}
+
+impl Desk {
+    /// A desk with these receivers.
+    #[must_use]
+    pub fn new(exchange: Exchange, receivers: Vec<Arc<dyn HubReceiver>>) -> Self {
+        Self {
+            exchange,
+            receivers: receivers
+                .into_iter()
+                .map(|receiver| (receiver.her_id(), receiver))
+                .collect(),
+        }
+    }
+
+    fn work(&self, stop: &AtomicBool) {
+        let queues = self.queues();
+        while !stop.load(Ordering::Acquire) {
+            if self.handle_waiting(BATCH) == 0 {
+                self.exchange
+                    .inner
+                    .store
+                    .wait_queue(&queues, Duration::from_millis(500));
+            }
+        }
+    }
+
+    fn queues(&self) -> Vec<String> {
+        let hub = self.exchange.inner.config.hub_her_id;
+        [QueueKind::Async, QueueKind::Error]
+            .map(|kind| QueueName::new(hub, kind).store_name())
+            .to_vec()
+    }
+
+    /// Handles what waits now, at most `limit` per queue; returns how many. Blocks.
+    pub fn handle_waiting(&self, limit: usize) -> usize {
+        let mut handled = 0;
+        for queue in self.queues() {
+            match self
+                .exchange
+                .inner
+                .store
+                .lease(&queue, limit, self.exchange.inner.config.lock_ms)
+            {
+                Ok(leased) => {
+                    for leased in leased {
+                        handled += 1;
+                        self.handle(&leased);
+                    }
+                }
+                Err(error) => tracing::error!(%error, "the hub's own queue is not readable"),
+            }
+        }
+        handled
+    }
+
+    fn handle(&self, leased: &Leased) {
+        let Some((track, message)) = self.exchange.unpack(leased) else {
+            return;
+        };
+        for _ in 0..ATTEMPTS {
+            match self.try_handle(leased, track.as_deref(), &message) {
+                Ok(Step::Done) => return,
+                Ok(Step::Again) => {}
+                Err(ExchangeError::Commit(CommitError::Refused {
+                    refusal: Refusal::LeaseLost,
+                    ..
+                })) => return,
+                Err(error) => {
+                    tracing::error!(%error, "message to a hub-run receiver not handled; it will be tried again");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn try_handle(
+        &self,
+        leased: &Leased,
+        track: Option<&str>,
+        message: &Message,
+    ) -> Result<Step, ExchangeError> {
+        let settle = Settle {
+            id: leased.id,
+            token: leased.token,
+            outcome: End::Done,
+        };
+        let stored = track
+            .map(|id| self.exchange.inner.tracks.get(id))
+            .transpose()?
+            .flatten();
+        let Some(mut stored) = stored else {
+            // An error message made here, about a message that the hub itself sent.
+            self.exchange.inner.store.commit(Commit {
+                settle: vec![settle],
+                ..Commit::default()
+            })?;
+            return Ok(Step::Done);
+        };
+        let now = self.exchange.inner.clock.now_us();
+        stored.track.step(
+            now,
+            StepKind::Delivered {
+                attempt: leased.deliveries,
+            },
+            "",
+        );
+        if stored.track.subject == APPREC || leased.queue.ends_with("_error") {
+            // Life cycle only: what it is about was noted when it came in (B29).
+            stored.track.state = State::Dropped {
+                reason: "taken note of; hub-run receivers send nothing that is answered".to_owned(),
+            };
+            return self.finish(stored, settle, Commit::default());
+        }
+        let opened = match open(&self.exchange, &stored.track, message) {
+            Ok(opened) => opened,
+            Err(OpenError::Retry(reason)) => return self.retry(stored, settle, &reason),
+            Err(OpenError::Refuse { error, alert }) => {
+                return self.refuse(stored, settle, &error, alert);
+            }
+        };
+        stored.track.step(now, StepKind::Opened, "");
+        stored.track.msg_id = Some(opened.header.msg_id.chars().take(100).collect());
+        let Some(receiver) = self.receivers.get(&opened.to) else {
+            let error = TransportError::new(
+                ErrorCondition::UnsupportedMessage,
+                format!("HER-id {} receives no messages here", opened.to),
+            );
+            return self.refuse(stored, settle, &error, None);
+        };
+        let handled = if opened.header.is_addressed_to(opened.to)
+            || opened
+                .header
+                .is_addressed_to(self.exchange.inner.config.hub_her_id)
+        {
+            catch_unwind(AssertUnwindSafe(|| receiver.handle(&opened)))
+        } else {
+            let words = format!("the document is not addressed to HER-id {}", opened.to);
+            Ok(Ok(Outcome::rejected(ErrorCode::E10, &words)))
+        };
+        match handled {
+            Ok(Ok(outcome)) => self.answer(stored, settle, &opened, outcome),
+            Ok(Err(HandleError::Retry(reason))) => self.retry(stored, settle, &reason),
+            Err(_) => self.retry(stored, settle, "the receiver failed"),
+        }
+    }
+
+    /// Writes effect, receipt, track and end of the lease in one commit.
+    fn answer(
+        &self,
+        mut stored: Stored,
+        settle: Settle,
+        opened: &OpenedMessage,
+        outcome: Outcome,
+    ) -> Result<Step, ExchangeError> {
+        let now = self.exchange.inner.clock.now_us();
+        for note in outcome.notes {
+            stored.track.step(
+                now,
+                StepKind::Note {
+                    text: note.chars().take(200).collect(),
+                },
+                "",
+            );
+        }
+        let (status, errors) = match outcome.answer {
+            Answer::Receipt { status, errors } => (status, errors),
+            Answer::TransportError(error) => {
+                let alert = error.condition.is_abuse().then_some(Alert::Spoofing);
+                return self.refuse(stored, settle, &error, alert);
+            }
+            Answer::Nothing { reason } => {
+                stored.track.state = State::Dropped { reason };
+                return self.finish(stored, settle, outcome.effect);
+            }
+        };
+        let mut commit = outcome.effect;
+        let value = store::sha256(&opened.content);
+        commit
+            .expect
+            .insert(0, Expect::Claim(self.msg_id_claim(opened, value)));
+        // What was rejected is not kept (spec/story.md §7, B18).
+        if status != Status::Rejected {
+            self.keep_original(&mut stored.track, &opened.content, value, &mut commit)?;
+        }
+        stored.track.step(now, StepKind::Handled, "");
+        let mut ring = None;
+        if wants_receipt(&opened.header, status) {
+            let receipt = self.receipt(&stored.track, opened, status, errors, now);
+            match receipt {
+                Ok((track, enqueue)) => {
+                    let codes = codes_of(&track);
+                    stored.track.receipt_sent(now, status.code(), codes);
+                    ring = Some(enqueue.queue.clone());
+                    commit.put.push(self.exchange.inner.tracks.create(&track));
+                    commit.enqueue.push(enqueue);
+                }
+                Err(reason) => {
+                    tracing::error!(%reason, from = opened.from, "receipt could not be made");
+                    stored.track.step(now, StepKind::Note { text: reason }, "");
+                    stored.track.fail("receipt-not-possible");
+                }
+            }
+        } else {
+            stored.track.state = State::Done;
+        }
+        stored.track.next_reminder_us = None;
+        let (expect, put) = self.exchange.inner.tracks.update(&stored);
+        commit.expect.push(expect);
+        commit.put.push(put);
+        commit.settle.push(settle.clone());
+        match self.exchange.inner.store.commit(commit) {
+            Ok(_) => {
+                metrics::counter!("meldinger_handled_total", "receiver" => opened.to.to_string(), "status" => status.code()).increment(1);
+                if let Some(queue) = ring {
+                    self.exchange.inner.signals.ring(&queue);
+                }
+                Ok(Step::Done)
+            }
+            Err(CommitError::Refused {
+                index: 0,
+                refusal: Refusal::ClaimTaken { value: before },
+            }) => self.duplicate(stored, settle, opened, before == value),
+            Err(CommitError::Refused {
+                refusal: Refusal::LeaseLost,
+                ..
+            }) => Ok(Step::Done),
+            Err(CommitError::Refused { .. }) => Ok(Step::Again),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// B24: the same content again is logged. B25: other content under a used MsgId is refused, with an alert.
+    fn duplicate(
+        &self,
+        stored: Stored,
+        settle: Settle,
+        opened: &OpenedMessage,
+        same_content: bool,
+    ) -> Result<Step, ExchangeError> {
+        // `stored` carries steps of an answer that did not happen: begin again from what is kept.
+        let Some(mut stored) = self.exchange.inner.tracks.get(&stored.track.id)? else {
+            return Ok(Step::Done);
+        };
+        let now = self.exchange.inner.clock.now_us();
+        metrics::counter!("meldinger_duplicates_total", "same_content" => if same_content { "true" } else { "false" }).increment(1);
+        stored.track.msg_id = Some(opened.header.msg_id.chars().take(100).collect());
+        stored
+            .track
+            .step(now, StepKind::Duplicate { same_content }, "same MsgId");
+        if same_content {
+            stored.track.state = State::Dropped {
+                reason: "duplicate".to_owned(),
+            };
+            stored.track.next_reminder_us = None;
+            return self.finish(stored, settle, Commit::default());
+        }
+        tracing::warn!(
+            from = opened.from,
+            "security event: falsk duplikat (a used MsgId with other content)"
+        );
+        let mut error = TransportError::new(
+            ErrorCondition::InvalidFieldValue,
+            "falsk duplikat: this MsgId was used before for another content; corrected content needs a new MsgId",
+        );
+        error.data = vec!["MsgId".to_owned()];
+        self.refuse(stored, settle, &error, Some(Alert::FalseDuplicate))
+    }
+
+    fn msg_id_claim(&self, opened: &OpenedMessage, content: [u8; 32]) -> Claim {
+        // A message without a proper MsgId is known by its content.
+        let id = Uuid::parse_str(&opened.header.msg_id)
+            .map_or_else(|_| hex(&content), |uuid| uuid.to_string());
+        let key = store::sha256(format!("{}|{id}", opened.to).as_bytes()).to_vec();
+        let until = Some(self.exchange.real_now_us() + MSG_ID_KEPT_US);
+        Claim {
+            space: "msgid".to_owned(),
+            key,
+            value: content.to_vec(),
+            until,
+        }
+    }
+
+    fn keep_original(
+        &self,
+        track: &mut Track,
+        content: &Bytes,
+        hash: [u8; 32],
+        commit: &mut Commit,
+    ) -> Result<(), StoreError> {
+        track.original = Some(hex(&hash));
+        if content.len() <= MAX_INLINE_BLOB_BYTES {
+            if !commit.blob.iter().any(|blob| blob.hash == hash) {
+                commit.blob.push(BlobPut {
+                    hash,
+                    bytes: content.clone(),
+                });
+            }
+        } else {
+            self.exchange.inner.store.stage_blob(content)?;
+        }
+        Ok(())
+    }
+
+    /// The receipt's track and queue row.
+    fn receipt(
+        &self,
+        original: &Track,
+        opened: &OpenedMessage,
+        status: Status,
+        errors: Vec<Coded>,
+        now: i64,
+    ) -> Result<(Track, Enqueue), String> {
+        let directory = &self.exchange.inner.directory;
+        let sender = directory
+            .party(opened.from)
+            .ok_or("the sender is no longer in the address register")?;
+        let certificate = sender
+            .encryption_certificate
+            .as_deref()
+            .ok_or("the sender has no encryption certificate in the address register")?;
+        let certificate = Certificate::from_der(certificate).map_err(|error| error.to_string())?;
+        let me = self
+            .endpoint(opened.to)
+            .ok_or("the receiver is not in the address register")?;
+        let id = Uuid::new_v4().to_string();
+        let codes: Vec<String> = errors.iter().map(|error| error.code().to_owned()).collect();
+        let xml = AppRec::answer(&opened.header, status, errors, &id, moment(now), &me).to_xml();
+        let keys = self
+            .exchange
+            .inner
+            .keys
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone();
+        let real_now_s = self.exchange.real_now_us() / 1_000_000;
+        let sealed = xmlsec::cms::seal(xml.as_bytes(), &keys.signing, &certificate, real_now_s)
+            .map_err(|error| error.to_string())?;
+        let hub = self.exchange.inner.config.hub_her_id;
+        let envelope = ReceiptEnvelope {
+            from: opened.to,
+            from_organisation: hub,
+            to: opened.from,
+            to_organisation: opened.from_organisation,
+            msg_id: &id,
+            original_msg_id: &opened.header.msg_id,
+            original_type: opened
+                .header
+                .document_type
+                .as_ref()
+                .map_or(opened.subject.as_str(), Coded::code),
+        };
+        let message = receipt_message(&envelope, sealed, now);
+        let queue = QueueName::new(opened.from_organisation, QueueKind::Async);
+        let mut track = Track {
+            id: Uuid::now_v7().to_string(),
+            queue: queue.to_string(),
+            message_id: message
+                .properties
+                .message_id
+                .as_ref()
+                .map(amqp::port::MessageId::as_text)
+                .unwrap_or_default(),
+            subject: APPREC.to_owned(),
+            content_type: message.properties.content_type.clone().unwrap_or_default(),
+            from: opened.to,
+            from_organisation: hub,
+            to: opened.from,
+            to_organisation: opened.from_organisation,
+            bytes: message.body.len() as u64,
+            received_at_us: now,
+            sent_at_us: now,
+            msg_id: Some(id),
+            conversation: None,
+            about: Some(original.id.clone()),
+            state: State::Queued,
+            failed_deliveries: 0,
+            next_reminder_us: None,
+            receipt: None,
+            alert: None,
+            original: None,
+            steps: Vec::new(),
+        };
+        track.step(
+            now,
+            StepKind::ReceiptSent {
+                status: status.code().to_owned(),
+                codes,
+            },
+            "",
+        );
+        track.step(
+            now,
+            StepKind::Queued {
+                queue: queue.to_string(),
+            },
+            "",
+        );
+        let enqueue = self
+            .exchange
+            .enqueue(&queue.store_name(), Some(&track.id), &message, None)
+            .map_err(|error| error.to_string())?
+            .0;
+        Ok((track, enqueue.ok_or("the receipt's envelope is too large")?))
+    }
+
+    /// A hub-run receiver as sender of receipts.
+    fn endpoint(&self, her_id: u32) -> Option<Endpoint> {
+        let directory = &self.exchange.inner.directory;
+        let party = directory.party(her_id)?;
+        let ids = |party: &Party, with_orgnr: bool| {
+            let mut ids = vec![("HER".to_owned(), party.her_id.to_string())];
+            if with_orgnr {
+                ids.push(("ENH".to_owned(), party.orgnr.clone()));
+            }
+            ids
+        };
+        let named = |party: &Party, with_orgnr| PartyId {
+            name: party.name.clone(),
+            ids: ids(party, with_orgnr),
+            ..PartyId::default()
+        };
+        Some(
+            match party
+                .parent_her_id
+                .and_then(|parent| directory.party(parent))
+            {
+                Some(parent) => Endpoint {
+                    organisation: named(&parent, true),
+                    unit: Some(named(&party, false)),
+                    person: None,
+                },
+                None => Endpoint {
+                    organisation: named(&party, true),
+                    ..Endpoint::default()
+                },
+            },
+        )
+    }
+
+    /// An error to the sender's error queue; the message itself is done with.
+    fn refuse(
+        &self,
+        mut stored: Stored,
+        settle: Settle,
+        error: &TransportError,
+        alert: Option<Alert>,
+    ) -> Result<Step, ExchangeError> {
+        let now = self.exchange.inner.clock.now_us();
+        let condition = error.condition.as_str();
+        metrics::counter!("meldinger_refused_total", "condition" => condition).increment(1);
+        let track = &mut stored.track;
+        track.step(
+            now,
+            StepKind::Refused {
+                condition: condition.to_owned(),
+            },
+            error.description.clone(),
+        );
+        track.fail(condition);
+        if let Some(alert) = alert {
+            tracing::warn!(
+                from = track.from,
+                condition,
+                "security event in a message to a hub-run receiver"
+            );
+            track.alert = Some(alert);
+        }
+        let seen = Seen {
+            message_id: Some(track.message_id.clone()),
+            subject: Some(track.subject.clone()),
+            from: Some(track.from),
+            to: Some(track.to),
+        };
+        let (enqueue, queue) = self.exchange.error_to_sender(
+            &seen,
+            error,
+            track.from_organisation,
+            track.received_at_us,
+        );
+        let commit = Commit {
+            enqueue: enqueue.into_iter().collect(),
+            ..Commit::default()
+        };
+        let step = self.finish(stored, settle, commit)?;
+        self.exchange.inner.signals.ring(&queue);
+        Ok(step)
+    }
+
+    /// A minute later again; after ten attempts a dead letter, and the sender is told.
+    fn retry(
+        &self,
+        mut stored: Stored,
+        mut settle: Settle,
+        reason: &str,
+    ) -> Result<Step, ExchangeError> {
+        let now = self.exchange.inner.clock.now_us();
+        tracing::warn!(reason, "message to a hub-run receiver will be tried again");
+        stored.track.failed_deliveries += 1;
+        stored.track.step(
+            now,
+            StepKind::GivenBack {
+                how: "retry".to_owned(),
+                failed: true,
+            },
+            reason,
+        );
+        if stored.track.failed_deliveries < MAX_FAILED_DELIVERIES {
+            settle.outcome = End::Release {
+                due_at: Some(self.exchange.real_now_us() + RETRY_US),
+            };
+            return self.finish(stored, settle, Commit::default());
+        }
+        stored.track.step(
+            now,
+            StepKind::DeadLetter {
+                reason: reason.to_owned(),
+            },
+            "",
+        );
+        settle.outcome = End::DeadLetter {
+            reason: reason.to_owned(),
+        };
+        let error = TransportError::new(
+            ErrorCondition::InternalError,
+            "the receiver could not handle the message; its operator has been told",
+        );
+        self.refuse(stored, settle, &error, None)
+    }
+
+    fn finish(
+        &self,
+        stored: Stored,
+        settle: Settle,
+        mut commit: Commit,
+    ) -> Result<Step, ExchangeError> {
+        let mut stored = stored;
+        if !stored.track.state.awaits_receipt() {
+            stored.track.next_reminder_us = None;
+        }
+        let (expect, put) = self.exchange.inner.tracks.update(&stored);
+        commit.expect.push(expect);
+        commit.put.push(put);
+        commit.settle.push(settle);
+        match self.exchange.inner.store.commit(commit) {
+            Ok(_) => Ok(Step::Done),
+            Err(CommitError::Refused {
+                refusal: Refusal::LeaseLost,
+                ..
+            }) => Ok(Step::Done),
+            Err(CommitError::Refused { .. }) => Ok(Step::Again),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// 7304: `N` wants none, `F` only a negative one; without a word the sector's norm is `J`.
+fn wants_receipt(header: &Header, status: Status) -> bool {
+    match header.ack.as_deref() {
+        Some("N") => false,
+        Some("F") => status != Status::Ok,
+        _ => true,
+    }
+}
+
+fn codes_of(receipt: &Track) -> Vec<String> {
+    let sent = receipt.steps.iter().find_map(|step| match &step.what {
+        StepKind::ReceiptSent { codes, .. } => Some(codes.clone()),
+        _ => None,
+    });
+    sent.unwrap_or_default()
+}

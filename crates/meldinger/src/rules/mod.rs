@@ -1,0 +1,5 @@
+//! The rules, as plain functions from values to values.
+
+pub mod envelope;
+pub mod queue;
+pub mod track;

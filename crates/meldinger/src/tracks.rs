@@ -1,0 +1,233 @@
+//! Tracks in the store: one record each in the repository `meldinger`, found through index keys of our own.
+
+use store::{
+    Direction, Expect, Granted, IndexKey, KeyRange, Op, Privacy, Put, PutId, RepoId, Rid, Snapshot,
+    Store, StoreError, Vno,
+};
+
+use crate::rules::track::Track;
+
+pub(crate) const RTYPE: &str = "MessageTrack";
+const PACK: u32 = 1;
+
+/// Index parameters of this repository. Stable: they stand in stored keys.
+pub(crate) mod param {
+    /// AMQP message-id.
+    pub const MESSAGE_ID: u32 = 1;
+    /// MsgId, lower case.
+    pub const MSG_ID: u32 = 2;
+    /// Level-1 HER-id of a party, then time.
+    pub const PARTY: u32 = 3;
+    /// Time.
+    pub const ALL: u32 = 4;
+    /// Time, of those that need a human.
+    pub const HUMAN: u32 = 5;
+    /// Due time of the next reminder.
+    pub const REMINDER: u32 = 6;
+    /// Time, of security events.
+    pub const ALERT: u32 = 7;
+    /// Id of the track that a receipt or error is about.
+    pub const ABOUT: u32 = 8;
+    /// MsgId of the first message of the thread, lower case.
+    pub const CONVERSATION: u32 = 9;
+}
+
+/// Time in an order-preserving form.
+pub(crate) fn time_key(at_us: i64) -> [u8; 8] {
+    ((at_us as u64) ^ (1 << 63)).to_be_bytes()
+}
+
+fn keys(track: &Track) -> Vec<IndexKey> {
+    let text = |param, text: &str| IndexKey {
+        param,
+        value: text.bytes().take(200).collect(),
+    };
+    let received = time_key(track.received_at_us);
+    let mut keys = vec![
+        text(param::MESSAGE_ID, &track.message_id),
+        IndexKey {
+            param: param::ALL,
+            value: received.to_vec(),
+        },
+    ];
+    keys.extend(
+        track
+            .msg_id
+            .as_deref()
+            .map(|id| text(param::MSG_ID, &id.to_lowercase())),
+    );
+    keys.extend(track.about.as_deref().map(|id| text(param::ABOUT, id)));
+    keys.extend(
+        track
+            .conversation
+            .as_deref()
+            .map(|id| text(param::CONVERSATION, &id.to_lowercase())),
+    );
+    let mut parties = vec![track.from_organisation, track.to_organisation];
+    parties.dedup();
+    for party in parties.into_iter().filter(|party| *party != 0) {
+        keys.push(IndexKey {
+            param: param::PARTY,
+            value: [&party.to_be_bytes()[..], &received].concat(),
+        });
+    }
+    if track.state.needs_human() {
+        keys.push(IndexKey {
+            param: param::HUMAN,
+            value: received.to_vec(),
+        });
+    }
+    keys.extend(track.next_reminder_us.map(|due| IndexKey {
+        param: param::REMINDER,
+        value: time_key(due).to_vec(),
+    }));
+    if track.alert.is_some() {
+        keys.push(IndexKey {
+            param: param::ALERT,
+            value: received.to_vec(),
+        });
+    }
+    keys
+}
+
+/// A track as read, with the version it had.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub track: Track,
+    pub vno: Vno,
+}
+
+/// Reads and prepares writes of tracks. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Tracks {
+    store: Store,
+    grant: Granted,
+    repo: RepoId,
+}
+
+impl Tracks {
+    pub fn new(store: Store, grant: Granted) -> Result<Self, StoreError> {
+        let repo = store.repo(crate::REPOSITORY)?;
+        Ok(Self { store, grant, repo })
+    }
+
+    /// A new track's record.
+    pub fn create(&self, track: &Track) -> Put {
+        self.put(track, Op::Create)
+    }
+
+    /// A changed track's record, and the condition that nobody else changed it meanwhile.
+    pub fn update(&self, stored: &Stored) -> (Expect, Put) {
+        let id = stored.track.id.clone();
+        let expect = Expect::Version {
+            repo: self.repo,
+            rtype: RTYPE.to_owned(),
+            id,
+            vno: stored.vno,
+        };
+        (expect, self.put(&stored.track, Op::Update))
+    }
+
+    fn put(&self, track: &Track, op: Op) -> Put {
+        let original = track.original.as_deref().and_then(blob_hash);
+        Put {
+            repo: self.repo,
+            rtype: RTYPE.to_owned(),
+            id: PutId::Given(track.id.clone()),
+            op,
+            body: serde_json::to_vec(track).unwrap_or_default().into(),
+            keys: keys(track),
+            pack: PACK,
+            persons: Vec::new(),
+            privacy: Privacy {
+                controller: "MELDINGER".to_owned(),
+                ..Privacy::default()
+            },
+            blobs: original.into_iter().collect(),
+        }
+    }
+
+    pub fn get(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+        let record = self
+            .store
+            .snapshot()?
+            .read(&self.grant, self.repo, RTYPE, id)?;
+        Ok(record
+            .filter(|record| record.head.op != Op::Delete)
+            .and_then(|record| decode(&record)))
+    }
+
+    /// Tracks that carry exactly this key, at most `limit`.
+    pub fn find(&self, param: u32, value: &[u8], limit: usize) -> Result<Vec<Stored>, StoreError> {
+        let key = IndexKey {
+            param,
+            value: value.iter().copied().take(200).collect(),
+        };
+        let snapshot = self.store.snapshot()?;
+        let mut rows = snapshot.scan(
+            &self.grant,
+            self.repo,
+            &KeyRange::exact(&key),
+            Direction::Descending,
+            None,
+            limit,
+        )?;
+        rows.truncate(limit);
+        self.fetch(
+            &snapshot,
+            &rows.into_iter().map(|row| row.rid).collect::<Vec<_>>(),
+        )
+    }
+
+    /// Tracks in a range of one parameter, in order, after `after`.
+    pub fn scan(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        after: Option<&store::IndexRow>,
+        limit: usize,
+    ) -> Result<Vec<(store::IndexRow, Stored)>, StoreError> {
+        let snapshot = self.store.snapshot()?;
+        let rows = snapshot.scan(&self.grant, self.repo, range, direction, after, limit)?;
+        let mut out = Vec::with_capacity(rows.len());
+        for row in rows {
+            if let Some(stored) = self.fetch(&snapshot, &[row.rid])?.pop() {
+                out.push((row, stored));
+            }
+        }
+        Ok(out)
+    }
+
+    fn fetch(&self, snapshot: &Snapshot, rids: &[Rid]) -> Result<Vec<Stored>, StoreError> {
+        let records = snapshot.fetch(&self.grant, rids)?;
+        Ok(records.iter().filter_map(decode).collect())
+    }
+}
+
+fn decode(record: &store::Record) -> Option<Stored> {
+    let mut track: Track = serde_json::from_slice(&record.body).ok()?;
+    track.id.clone_from(&record.head.id);
+    Some(Stored {
+        track,
+        vno: record.head.vno,
+    })
+}
+
+/// A SHA-256 from its hexadecimal form.
+pub(crate) fn blob_hash(hex: &str) -> Option<store::BlobHash> {
+    let bytes = hex.as_bytes();
+    let mut out = [0u8; 32];
+    if bytes.len() != 64 {
+        return None;
+    }
+    for (to, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+        let text = std::str::from_utf8(pair).ok()?;
+        *to = u8::from_str_radix(text, 16).ok()?;
+    }
+    Some(out)
+}
+
+/// The hexadecimal form of a SHA-256.
+pub(crate) fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,110 @@
+//! Who may log in to the bus.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+/// A user of the bus: one per organisation.
+#[derive(Clone)]
+pub struct AmqpUser {
+    /// User name.
+    pub username: String,
+    /// Level-1 HER-id whose queues are the user's own.
+    pub her_id: u32,
+    salt: [u8; 16],
+    hash: [u8; 32],
+}
+
+impl AmqpUser {
+    /// A user with a password. Passwords are long and random, made by the hub; so a salted SHA-256 keeps them, which the log-in
+    /// inside the AMQP handshake can afford.
+    #[must_use]
+    pub fn new(username: &str, password: &str, her_id: u32) -> Self {
+        let salt = *uuid::Uuid::new_v4().as_bytes();
+        Self {
+            username: username.to_owned(),
+            her_id,
+            salt,
+            hash: salted(salt, password),
+        }
+    }
+
+    fn knows(&self, password: &str) -> bool {
+        // Hashes are compared, so the time tells nothing about the password.
+        salted(self.salt, password) == self.hash
+    }
+}
+
+impl std::fmt::Debug for AmqpUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AmqpUser({}, {})", self.username, self.her_id)
+    }
+}
+
+fn salted(salt: [u8; 16], password: &str) -> [u8; 32] {
+    store::sha256(&[&salt[..], password.as_bytes()].concat())
+}
+
+/// The users, in memory: log-in happens inside the handshake and must not wait.
+#[derive(Debug, Default)]
+pub struct Users {
+    by_name: RwLock<HashMap<String, AmqpUser>>,
+}
+
+impl Users {
+    /// These users.
+    #[must_use]
+    pub fn new(users: impl IntoIterator<Item = AmqpUser>) -> Self {
+        let out = Self::default();
+        for user in users {
+            out.insert(user);
+        }
+        out
+    }
+
+    /// Adds a user, or replaces the one of that name.
+    pub fn insert(&self, user: AmqpUser) {
+        self.by_name
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(user.username.clone(), user);
+    }
+
+    /// The user, if the password is right.
+    #[must_use]
+    pub fn log_in(&self, username: &str, password: &str) -> Option<AmqpUser> {
+        let users = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        users
+            .get(username)
+            .filter(|user| user.knows(password))
+            .cloned()
+    }
+
+    /// Level-1 HER-id of a user.
+    #[must_use]
+    pub fn her_id(&self, username: &str) -> Option<u32> {
+        self.by_name
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(username)
+            .map(|user| user.her_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_password_logs_in() {
+        let users = Users::new([
+            AmqpUser::new("a", "secret", 1),
+            AmqpUser::new("b", "secret", 2),
+        ]);
+        assert_eq!(users.log_in("a", "secret").map(|user| user.her_id), Some(1));
+        assert_eq!(users.her_id("b"), Some(2));
+        for (name, password) in [("a", ""), ("a", "Secret"), ("c", "secret"), ("", "")] {
+            assert!(users.log_in(name, password).is_none());
+        }
+        assert!(!format!("{:?}", AmqpUser::new("a", "secret", 1)).contains("secret"));
+    }
+}

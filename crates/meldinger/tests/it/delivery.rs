@@ -1,0 +1,168 @@
+//! Handing out, giving back, dead letters, time to live.
+
+use amqp::port::{Broker as _, Disposition, Settlement};
+use meldinger::view::{MessageFilter, Viewer};
+
+use crate::world::*;
+
+const QUEUE: &str = "8900300_async";
+
+async fn sent(world: &World) -> String {
+    let good = message("DIALOG_NOTAT", HEART, vec![0, 255, 7]);
+    assert_eq!(
+        world.send("vaar-epj", QUEUE, good).await,
+        Disposition::Accepted
+    );
+    let page = world
+        .view(|exchange| exchange.messages(Viewer::Operator, &MessageFilter::default()))
+        .unwrap();
+    page.rows[0].id.clone()
+}
+
+fn state(world: &World, id: &str) -> String {
+    let detail = world
+        .view(|exchange| exchange.message(Viewer::Operator, id))
+        .unwrap()
+        .unwrap();
+    detail.row.state.code().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_comes_out_as_it_went_in() {
+    let world = world().await;
+    let mut good = message("DIALOG_NOTAT", HEART, vec![0, 255, 7]);
+    good.set_property("X-Egenskap", amqp::port::Simple::Double(1.5));
+    good.properties.group_id = Some("g".to_owned());
+    world.send("vaar-epj", QUEUE, good.clone()).await;
+    let delivery = world.fetch("nordlys", QUEUE).await.remove(0);
+    assert_eq!(delivery.message.properties, good.properties);
+    assert_eq!(
+        delivery.message.application_properties,
+        good.application_properties
+    );
+    assert_eq!(delivery.message.body, good.body);
+    assert_eq!(
+        (
+            delivery.message.header.delivery_count,
+            delivery.message.header.first_acquirer
+        ),
+        (0, true)
+    );
+    assert!(
+        world.fetch("nordlys", QUEUE).await.is_empty(),
+        "in one pair of hands at a time"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b32_ten_failed_deliveries_make_a_dead_letter_and_an_operator_sends_it_again() {
+    let world = world().await;
+    let id = sent(&world).await;
+    let given_back = world.fetch("nordlys", QUEUE).await.remove(0);
+    world
+        .settle("nordlys", QUEUE, &given_back, Settlement::Released)
+        .await;
+    for failed in 0..10 {
+        let delivery = world.fetch("nordlys", QUEUE).await.remove(0);
+        assert_eq!(
+            (
+                delivery.message.header.delivery_count,
+                delivery.message.header.first_acquirer
+            ),
+            (failed, false)
+        );
+        let modified = Settlement::Modified {
+            delivery_failed: true,
+            undeliverable_here: false,
+        };
+        world
+            .settle(
+                "nordlys",
+                QUEUE,
+                &delivery,
+                if failed % 2 == 0 {
+                    modified
+                } else {
+                    Settlement::Lost
+                },
+            )
+            .await;
+    }
+    assert!(world.fetch("nordlys", QUEUE).await.is_empty());
+    assert_eq!(state(&world, &id), "failed");
+    let dead = world
+        .view(|exchange| exchange.dead_letters(Viewer::Operator, QUEUE, 10))
+        .unwrap();
+    assert_eq!(dead.len(), 1);
+    assert_eq!(
+        (dead[0].reason.as_str(), dead[0].track.as_deref()),
+        ("10 failed deliveries", Some(id.as_str()))
+    );
+    assert!(
+        world
+            .view(|exchange| exchange.dead_letters(Viewer::Party { organisation: EPJ }, QUEUE, 10))
+            .unwrap()
+            .is_empty()
+    );
+
+    assert!(
+        world
+            .view(|exchange| exchange.resend(QUEUE, dead[0].id))
+            .unwrap()
+    );
+    assert_eq!(state(&world, &id), "queued");
+    assert_eq!(world.drain("nordlys", QUEUE).await.len(), 1);
+    assert_eq!(state(&world, &id), "collected");
+    assert!(
+        !world
+            .view(|exchange| exchange.resend(QUEUE, dead[0].id))
+            .unwrap()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_message_is_a_dead_letter_at_once() {
+    let world = world().await;
+    let id = sent(&world).await;
+    let delivery = world.fetch("nordlys", QUEUE).await.remove(0);
+    let rejected = Settlement::Rejected {
+        condition: Some("amqp:decode-error".to_owned()),
+        description: None,
+    };
+    world.settle("nordlys", QUEUE, &delivery, rejected).await;
+    assert_eq!(state(&world, &id), "failed");
+    assert!(world.fetch("nordlys", QUEUE).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_woken() {
+    let world = world().await;
+    let node = world.broker.open_source(&user("nordlys"), QUEUE).unwrap();
+    let waiting = tokio::spawn(world.broker.next(
+        &user("nordlys"),
+        &node,
+        10,
+        std::time::Duration::from_secs(20),
+    ));
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let began = std::time::Instant::now();
+    sent(&world).await;
+    assert_eq!(waiting.await.unwrap().len(), 1);
+    assert!(began.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_past_its_time_to_live_is_not_delivered() {
+    let world = world().await;
+    let mut short = message("DIALOG_NOTAT", HEART, "x");
+    short.header.ttl_ms = Some(1);
+    world.send("vaar-epj", QUEUE, short).await;
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    assert!(world.fetch("nordlys", QUEUE).await.is_empty());
+    tokio::task::block_in_place(|| world.store.maintain()).unwrap();
+    world.view(meldinger::Exchange::note_dead_letters).unwrap();
+    let page = world
+        .view(|exchange| exchange.messages(Viewer::Operator, &MessageFilter::default()))
+        .unwrap();
+    assert_eq!(page.rows[0].state.code(), "failed");
+}
