@@ -1,11 +1,39 @@
-//! The PostgreSQL engine: everything in one database, index rows inside the transaction.
+//! The PostgreSQL engine: everything in one database schema, index rows inside the transaction.
+//!
+//! It is the interface of the store and nothing else; several processes of the hub may open the same schema at once.
+//!
+//! Read first: `schema` (the tables), `writer` (how a batch runs), `decide` (the rules of a commit, pure), `reader`.
+//!
+//! Invariants: one batch at a time over all processes, because each locks the one row of `clock` first; places in the
+//! log are given under that lock, so the feed has no gap and is never seen out of order; nobody is answered before the
+//! server has flushed the COMMIT; a snapshot is a place, and every row carries what is needed to see the state there.
+//!
+//! Rules: DESIGN §3; spec/dependencies.md §7 and §10.5 (surrogate keys, batches over `unnest`).
 
-use crate::{Engine, StoreConfig, StoreError};
-use std::sync::Arc;
+mod aliases;
+mod backup;
+mod blobs;
+mod bulk;
+mod check;
+mod decide;
+mod engine;
+mod feed;
+mod journal;
+mod keeper;
+mod link;
+mod load;
+mod mirror;
+mod names;
+mod pack;
+mod queue;
+mod reader;
+mod rows;
+mod schema;
+mod shared;
+mod tables;
+mod walk;
+mod world;
+mod write;
+mod writer;
 
-/// Opens the engine.
-pub fn open(_config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
-    Err(StoreError::CannotOpen(
-        "postgres engine is being built".to_owned(),
-    ))
-}
+pub use engine::open;

@@ -1,0 +1,157 @@
+//! What can be said of a commit without looking at the store: limits and forms.
+
+use crate::{
+    Commit, CommitError, Expect, MAX_BODY_BYTES, MAX_COMMIT_PARTS, MAX_INLINE_BLOB_BYTES,
+    MAX_KEY_BYTES, MAX_KEYS, Put, PutId, RepoId, journal,
+};
+use std::collections::HashMap;
+
+const MAX_NAME_BYTES: usize = 128;
+const MAX_CLAIM_KEY_BYTES: usize = 255;
+const MAX_CLAIM_VALUE_BYTES: usize = 4 << 10;
+const MAX_HEADER_BYTES: usize = 64 << 10;
+const MAX_PERSONS: usize = 1_000;
+const MAX_BLOBS: usize = 1_000;
+
+fn invalid(what: impl Into<String>) -> CommitError {
+    CommitError::Invalid(what.into())
+}
+
+fn most(what: &str, is: usize, limit: usize) -> Result<(), CommitError> {
+    if is > limit {
+        return Err(invalid(format!("{what}: {is}, the limit is {limit}")));
+    }
+    Ok(())
+}
+
+/// Checks limits and forms.
+pub(super) fn commit(
+    commit: &Commit,
+    repositories: &HashMap<RepoId, String>,
+) -> Result<(), CommitError> {
+    let parts = commit.expect.len()
+        + commit.put.len()
+        + commit.blob.len()
+        + commit.enqueue.len()
+        + commit.settle.len()
+        + commit.purge.len()
+        + commit.position.len()
+        + commit.raise.len()
+        + commit.alias.len()
+        + commit.audit.len();
+    most("parts of one commit", parts, MAX_COMMIT_PARTS)?;
+    let known = |repo: &RepoId| match repositories.contains_key(repo) {
+        true => Ok(()),
+        false => Err(invalid(format!("repository {} is not declared", repo.0))),
+    };
+    for part in &commit.put {
+        known(&part.repo)?;
+        put(part)?;
+    }
+    for expect in &commit.expect {
+        check_expect(expect, &known)?;
+    }
+    for purge in &commit.purge {
+        known(&purge.repo)?;
+    }
+    for blob in &commit.blob {
+        most(
+            "bytes of an inline blob",
+            blob.bytes.len(),
+            MAX_INLINE_BLOB_BYTES,
+        )?;
+        if crate::sha256(&blob.bytes) != blob.hash {
+            return Err(invalid("a blob's hash is not the SHA-256 of its bytes"));
+        }
+    }
+    for message in &commit.enqueue {
+        if message.queue.is_empty() {
+            return Err(invalid("a message without a queue"));
+        }
+        text("queue name", &message.queue)?;
+        most(
+            "bytes of message headers",
+            message.headers.len(),
+            MAX_HEADER_BYTES,
+        )?;
+        most("bytes of a message", message.body.len(), MAX_BODY_BYTES)?;
+    }
+    for position in &commit.position {
+        text("consumer name", &position.consumer)?;
+    }
+    for entry in &commit.audit {
+        journal::seal::check(entry).map_err(|e| invalid(e.to_string()))?;
+    }
+    Ok(())
+}
+
+/// PostgreSQL cannot keep a NUL in text.
+fn text(what: &str, value: &str) -> Result<(), CommitError> {
+    most(&format!("bytes of a {what}"), value.len(), MAX_NAME_BYTES)?;
+    if value.contains('\0') {
+        return Err(invalid(format!("a {what} contains NUL")));
+    }
+    Ok(())
+}
+
+/// Checks one put.
+pub(super) fn put(put: &Put) -> Result<(), CommitError> {
+    most("bytes of a body", put.body.len(), MAX_BODY_BYTES)?;
+    most("keys of a version", put.keys.len(), MAX_KEYS)?;
+    most("persons of a version", put.persons.len(), MAX_PERSONS)?;
+    most("blobs of a version", put.blobs.len(), MAX_BLOBS)?;
+    for key in &put.keys {
+        most("bytes of a key", key.value.len(), MAX_KEY_BYTES)?;
+    }
+    if put.rtype.is_empty() {
+        return Err(invalid("a record without a type"));
+    }
+    text("type", &put.rtype)?;
+    if let PutId::Given(id) = &put.id {
+        let fits = (1..=64).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+        if !fits {
+            return Err(invalid("an id must match [A-Za-z0-9\\-\\.]{1,64}"));
+        }
+    }
+    if put.op == crate::Op::Purge {
+        return Err(invalid("a put cannot purge; use Commit::purge"));
+    }
+    Ok(())
+}
+
+fn check_expect(
+    expect: &Expect,
+    known: &dyn Fn(&RepoId) -> Result<(), CommitError>,
+) -> Result<(), CommitError> {
+    match expect {
+        Expect::Version { repo, .. } | Expect::Absent { repo, .. } => known(repo),
+        Expect::NoMatch { repo, keys, .. } => {
+            known(repo)?;
+            if keys.is_empty() {
+                return Err(invalid("a conditional expectation without keys"));
+            }
+            most("keys of a conditional expectation", keys.len(), MAX_KEYS)
+        }
+        Expect::Claim(claim) => {
+            text("claim's name space", &claim.space)?;
+            most(
+                "bytes of a claim's key",
+                claim.key.len(),
+                MAX_CLAIM_KEY_BYTES,
+            )?;
+            most(
+                "bytes of a claim's value",
+                claim.value.len(),
+                MAX_CLAIM_VALUE_BYTES,
+            )
+        }
+        Expect::ClaimHeld { space, key, .. } => {
+            text("claim's name space", space)?;
+            most("bytes of a claim's key", key.len(), MAX_CLAIM_KEY_BYTES)
+        }
+        Expect::Lease { .. } | Expect::Position { .. } => Ok(()),
+    }
+}

@@ -1,0 +1,196 @@
+//! What the parts of one opened engine share.
+
+use super::link::{Conn, Link, Pooled};
+use super::names::Names;
+use crate::{MicrosUtc, RepoId, RepoKind, Seq, StoreError};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// Shared state.
+pub(super) struct Shared {
+    pub(super) link: Link,
+    /// Notification channel of this schema.
+    pub(super) channel: String,
+    pub(super) by_name: BTreeMap<String, (RepoId, RepoKind)>,
+    pub(super) repositories: Arc<HashMap<RepoId, String>>,
+    pub(super) incarnation: RwLock<uuid::Uuid>,
+    pub(super) retention: Duration,
+    pub(super) mirror: Option<PathBuf>,
+    pub(super) unsafe_no_sync: bool,
+    pub(super) names: RwLock<Arc<Names>>,
+    pub(super) wake: Wake,
+    pub(super) counters: Counters,
+    pub(super) closed: AtomicBool,
+    /// Blobs staged before this instant were looked at.
+    pub(super) swept_to: AtomicI64,
+}
+
+/// Numbers for the health page.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) batches: AtomicU64,
+    pub(super) commits: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) waiting: AtomicU64,
+    pub(super) reconnects: AtomicU64,
+    pub(super) audited: AtomicU64,
+    pub(super) sealed: AtomicU64,
+    pub(super) erased: AtomicU64,
+    pub(super) keeper_errors: AtomicU64,
+}
+
+/// Adds to a counter.
+pub(super) fn count(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+/// The state of the feed row that readers begin with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tip {
+    pub(super) seq: Seq,
+    pub(super) at: MicrosUtc,
+    pub(super) floor: Seq,
+}
+
+impl Shared {
+    /// Fails when the store is closed.
+    pub(super) fn open(&self) -> Result<(), StoreError> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(StoreError::Unavailable("the store is closed".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Runs work on a pooled connection and blocks; once more on a new one when the connection turns out to be broken.
+    /// Only for work that may be repeated.
+    pub(super) fn read<T>(
+        &self,
+        work: impl AsyncFn(&Conn) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.open()?;
+        self.link.block_on(async {
+            let mut tries = 0;
+            loop {
+                let conn = self.link.take().await?;
+                let result = work(&conn).await;
+                tries += 1;
+                if result.is_err() && conn.client.is_closed() && tries < 3 {
+                    conn.discard();
+                    count(&self.counters.reconnects, 1);
+                    continue;
+                }
+                return result;
+            }
+        })
+    }
+
+    /// Runs work on a pooled connection and blocks; never twice.
+    pub(super) fn once<T>(
+        &self,
+        work: impl AsyncFnOnce(&Pooled<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.open()?;
+        self.link.block_on(async {
+            let conn = self.link.take().await?;
+            work(&conn).await
+        })
+    }
+
+    /// The feed row, and names at least as new as it.
+    pub(super) async fn tip(&self, conn: &Conn) -> Result<(Tip, Arc<Names>), StoreError> {
+        let sql = "SELECT seq, seq_at, floor, names FROM clock";
+        let row = conn.query_opt(sql, &[]).await?;
+        let row = row.ok_or_else(|| StoreError::Corrupt("the feed row is missing".to_owned()))?;
+        let tip = Tip {
+            seq: Seq(row.get::<_, i64>(0) as u64),
+            at: row.get(1),
+            floor: Seq(row.get::<_, i64>(2) as u64),
+        };
+        Ok((tip, self.names_at(conn, row.get(3)).await?))
+    }
+
+    async fn names_at(&self, conn: &Conn, count: i64) -> Result<Arc<Names>, StoreError> {
+        let known = self.names();
+        if known.count >= count {
+            return Ok(known);
+        }
+        let fresh = Arc::new(Names::load(conn, count).await?);
+        self.publish_names(&fresh);
+        Ok(fresh)
+    }
+
+    /// Names as last seen.
+    pub(super) fn names(&self) -> Arc<Names> {
+        self.names
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Keeps newer names.
+    pub(super) fn publish_names(&self, names: &Arc<Names>) {
+        let mut known = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        if names.count > known.count {
+            *known = names.clone();
+        }
+    }
+}
+
+/// Wakes those who wait for the feed or a queue.
+#[derive(Default)]
+pub(super) struct Wake {
+    state: Mutex<Beat>,
+    bell: Condvar,
+}
+
+/// What is known of progress.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beat {
+    /// Newest place known in this process.
+    pub(super) seq: u64,
+    /// Counts every sign of life, of this process or another.
+    pub(super) count: u64,
+    /// The engine is closing.
+    pub(super) closed: bool,
+}
+
+impl Wake {
+    /// The state now.
+    pub(super) fn now(&self) -> Beat {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something happened; `seq` when it is known how far the feed is.
+    pub(super) fn ring(&self, seq: Option<u64>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.seq = state.seq.max(seq.unwrap_or(0));
+        state.count += 1;
+        self.bell.notify_all();
+    }
+
+    /// The engine closes.
+    pub(super) fn close(&self) {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = true;
+        self.ring(None);
+    }
+
+    /// Waits until the count is not `than` any more, or the instant has come.
+    pub(super) fn wait(&self, than: u64, until: Instant) -> Beat {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if state.count != than || state.closed || left.is_zero() {
+                return *state;
+            }
+            let woken = self.bell.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

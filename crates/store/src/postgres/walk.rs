@@ -1,0 +1,442 @@
+//! Walks over index rows: by value, by type, by compartment. A row counts when its version was the newest of its record
+//! at the snapshot, the record was live, and the filter lets it through.
+
+use super::link::Conn;
+use super::reader::PgReader;
+use super::rows::{RawHead, head_columns};
+use super::world::compartment_value;
+use crate::{
+    Direction, Granted, IndexRow, KeyRange, MAX_KEY_BYTES, PersonKey, RepoId, Rid, StoreError, Vno,
+};
+use std::collections::{BTreeSet, HashMap};
+
+/// Rows read at a time.
+const PAGE: i64 = 1_000;
+/// Up to this many compartment rows, a filter's persons lead the walk instead of the range.
+const SMALL_COMPARTMENT: i64 = 3_000;
+/// Ranges up to this size are walked directly.
+const SMALL_RANGE: u64 = 256;
+
+const ASCENDING: &str = concat!(
+    "SELECT i.value, i.rid, i.vno, ",
+    head_columns!(),
+    " FROM idx i JOIN head h ON h.rid = i.rid WHERE i.repo = $1 AND i.param = $2
+      AND (i.value, i.rid, i.vno) > ($3, $4, $5) AND i.value < $6 ORDER BY i.value, i.rid, i.vno LIMIT $7"
+);
+const DESCENDING: &str = concat!(
+    "SELECT i.value, i.rid, i.vno, ",
+    head_columns!(),
+    " FROM idx i JOIN head h ON h.rid = i.rid WHERE i.repo = $1 AND i.param = $2
+      AND (i.value, i.rid, i.vno) < ($3, $4, $5) AND i.value >= $6
+      ORDER BY i.value DESC, i.rid DESC, i.vno DESC LIMIT $7"
+);
+const OF_TYPE: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    " FROM head h WHERE h.repo = $1 AND h.rtype = $2 AND h.rid > $3 ORDER BY h.rid LIMIT $4"
+);
+const OF_PERSON: &str = concat!(
+    "SELECT i.rid, i.vno, ",
+    head_columns!(),
+    " FROM idx i JOIN head h ON h.rid = i.rid
+      WHERE i.repo = $1 AND i.param = -1 AND i.value = $2 AND (i.rid, i.vno) > ($3, $4) ORDER BY i.rid, i.vno LIMIT $5"
+);
+
+type Place = (Vec<u8>, i64, i32);
+
+/// Beyond every value.
+fn beyond() -> Vec<u8> {
+    vec![u8::MAX; MAX_KEY_BYTES + 1]
+}
+
+fn number(rid: Rid) -> i64 {
+    i64::try_from(rid.0).unwrap_or(i64::MAX)
+}
+
+/// An ordered walk over a range.
+pub(super) struct Walk<'a> {
+    reader: &'a PgReader,
+    conn: &'a Conn,
+    grant: &'a Granted,
+    repo: RepoId,
+    range: &'a KeyRange,
+    direction: Direction,
+    place: Place,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        reader: &'a PgReader,
+        conn: &'a Conn,
+        grant: &'a Granted,
+        repo: RepoId,
+        range: &'a KeyRange,
+        direction: Direction,
+        after: Option<&IndexRow>,
+    ) -> Self {
+        let place = match (direction, after) {
+            (Direction::Ascending, Some(row)) if row.value >= range.from => {
+                (row.value.clone(), number(row.rid), i32::MAX)
+            }
+            (Direction::Ascending, _) => (range.from.clone(), -1, -1),
+            (Direction::Descending, after) => {
+                let end = range.to.clone().unwrap_or_else(beyond);
+                match after {
+                    Some(row) if row.value < end => (row.value.clone(), number(row.rid), -1),
+                    _ => (end, -1, -1),
+                }
+            }
+        };
+        Self {
+            reader,
+            conn,
+            grant,
+            repo,
+            range,
+            direction,
+            place,
+        }
+    }
+
+    /// The first `limit` rows that count.
+    pub(super) async fn first(&mut self, limit: usize) -> Result<Vec<IndexRow>, StoreError> {
+        let mut rows: Vec<IndexRow> = Vec::new();
+        if limit == 0 {
+            return Ok(rows);
+        }
+        if let Some(leg) = self.compartment_leg().await? {
+            rows = self.by_compartment(leg).await?;
+            rows.truncate(limit);
+            return Ok(rows);
+        }
+        let page = (limit as i64)
+            .saturating_add(limit as i64 / 4)
+            .clamp(32, PAGE);
+        loop {
+            let (found, _, more) = self.page(page).await?;
+            for row in found {
+                rows.push(row);
+                if rows.len() == limit {
+                    return Ok(rows);
+                }
+            }
+            if !more {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// All rows that count; `Invalid` when more than `limit` had to be visited.
+    pub(super) async fn all(
+        &mut self,
+        limit: usize,
+        take: &mut dyn FnMut(IndexRow),
+    ) -> Result<(), StoreError> {
+        let too_costly = || StoreError::Invalid(format!("more than {limit} index rows to visit"));
+        if let Some(leg) = self.compartment_leg().await? {
+            let rows = self.by_compartment(leg).await?;
+            if rows.len() > limit {
+                return Err(too_costly());
+            }
+            rows.into_iter().for_each(take);
+            return Ok(());
+        }
+        let mut visited = 0;
+        loop {
+            let (found, current, more) = self.page(PAGE).await?;
+            visited += current;
+            if visited > limit {
+                return Err(too_costly());
+            }
+            found.into_iter().for_each(&mut *take);
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next rows: those that count, how many were current at the snapshot, whether there may be more.
+    async fn page(&mut self, size: i64) -> Result<(Vec<IndexRow>, usize, bool), StoreError> {
+        let repo = self.repo.0 as i16;
+        let param = i64::from(self.range.param);
+        let (value, rid, vno) = &self.place;
+        let rows = match self.direction {
+            Direction::Ascending => {
+                let to = self.range.to.clone().unwrap_or_else(beyond);
+                self.conn
+                    .query(ASCENDING, &[&repo, &param, value, rid, vno, &to, &size])
+                    .await?
+            }
+            Direction::Descending => {
+                let from = &self.range.from;
+                self.conn
+                    .query(DESCENDING, &[&repo, &param, value, rid, vno, from, &size])
+                    .await?
+            }
+        };
+        let more = rows.len() as i64 == size;
+        if let Some(last) = rows.last() {
+            self.place = (last.get(0), last.get(1), last.get(2));
+        }
+        let newest = rows
+            .iter()
+            .map(|row| RawHead::of(row, 3))
+            .collect::<Result<_, _>>()?;
+        let states = self.reader.states(self.conn, newest).await?;
+        let mut admitted: HashMap<Rid, bool> = HashMap::new();
+        let mut found = Vec::new();
+        let mut current = 0;
+        for row in &rows {
+            let rid = Rid(row.get::<_, i64>(1) as u64);
+            let vno = Vno(row.get::<_, i32>(2) as u32);
+            let Some(state) = states.get(&rid).filter(|s| s.vno == vno && s.live()) else {
+                continue;
+            };
+            current += 1;
+            let seen = match admitted.get(&rid) {
+                Some(seen) => *seen,
+                None => {
+                    let seen = self.reader.admitted(self.grant, state.clone())?.is_some();
+                    admitted.insert(rid, seen);
+                    seen
+                }
+            };
+            if seen {
+                found.push(IndexRow {
+                    value: row.get(0),
+                    rid,
+                });
+            }
+        }
+        Ok((found, current, more))
+    }
+
+    /// The filter's persons, when their few records are a shorter way than the range.
+    async fn compartment_leg(&self) -> Result<Option<Vec<(Rid, Vno)>>, StoreError> {
+        let Some(persons) = self.grant.filter().compartments() else {
+            return Ok(None);
+        };
+        if counted(self.conn, self.repo, self.range, SMALL_RANGE).await? < SMALL_RANGE {
+            return Ok(None);
+        }
+        small_compartment(self.reader, self.conn, self.grant, self.repo, persons).await
+    }
+
+    /// Rows of the range by way of a few records and their keys.
+    async fn by_compartment(&self, leg: Vec<(Rid, Vno)>) -> Result<Vec<IndexRow>, StoreError> {
+        let keys = self.reader.keys_of(self.conn, &leg).await?;
+        let inside = |value: &Vec<u8>| {
+            *value >= self.range.from && self.range.to.as_ref().is_none_or(|to| value < to)
+        };
+        let mut rows = BTreeSet::new();
+        for (rid, keys) in keys {
+            for key in keys {
+                if key.param == self.range.param && inside(&key.value) {
+                    rows.insert(IndexRow {
+                        value: key.value,
+                        rid,
+                    });
+                }
+            }
+        }
+        let (value, rid, vno) = &self.place;
+        let ahead = |row: &IndexRow| {
+            let here = (&row.value, number(row.rid), 1);
+            let place = (value, *rid, *vno);
+            match self.direction {
+                Direction::Ascending => here > place,
+                Direction::Descending => here < place,
+            }
+        };
+        let mut rows: Vec<IndexRow> = rows.into_iter().filter(ahead).collect();
+        if self.direction == Direction::Descending {
+            rows.reverse();
+        }
+        Ok(rows)
+    }
+}
+
+/// Visible live records of a few persons with their versions; `None` when they are many.
+async fn small_compartment(
+    reader: &PgReader,
+    conn: &Conn,
+    grant: &Granted,
+    repo: RepoId,
+    persons: &BTreeSet<PersonKey>,
+) -> Result<Option<Vec<(Rid, Vno)>>, StoreError> {
+    let values: Vec<Vec<u8>> = own_keys(reader, persons)
+        .into_iter()
+        .map(compartment_value)
+        .collect();
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE repo = $1 AND param = -1 AND value = ANY($2) LIMIT $3) c";
+    let few = SMALL_COMPARTMENT + 1;
+    let row = conn
+        .query_opt(sql, &[&(repo.0 as i16), &values, &few])
+        .await?;
+    if row.is_none_or(|r| r.get::<_, i64>(0) >= few) {
+        return Ok(None);
+    }
+    let rids = compartment(reader, conn, grant, repo, persons, usize::MAX).await?;
+    let heads = reader.live(conn, grant, &rids).await?;
+    Ok(Some(heads.values().map(|h| (h.rid, h.vno)).collect()))
+}
+
+fn own_keys(reader: &PgReader, persons: &BTreeSet<PersonKey>) -> BTreeSet<PersonKey> {
+    persons
+        .iter()
+        .flat_map(|p| reader.names.aliases.same(*p))
+        .collect()
+}
+
+/// Live visible records in which one of the persons stands, ascending.
+pub(super) async fn compartment(
+    reader: &PgReader,
+    conn: &Conn,
+    grant: &Granted,
+    repo: RepoId,
+    persons: &BTreeSet<PersonKey>,
+    limit: usize,
+) -> Result<Vec<Rid>, StoreError> {
+    let mut found: BTreeSet<Rid> = BTreeSet::new();
+    for person in own_keys(reader, persons) {
+        let value = compartment_value(person);
+        let (mut rid, mut vno) = (-1i64, -1i32);
+        let mut of_this = 0;
+        loop {
+            let rows = conn
+                .query(OF_PERSON, &[&(repo.0 as i16), &value, &rid, &vno, &PAGE])
+                .await?;
+            let more = rows.len() as i64 == PAGE;
+            if let Some(last) = rows.last() {
+                (rid, vno) = (last.get(0), last.get(1));
+            }
+            let newest = rows
+                .iter()
+                .map(|row| RawHead::of(row, 2))
+                .collect::<Result<_, _>>()?;
+            let states = reader.states(conn, newest).await?;
+            for row in &rows {
+                let rid = Rid(row.get::<_, i64>(0) as u64);
+                let vno = Vno(row.get::<_, i32>(1) as u32);
+                let Some(state) = states.get(&rid).filter(|s| s.vno == vno && s.live()) else {
+                    continue;
+                };
+                if reader.admitted(grant, state.clone())?.is_some() && found.insert(rid) {
+                    of_this += 1;
+                }
+            }
+            // rows ascend by rid: the first `limit` of this person are complete
+            if !more || of_this >= limit {
+                break;
+            }
+        }
+    }
+    Ok(found.into_iter().take(limit).collect())
+}
+
+/// Live visible records of a type, ascending.
+pub(super) async fn types(
+    reader: &PgReader,
+    conn: &Conn,
+    grant: &Granted,
+    repo: RepoId,
+    rtype: i32,
+    after: Rid,
+    limit: usize,
+) -> Result<Vec<Rid>, StoreError> {
+    if let Some(persons) = grant.filter().compartments()
+        && let Some(leg) = small_compartment(reader, conn, grant, repo, persons).await?
+    {
+        let rids: Vec<Rid> = leg.iter().map(|(rid, _)| *rid).collect();
+        let name = reader.names.rtype(rtype)?.to_owned();
+        let heads = reader.live(conn, grant, &rids).await?;
+        let of_type = heads
+            .values()
+            .filter(|h| h.rtype == name && h.rid > after)
+            .map(|h| h.rid);
+        let sorted: BTreeSet<Rid> = of_type.collect();
+        return Ok(sorted.into_iter().take(limit).collect());
+    }
+    let mut found = Vec::new();
+    let mut place = number(after);
+    let page = (limit as i64)
+        .saturating_add(limit as i64 / 4)
+        .clamp(32, PAGE);
+    while found.len() < limit {
+        let rows = conn
+            .query(OF_TYPE, &[&(repo.0 as i16), &rtype, &place, &page])
+            .await?;
+        let more = rows.len() as i64 == page;
+        let newest: Vec<RawHead> = rows
+            .iter()
+            .map(|row| RawHead::of(row, 0))
+            .collect::<Result<_, _>>()?;
+        let order: Vec<Rid> = newest.iter().map(|raw| raw.rid).collect();
+        place = order.last().map_or(place, |rid| number(*rid));
+        let mut states = reader.states(conn, newest).await?;
+        for rid in order {
+            let Some(state) = states.remove(&rid).filter(RawHead::live) else {
+                continue;
+            };
+            if reader.admitted(grant, state)?.is_some() {
+                found.push(rid);
+            }
+        }
+        if !more {
+            break;
+        }
+    }
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// Rows of a range, counted up to `most`.
+async fn counted(
+    conn: &Conn,
+    repo: RepoId,
+    range: &KeyRange,
+    most: u64,
+) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE repo = $1 AND param = $2 AND value >= $3 AND value < $4 LIMIT $5) c";
+    let to = range.to.clone().unwrap_or_else(beyond);
+    let (repo, param, most) = (repo.0 as i16, i64::from(range.param), most as i64);
+    let row = conn
+        .query_opt(sql, &[&repo, &param, &range.from, &to, &most])
+        .await?;
+    Ok(row.map_or(0, |r| r.get::<_, i64>(0) as u64))
+}
+
+/// Rough number of rows: counted up to 2 000, beyond that the planner's guess.
+pub(super) async fn estimate(
+    conn: &Conn,
+    repo: RepoId,
+    range: &KeyRange,
+) -> Result<u64, StoreError> {
+    const COUNTED: u64 = 2_000;
+    let exact = counted(conn, repo, range, COUNTED).await?;
+    if exact < COUNTED {
+        return Ok(exact);
+    }
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let to = range.to.clone().unwrap_or_else(beyond);
+    let sql = format!(
+        "EXPLAIN (FORMAT JSON) SELECT 1 FROM idx WHERE repo = {} AND param = {} AND value >= '\\x{}'::bytea AND value < '\\x{}'::bytea",
+        repo.0,
+        range.param,
+        hex(&range.from),
+        hex(&to)
+    );
+    let answer = conn
+        .client
+        .simple_query(&sql)
+        .await
+        .map_err(super::link::down)?;
+    let guess = answer.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => {
+            let plan: serde_json::Value = serde_json::from_str(row.get(0)?).ok()?;
+            plan.pointer("/0/Plan/Plan Rows")?.as_f64()
+        }
+        _ => None,
+    });
+    Ok(guess.map_or(COUNTED, |g| (g as u64).max(COUNTED)))
+}
