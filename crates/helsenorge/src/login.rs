@@ -294,7 +294,7 @@ fn render(
                         (hidden)
                         label for="pid" { (words.label) }
                         p.hint #pidhint { (words.hint) }
-                        input #pid type="text" name="pid" inputmode="numeric" autocomplete="off" maxlength="11" required aria-describedby="pidhint" aria-invalid[error.is_some()]="true";
+                        input #pid type="text" name="pid" inputmode="numeric" autocomplete="off" maxlength="11" required aria-describedby="pidhint" aria-invalid=[error.map(|_| "true")];
                         div { button.primary type="submit" { (words.submit) } }
                     }
                     p { a href="/" { (words.back) } }

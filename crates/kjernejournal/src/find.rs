@@ -2,7 +2,7 @@
 
 use crate::Kjernejournal;
 use edge::Problem;
-use registers::{Directory, FNR_SYSTEM, Person, Protection};
+use registers::{FNR_SYSTEM, Person, Protection};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;

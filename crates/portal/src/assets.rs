@@ -32,15 +32,26 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 
 /// Pages and files.
 pub fn router() -> Router {
-    let router = Router::new().route("/assets/{*path}", get(file)).route("/favicon.svg", get(favicon));
-    PAGES.iter().fold(router, |router, path| router.route(path, get(index)))
+    let router = Router::new()
+        .route("/assets/{*path}", get(file))
+        .route("/favicon.svg", get(favicon));
+    PAGES
+        .iter()
+        .fold(router, |router, path| router.route(path, get(index)))
 }
 
 async fn index() -> Response {
-    let Some(page) = Dist::get("index.html") else { return how_to_build() };
+    let Some(page) = Dist::get("index.html") else {
+        return how_to_build();
+    };
     let mut response = Html(page.data.into_owned()).into_response();
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 
@@ -54,7 +65,9 @@ async fn file(Path(path): Path<String>) -> Response {
 }
 
 fn answer(path: &str, is_hashed: bool) -> Response {
-    let Some(file) = Dist::get(path) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(file) = Dist::get(path) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let kind = match path.rsplit_once('.').map(|(_, end)| end) {
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
@@ -65,9 +78,17 @@ fn answer(path: &str, is_hashed: bool) -> Response {
         _ => "application/octet-stream",
     };
     let mut response = file.data.into_owned().into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    let cache = if is_hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let cache = if is_hashed {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     response
 }
 

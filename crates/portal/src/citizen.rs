@@ -11,12 +11,12 @@ use edge::{Problem, blocking};
 use helsenorge::access::{AccessView, PractitionerHit, What, Whom};
 use helsenorge::login::OnLogin;
 use helsenorge::usage_log::LogView;
+use records::source::ViewContext;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use trust::Principal;
 use trust::gather::SubjectRef;
-use records::source::ViewContext;
 use trust::{Basis, Interface};
 
 const CLIENT_ID: &str = "helsenav-portal";
@@ -31,7 +31,13 @@ pub(crate) fn on_login(state: PortalState) -> OnLogin {
             .id_token(&logged_in.nin, CLIENT_ID, &nonce, now_s)
             .and_then(|token| state.issuer.verify(&token, CLIENT_ID, &nonce, now_s));
         match proven {
-            Ok(nin) => enter(&state, Portal::Citizen, Who::Citizen { nin }, &logged_in.return_to, headers),
+            Ok(nin) => enter(
+                &state,
+                Portal::Citizen,
+                Who::Citizen { nin },
+                &logged_in.return_to,
+                headers,
+            ),
             Err(error) => {
                 tracing::error!(%error, "citizen login failed");
                 Problem::internal().into_response()
@@ -64,7 +70,10 @@ fn context(state: &PortalState, nin: &str, page: &str) -> Result<ViewContext, Pr
     Ok(ViewContext {
         trust: state.trust.clone(),
         snapshot: state.trust.store().snapshot()?,
-        principal: Principal::Citizen { nin: nin.to_owned(), acting: None },
+        principal: Principal::Citizen {
+            nin: nin.to_owned(),
+            acting: None,
+        },
         subject: SubjectRef::Nin(nin.to_owned()),
         interface: Interface::CitizenPortal,
         basis: Basis::None,
@@ -75,21 +84,36 @@ fn context(state: &PortalState, nin: &str, page: &str) -> Result<ViewContext, Pr
     })
 }
 
-async fn overview(State(state): State<PortalState>, session: CitizenSession) -> Result<Json<Value>, Problem> {
+async fn overview(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+) -> Result<Json<Value>, Problem> {
     blocking(move || {
         let citizen = state.helsenorge.citizen(&session.nin)?;
         let context = context(&state, &session.nin, "forside")?;
         let person = state.directory.person(&session.nin);
         let gp = person.as_ref().and_then(|p| p.gp.as_ref()).and_then(|gp| {
-            let doctor = gp.hpr.as_ref().and_then(|hpr| state.directory.practitioner_by_hpr(hpr));
+            let doctor = gp
+                .hpr
+                .as_ref()
+                .and_then(|hpr| state.directory.practitioner_by_hpr(hpr));
             let office = state.directory.organisation(&gp.orgnr).map(|o| o.name);
             Some(json!({ "name": doctor?.name.full(), "office": office }))
         });
         // One source down never takes the page down.
-        let results = state.provesvar.results_for_citizen(&context).map_err(|e| e.code);
-        let letters = state.dokumenter.letters_for_citizen(&context).map_err(|e| e.code);
+        let results = state
+            .provesvar
+            .results_for_citizen(&context)
+            .map_err(|e| e.code);
+        let letters = state
+            .dokumenter
+            .letters_for_citizen(&context)
+            .map_err(|e| e.code);
         let notices = state.helsenorge.notices(&citizen).map_err(|e| e.code);
-        let log = state.helsenorge.log_view(&citizen, None).map_err(|e| e.code);
+        let log = state
+            .helsenorge
+            .log_view(&citizen, None)
+            .map_err(|e| e.code);
         Ok(Json(json!({
             "name": person.map(|p| p.name.given),
             "gp": gp,
@@ -110,7 +134,10 @@ fn section<T: serde::Serialize>(part: Result<T, String>) -> Value {
     }
 }
 
-async fn results(State(state): State<PortalState>, session: CitizenSession) -> Result<Json<Value>, Problem> {
+async fn results(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+) -> Result<Json<Value>, Problem> {
     blocking(move || {
         let context = context(&state, &session.nin, "prøvesvar")?;
         Ok(Json(json!(state.provesvar.results_for_citizen(&context)?)))
@@ -118,15 +145,24 @@ async fn results(State(state): State<PortalState>, session: CitizenSession) -> R
     .await?
 }
 
-async fn result(State(state): State<PortalState>, session: CitizenSession, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+async fn result(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     blocking(move || {
         let context = context(&state, &session.nin, "prøvesvar")?;
-        Ok(Json(json!(state.provesvar.report_for_citizen(&context, &id)?)))
+        Ok(Json(json!(
+            state.provesvar.report_for_citizen(&context, &id)?
+        )))
     })
     .await?
 }
 
-async fn letters(State(state): State<PortalState>, session: CitizenSession) -> Result<Json<Value>, Problem> {
+async fn letters(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+) -> Result<Json<Value>, Problem> {
     blocking(move || {
         let context = context(&state, &session.nin, "brev")?;
         Ok(Json(json!(state.dokumenter.letters_for_citizen(&context)?)))
@@ -134,20 +170,34 @@ async fn letters(State(state): State<PortalState>, session: CitizenSession) -> R
     .await?
 }
 
-async fn letter(State(state): State<PortalState>, session: CitizenSession, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+async fn letter(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     blocking(move || {
         let context = context(&state, &session.nin, "brev")?;
-        Ok(Json(json!(state.dokumenter.letter_for_citizen(&context, &id)?)))
+        Ok(Json(json!(
+            state.dokumenter.letter_for_citizen(&context, &id)?
+        )))
     })
     .await?
 }
 
 /// The untouched bytes, as a download: never rendered by the browser.
-async fn original(State(state): State<PortalState>, session: CitizenSession, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn original(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     blocking(move || {
         let context = context(&state, &session.nin, "brev")?;
         let original = state.dokumenter.original(&context, &id)?;
-        Ok(download(original.bytes, &original.content_type, &original.file_name))
+        Ok(download(
+            original.bytes,
+            &original.content_type,
+            &original.file_name,
+        ))
     })
     .await?
 }
@@ -156,13 +206,24 @@ async fn original(State(state): State<PortalState>, session: CitizenSession, Pat
 pub(crate) fn download(bytes: bytes::Bytes, content_type: &str, file_name: &str) -> Response {
     let mut response = bytes.into_response();
     let headers = response.headers_mut();
-    let value = |text: &str, other: &'static str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(other));
-    headers.insert(header::CONTENT_TYPE, value(content_type, "application/octet-stream"));
+    let value = |text: &str, other: &'static str| {
+        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(other))
+    };
+    headers.insert(
+        header::CONTENT_TYPE,
+        value(content_type, "application/octet-stream"),
+    );
     headers.insert(
         header::CONTENT_DISPOSITION,
-        value(&format!("attachment; filename=\"{file_name}\""), "attachment"),
+        value(
+            &format!("attachment; filename=\"{file_name}\""),
+            "attachment",
+        ),
     );
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("sandbox; default-src 'none'"),
+    );
     response
 }
 
@@ -171,7 +232,11 @@ struct LogQuery {
     before: Option<i64>,
 }
 
-async fn log(State(state): State<PortalState>, session: CitizenSession, Query(query): Query<LogQuery>) -> Result<Json<LogView>, Problem> {
+async fn log(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+    Query(query): Query<LogQuery>,
+) -> Result<Json<LogView>, Problem> {
     blocking(move || {
         let citizen = state.helsenorge.citizen(&session.nin)?;
         state.helsenorge.log_view(&citizen, query.before).map(Json)
@@ -179,25 +244,40 @@ async fn log(State(state): State<PortalState>, session: CitizenSession, Query(qu
     .await?
 }
 
-async fn extract(State(state): State<PortalState>, session: CitizenSession) -> Result<Response, Problem> {
+async fn extract(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+) -> Result<Response, Problem> {
     blocking(move || {
         let citizen = state.helsenorge.citizen(&session.nin)?;
         let extract = state.helsenorge.log_extract(&citizen, (state.log_jwks)())?;
         let bytes = serde_json::to_vec_pretty(&extract).map_err(|_| Problem::internal())?;
-        Ok(download(bytes.into(), "application/json", "innsynslogg.json"))
+        Ok(download(
+            bytes.into(),
+            "application/json",
+            "innsynslogg.json",
+        ))
     })
     .await?
 }
 
-async fn notices(State(state): State<PortalState>, session: CitizenSession) -> Result<Json<Value>, Problem> {
+async fn notices(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+) -> Result<Json<Value>, Problem> {
     blocking(move || {
         let citizen = state.helsenorge.citizen(&session.nin)?;
-        Ok(Json(json!({ "notices": state.helsenorge.notices(&citizen)? })))
+        Ok(Json(
+            json!({ "notices": state.helsenorge.notices(&citizen)? }),
+        ))
     })
     .await?
 }
 
-async fn access(State(state): State<PortalState>, session: CitizenSession) -> Result<Json<AccessView>, Problem> {
+async fn access(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+) -> Result<Json<AccessView>, Problem> {
     blocking(move || {
         let citizen = state.helsenorge.citizen(&session.nin)?;
         state.helsenorge.access_view(&citizen).map(Json)
@@ -211,11 +291,19 @@ struct Search {
     query: String,
 }
 
-async fn search(State(state): State<PortalState>, _: CitizenSession, Json(body): Json<Search>) -> Result<Json<Vec<PractitionerHit>>, Problem> {
+async fn search(
+    State(state): State<PortalState>,
+    _: CitizenSession,
+    Json(body): Json<Search>,
+) -> Result<Json<Vec<PractitionerHit>>, Problem> {
     blocking(move || Ok(Json(state.helsenorge.search_practitioners(&body.query)))).await?
 }
 
-async fn block(State(state): State<PortalState>, session: CitizenSession, Json(whom): Json<Whom>) -> Result<Json<AccessView>, Problem> {
+async fn block(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+    Json(whom): Json<Whom>,
+) -> Result<Json<AccessView>, Problem> {
     blocking(move || {
         let citizen = state.helsenorge.citizen(&session.nin)?;
         state.helsenorge.block(&citizen, &whom).map(Json)
@@ -229,7 +317,11 @@ struct Unblock {
     hpr: String,
 }
 
-async fn unblock(State(state): State<PortalState>, session: CitizenSession, Json(body): Json<Unblock>) -> Result<Json<AccessView>, Problem> {
+async fn unblock(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+    Json(body): Json<Unblock>,
+) -> Result<Json<AccessView>, Problem> {
     blocking(move || {
         let citizen = state.helsenorge.citizen(&session.nin)?;
         state.helsenorge.unblock(&citizen, &body.hpr).map(Json)
@@ -244,10 +336,17 @@ struct Restrict {
     on: bool,
 }
 
-async fn restrict(State(state): State<PortalState>, session: CitizenSession, Json(body): Json<Restrict>) -> Result<Json<AccessView>, Problem> {
+async fn restrict(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+    Json(body): Json<Restrict>,
+) -> Result<Json<AccessView>, Problem> {
     blocking(move || {
         let citizen = state.helsenorge.citizen(&session.nin)?;
-        state.helsenorge.restrict(&citizen, &body.what, body.on).map(Json)
+        state
+            .helsenorge
+            .restrict(&citizen, &body.what, body.on)
+            .map(Json)
     })
     .await?
 }
@@ -258,7 +357,11 @@ struct Reserve {
     on: bool,
 }
 
-async fn reserve(State(state): State<PortalState>, session: CitizenSession, Json(body): Json<Reserve>) -> Result<Json<AccessView>, Problem> {
+async fn reserve(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+    Json(body): Json<Reserve>,
+) -> Result<Json<AccessView>, Problem> {
     blocking(move || {
         let citizen = state.helsenorge.citizen(&session.nin)?;
         state.helsenorge.reserve(&citizen, body.on).map(Json)

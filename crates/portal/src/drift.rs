@@ -59,7 +59,10 @@ pub(crate) fn router() -> Router<PortalState> {
         .route("/api/drift/messages", get(messages))
         .route("/api/drift/messages/{id}", get(message))
         .route("/api/drift/messages/{id}/original", get(original))
-        .route("/api/drift/validate", post(validate).layer(DefaultBodyLimit::max(MAX_VALIDATE_BYTES)))
+        .route(
+            "/api/drift/validate",
+            post(validate).layer(DefaultBodyLimit::max(MAX_VALIDATE_BYTES)),
+        )
         .route("/api/drift/timeline", get(timeline))
         .route("/api/drift/timeline/play", post(play))
         .route("/api/drift/timeline/advance", post(advance))
@@ -73,29 +76,61 @@ struct Login {
     password: String,
 }
 
-async fn login(State(state): State<PortalState>, headers: HeaderMap, Json(body): Json<Login>) -> Result<Response, Problem> {
+async fn login(
+    State(state): State<PortalState>,
+    headers: HeaderMap,
+    Json(body): Json<Login>,
+) -> Result<Response, Problem> {
     // A JSON body cannot be sent by a foreign form without a preflight, so this needs no CSRF token.
     let operations = state.operations.clone();
     let name = blocking(move || operations.operator(&body.username, &body.password)).await?;
     let name = name.ok_or_else(|| {
-        Problem::new(axum::http::StatusCode::UNAUTHORIZED, "wrong-login", "Wrong user name or password.")
+        Problem::new(
+            axum::http::StatusCode::UNAUTHORIZED,
+            "wrong-login",
+            "Wrong user name or password.",
+        )
     })?;
-    Ok(enter(&state, Portal::Drift, Who::Operator { name }, "/drift", &headers))
+    Ok(enter(
+        &state,
+        Portal::Drift,
+        Who::Operator { name },
+        "/drift",
+        &headers,
+    ))
 }
 
-async fn messages(State(state): State<PortalState>, session: DriftSession, Query(query): Query<MessageQuery>) -> Result<Json<Value>, Problem> {
+async fn messages(
+    State(state): State<PortalState>,
+    session: DriftSession,
+    Query(query): Query<MessageQuery>,
+) -> Result<Json<Value>, Problem> {
     blocking(move || state.operations.messages(session.orgnr(), &query).map(Json)).await?
 }
 
-async fn message(State(state): State<PortalState>, session: DriftSession, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+async fn message(
+    State(state): State<PortalState>,
+    session: DriftSession,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     blocking(move || state.operations.message(session.orgnr(), &id).map(Json)).await?
 }
 
-async fn original(State(state): State<PortalState>, session: DriftSession, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn original(
+    State(state): State<PortalState>,
+    session: DriftSession,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     blocking(move || {
-        let orgnr = session.orgnr().ok_or_else(|| Problem::forbidden("originals are shown to their parties only"))?;
+        let orgnr = session
+            .orgnr()
+            .ok_or_else(|| Problem::forbidden("originals are shown to their parties only"))?;
         let (bytes, content_type) = state.operations.original(orgnr, &id)?;
-        Ok(crate::citizen::download(bytes, &content_type, "melding.bin"))
+        Ok(crate::citizen::download(
+            bytes,
+            &content_type,
+            "melding.bin",
+        ))
     })
     .await?
 }
@@ -132,7 +167,11 @@ fn only_operator(session: &DriftSession) -> Result<(), Problem> {
     }
 }
 
-async fn play(State(state): State<PortalState>, session: DriftSession, Json(body): Json<Play>) -> Result<Json<Value>, Problem> {
+async fn play(
+    State(state): State<PortalState>,
+    session: DriftSession,
+    Json(body): Json<Play>,
+) -> Result<Json<Value>, Problem> {
     only_operator(&session)?;
     state.operations.play(body.until).await.map(Json)
 }
@@ -143,7 +182,11 @@ struct Advance {
     advance: String,
 }
 
-async fn advance(State(state): State<PortalState>, session: DriftSession, Json(body): Json<Advance>) -> Result<Json<Value>, Problem> {
+async fn advance(
+    State(state): State<PortalState>,
+    session: DriftSession,
+    Json(body): Json<Advance>,
+) -> Result<Json<Value>, Problem> {
     only_operator(&session)?;
     blocking(move || state.operations.advance(&body.advance).map(Json)).await?
 }

@@ -75,10 +75,15 @@ pub fn router(state: PortalState) -> Router {
         .merge(drift::router())
         .with_state(state)
         .layer(middleware::map_response(no_store));
-    Router::new().merge(api).merge(helsenorge::login::router(login)).merge(assets::router())
+    Router::new()
+        .merge(api)
+        .merge(helsenorge::login::router(login))
+        .merge(assets::router())
 }
 
 async fn no_store<B>(mut response: axum::http::Response<B>) -> axum::http::Response<B> {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -65,15 +65,25 @@ pub(crate) fn router() -> Router<PortalState> {
         .route("/api/personnel/documents/{id}", get(document))
 }
 
-async fn begin_personnel(State(state): State<PortalState>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn begin_personnel(
+    State(state): State<PortalState>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     begin(state, Portal::Personnel, &headers).await
 }
 
-async fn begin_drift(State(state): State<PortalState>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn begin_drift(
+    State(state): State<PortalState>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     begin(state, Portal::Drift, &headers).await
 }
 
-async fn begin(state: PortalState, portal: Portal, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn begin(
+    state: PortalState,
+    portal: Portal,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let begun = state.personnel_login.begin(portal).await?;
     let mut response = StatusCode::SEE_OTHER.into_response();
     let location = HeaderValue::from_str(&begun.url).map_err(|_| Problem::internal())?;
@@ -89,12 +99,25 @@ async fn begin(state: PortalState, portal: Portal, headers: &HeaderMap) -> Resul
     Ok(response)
 }
 
-async fn callback(State(state): State<PortalState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let query = query.filter(|q| q.len() <= MAX_QUERY).ok_or_else(|| Problem::bad_request("no answer from HelseID"))?;
-    let kept = cookie::get(&headers, STATE_COOKIE)
-        .ok_or_else(|| Problem::bad_request("the login took too long or began in another browser; begin again"))?;
-    let (word, kept) = kept.split_once('.').ok_or_else(|| Problem::bad_request("begin the login again"))?;
-    let portal = if word == "drift" { Portal::Drift } else { Portal::Personnel };
+async fn callback(
+    State(state): State<PortalState>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let query = query
+        .filter(|q| q.len() <= MAX_QUERY)
+        .ok_or_else(|| Problem::bad_request("no answer from HelseID"))?;
+    let kept = cookie::get(&headers, STATE_COOKIE).ok_or_else(|| {
+        Problem::bad_request("the login took too long or began in another browser; begin again")
+    })?;
+    let (word, kept) = kept
+        .split_once('.')
+        .ok_or_else(|| Problem::bad_request("begin the login again"))?;
+    let portal = if word == "drift" {
+        Portal::Drift
+    } else {
+        Portal::Personnel
+    };
     let identity = state.personnel_login.finish(query, kept.to_owned()).await?;
     let who = person(&state, identity);
     let (who, to) = match portal {
@@ -115,13 +138,22 @@ fn person(state: &PortalState, identity: Identity) -> PersonnelWho {
         .map(|p| p.name.full())
         .or_else(|| state.directory.person(&identity.nin).map(|p| p.name.full()))
         .unwrap_or_default();
-    let workplace = practitioner
-        .as_ref()
-        .and_then(|p| p.workplaces.iter().find(|w| w.orgnr_child == identity.orgnr_child).or(p.workplaces.first()));
-    let organisation = state.directory.organisation(&identity.orgnr_parent).map(|o| o.name).unwrap_or_default();
+    let workplace = practitioner.as_ref().and_then(|p| {
+        p.workplaces
+            .iter()
+            .find(|w| w.orgnr_child == identity.orgnr_child)
+            .or(p.workplaces.first())
+    });
+    let organisation = state
+        .directory
+        .organisation(&identity.orgnr_parent)
+        .map(|o| o.name)
+        .unwrap_or_default();
     PersonnelWho {
         name,
-        role: practitioner.as_ref().and_then(|p| p.authorisations.first().map(|a| a.role.clone())),
+        role: practitioner
+            .as_ref()
+            .and_then(|p| p.authorisations.first().map(|a| a.role.clone())),
         department: workplace.and_then(|w| w.department.clone()),
         organisation,
         nin: identity.nin.clone(),
@@ -144,8 +176,18 @@ struct Find {
     query: String,
 }
 
-async fn find(State(state): State<PortalState>, session: PersonnelSession, Json(body): Json<Find>) -> Result<Json<Vec<Hit>>, Problem> {
-    blocking(move || state.kjernejournal.find(&session.who.principal, &body.query).map(Json)).await?
+async fn find(
+    State(state): State<PortalState>,
+    session: PersonnelSession,
+    Json(body): Json<Find>,
+) -> Result<Json<Vec<Hit>>, Problem> {
+    blocking(move || {
+        state
+            .kjernejournal
+            .find(&session.who.principal, &body.query)
+            .map(Json)
+    })
+    .await?
 }
 
 #[derive(Deserialize)]
@@ -154,10 +196,18 @@ struct Choose {
     nin: String,
 }
 
-async fn choose(State(state): State<PortalState>, session: PersonnelSession, Json(body): Json<Choose>) -> Result<Json<Choice>, Problem> {
+async fn choose(
+    State(state): State<PortalState>,
+    session: PersonnelSession,
+    Json(body): Json<Choose>,
+) -> Result<Json<Choice>, Problem> {
     blocking(move || {
-        let choice = state.kjernejournal.choose(&session.who.principal, &body.nin)?;
-        state.sessions.choose_patient(&session.id, Some(choice.patient.nin.clone()));
+        let choice = state
+            .kjernejournal
+            .choose(&session.who.principal, &body.nin)?;
+        state
+            .sessions
+            .choose_patient(&session.id, Some(choice.patient.nin.clone()));
         Ok(Json(choice))
     })
     .await?
@@ -170,16 +220,37 @@ struct Open {
     part: Option<String>,
 }
 
-async fn open(State(state): State<PortalState>, session: PersonnelSession, Json(body): Json<Open>) -> Result<Json<Opened>, Problem> {
+async fn open(
+    State(state): State<PortalState>,
+    session: PersonnelSession,
+    Json(body): Json<Open>,
+) -> Result<Json<Opened>, Problem> {
     blocking(move || {
-        let nin = session.patient.ok_or_else(|| Problem::bad_request("choose a patient first"))?;
-        let basis = Basis::parse(&body.basis)
-            .ok_or_else(|| Problem::bad_request("basis must be UNNTAK, SAMTYKKE, AKUTT, FORHOYET_SAMTYKKE or FORHOYET_AKUTT"))?;
+        let nin = session
+            .patient
+            .ok_or_else(|| Problem::bad_request("choose a patient first"))?;
+        let basis = Basis::parse(&body.basis).ok_or_else(|| {
+            Problem::bad_request(
+                "basis must be UNNTAK, SAMTYKKE, AKUTT, FORHOYET_SAMTYKKE or FORHOYET_AKUTT",
+            )
+        })?;
         let part = match body.part.as_deref() {
             None => None,
-            Some(code) => Some(Part::parse(code).ok_or_else(|| Problem::bad_request("no such part of a record"))?),
+            Some(code) => Some(
+                Part::parse(code)
+                    .ok_or_else(|| Problem::bad_request("no such part of a record"))?,
+            ),
         };
-        state.kjernejournal.open(&session.who.principal, &nin, basis, part, uuid::Uuid::now_v7()).map(Json)
+        state
+            .kjernejournal
+            .open(
+                &session.who.principal,
+                &nin,
+                basis,
+                part,
+                uuid::Uuid::now_v7(),
+            )
+            .map(Json)
     })
     .await?
 }
@@ -201,8 +272,11 @@ async fn document(
     Query(query): Query<DocumentQuery>,
 ) -> Result<Json<serde_json::Value>, Problem> {
     blocking(move || {
-        let nin = session.patient.ok_or_else(|| Problem::bad_request("choose a patient first"))?;
-        let basis = Basis::parse(&query.basis).ok_or_else(|| Problem::bad_request("basis is not known"))?;
+        let nin = session
+            .patient
+            .ok_or_else(|| Problem::bad_request("choose a patient first"))?;
+        let basis =
+            Basis::parse(&query.basis).ok_or_else(|| Problem::bad_request("basis is not known"))?;
         let context = records::source::ViewContext {
             trust: state.trust.clone(),
             snapshot: state.trust.store().snapshot()?,
@@ -215,7 +289,9 @@ async fn document(
             api: "dokument".to_owned(),
             event_id: uuid::Uuid::now_v7(),
         };
-        Ok(Json(serde_json::json!(state.dokumenter.letter_for_citizen(&context, &id)?)))
+        Ok(Json(serde_json::json!(
+            state.dokumenter.letter_for_citizen(&context, &id)?
+        )))
     })
     .await?
 }

@@ -116,13 +116,22 @@ impl Sessions {
     pub fn open(&self, portal: Portal, who: Who) -> String {
         let id = cookie::random_token();
         let now = Instant::now();
-        let session = Session { who, csrf: cookie::random_token(), patient: None, created: now, seen: now };
+        let session = Session {
+            who,
+            csrf: cookie::random_token(),
+            patient: None,
+            created: now,
+            seen: now,
+        };
         let mut held = self.lock();
         if held.len() >= MAX_SESSIONS {
             held.retain(|_, s| s.is_alive(now));
         }
         if held.len() >= MAX_SESSIONS
-            && let Some(oldest) = held.iter().min_by_key(|(_, s)| s.seen).map(|(k, _)| k.clone())
+            && let Some(oldest) = held
+                .iter()
+                .min_by_key(|(_, s)| s.seen)
+                .map(|(k, _)| k.clone())
         {
             held.remove(&oldest);
         }
@@ -179,7 +188,13 @@ impl Session {
 }
 
 /// Logs in: cookie and redirect to a local path.
-pub fn enter(state: &PortalState, portal: Portal, who: Who, return_to: &str, headers: &HeaderMap) -> Response {
+pub fn enter(
+    state: &PortalState,
+    portal: Portal,
+    who: Who,
+    return_to: &str,
+    headers: &HeaderMap,
+) -> Response {
     let id = state.sessions.open(portal, who);
     let mut response = StatusCode::SEE_OTHER.into_response();
     if let Some(value) = cookie::set(portal.cookie(), &id, is_secure(headers), None) {
@@ -187,20 +202,35 @@ pub fn enter(state: &PortalState, portal: Portal, who: Who, return_to: &str, hea
     }
     let to = HeaderValue::from_str(return_to).unwrap_or(HeaderValue::from_static("/"));
     response.headers_mut().insert(header::LOCATION, to);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
 /// Whether the request came over TLS (its own, or a trusted proxy's word).
 pub fn is_secure(headers: &HeaderMap) -> bool {
-    headers.get("x-forwarded-proto").is_some_and(|v| v == "https")
+    headers
+        .get("x-forwarded-proto")
+        .is_some_and(|v| v == "https")
 }
 
-fn session_of(parts: &Parts, state: &PortalState, portal: Portal) -> Result<(String, Session), Problem> {
+fn session_of(
+    parts: &Parts,
+    state: &PortalState,
+    portal: Portal,
+) -> Result<(String, Session), Problem> {
     let id = cookie::get(&parts.headers, portal.cookie()).ok_or_else(Problem::unauthorized)?;
-    let session = state.sessions.touch(portal, &id).ok_or_else(Problem::unauthorized)?;
+    let session = state
+        .sessions
+        .touch(portal, &id)
+        .ok_or_else(Problem::unauthorized)?;
     let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let sent = parts.headers.get(CSRF_HEADER).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let sent = parts
+        .headers
+        .get(CSRF_HEADER)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     if !is_safe && sent != session.csrf {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
@@ -244,7 +274,11 @@ impl FromRequestParts<PortalState> for PersonnelSession {
     async fn from_request_parts(parts: &mut Parts, state: &PortalState) -> Result<Self, Problem> {
         let (id, session) = session_of(parts, state, Portal::Personnel)?;
         match session.who {
-            Who::Personnel(who) => Ok(Self { id, who, patient: session.patient }),
+            Who::Personnel(who) => Ok(Self {
+                id,
+                who,
+                patient: session.patient,
+            }),
             _ => Err(Problem::unauthorized()),
         }
     }
@@ -306,12 +340,19 @@ pub struct SessionView {
 
 /// `GET /api/session/{portal}`, `POST /api/logout/{portal}`.
 pub fn router() -> Router<PortalState> {
-    Router::new().route("/api/session/{portal}", get(show)).route("/api/logout/{portal}", post(logout))
+    Router::new()
+        .route("/api/session/{portal}", get(show))
+        .route("/api/logout/{portal}", post(logout))
 }
 
-async fn show(State(state): State<PortalState>, Path(portal): Path<String>, headers: HeaderMap) -> Result<Json<SessionView>, Problem> {
+async fn show(
+    State(state): State<PortalState>,
+    Path(portal): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<SessionView>, Problem> {
     let portal = Portal::parse(&portal).ok_or_else(Problem::not_found)?;
-    let session = cookie::get(&headers, portal.cookie()).and_then(|id| state.sessions.touch(portal, &id));
+    let session =
+        cookie::get(&headers, portal.cookie()).and_then(|id| state.sessions.touch(portal, &id));
     let mut view = SessionView {
         kind: None,
         name: None,
@@ -320,7 +361,9 @@ async fn show(State(state): State<PortalState>, Path(portal): Path<String>, head
         department: None,
         csrf: session.as_ref().map(|s| s.csrf.clone()),
         is_demo: state.is_demo,
-        now: jiff::Timestamp::from_microsecond(state.trust.now()).unwrap_or_default().to_string(),
+        now: jiff::Timestamp::from_microsecond(state.trust.now())
+            .unwrap_or_default()
+            .to_string(),
     };
     let kind = match session.map(|s| s.who) {
         None => None,
@@ -352,7 +395,11 @@ fn fill(view: &mut SessionView, who: PersonnelWho) {
     view.department = who.department;
 }
 
-async fn logout(State(state): State<PortalState>, Path(portal): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn logout(
+    State(state): State<PortalState>,
+    Path(portal): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let portal = Portal::parse(&portal).ok_or_else(Problem::not_found)?;
     // SameSite=Lax keeps other sites from sending the cookie with a POST: logging out needs no more.
     if let Some(id) = cookie::get(&headers, portal.cookie()) {
