@@ -23,9 +23,11 @@ pub mod finding;
 pub mod json;
 pub mod keys;
 pub mod pack;
+pub mod patch;
 pub mod path;
 pub mod refs;
 pub mod ucum;
+pub mod validate;
 pub mod xml;
 
 pub use doc::{Doc, Node};

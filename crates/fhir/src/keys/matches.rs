@@ -203,6 +203,9 @@ impl<'m> Matcher<'m> {
             None => None,
         };
         let wanted = refs::parse(&text, bases, pack);
+        if matches!(wanted, Target::Contained(_)) {
+            return self.bad("contained resources cannot be searched by reference");
+        }
         Ok(Box::new(move |i| {
             all(i).iter().any(|t| match (t, &wanted, &typed) {
                 (Target::Local { resource_type, id, .. }, Target::Local { resource_type: wt, id: wi, .. }, ty) => id == wi && resource_type == wt && ty.as_ref().is_none_or(|x| x == wt),

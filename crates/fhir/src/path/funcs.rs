@@ -68,14 +68,8 @@ pub(super) fn call<'a>(func: Func, base: Option<&'a Ast>, args: &'a [Ast], scope
         }
         Func::OfType | Func::As => {
             let Some(Ast::Is(_, spec)) = arg else { return Ok(Flow::More) };
-            let mut count = 0;
-            stream(&mut |i| {
-                count += 1;
-                if count > 1 && func == Func::As {
-                    return Err(EvalError::Single("as()"));
-                }
-                if is_type(&i, spec, env.pack, false)? { sink(i) } else { Ok(Flow::More) }
-            })
+            // The invariants of R4 use as() on collections, so it filters like ofType().
+            stream(&mut |i| if is_type(&i, spec, env.pack, false)? { sink(i) } else { Ok(Flow::More) })
         }
         Func::First => {
             let mut out = Flow::More;
