@@ -7,7 +7,7 @@
 //!
 //! Read first: [`Helseid`] (the service), [`Config`] with [`config::Client`] and [`config::Api`] (what is registered),
 //! `edge::token` (the order of checks), `rules::claims` (what stands in tokens); [`client`] is the other side, for our
-//! own portals.
+//! own portals (its protocol part, [`jose::client`], serves any issuer of this kind).
 //!
 //! Invariants, guarded by `tests/it`:
 //! 1. A request answered with `use_dpop_nonce` has consumed nothing (spec helseid §4.1).

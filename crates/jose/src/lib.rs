@@ -1,6 +1,7 @@
-//! JOSE for OAuth in the health sector: keys, signed tokens, DPoP proofs, client assertions, and the checks an API makes.
+//! JOSE for OAuth in the health sector: keys, signed tokens, DPoP proofs, client assertions, the checks an API makes, and
+//! the steps a client takes.
 //!
-//! **Deliberately does not know** who issues what to whom: there are no clients, users, sessions or HTTP here. Both
+//! **Deliberately does not know** who issues what to whom: there are no registrations, users, sessions or HTTP library here. Both
 //! issuers of the hub (HelseID for personnel, Helsenorge's for citizens) and every API stand on it, and it can be used
 //! by other Rust services of the sector as it is.
 //!
@@ -20,6 +21,7 @@
 
 pub mod alg;
 pub mod assertion;
+pub mod client;
 mod der;
 pub mod dpop;
 pub mod encoding;

@@ -122,16 +122,28 @@ impl Shard {
         expires_s: i64,
         max: usize,
     ) -> Result<(), StateError> {
-        // Taken values leave their expiry behind, so the heap is bounded on its own.
-        if !self.values.contains_key(key) && self.values.len() >= max
-            || self.expiries.len() >= max.saturating_mul(4)
-        {
+        let known_s = self.values.get(key).map(|(_, expires_s)| *expires_s);
+        if known_s.is_none() && self.values.len() >= max {
             return Err(StateError::Full);
         }
         let key: Box<str> = key.into();
-        self.expiries.push(Reverse((expires_s, key.clone())));
+        if known_s != Some(expires_s) {
+            self.expiries.push(Reverse((expires_s, key.clone())));
+        }
         self.values.insert(key, (value, expires_s));
+        self.compact();
         Ok(())
+    }
+
+    /// Values that were taken or replaced leave their expiry behind; from time to time those are thrown out.
+    fn compact(&mut self) {
+        if self.expiries.len() > 2 * self.values.len() + 64 {
+            self.expiries = self
+                .values
+                .iter()
+                .map(|(key, (_, expires_s))| Reverse((*expires_s, key.clone())))
+                .collect();
+        }
     }
 }
 
@@ -279,6 +291,23 @@ mod tests {
         assert_eq!(now(state.get("k")).unwrap(), None);
         assert_eq!(now(state.take("k")).unwrap(), None);
         assert!(now(state.put_new("k", vec![4], 130)).unwrap());
+    }
+
+    #[test]
+    fn taken_values_leave_nothing_behind() {
+        let (_, state) = state(SHARDS * 4);
+        for number in 0..20_000 {
+            let key = format!("code/{number}");
+            now(state.put(&key, vec![1], 200 + number)).unwrap();
+            assert!(now(state.take(&key)).unwrap().is_some());
+            now(state.put("family", vec![1], 1_000)).unwrap();
+        }
+        let left: usize = state
+            .shards
+            .iter()
+            .map(|shard| shard.lock().unwrap().expiries.len())
+            .sum();
+        assert!(left < SHARDS * 70, "{left}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, header};
-use helseid::client::{InProcess, LoginRequest, Provider, RelyingParty, Tokens};
+use helseid::client::{InProcess, LoginRequest, RelyingParty, Tokens, provider};
 use helseid::{
     Client, ClientKey, Config, ForgetfulKeyStore, Helseid, Mode, Parts, SigningKeyKind, Tenancy,
 };
@@ -127,7 +127,7 @@ impl World {
     pub fn party(&self) -> RelyingParty<InProcess> {
         let time = Arc::clone(&self.time);
         RelyingParty {
-            provider: Provider::helseid(ISSUER, ISSUER),
+            provider: provider(ISSUER, ISSUER),
             client_id: self.client.client_id.clone(),
             redirect_uri: REDIRECT.to_owned(),
             key: self.key.clone(),

@@ -227,6 +227,10 @@ async fn discovery_announces_only_what_is_accepted() {
     );
     let document = answer.json();
     assert_eq!(document["issuer"], ISSUER);
+    let read = jose::client::Provider::from_metadata(ISSUER, &answer.body).unwrap();
+    let known = helseid::client::provider(ISSUER, ISSUER);
+    assert_eq!(format!("{read:?}"), format!("{known:?}"));
+    assert!(jose::client::Provider::from_metadata("https://other.no", &answer.body).is_err());
     assert_eq!(
         document["jwks_uri"],
         format!("{ISSUER}/.well-known/openid-configuration/jwks")

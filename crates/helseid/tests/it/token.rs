@@ -115,7 +115,7 @@ async fn a_code_lives_sixty_seconds() {
     world.redeem(&code).await.refused("invalid_grant");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_redemptions_at_once_one_passes() {
     let world = World::start();
     let code = world.code(&[]).await;
