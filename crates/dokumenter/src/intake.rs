@@ -3,7 +3,7 @@
 use crate::project::{Parties, Projection, project};
 use crate::{Dokumenter, HER_ID};
 use bytes::Bytes;
-use edi::apprec::Status;
+use edi::apprec::ErrorCode;
 use edi::epikrise::Message;
 use edi::message::MessageKind;
 use records::intake::{self, Intake, Note, OpenedMessage, Receiver};
@@ -28,21 +28,7 @@ impl Receiver for Dokumenter {
             Ok(passed) => passed,
             Err(refused) => return Ok(*refused),
         };
-        let mut intake = Intake {
-            msg_id: Some(header.msg_id.clone()),
-            notes: intake::notes(&checked.findings),
-            ..Intake::default()
-        };
-        if intake::wants_receipt(&header) {
-            intake.receipt = Some(intake::receipt(
-                directory,
-                message,
-                &header,
-                Status::Ok,
-                Vec::new(),
-            ));
-            intake.receipt_status = Some(1);
-        }
+        let mut intake = Intake::accepted(intake::notes(&checked.findings));
         let parsed = checked
             .message()
             .and_then(|root| Message::read_elem(root).ok());
@@ -51,16 +37,9 @@ impl Receiver for Dokumenter {
             .as_ref()
             .and_then(|p| p.national_id().map(|n| n.id.clone()));
         let (Some(parsed), Some(nin)) = (parsed, nin) else {
-            let errors = vec![edi::apprec::ErrorCode::T02.error("Meldingen mangler pasient.")];
-            intake.receipt = Some(intake::receipt(
-                directory,
-                message,
-                &header,
-                Status::Rejected,
-                errors,
-            ));
-            intake.receipt_status = Some(2);
-            return Ok(intake);
+            // The rules let nothing without these through; answer as the structure rule does.
+            let words = "Meldingen mangler rapport eller pasient.";
+            return Ok(Intake::rejected(ErrorCode::T02, words, intake.notes));
         };
         let nin = match directory.known(&nin) {
             Known::Historic(current) => current,
@@ -88,7 +67,6 @@ impl Receiver for Dokumenter {
                     .to_owned(),
                 text_en: "The message is older than what is stored already and changes nothing."
                     .to_owned(),
-                is_security: false,
             }),
         }
         Ok(intake)

@@ -4,7 +4,7 @@ use crate::json::to_bytes;
 use crate::project::{Parties, Projection, project};
 use crate::rules::default_delay_days;
 use crate::{HER_ID, Provesvar};
-use edi::apprec::Status;
+use edi::apprec::ErrorCode;
 use edi::message::MessageKind;
 use edi::svarrapport::Message;
 use records::intake::{self, Intake, Note, OpenedMessage, Receiver};
@@ -37,21 +37,7 @@ impl Receiver for Provesvar {
             Ok(passed) => passed,
             Err(refused) => return Ok(*refused),
         };
-        let mut intake = Intake {
-            msg_id: Some(header.msg_id.clone()),
-            notes: intake::notes(&checked.findings),
-            ..Intake::default()
-        };
-        if intake::wants_receipt(&header) {
-            intake.receipt = Some(intake::receipt(
-                directory,
-                message,
-                &header,
-                Status::Ok,
-                Vec::new(),
-            ));
-            intake.receipt_status = Some(1);
-        }
+        let mut intake = Intake::accepted(intake::notes(&checked.findings));
         let parsed = checked
             .message()
             .and_then(|root| Message::read_elem(root).ok());
@@ -61,17 +47,8 @@ impl Receiver for Provesvar {
             .and_then(|p| p.national_id().map(|n| n.id.clone()));
         let (Some(parsed), Some(nin)) = (parsed, nin) else {
             // The rules let nothing without these through; answer as the structure rule does.
-            let errors =
-                vec![edi::apprec::ErrorCode::T02.error("Meldingen mangler rapport eller pasient.")];
-            intake.receipt = Some(intake::receipt(
-                directory,
-                message,
-                &header,
-                Status::Rejected,
-                errors,
-            ));
-            intake.receipt_status = Some(2);
-            return Ok(intake);
+            let words = "Meldingen mangler rapport eller pasient.";
+            return Ok(Intake::rejected(ErrorCode::T02, words, intake.notes));
         };
         let nin = match directory.known(&nin) {
             Known::Historic(current) => {
@@ -375,6 +352,5 @@ fn note(code: &str, nb: &str, en: &str) -> Note {
         code: code.to_owned(),
         text_nb: nb.to_owned(),
         text_en: en.to_owned(),
-        is_security: false,
     }
 }
