@@ -41,6 +41,7 @@ mod feeds;
 mod filters;
 mod journals;
 pub mod kit;
+mod mirrors;
 mod persons;
 mod purges;
 mod queues;
@@ -126,6 +127,7 @@ pub const CASES: &[Case] = &[
     ("journal_reopen", journals::reopen),
     ("backup_restore", backup::restore_same_engine),
     ("backup_refusals", backup::refusals),
+    ("mirror_replay", mirrors::replay),
     ("random_model", commits::random_model),
 ];
 

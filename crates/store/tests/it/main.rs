@@ -1,6 +1,8 @@
 //! Both engines against the one conformance suite. PostgreSQL runs when `HELSENAV_PG_URL` names a server
 //! (`scripts/postgres.sh start` prints one); `HELSENAV_CASE` picks the cases whose name contains it.
 
+mod postgres;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use store::{StoreConfig, conformance};
