@@ -83,7 +83,13 @@ impl Cursor<'_> {
     }
 
     fn clock(&mut self) -> Option<Clock> {
-        let mut c = Clock { hour: u8::try_from(self.number(2)?).ok()?, minute: 0, second: 0, micro: 0, precision: Precision::Hour };
+        let mut c = Clock {
+            hour: u8::try_from(self.number(2)?).ok()?,
+            minute: 0,
+            second: 0,
+            micro: 0,
+            precision: Precision::Hour,
+        };
         if c.hour > 23 {
             return None;
         }
@@ -100,7 +106,9 @@ impl Cursor<'_> {
                     }
                     let (head, rest) = self.0.split_at_checked(len)?;
                     self.0 = rest;
-                    c.micro = (0..6).fold(0, |a, i| a * 10 + head.get(i).map_or(0, |b| u32::from(b - b'0')));
+                    c.micro = (0..6).fold(0, |a, i| {
+                        a * 10 + head.get(i).map_or(0, |b| u32::from(b - b'0'))
+                    });
                     c.precision = Precision::Fraction(u8::try_from(len).ok()?);
                 }
             }
@@ -134,7 +142,14 @@ impl Moment {
     /// A trailing `T` without time (FHIRPath partial literal) is accepted when `fhirpath` is set.
     pub fn parse(text: &str, fhirpath: bool) -> Option<Moment> {
         let mut c = Cursor(text.as_bytes());
-        let mut m = Moment { year: i16::try_from(c.number(4)?).ok()?, month: 1, day: 1, date_precision: Precision::Year, clock: None, offset_min: None };
+        let mut m = Moment {
+            year: i16::try_from(c.number(4)?).ok()?,
+            month: 1,
+            day: 1,
+            date_precision: Precision::Year,
+            clock: None,
+            offset_min: None,
+        };
         if c.eat(b'-') {
             m.month = u8::try_from(c.number(2)?).ok()?;
             m.date_precision = Precision::Month;
@@ -156,7 +171,10 @@ impl Moment {
                 m.offset_min = c.zone()?;
             }
         }
-        let legal = (1..=9999).contains(&m.year) && (1..=12).contains(&m.month) && m.day >= 1 && m.day <= days_in_month(m.year, m.month);
+        let legal = (1..=9999).contains(&m.year)
+            && (1..=12).contains(&m.month)
+            && m.day >= 1
+            && m.day <= days_in_month(m.year, m.month);
         (legal && c.0.is_empty()).then_some(m)
     }
 
@@ -167,8 +185,15 @@ impl Moment {
 
     /// Microseconds since 1970-01-01T00:00 on the value's own wall clock.
     pub fn wall_us(&self) -> i64 {
-        let days = days_from_civil(i64::from(self.year), i64::from(self.month), i64::from(self.day));
-        let time = self.clock.map_or(0, |c| (i64::from(c.hour) * 3600 + i64::from(c.minute) * 60 + i64::from(c.second)) * 1_000_000 + i64::from(c.micro));
+        let days = days_from_civil(
+            i64::from(self.year),
+            i64::from(self.month),
+            i64::from(self.day),
+        );
+        let time = self.clock.map_or(0, |c| {
+            (i64::from(c.hour) * 3600 + i64::from(c.minute) * 60 + i64::from(c.second)) * 1_000_000
+                + i64::from(c.micro)
+        });
         days * DAY_US + time
     }
 
@@ -184,7 +209,10 @@ impl Moment {
                 let low = wall_to_utc(wall, zone);
                 (low, low + clock_width_us(c.precision))
             }
-            (None, _) => (wall_to_utc(wall, zone), wall_to_utc(self.next_wall_us(), zone)),
+            (None, _) => (
+                wall_to_utc(wall, zone),
+                wall_to_utc(self.next_wall_us(), zone),
+            ),
         }
     }
 
@@ -211,7 +239,9 @@ impl Clock {
 
     /// Microseconds since midnight.
     pub fn micros(&self) -> i64 {
-        (i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second)) * 1_000_000 + i64::from(self.micro)
+        (i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second))
+            * 1_000_000
+            + i64::from(self.micro)
     }
 }
 
@@ -229,10 +259,24 @@ fn wall_to_utc(wall_us: i64, zone: &TimeZone) -> i64 {
     let (days, in_day) = (wall_us.div_euclid(DAY_US), wall_us.rem_euclid(DAY_US));
     let (y, m, d) = civil_from_days(days);
     let build = || {
-        let date = civil::Date::new(i16::try_from(y).ok()?, i8::try_from(m).ok()?, i8::try_from(d).ok()?).ok()?;
+        let date = civil::Date::new(
+            i16::try_from(y).ok()?,
+            i8::try_from(m).ok()?,
+            i8::try_from(d).ok()?,
+        )
+        .ok()?;
         let s = in_day / 1_000_000;
-        let time = civil::Time::new(i8::try_from(s / 3600).ok()?, i8::try_from(s / 60 % 60).ok()?, i8::try_from(s % 60).ok()?, 0).ok()?;
-        let ts = zone.to_ambiguous_timestamp(date.to_datetime(time)).compatible().ok()?;
+        let time = civil::Time::new(
+            i8::try_from(s / 3600).ok()?,
+            i8::try_from(s / 60 % 60).ok()?,
+            i8::try_from(s % 60).ok()?,
+            0,
+        )
+        .ok()?;
+        let ts = zone
+            .to_ambiguous_timestamp(date.to_datetime(time))
+            .compatible()
+            .ok()?;
         Some(ts.as_second() * 1_000_000 + in_day % 1_000_000)
     };
     build().unwrap_or(wall_us)
@@ -266,12 +310,19 @@ pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
     let mp = (5 * doy + 2) / 153;
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    (yoe + era * 400 + i64::from(month <= 2), month, doy - (153 * mp + 2) / 5 + 1)
+    (
+        yoe + era * 400 + i64::from(month <= 2),
+        month,
+        doy - (153 * mp + 2) / 5 + 1,
+    )
 }
 
 /// Europe/Oslo from the time zone data built into the program, so that keys do not depend on the host.
 pub fn oslo() -> TimeZone {
-    jiff::tz::TimeZoneDatabase::bundled().get("Europe/Oslo").or_else(|_| TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3")).unwrap_or(TimeZone::UTC)
+    jiff::tz::TimeZoneDatabase::bundled()
+        .get("Europe/Oslo")
+        .or_else(|_| TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3"))
+        .unwrap_or(TimeZone::UTC)
 }
 
 #[cfg(test)]
@@ -289,16 +340,32 @@ mod tests {
     #[test]
     fn ranges_at_written_precision() {
         for (text, low, high) in [
-            ("2020-06-15T10:30:00Z", "2020-06-15T10:30:00Z", "2020-06-15T10:30:01Z"),
-            ("2020-06-15T10:30:00.5+02:00", "2020-06-15T08:30:00.5Z", "2020-06-15T08:30:00.6Z"),
-            ("2020-06-15T10:30+02:00", "2020-06-15T08:30:00Z", "2020-06-15T08:31:00Z"),
+            (
+                "2020-06-15T10:30:00Z",
+                "2020-06-15T10:30:00Z",
+                "2020-06-15T10:30:01Z",
+            ),
+            (
+                "2020-06-15T10:30:00.5+02:00",
+                "2020-06-15T08:30:00.5Z",
+                "2020-06-15T08:30:00.6Z",
+            ),
+            (
+                "2020-06-15T10:30+02:00",
+                "2020-06-15T08:30:00Z",
+                "2020-06-15T08:31:00Z",
+            ),
             ("2020-06-15", "2020-06-14T22:00:00Z", "2020-06-15T22:00:00Z"),
             ("2020-01", "2019-12-31T23:00:00Z", "2020-01-31T23:00:00Z"),
             ("2020", "2019-12-31T23:00:00Z", "2020-12-31T23:00:00Z"),
             // A Norwegian day has 23 hours in March and 25 in October.
             ("2026-03-29", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"),
             ("2026-10-25", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
-            ("2026-07-01T12:00:00", "2026-07-01T10:00:00Z", "2026-07-01T10:00:01Z"),
+            (
+                "2026-07-01T12:00:00",
+                "2026-07-01T10:00:00Z",
+                "2026-07-01T10:00:01Z",
+            ),
         ] {
             assert_eq!(range(text), (utc(low), utc(high)), "{text}");
         }
@@ -306,7 +373,22 @@ mod tests {
 
     #[test]
     fn impossible_dates() {
-        for text in ["1973-02-30", "2020-13-01", "2020-00-01", "0000-01-01", "2020-1-1", "2020-01-01T24:00:00Z", "2020-01-01T10:00:60Z", "2020-01-01T10:00:00+15:00", "2020-06T10:00", "***", "", "2020-01-01T", "2020-01-01T10:00:00.Z", "2020-01-01T10:00:00.1234567890123Z"] {
+        for text in [
+            "1973-02-30",
+            "2020-13-01",
+            "2020-00-01",
+            "0000-01-01",
+            "2020-1-1",
+            "2020-01-01T24:00:00Z",
+            "2020-01-01T10:00:60Z",
+            "2020-01-01T10:00:00+15:00",
+            "2020-06T10:00",
+            "***",
+            "",
+            "2020-01-01T",
+            "2020-01-01T10:00:00.Z",
+            "2020-01-01T10:00:00.1234567890123Z",
+        ] {
             assert!(Moment::parse(text, false).is_none(), "{text}");
         }
         assert!(Moment::parse("2015T", true).is_some());

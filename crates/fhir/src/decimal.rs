@@ -39,19 +39,32 @@ fn written(text: &str) -> Option<Written> {
             if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
                 return None;
             }
-            let size = digits.parse::<i32>().unwrap_or(MAX_POINT * 2).min(MAX_POINT * 2);
+            let size = digits
+                .parse::<i32>()
+                .unwrap_or(MAX_POINT * 2)
+                .min(MAX_POINT * 2);
             (m, Some(if e.starts_with('-') { -size } else { size }))
         }
         None => (rest, None),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if whole.is_empty() || (mantissa.contains('.') && fraction.is_empty()) || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+    if whole.is_empty()
+        || (mantissa.contains('.') && fraction.is_empty())
+        || !whole
+            .bytes()
+            .chain(fraction.bytes())
+            .all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     let fraction_digits = i32::try_from(fraction.len()).ok()?;
     Some(Written {
         neg,
-        digits: whole.bytes().chain(fraction.bytes()).map(|b| b - b'0').collect(),
+        digits: whole
+            .bytes()
+            .chain(fraction.bytes())
+            .map(|b| b - b'0')
+            .collect(),
         unit: exponent.unwrap_or(0) - fraction_digits,
         fraction_digits,
         exponent,
@@ -61,7 +74,11 @@ fn written(text: &str) -> Option<Written> {
 impl Num {
     /// Zero.
     pub fn zero() -> Num {
-        Num { neg: false, digits: Vec::new(), point: 0 }
+        Num {
+            neg: false,
+            digits: Vec::new(),
+            point: 0,
+        }
     }
 
     /// Reads a number as JSON, FHIR decimal or a search value writes it; `None` when it is not a number.
@@ -79,11 +96,20 @@ impl Num {
             return Num::zero();
         }
         let len = i32::try_from(digits.len() - lead).unwrap_or(MAX_POINT);
-        Num { neg, digits: body.to_vec(), point: unit.saturating_add(len).clamp(-MAX_POINT, MAX_POINT) }
+        Num {
+            neg,
+            digits: body.to_vec(),
+            point: unit.saturating_add(len).clamp(-MAX_POINT, MAX_POINT),
+        }
     }
 
     fn from_int(mantissa: i128, unit: i32) -> Num {
-        let digits: Vec<u8> = mantissa.unsigned_abs().to_string().bytes().map(|b| b - b'0').collect();
+        let digits: Vec<u8> = mantissa
+            .unsigned_abs()
+            .to_string()
+            .bytes()
+            .map(|b| b - b'0')
+            .collect();
         Num::new(mantissa < 0, &digits, unit)
     }
 
@@ -105,14 +131,20 @@ impl Num {
             w.unit -= 1;
         }
         let m = Num::mantissa(&w)?;
-        Some((Num::from_int(m * 10 - 5, w.unit - 1), Num::from_int(m * 10 + 5, w.unit - 1)))
+        Some((
+            Num::from_int(m * 10 - 5, w.unit - 1),
+            Num::from_int(m * 10 + 5, w.unit - 1),
+        ))
     }
 
     /// Range of `ap`: ten per cent either side, lower first.
     pub fn approximate_range(text: &str) -> Option<(Num, Num)> {
         let w = written(text)?;
         let m = Num::mantissa(&w)?;
-        let (a, b) = (Num::from_int(m * 9, w.unit - 1), Num::from_int(m * 11, w.unit - 1));
+        let (a, b) = (
+            Num::from_int(m * 9, w.unit - 1),
+            Num::from_int(m * 11, w.unit - 1),
+        );
         Some(if m < 0 { (b, a) } else { (a, b) })
     }
 
@@ -136,7 +168,12 @@ impl Num {
         out.push(if self.neg { 0x40 } else { 0xC0 });
         let biased = u16::try_from(self.point + 0x4000).unwrap_or(0);
         out.extend(biased.to_be_bytes().map(|b| b ^ flip));
-        for pair in self.digits.get(..self.digits.len().min(KEY_DIGITS)).unwrap_or_default().chunks(2) {
+        for pair in self
+            .digits
+            .get(..self.digits.len().min(KEY_DIGITS))
+            .unwrap_or_default()
+            .chunks(2)
+        {
             let value = match pair {
                 [a, b] => a * 10 + b,
                 [a] => a * 10,
@@ -166,12 +203,23 @@ impl PartialOrd for Num {
 
 impl Ord for Num {
     fn cmp(&self, other: &Self) -> Ordering {
-        let sign = |n: &Num| if n.digits.is_empty() { 0 } else if n.neg { -1 } else { 1 };
+        let sign = |n: &Num| {
+            if n.digits.is_empty() {
+                0
+            } else if n.neg {
+                -1
+            } else {
+                1
+            }
+        };
         match sign(self).cmp(&sign(other)) {
             Ordering::Equal => {}
             o => return o,
         }
-        let size = self.point.cmp(&other.point).then_with(|| self.digits.cmp(&other.digits));
+        let size = self
+            .point
+            .cmp(&other.point)
+            .then_with(|| self.digits.cmp(&other.digits));
         if self.neg { size.reverse() } else { size }
     }
 }
@@ -194,13 +242,19 @@ mod tests {
             ("2E-3", "0.00195", "0.00205"),
         ] {
             let (l, h) = Num::implicit_range(text).unwrap();
-            assert_eq!((l, h), (Num::parse(low).unwrap(), Num::parse(high).unwrap()), "{text}");
+            assert_eq!(
+                (l, h),
+                (Num::parse(low).unwrap(), Num::parse(high).unwrap()),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn not_numbers() {
-        for text in ["", "-", "1.", ".5", "1e", "e5", "1e+", "0x1", "1 ", "NaN", "1_0"] {
+        for text in [
+            "", "-", "1.", ".5", "1e", "e5", "1e+", "0x1", "1 ", "NaN", "1_0",
+        ] {
             assert!(Num::parse(text).is_none(), "{text}");
         }
     }

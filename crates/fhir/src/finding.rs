@@ -100,7 +100,15 @@ pub struct Finding {
 impl Finding {
     /// An error without a position.
     pub fn error(code: IssueCode, rule: &str, text: impl Into<String>) -> Self {
-        Finding { severity: Severity::Error, code, expression: String::new(), line: 0, column: 0, rule: rule.to_owned(), text: text.into() }
+        Finding {
+            severity: Severity::Error,
+            code,
+            expression: String::new(),
+            line: 0,
+            column: 0,
+            rule: rule.to_owned(),
+            text: text.into(),
+        }
     }
 
     /// The same finding at a place.
@@ -127,7 +135,9 @@ impl Finding {
 /// OperationOutcome of the findings; none gives one `information` issue, so that the outcome is always valid.
 pub fn outcome(findings: &[Finding]) -> Value {
     let issues: Vec<Value> = if findings.is_empty() {
-        vec![json!({"severity": "information", "code": "informational", "diagnostics": "No issues found"})]
+        vec![
+            json!({"severity": "information", "code": "informational", "diagnostics": "No issues found"}),
+        ]
     } else {
         findings.iter().map(issue).collect()
     };
@@ -148,7 +158,10 @@ fn issue(f: &Finding) -> Value {
         }
         if !f.rule.is_empty() {
             o.insert("details".into(), json!({"text": f.text}));
-            o.insert("diagnostics".into(), Value::String(format!("rule {}", f.rule)));
+            o.insert(
+                "diagnostics".into(),
+                Value::String(format!("rule {}", f.rule)),
+            );
         } else {
             o.insert("diagnostics".into(), Value::String(f.text.clone()));
         }
@@ -164,13 +177,25 @@ pub(crate) fn line_column(src: &[u8], offset: usize) -> (u32, u32) {
     let head = src.get(..offset.min(src.len())).unwrap_or_default();
     let line = head.iter().filter(|b| **b == b'\n').count();
     let start = head.iter().rposition(|b| *b == b'\n').map_or(0, |p| p + 1);
-    let column = head.get(start..).unwrap_or_default().iter().filter(|b| (**b & 0xC0) != 0x80).count();
-    (u32::try_from(line + 1).unwrap_or(u32::MAX), u32::try_from(column + 1).unwrap_or(u32::MAX))
+    let column = head
+        .get(start..)
+        .unwrap_or_default()
+        .iter()
+        .filter(|b| (**b & 0xC0) != 0x80)
+        .count();
+    (
+        u32::try_from(line + 1).unwrap_or(u32::MAX),
+        u32::try_from(column + 1).unwrap_or(u32::MAX),
+    )
 }
 
 /// A name from the document made safe for a text: at most 64 characters, no control characters.
 pub(crate) fn safe_name(name: &str) -> String {
-    let mut out: String = name.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let mut out: String = name
+        .chars()
+        .take(64)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect();
     if name.chars().nth(64).is_some() {
         out.push('…');
     }

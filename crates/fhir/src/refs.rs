@@ -45,11 +45,17 @@ pub struct Ref {
 }
 
 fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
 }
 
 /// Resource type and the rest of a URL that ends in `Type/id` or `Type/id/_history/v`: (base, type, id, version).
-pub fn split<'t>(url: &'t str, pack: &Pack) -> Option<(&'t str, &'t str, &'t str, Option<&'t str>)> {
+pub fn split<'t>(
+    url: &'t str,
+    pack: &Pack,
+) -> Option<(&'t str, &'t str, &'t str, Option<&'t str>)> {
     let (head, version) = match url.rsplit_once("/_history/") {
         Some((h, v)) if is_id(v) => (h, Some(v)),
         _ => (url, None),
@@ -72,13 +78,20 @@ pub fn parse(text: &str, own_bases: &[String], pack: &Pack) -> Target {
     if let Some((base, ty, id, version)) = split(text, pack)
         && (base.is_empty() || own_bases.iter().any(|b| b == base))
     {
-        return Target::Local { resource_type: ty.to_owned(), id: id.to_owned(), version: version.map(str::to_owned) };
+        return Target::Local {
+            resource_type: ty.to_owned(),
+            id: id.to_owned(),
+            version: version.map(str::to_owned),
+        };
     }
     let (url, version) = match text.split_once('|') {
         Some((u, v)) => (u, Some(v.to_owned())),
         None => (text, None),
     };
-    Target::Absolute { url: url.to_owned(), version }
+    Target::Absolute {
+        url: url.to_owned(),
+        version,
+    }
 }
 
 /// Targets of one Reference, canonical or uri element.
@@ -94,7 +107,11 @@ pub fn targets(node: Node<'_>, own_bases: &[String], out: &mut Vec<Target>) {
     if let Some(i) = node.get("identifier")
         && let Some(value) = i.str_at("value")
     {
-        out.push(Target::Identifier { resource_type: node.str_at("type").unwrap_or_default().to_owned(), system: i.str_at("system").unwrap_or_default().to_owned(), value: value.to_owned() });
+        out.push(Target::Identifier {
+            resource_type: node.str_at("type").unwrap_or_default().to_owned(),
+            system: i.str_at("system").unwrap_or_default().to_owned(),
+            value: value.to_owned(),
+        });
     }
 }
 
@@ -108,7 +125,10 @@ pub fn references(doc: &Doc, own_bases: &[String]) -> Vec<Ref> {
             targets(node, own_bases, &mut found);
             if !found.is_empty() {
                 let path = node.path();
-                out.extend(found.drain(..).map(|target| Ref { path: path.clone(), target }));
+                out.extend(found.drain(..).map(|target| Ref {
+                    path: path.clone(),
+                    target,
+                }));
             }
         }
     }
@@ -138,7 +158,11 @@ pub fn compartment(compartment: &str, doc: &Doc, own_bases: &[String]) -> Vec<Ta
     if doc.resource_type() == compartment
         && let Some(id) = doc.id()
     {
-        out.push(Target::Local { resource_type: compartment.to_owned(), id: id.to_owned(), version: None });
+        out.push(Target::Local {
+            resource_type: compartment.to_owned(),
+            id: id.to_owned(),
+            version: None,
+        });
     }
     let wanted = pack.type_id(compartment);
     for param in pack.compartment(compartment, doc.resource_type()) {
@@ -148,11 +172,19 @@ pub fn compartment(compartment: &str, doc: &Doc, own_bases: &[String]) -> Vec<Ta
                 Target::Local { resource_type, .. } => resource_type == compartment,
                 Target::Absolute { url, .. } => type_in_url(url, pack) == Some(compartment),
                 // A logical reference without a type counts when nothing else could be meant.
-                Target::Identifier { resource_type, .. } => resource_type == compartment || (resource_type.is_empty() && only),
+                Target::Identifier { resource_type, .. } => {
+                    resource_type == compartment || (resource_type.is_empty() && only)
+                }
                 Target::Contained(_) => false,
             };
             let t = match t {
-                Target::Local { resource_type, id, .. } => Target::Local { resource_type, id, version: None },
+                Target::Local {
+                    resource_type, id, ..
+                } => Target::Local {
+                    resource_type,
+                    id,
+                    version: None,
+                },
                 other => other,
             };
             if fits && !out.contains(&t) {
@@ -164,5 +196,7 @@ pub fn compartment(compartment: &str, doc: &Doc, own_bases: &[String]) -> Vec<Ta
 }
 
 fn only_target(param: &ParamInfo, wanted: Option<TypeId>, pack: &Pack) -> bool {
-    param.targets.len() == 1 && wanted.is_some() && param.targets.first().and_then(|t| pack.type_id(t)) == wanted
+    param.targets.len() == 1
+        && wanted.is_some()
+        && param.targets.first().and_then(|t| pack.type_id(t)) == wanted
 }

@@ -20,34 +20,156 @@ pub struct Unit {
 type Atom = (&'static str, bool, i64, i64, i32, &'static str);
 
 const ATOMS: &[Atom] = &[
-    ("m", true, 1, 1, 0, "#m"), ("s", true, 1, 1, 0, "#s"), ("g", true, 1, 1, 0, "#g"), ("rad", true, 1, 1, 0, "#rad"), ("K", true, 1, 1, 0, "#K"), ("C", true, 1, 1, 0, "#C"), ("cd", true, 1, 1, 0, "#cd"),
-    ("mol", true, 1, 1, 0, "#mol"), ("10*", false, 10, 1, 0, ""), ("10^", false, 10, 1, 0, ""), ("[pi]", false, 3_141_592_653_589_793, 1, -15, ""),
-    ("%", false, 1, 1, -2, ""), ("[ppth]", false, 1, 1, -3, ""), ("[ppm]", false, 1, 1, -6, ""), ("[ppb]", false, 1, 1, -9, ""), ("[pptr]", false, 1, 1, -12, ""),
-    ("sr", true, 1, 1, 0, "rad2"), ("Hz", true, 1, 1, 0, "s-1"), ("N", true, 1, 1, 3, "g.m.s-2"), ("Pa", true, 1, 1, 3, "g.m-1.s-2"), ("J", true, 1, 1, 3, "g.m2.s-2"), ("W", true, 1, 1, 3, "g.m2.s-3"),
-    ("A", true, 1, 1, 0, "C.s-1"), ("V", true, 1, 1, 3, "g.m2.s-2.C-1"), ("F", true, 1, 1, -3, "C2.s2.g-1.m-2"), ("Ohm", true, 1, 1, 3, "g.m2.s-1.C-2"), ("S", true, 1, 1, -3, "g-1.m-2.s.C2"),
-    ("Wb", true, 1, 1, 3, "g.m2.s-1.C-1"), ("T", true, 1, 1, 3, "g.s-1.C-1"), ("H", true, 1, 1, 3, "g.m2.C-2"), ("lm", true, 1, 1, 0, "cd.rad2"), ("lx", true, 1, 1, 0, "cd.rad2.m-2"),
-    ("Bq", true, 1, 1, 0, "s-1"), ("Gy", true, 1, 1, 0, "m2.s-2"), ("Sv", true, 1, 1, 0, "m2.s-2"), ("kat", true, 1, 1, 0, "mol.s-1"), ("U", true, 1, 60, -6, "mol.s-1"),
-    ("deg", false, 17_453_292_519_943_295, 1, -18, "rad"), ("gon", false, 15_707_963_267_948_966, 1, -18, "rad"), ("'", false, 17_453_292_519_943_295, 60, -18, "rad"), ("''", false, 17_453_292_519_943_295, 3600, -18, "rad"),
-    ("l", true, 1, 1, -3, "m3"), ("L", true, 1, 1, -3, "m3"), ("ar", true, 1, 1, 2, "m2"), ("min", false, 60, 1, 0, "s"), ("h", false, 3600, 1, 0, "s"), ("d", false, 86_400, 1, 0, "s"), ("wk", false, 604_800, 1, 0, "s"),
-    ("a_t", false, 36_524_219, 1, -5, "d"), ("a_j", false, 36_525, 1, -2, "d"), ("a_g", false, 3_652_425, 1, -4, "d"), ("a", false, 36_525, 1, -2, "d"), ("mo_s", false, 2_953_059, 1, -5, "d"), ("mo_j", false, 304_375, 1, -4, "d"),
-    ("mo_g", false, 3_043_687_5, 1, -6, "d"), ("mo", false, 304_375, 1, -4, "d"), ("t", true, 1, 1, 6, "g"), ("bar", true, 1, 1, 5, "Pa"), ("u", true, 16_605_402, 1, -31, "g"), ("eV", true, 160_217_733, 1, -27, "J"),
-    ("AU", false, 149_597_870_691, 1, 0, "m"), ("[in_i]", false, 254, 1, -4, "m"), ("[ft_i]", false, 3048, 1, -4, "m"), ("[yd_i]", false, 9144, 1, -4, "m"), ("[mi_i]", false, 1_609_344, 1, -3, "m"), ("[nmi_i]", false, 1852, 1, 0, "m"),
-    ("[lb_av]", false, 45_359_237, 1, -5, "g"), ("[oz_av]", false, 45_359_237, 16, -5, "g"), ("[gr]", false, 6_479_891, 1, -8, "g"), ("[st_av]", false, 635_029_318, 1, -5, "g"), ("cal", true, 4184, 1, -3, "J"), ("[Cal]", false, 4184, 1, 0, "J"), ("cal_th", true, 4184, 1, -3, "J"),
-    ("m[Hg]", true, 133_322, 1, 0, "Pa"), ("m[H2O]", true, 980_665, 1, -2, "Pa"), ("atm", false, 101_325, 1, 0, "Pa"), ("[psi]", false, 6_894_757_293_168, 1, -9, "Pa"), ("dyn", true, 1, 1, -5, "N"), ("erg", true, 1, 1, -7, "J"), ("P", true, 1, 1, -1, "Pa.s"), ("St", true, 1, 1, -4, "m2.s-1"),
-    ("Ci", true, 37, 1, 9, "Bq"), ("RAD", true, 1, 1, -2, "Gy"), ("REM", true, 1, 1, -2, "Sv"), ("R", true, 258, 1, -6, "C.kg-1"), ("kn", false, 1852, 3600, 0, "m.s-1"), ("[kn_i]", false, 1852, 3600, 0, "m.s-1"), ("dB", false, 1, 1, 0, "#dB"),
-    ("eq", true, 1, 1, 0, "mol"), ("osm", true, 1, 1, 0, "mol"), ("[drp]", false, 1, 20, -6, "m3"), ("[tsp_us]", false, 4_928_921_59375, 1, -17, "m3"), ("[tbs_us]", false, 1_478_676_478_125, 1, -17, "m3"), ("[foz_us]", false, 295_735_295_625, 1, -16, "m3"), ("[pt_us]", false, 473_176_473, 1, -12, "m3"), ("[gal_us]", false, 3_785_411_784, 1, -12, "m3"),
-    ("[iU]", true, 1, 1, 0, "#[iU]"), ("[IU]", true, 1, 1, 0, "#[iU]"), ("[arb'U]", false, 1, 1, 0, "#[arb'U]"), ("[USP'U]", false, 1, 1, 0, "#[USP'U]"), ("[GPL'U]", false, 1, 1, 0, "#[GPL'U]"), ("[MPL'U]", false, 1, 1, 0, "#[MPL'U]"), ("[APL'U]", false, 1, 1, 0, "#[APL'U]"),
-    ("[CFU]", false, 1, 1, 0, "#[CFU]"), ("[FFU]", false, 1, 1, 0, "#[FFU]"), ("[PFU]", false, 1, 1, 0, "#[PFU]"), ("[pH]", false, 1, 1, 0, "#[pH]"), ("Cel", true, 1, 1, 0, "#Cel"), ("[degF]", false, 1, 1, 0, "#[degF]"), ("B", true, 1, 1, 0, "#B"), ("Np", true, 1, 1, 0, "#Np"), ("[diop]", false, 1, 1, 0, "m-1"), ("[APGAR]", false, 1, 1, 0, "#[APGAR]"),
-    ("bit", true, 1, 1, 0, "#bit"), ("By", true, 8, 1, 0, "bit"), ("[HPF]", false, 1, 1, 0, "#[HPF]"), ("[LPF]", false, 1, 1, 0, "#[LPF]"),
+    ("m", true, 1, 1, 0, "#m"),
+    ("s", true, 1, 1, 0, "#s"),
+    ("g", true, 1, 1, 0, "#g"),
+    ("rad", true, 1, 1, 0, "#rad"),
+    ("K", true, 1, 1, 0, "#K"),
+    ("C", true, 1, 1, 0, "#C"),
+    ("cd", true, 1, 1, 0, "#cd"),
+    ("mol", true, 1, 1, 0, "#mol"),
+    ("10*", false, 10, 1, 0, ""),
+    ("10^", false, 10, 1, 0, ""),
+    ("[pi]", false, 3_141_592_653_589_793, 1, -15, ""),
+    ("%", false, 1, 1, -2, ""),
+    ("[ppth]", false, 1, 1, -3, ""),
+    ("[ppm]", false, 1, 1, -6, ""),
+    ("[ppb]", false, 1, 1, -9, ""),
+    ("[pptr]", false, 1, 1, -12, ""),
+    ("sr", true, 1, 1, 0, "rad2"),
+    ("Hz", true, 1, 1, 0, "s-1"),
+    ("N", true, 1, 1, 3, "g.m.s-2"),
+    ("Pa", true, 1, 1, 3, "g.m-1.s-2"),
+    ("J", true, 1, 1, 3, "g.m2.s-2"),
+    ("W", true, 1, 1, 3, "g.m2.s-3"),
+    ("A", true, 1, 1, 0, "C.s-1"),
+    ("V", true, 1, 1, 3, "g.m2.s-2.C-1"),
+    ("F", true, 1, 1, -3, "C2.s2.g-1.m-2"),
+    ("Ohm", true, 1, 1, 3, "g.m2.s-1.C-2"),
+    ("S", true, 1, 1, -3, "g-1.m-2.s.C2"),
+    ("Wb", true, 1, 1, 3, "g.m2.s-1.C-1"),
+    ("T", true, 1, 1, 3, "g.s-1.C-1"),
+    ("H", true, 1, 1, 3, "g.m2.C-2"),
+    ("lm", true, 1, 1, 0, "cd.rad2"),
+    ("lx", true, 1, 1, 0, "cd.rad2.m-2"),
+    ("Bq", true, 1, 1, 0, "s-1"),
+    ("Gy", true, 1, 1, 0, "m2.s-2"),
+    ("Sv", true, 1, 1, 0, "m2.s-2"),
+    ("kat", true, 1, 1, 0, "mol.s-1"),
+    ("U", true, 1, 60, -6, "mol.s-1"),
+    ("deg", false, 17_453_292_519_943_295, 1, -18, "rad"),
+    ("gon", false, 15_707_963_267_948_966, 1, -18, "rad"),
+    ("'", false, 17_453_292_519_943_295, 60, -18, "rad"),
+    ("''", false, 17_453_292_519_943_295, 3600, -18, "rad"),
+    ("l", true, 1, 1, -3, "m3"),
+    ("L", true, 1, 1, -3, "m3"),
+    ("ar", true, 1, 1, 2, "m2"),
+    ("min", false, 60, 1, 0, "s"),
+    ("h", false, 3600, 1, 0, "s"),
+    ("d", false, 86_400, 1, 0, "s"),
+    ("wk", false, 604_800, 1, 0, "s"),
+    ("a_t", false, 36_524_219, 1, -5, "d"),
+    ("a_j", false, 36_525, 1, -2, "d"),
+    ("a_g", false, 3_652_425, 1, -4, "d"),
+    ("a", false, 36_525, 1, -2, "d"),
+    ("mo_s", false, 2_953_059, 1, -5, "d"),
+    ("mo_j", false, 304_375, 1, -4, "d"),
+    ("mo_g", false, 30_436_875, 1, -6, "d"),
+    ("mo", false, 304_375, 1, -4, "d"),
+    ("t", true, 1, 1, 6, "g"),
+    ("bar", true, 1, 1, 5, "Pa"),
+    ("u", true, 16_605_402, 1, -31, "g"),
+    ("eV", true, 160_217_733, 1, -27, "J"),
+    ("AU", false, 149_597_870_691, 1, 0, "m"),
+    ("[in_i]", false, 254, 1, -4, "m"),
+    ("[ft_i]", false, 3048, 1, -4, "m"),
+    ("[yd_i]", false, 9144, 1, -4, "m"),
+    ("[mi_i]", false, 1_609_344, 1, -3, "m"),
+    ("[nmi_i]", false, 1852, 1, 0, "m"),
+    ("[lb_av]", false, 45_359_237, 1, -5, "g"),
+    ("[oz_av]", false, 45_359_237, 16, -5, "g"),
+    ("[gr]", false, 6_479_891, 1, -8, "g"),
+    ("[st_av]", false, 635_029_318, 1, -5, "g"),
+    ("cal", true, 4184, 1, -3, "J"),
+    ("[Cal]", false, 4184, 1, 0, "J"),
+    ("cal_th", true, 4184, 1, -3, "J"),
+    ("m[Hg]", true, 133_322, 1, 0, "Pa"),
+    ("m[H2O]", true, 980_665, 1, -2, "Pa"),
+    ("atm", false, 101_325, 1, 0, "Pa"),
+    ("[psi]", false, 6_894_757_293_168, 1, -9, "Pa"),
+    ("dyn", true, 1, 1, -5, "N"),
+    ("erg", true, 1, 1, -7, "J"),
+    ("P", true, 1, 1, -1, "Pa.s"),
+    ("St", true, 1, 1, -4, "m2.s-1"),
+    ("Ci", true, 37, 1, 9, "Bq"),
+    ("RAD", true, 1, 1, -2, "Gy"),
+    ("REM", true, 1, 1, -2, "Sv"),
+    ("R", true, 258, 1, -6, "C.kg-1"),
+    ("kn", false, 1852, 3600, 0, "m.s-1"),
+    ("[kn_i]", false, 1852, 3600, 0, "m.s-1"),
+    ("dB", false, 1, 1, 0, "#dB"),
+    ("eq", true, 1, 1, 0, "mol"),
+    ("osm", true, 1, 1, 0, "mol"),
+    ("[drp]", false, 1, 20, -6, "m3"),
+    ("[tsp_us]", false, 492_892_159_375, 1, -17, "m3"),
+    ("[tbs_us]", false, 1_478_676_478_125, 1, -17, "m3"),
+    ("[foz_us]", false, 295_735_295_625, 1, -16, "m3"),
+    ("[pt_us]", false, 473_176_473, 1, -12, "m3"),
+    ("[gal_us]", false, 3_785_411_784, 1, -12, "m3"),
+    ("[iU]", true, 1, 1, 0, "#[iU]"),
+    ("[IU]", true, 1, 1, 0, "#[iU]"),
+    ("[arb'U]", false, 1, 1, 0, "#[arb'U]"),
+    ("[USP'U]", false, 1, 1, 0, "#[USP'U]"),
+    ("[GPL'U]", false, 1, 1, 0, "#[GPL'U]"),
+    ("[MPL'U]", false, 1, 1, 0, "#[MPL'U]"),
+    ("[APL'U]", false, 1, 1, 0, "#[APL'U]"),
+    ("[CFU]", false, 1, 1, 0, "#[CFU]"),
+    ("[FFU]", false, 1, 1, 0, "#[FFU]"),
+    ("[PFU]", false, 1, 1, 0, "#[PFU]"),
+    ("[pH]", false, 1, 1, 0, "#[pH]"),
+    ("Cel", true, 1, 1, 0, "#Cel"),
+    ("[degF]", false, 1, 1, 0, "#[degF]"),
+    ("B", true, 1, 1, 0, "#B"),
+    ("Np", true, 1, 1, 0, "#Np"),
+    ("[diop]", false, 1, 1, 0, "m-1"),
+    ("[APGAR]", false, 1, 1, 0, "#[APGAR]"),
+    ("bit", true, 1, 1, 0, "#bit"),
+    ("By", true, 8, 1, 0, "bit"),
+    ("[HPF]", false, 1, 1, 0, "#[HPF]"),
+    ("[LPF]", false, 1, 1, 0, "#[LPF]"),
 ];
 
 const PREFIXES: &[(&str, i32)] = &[
-    ("Y", 24), ("Z", 21), ("E", 18), ("P", 15), ("T", 12), ("G", 9), ("M", 6), ("k", 3), ("h", 2), ("da", 1), ("d", -1), ("c", -2), ("m", -3), ("u", -6), ("n", -9), ("p", -12), ("f", -15), ("a", -18), ("z", -21), ("y", -24),
+    ("Y", 24),
+    ("Z", 21),
+    ("E", 18),
+    ("P", 15),
+    ("T", 12),
+    ("G", 9),
+    ("M", 6),
+    ("k", 3),
+    ("h", 2),
+    ("da", 1),
+    ("d", -1),
+    ("c", -2),
+    ("m", -3),
+    ("u", -6),
+    ("n", -9),
+    ("p", -12),
+    ("f", -15),
+    ("a", -18),
+    ("z", -21),
+    ("y", -24),
 ];
 
 impl Unit {
     fn one() -> Unit {
-        Unit { num: Decimal::ONE, den: Decimal::ONE, exp10: 0, dims: BTreeMap::new() }
+        Unit {
+            num: Decimal::ONE,
+            den: Decimal::ONE,
+            exp10: 0,
+            dims: BTreeMap::new(),
+        }
     }
 
     fn base(symbol: &'static str) -> Unit {
@@ -60,7 +182,11 @@ impl Unit {
     fn times(&self, other: &Unit, power: i32) -> Option<Unit> {
         let mut out = self.clone();
         for _ in 0..power.unsigned_abs() {
-            let (n, d) = if power > 0 { (other.num, other.den) } else { (other.den, other.num) };
+            let (n, d) = if power > 0 {
+                (other.num, other.den)
+            } else {
+                (other.den, other.num)
+            };
             out.num = out.num.checked_mul(n)?.normalize();
             out.den = out.den.checked_mul(d)?.normalize();
         }
@@ -81,7 +207,10 @@ impl Unit {
         if code.len() > 64 {
             return None;
         }
-        let mut p = Parser { rest: code, depth: 0 };
+        let mut p = Parser {
+            rest: code,
+            depth: 0,
+        };
         let u = p.term()?;
         p.rest.is_empty().then_some(u)
     }
@@ -91,7 +220,13 @@ impl Unit {
         if self.dims.is_empty() {
             return "1".into();
         }
-        let part = |(s, e): (&&str, &i32)| if *e == 1 { (*s).to_owned() } else { format!("{s}{e}") };
+        let part = |(s, e): (&&str, &i32)| {
+            if *e == 1 {
+                (*s).to_owned()
+            } else {
+                format!("{s}{e}")
+            }
+        };
         self.dims.iter().map(part).collect::<Vec<_>>().join(".")
     }
 
@@ -102,7 +237,13 @@ impl Unit {
 
     /// A value of this unit as (coefficient, power of ten) of the canonical unit.
     pub fn scale(&self, value: Decimal) -> Option<(Decimal, i32)> {
-        Some((value.checked_mul(self.num)?.checked_div(self.den)?.normalize(), self.exp10))
+        Some((
+            value
+                .checked_mul(self.num)?
+                .checked_div(self.den)?
+                .normalize(),
+            self.exp10,
+        ))
     }
 
     /// The factor of this unit as decimal text of the canonical unit, e.g. `1e-3`; exact when the factor is a finite decimal.
@@ -137,7 +278,11 @@ impl Parser<'_> {
         if self.depth > 8 {
             return None;
         }
-        let mut out = if self.eat('/') { Unit::one().times(&self.component()?, -1)? } else { self.component()? };
+        let mut out = if self.eat('/') {
+            Unit::one().times(&self.component()?, -1)?
+        } else {
+            self.component()?
+        };
         loop {
             if self.eat('.') {
                 out = out.times(&self.component()?, 1)?;
@@ -167,10 +312,17 @@ impl Parser<'_> {
             if n.is_zero() {
                 return None;
             }
-            return Some(Unit { num: n, ..Unit::one() });
+            return Some(Unit {
+                num: n,
+                ..Unit::one()
+            });
         }
         let unit = self.atom()?;
-        let sign = if self.eat('-') { -1 } else { i32::from(self.eat('+')).max(1) };
+        let sign = if self.eat('-') {
+            -1
+        } else {
+            i32::from(self.eat('+')).max(1)
+        };
         let digits = self.rest.bytes().take_while(u8::is_ascii_digit).count();
         let power = if digits > 0 {
             let (n, rest) = self.rest.split_at_checked(digits)?;
@@ -238,7 +390,12 @@ fn define(atom: &Atom) -> Option<Unit> {
         None if of.is_empty() => Unit::one(),
         None => Unit::parse(of)?,
     };
-    let own = Unit { num: Decimal::from(num), den: Decimal::from(den), exp10, dims: BTreeMap::new() };
+    let own = Unit {
+        num: Decimal::from(num),
+        den: Decimal::from(den),
+        exp10,
+        dims: BTreeMap::new(),
+    };
     own.times(&base, 1)
 }
 
@@ -256,15 +413,36 @@ mod tests {
 
     #[test]
     fn same_quantity_in_two_units() {
-        for (a, ua, b, ub) in [("5.4", "mg", "0.0054", "g"), ("1", "mmol/L", "1", "mol/m3"), ("120", "mm[Hg]", "15.99864", "kPa"), ("1", "10*9/L", "1000", "10*6/L"), ("2", "h", "7200", "s"), ("1", "kg/m2", "1000", "g.m-2"), ("60", "/min", "1", "Hz"), ("1", "U/L", "1", "umol/min/L"), ("1", "ug{creat}", "1000", "ng")] {
+        for (a, ua, b, ub) in [
+            ("5.4", "mg", "0.0054", "g"),
+            ("1", "mmol/L", "1", "mol/m3"),
+            ("120", "mm[Hg]", "15.99864", "kPa"),
+            ("1", "10*9/L", "1000", "10*6/L"),
+            ("2", "h", "7200", "s"),
+            ("1", "kg/m2", "1000", "g.m-2"),
+            ("60", "/min", "1", "Hz"),
+            ("1", "U/L", "1", "umol/min/L"),
+            ("1", "ug{creat}", "1000", "ng"),
+        ] {
             let value = |v: &str, u: &str| {
-                let (c, e) = Unit::parse(u).unwrap_or_else(|| panic!("{u}")).scale(v.parse().unwrap()).unwrap();
+                let (c, e) = Unit::parse(u)
+                    .unwrap_or_else(|| panic!("{u}"))
+                    .scale(v.parse().unwrap())
+                    .unwrap();
                 crate::decimal::Num::parse(&format!("{c}e{e}")).unwrap()
             };
             assert_eq!(value(a, ua), value(b, ub), "{a} {ua} = {b} {ub}");
-            assert!(Unit::parse(ua).unwrap().same_dimension(&Unit::parse(ub).unwrap()));
+            assert!(
+                Unit::parse(ua)
+                    .unwrap()
+                    .same_dimension(&Unit::parse(ub).unwrap())
+            );
         }
-        assert!(!Unit::parse("[iU]").unwrap().same_dimension(&Unit::parse("U").unwrap()));
+        assert!(
+            !Unit::parse("[iU]")
+                .unwrap()
+                .same_dimension(&Unit::parse("U").unwrap())
+        );
     }
 
     #[test]

@@ -50,7 +50,10 @@ impl Json {
     /// Sets an array member from values; none leaves the member out.
     #[must_use]
     pub fn list(self, name: &str, values: impl IntoIterator<Item = impl Into<Value>>) -> Json {
-        self.put(name, Value::Array(values.into_iter().map(Into::into).collect()))
+        self.put(
+            name,
+            Value::Array(values.into_iter().map(Into::into).collect()),
+        )
     }
 
     /// The value.
@@ -72,7 +75,11 @@ impl From<Json> for Value {
 
 /// A Coding.
 pub fn coding(system: &str, code: &str, display: &str) -> Value {
-    Json::new().put("system", system).put("code", code).put("display", display).build()
+    Json::new()
+        .put("system", system)
+        .put("code", code)
+        .put("display", display)
+        .build()
 }
 
 /// A CodeableConcept with one coding.
@@ -82,7 +89,10 @@ pub fn concept(system: &str, code: &str, display: &str) -> Value {
 
 /// An Identifier.
 pub fn identifier(system: &str, value: &str) -> Value {
-    Json::new().put("system", system).put("value", value).build()
+    Json::new()
+        .put("system", system)
+        .put("value", value)
+        .build()
 }
 
 /// A Reference to a resource of the same base.
@@ -92,5 +102,8 @@ pub fn reference(resource_type: &str, id: &str) -> Value {
 
 /// A logical Reference by identifier.
 pub fn logical_reference(resource_type: &str, system: &str, value: &str) -> Value {
-    Json::new().put("type", resource_type).put("identifier", identifier(system, value)).build()
+    Json::new()
+        .put("type", resource_type)
+        .put("identifier", identifier(system, value))
+        .build()
 }

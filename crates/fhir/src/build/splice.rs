@@ -38,7 +38,12 @@ fn members(src: &[u8], at: usize) -> Result<(Vec<Member<'_>>, usize), SpliceErro
         }
         let value = space(src, colon + 1);
         let end = skip(src, value)?;
-        out.push(Member { key: src.get(start + 1..key_end - 1).unwrap_or_default(), start, value, end });
+        out.push(Member {
+            key: src.get(start + 1..key_end - 1).unwrap_or_default(),
+            start,
+            value,
+            end,
+        });
         i = space(src, end);
         match src.get(i) {
             Some(b',') => i = space(src, i + 1),
@@ -88,7 +93,9 @@ fn skip(src: &[u8], i: usize) -> Result<usize, SpliceError> {
             }
             Some(b',' | b' ' | b'\n' | b'\r' | b'\t') if depth == 0 => return Err(SpliceError(j)),
             Some(_) if depth == 0 => {
-                while src.get(j).is_some_and(|b| !matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')) {
+                while src.get(j).is_some_and(|b| {
+                    !matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')
+                }) {
                     j += 1;
                 }
                 return Ok(j);
@@ -104,7 +111,12 @@ fn skip(src: &[u8], i: usize) -> Result<usize, SpliceError> {
 
 /// The stored resource with its server-owned values: `id`, `meta.versionId`, `meta.lastUpdated` (an instant, e.g.
 /// `2026-11-23T08:00:00.000Z`). What the body says of them is replaced; all other bytes stay as they are.
-pub fn splice_meta(bytes: &[u8], id: &str, version_id: &str, last_updated: &str) -> Result<Bytes, SpliceError> {
+pub fn splice_meta(
+    bytes: &[u8],
+    id: &str,
+    version_id: &str,
+    last_updated: &str,
+) -> Result<Bytes, SpliceError> {
     let (top, _) = members(bytes, 0)?;
     let find = |name: &[u8]| top.iter().find(|m| m.key == name);
     let mut edits: Vec<(usize, usize, Vec<u8>)> = Vec::with_capacity(3);
@@ -132,7 +144,12 @@ pub fn splice_meta(bytes: &[u8], id: &str, version_id: &str, last_updated: &str)
             let mut text = Vec::with_capacity(m.end - m.value + 80);
             text.push(b'{');
             text.extend_from_slice(&server);
-            for member in inner.iter().filter(|x| !matches!(x.key, b"versionId" | b"lastUpdated" | b"_versionId" | b"_lastUpdated")) {
+            for member in inner.iter().filter(|x| {
+                !matches!(
+                    x.key,
+                    b"versionId" | b"lastUpdated" | b"_versionId" | b"_lastUpdated"
+                )
+            }) {
                 text.push(b',');
                 text.extend_from_slice(bytes.get(member.start..member.end).unwrap_or_default());
             }
@@ -192,13 +209,21 @@ mod tests {
     use proptest::prelude::*;
 
     fn splice(text: &str) -> String {
-        String::from_utf8(splice_meta(text.as_bytes(), "a1", "3", "2026-11-23T08:00:00Z").unwrap().to_vec()).unwrap()
+        String::from_utf8(
+            splice_meta(text.as_bytes(), "a1", "3", "2026-11-23T08:00:00Z")
+                .unwrap()
+                .to_vec(),
+        )
+        .unwrap()
     }
 
     #[test]
     fn server_values_come_in_and_the_rest_stays() {
         for (from, to) in [
-            (r#"{"resourceType":"Basic"}"#, r#"{"resourceType":"Basic","id":"a1","meta":{"versionId":"3","lastUpdated":"2026-11-23T08:00:00Z"}}"#),
+            (
+                r#"{"resourceType":"Basic"}"#,
+                r#"{"resourceType":"Basic","id":"a1","meta":{"versionId":"3","lastUpdated":"2026-11-23T08:00:00Z"}}"#,
+            ),
             (
                 r#"{ "resourceType" : "Basic" , "id":"old", "x": 1.00, "y":[ {"a":"}\"]"} ] }"#,
                 r#"{ "resourceType" : "Basic" , "id":"a1","meta":{"versionId":"3","lastUpdated":"2026-11-23T08:00:00Z"}, "x": 1.00, "y":[ {"a":"}\"]"} ] }"#,
@@ -207,7 +232,10 @@ mod tests {
                 r#"{"id":"a","meta":{"lastUpdated":"x","tag":[{"code":"t"}],"versionId":"9","_versionId":{}},"resourceType":"Basic"}"#,
                 r#"{"id":"a1","meta":{"versionId":"3","lastUpdated":"2026-11-23T08:00:00Z","tag":[{"code":"t"}]},"resourceType":"Basic"}"#,
             ),
-            (r#"{"meta":{},"resourceType":"Basic"}"#, r#"{"meta":{"versionId":"3","lastUpdated":"2026-11-23T08:00:00Z"},"resourceType":"Basic","id":"a1"}"#),
+            (
+                r#"{"meta":{},"resourceType":"Basic"}"#,
+                r#"{"meta":{"versionId":"3","lastUpdated":"2026-11-23T08:00:00Z"},"resourceType":"Basic","id":"a1"}"#,
+            ),
         ] {
             assert_eq!(splice(from), to);
         }

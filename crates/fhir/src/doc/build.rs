@@ -24,10 +24,19 @@ pub(super) fn build(src: &[u8], limits: &Limits, pack: &Pack) -> Result<Built, F
     };
     parse(src, limits, &mut b)?;
     if b.nodes.is_empty() {
-        return Err(Fault::new(0, IssueCode::Structure, "json-root", "a FHIR resource is a JSON object"));
+        return Err(Fault::new(
+            0,
+            IssueCode::Structure,
+            "json-root",
+            "a FHIR resource is a JSON object",
+        ));
     }
     annotate(&mut b, pack)?;
-    Ok(Built { nodes: b.nodes, side: b.side, odd: b.odd })
+    Ok(Built {
+        nodes: b.nodes,
+        side: b.side,
+        odd: b.odd,
+    })
 }
 
 /// A member name read but not yet given its value.
@@ -53,8 +62,17 @@ struct Key {
 }
 
 enum Frame {
-    Object { node: u32, last: u32, keys: usize },
-    Array { pending: Pending, cursor: u32, at: usize, count: u32 },
+    Object {
+        node: u32,
+        last: u32,
+        keys: usize,
+    },
+    Array {
+        pending: Pending,
+        cursor: u32,
+        at: usize,
+        count: u32,
+    },
 }
 
 struct Builder<'s> {
@@ -74,7 +92,9 @@ fn shape(at: usize, text: &str) -> Fault {
 
 #[inline]
 fn key_hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811C_9DC5u32, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193))
+    name.iter().fold(0x811C_9DC5u32, |h, b| {
+        (h ^ u32::from(*b)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[inline]
@@ -89,12 +109,21 @@ impl Builder<'_> {
 
     fn bytes_of(&self, name: u32, len: u16, side: bool) -> &[u8] {
         let (s, e) = (name as usize, name as usize + usize::from(len));
-        if side { self.side.as_bytes().get(s..e).unwrap_or_default() } else { self.src.get(s..e).unwrap_or_default() }
+        if side {
+            self.side.as_bytes().get(s..e).unwrap_or_default()
+        } else {
+            self.src.get(s..e).unwrap_or_default()
+        }
     }
 
     fn push(&mut self, at: usize, p: Pending, flags: u16) -> Result<u32, Fault> {
         if self.nodes.len() >= self.limits.max_nodes {
-            return Err(Fault::new(at, IssueCode::TooCostly, "limit-nodes", format!("more than {} elements", self.limits.max_nodes)));
+            return Err(Fault::new(
+                at,
+                IssueCode::TooCostly,
+                "limit-nodes",
+                format!("more than {} elements", self.limits.max_nodes),
+            ));
         }
         let index = off(self.nodes.len());
         let mut parent = NO;
@@ -102,7 +131,11 @@ impl Builder<'_> {
             if let Frame::Object { node, last, .. } = f {
                 parent = *node;
                 let before = std::mem::replace(last, index);
-                let link = if before == NO { self.nodes.get_mut(*node as usize).map(|r| &mut r.child) } else { self.nodes.get_mut(before as usize).map(|r| &mut r.next) };
+                let link = if before == NO {
+                    self.nodes.get_mut(*node as usize).map(|r| &mut r.child)
+                } else {
+                    self.nodes.get_mut(before as usize).map(|r| &mut r.next)
+                };
                 if let Some(l) = link {
                     *l = index;
                 }
@@ -127,7 +160,13 @@ impl Builder<'_> {
 
     /// The node that the next value belongs to: the companion's when there is one, else a new one.
     fn slot(&mut self, at: usize, complex: bool) -> Result<u32, Fault> {
-        if let Some(Frame::Array { pending, cursor, count, .. }) = self.frames.last_mut() {
+        if let Some(Frame::Array {
+            pending,
+            cursor,
+            count,
+            ..
+        }) = self.frames.last_mut()
+        {
             *count += 1;
             let p = *pending;
             let cur = *cursor;
@@ -138,7 +177,11 @@ impl Builder<'_> {
                 }
                 return self.join(at, cur, p.under, complex);
             }
-            let index = self.push(at, p, flag::IN_ARRAY | if p.under { flag::UNDER } else { 0 })?;
+            let index = self.push(
+                at,
+                p,
+                flag::IN_ARRAY | if p.under { flag::UNDER } else { 0 },
+            )?;
             self.note_first(p.key, index);
             return Ok(index);
         }
@@ -158,9 +201,14 @@ impl Builder<'_> {
     }
 
     fn join(&mut self, at: usize, index: u32, under: bool, complex: bool) -> Result<u32, Fault> {
-        let raw = self.raw_mut(index).ok_or_else(|| shape(at, "unexpected structure"))?;
+        let raw = self
+            .raw_mut(index)
+            .ok_or_else(|| shape(at, "unexpected structure"))?;
         if (complex && !under) || (under && raw.flags & flag::OBJECT != 0) {
-            return Err(shape(at, "a member that begins with '_' goes with a primitive value only"));
+            return Err(shape(
+                at,
+                "a member that begins with '_' goes with a primitive value only",
+            ));
         }
         if under {
             raw.flags |= flag::UNDER;
@@ -169,7 +217,9 @@ impl Builder<'_> {
     }
 
     fn next_same(&self, index: u32) -> u32 {
-        let Some(this) = self.nodes.get(index as usize) else { return NO };
+        let Some(this) = self.nodes.get(index as usize) else {
+            return NO;
+        };
         let name = self.bytes_of(this.name, this.name_len, this.flags & flag::NAME_SIDE != 0);
         let mut next = this.next;
         while let Some(n) = self.nodes.get(next as usize) {
@@ -183,14 +233,22 @@ impl Builder<'_> {
 
     fn scalar(&mut self, at: usize, kind: u16, val: (u32, u32)) -> Result<(), Fault> {
         if self.frames.is_empty() {
-            return Err(Fault::new(at, IssueCode::Structure, "json-root", "a FHIR resource is a JSON object"));
+            return Err(Fault::new(
+                at,
+                IssueCode::Structure,
+                "json-root",
+                "a FHIR resource is a JSON object",
+            ));
         }
         let under = match self.frames.last() {
             Some(Frame::Array { pending, .. }) => pending.under,
             _ => self.pending.under,
         };
         if under {
-            return Err(shape(at, "a member that begins with '_' must hold an object (or null inside an array)"));
+            return Err(shape(
+                at,
+                "a member that begins with '_' must hold an object (or null inside an array)",
+            ));
         }
         let index = self.slot(at, false)?;
         if let Some(r) = self.raw_mut(index) {
@@ -218,7 +276,18 @@ impl Builder<'_> {
 
 impl Sink for Builder<'_> {
     fn begin_object(&mut self, at: usize) -> Result<(), Fault> {
-        let node = if self.frames.is_empty() { self.push(at, Pending { companion: NO, ..Pending::default() }, 0)? } else { self.slot(at, true)? };
+        let node = if self.frames.is_empty() {
+            self.push(
+                at,
+                Pending {
+                    companion: NO,
+                    ..Pending::default()
+                },
+                0,
+            )?
+        } else {
+            self.slot(at, true)?
+        };
         let under = match self.frames.last() {
             Some(Frame::Array { pending, .. }) => pending.under,
             Some(Frame::Object { .. }) => self.pending.under,
@@ -228,12 +297,18 @@ impl Sink for Builder<'_> {
             r.flags |= flag::OBJECT;
             r.val = off(at);
         }
-        self.frames.push(Frame::Object { node, last: NO, keys: self.keys.len() });
+        self.frames.push(Frame::Object {
+            node,
+            last: NO,
+            keys: self.keys.len(),
+        });
         Ok(())
     }
 
     fn key(&mut self, key: Lit) -> Result<(), Fault> {
-        let Some(Frame::Object { keys, .. }) = self.frames.last() else { return Ok(()) };
+        let Some(Frame::Object { keys, .. }) = self.frames.last() else {
+            return Ok(());
+        };
         let base = *keys;
         let (mut start, mut len, mut side) = (off(key.start), key.end - key.start, false);
         if key.escaped {
@@ -242,7 +317,17 @@ impl Sink for Builder<'_> {
             len = self.side.len() - start as usize;
             side = true;
         }
-        let mut name_len = u16::try_from(len).ok().filter(|n| *n <= 256).ok_or_else(|| Fault::new(key.start, IssueCode::TooLong, "limit-name", "a member name is longer than 256 bytes"))?;
+        let mut name_len = u16::try_from(len)
+            .ok()
+            .filter(|n| *n <= 256)
+            .ok_or_else(|| {
+                Fault::new(
+                    key.start,
+                    IssueCode::TooLong,
+                    "limit-name",
+                    "a member name is longer than 256 bytes",
+                )
+            })?;
         let under = name_len > 1 && self.bytes_of(start, 1, side) == b"_";
         if under {
             start += 1;
@@ -252,19 +337,44 @@ impl Sink for Builder<'_> {
         let hash = key_hash(name);
         let mut companion = NO;
         if self.keys.len() - base >= self.limits.max_fields {
-            return Err(Fault::new(key.start, IssueCode::TooCostly, "limit-fields", format!("an object has more than {} members", self.limits.max_fields)));
+            return Err(Fault::new(
+                key.start,
+                IssueCode::TooCostly,
+                "limit-fields",
+                format!("an object has more than {} members", self.limits.max_fields),
+            ));
         }
         for k in self.keys.get(base..).unwrap_or_default() {
             if k.hash == hash && self.bytes_of(k.name, k.name_len, k.side) == name {
                 if k.under == under {
                     let shown = safe_name(&String::from_utf8_lossy(name));
-                    return Err(Fault::new(key.start.saturating_sub(1), IssueCode::Structure, "json-duplicate", format!("member \"{shown}\" occurs twice in one object")));
+                    return Err(Fault::new(
+                        key.start.saturating_sub(1),
+                        IssueCode::Structure,
+                        "json-duplicate",
+                        format!("member \"{shown}\" occurs twice in one object"),
+                    ));
                 }
                 companion = k.first;
             }
         }
-        self.keys.push(Key { hash, name: start, name_len, side, under, array: false, first: NO });
-        self.pending = Pending { name: start, name_len, side, under, companion, key: self.keys.len() - 1 };
+        self.keys.push(Key {
+            hash,
+            name: start,
+            name_len,
+            side,
+            under,
+            array: false,
+            first: NO,
+        });
+        self.pending = Pending {
+            name: start,
+            name_len,
+            side,
+            under,
+            companion,
+            key: self.keys.len() - 1,
+        };
         Ok(())
     }
 
@@ -285,16 +395,36 @@ impl Sink for Builder<'_> {
         match self.frames.last() {
             Some(Frame::Object { .. }) => {}
             Some(Frame::Array { .. }) => return Err(shape(at, "FHIR has no arrays inside arrays")),
-            None => return Err(Fault::new(at, IssueCode::Structure, "json-root", "a FHIR resource is a JSON object")),
+            None => {
+                return Err(Fault::new(
+                    at,
+                    IssueCode::Structure,
+                    "json-root",
+                    "a FHIR resource is a JSON object",
+                ));
+            }
         }
         let p = self.pending;
-        if p.companion != NO && self.nodes.get(p.companion as usize).is_some_and(|r| r.flags & flag::IN_ARRAY == 0) {
-            return Err(shape(at, "a primitive and its '_' sibling must both be arrays or neither"));
+        if p.companion != NO
+            && self
+                .nodes
+                .get(p.companion as usize)
+                .is_some_and(|r| r.flags & flag::IN_ARRAY == 0)
+        {
+            return Err(shape(
+                at,
+                "a primitive and its '_' sibling must both be arrays or neither",
+            ));
         }
         if let Some(k) = self.keys.get_mut(p.key) {
             k.array = true;
         }
-        self.frames.push(Frame::Array { pending: p, cursor: p.companion, at, count: 0 });
+        self.frames.push(Frame::Array {
+            pending: p,
+            cursor: p.companion,
+            at,
+            count: 0,
+        });
         Ok(())
     }
 
@@ -310,9 +440,17 @@ impl Sink for Builder<'_> {
             let start = self.side.len();
             unescape(self.src, v, &mut self.side);
             let span = (off(start), off(self.side.len() - start));
-            self.scalar(v.start.saturating_sub(1), flag::STRING | flag::VALUE_SIDE, span)
+            self.scalar(
+                v.start.saturating_sub(1),
+                flag::STRING | flag::VALUE_SIDE,
+                span,
+            )
         } else {
-            self.scalar(v.start.saturating_sub(1), flag::STRING, (off(v.start), off(v.end - v.start)))
+            self.scalar(
+                v.start.saturating_sub(1),
+                flag::STRING,
+                (off(v.start), off(v.end - v.start)),
+            )
         }
     }
 
@@ -321,12 +459,21 @@ impl Sink for Builder<'_> {
     }
 
     fn bool(&mut self, at: usize, v: bool) -> Result<(), Fault> {
-        self.scalar(at, if v { flag::TRUE } else { flag::FALSE }, (off(at), if v { 4 } else { 5 }))
+        self.scalar(
+            at,
+            if v { flag::TRUE } else { flag::FALSE },
+            (off(at), if v { 4 } else { 5 }),
+        )
     }
 
     fn null(&mut self, at: usize) -> Result<(), Fault> {
         if self.frames.is_empty() {
-            return Err(Fault::new(at, IssueCode::Structure, "json-root", "a FHIR resource is a JSON object"));
+            return Err(Fault::new(
+                at,
+                IssueCode::Structure,
+                "json-root",
+                "a FHIR resource is a JSON object",
+            ));
         }
         if matches!(self.frames.last(), Some(Frame::Array { .. })) {
             self.slot(at, false)?;
@@ -346,7 +493,12 @@ fn annotate(b: &mut Builder<'_>, pack: &Pack) -> Result<(), Fault> {
             None => (ElemId::NONE, resource, NameId::NONE),
             Some(_) if raw.flags & flag::HIDDEN != 0 => continue,
             Some(p) if p.ty == TypeId::NONE => (ElemId::NONE, TypeId::NONE, NameId::NONE),
-            Some(p) => pack.child(p.ty, b.bytes_of(raw.name, raw.name_len, raw.flags & flag::NAME_SIDE != 0)).unwrap_or((ElemId::NONE, TypeId::NONE, NameId::NONE)),
+            Some(p) => pack
+                .child(
+                    p.ty,
+                    b.bytes_of(raw.name, raw.name_len, raw.flags & flag::NAME_SIDE != 0),
+                )
+                .unwrap_or((ElemId::NONE, TypeId::NONE, NameId::NONE)),
         };
         let mut ty = declared;
         if declared == resource {
@@ -354,14 +506,28 @@ fn annotate(b: &mut Builder<'_>, pack: &Pack) -> Result<(), Fault> {
             let mut child = raw.child;
             while let Some(c) = b.nodes.get(child as usize) {
                 let next = c.next;
-                if b.bytes_of(c.name, c.name_len, c.flags & flag::NAME_SIDE != 0) == b"resourceType" {
+                if b.bytes_of(c.name, c.name_len, c.flags & flag::NAME_SIDE != 0) == b"resourceType"
+                {
                     if c.flags & flag::KIND != flag::STRING || c.flags & flag::IN_ARRAY != 0 {
-                        return Err(Fault::new(c.val as usize, IssueCode::Structure, "resource-type", "resourceType must be a string"));
+                        return Err(Fault::new(
+                            c.val as usize,
+                            IssueCode::Structure,
+                            "resource-type",
+                            "resourceType must be a string",
+                        ));
                     }
                     let side = c.flags & flag::VALUE_SIDE != 0;
                     let (at, len) = (c.val as usize, c.val_len as usize);
-                    let text = if side { b.side.get(at..at + len) } else { b.src.get(at..at + len).and_then(|t| std::str::from_utf8(t).ok()) };
-                    ty = text.and_then(|t| pack.resource_type(t)).unwrap_or(TypeId::NONE);
+                    let text = if side {
+                        b.side.get(at..at + len)
+                    } else {
+                        b.src
+                            .get(at..at + len)
+                            .and_then(|t| std::str::from_utf8(t).ok())
+                    };
+                    ty = text
+                        .and_then(|t| pack.resource_type(t))
+                        .unwrap_or(TypeId::NONE);
                     if let Some(c) = b.nodes.get_mut(child as usize) {
                         c.flags |= flag::HIDDEN;
                     }
@@ -370,7 +536,12 @@ fn annotate(b: &mut Builder<'_>, pack: &Pack) -> Result<(), Fault> {
                 child = next;
             }
             if i == 0 && child == NO {
-                return Err(Fault::new(0, IssueCode::Structure, "resource-type", "the resource has no resourceType"));
+                return Err(Fault::new(
+                    0,
+                    IssueCode::Structure,
+                    "resource-type",
+                    "the resource has no resourceType",
+                ));
             }
         }
         if let Some(raw) = b.nodes.get_mut(i) {

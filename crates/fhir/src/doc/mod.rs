@@ -77,7 +77,12 @@ pub struct Doc {
 impl std::fmt::Debug for Doc {
     /// Type and size only: content is health data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Doc({}, {} bytes)", self.resource_type(), self.bytes.len())
+        write!(
+            f,
+            "Doc({}, {} bytes)",
+            self.resource_type(),
+            self.bytes.len()
+        )
     }
 }
 
@@ -99,7 +104,14 @@ impl Doc {
     fn parse(bytes: Bytes, limits: &Limits, origin: Option<Origin>) -> Result<Doc, Vec<Finding>> {
         let pack = Pack::r4();
         match build::build(&bytes, limits, pack) {
-            Ok(built) => Ok(Doc { bytes, nodes: built.nodes, side: built.side, odd: built.odd, origin, pack }),
+            Ok(built) => Ok(Doc {
+                bytes,
+                nodes: built.nodes,
+                side: built.side,
+                odd: built.odd,
+                origin,
+                pack,
+            }),
             Err(fault) => {
                 let mut f = fault.finding(&bytes);
                 if let Some(o) = &origin {
@@ -132,7 +144,11 @@ impl Doc {
 
     /// Every element in document order, the root first.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
-        self.nodes.iter().zip(0u32..).filter(|(r, _)| r.flags & flag::HIDDEN == 0).map(|(_, i)| Node::new(self, i))
+        self.nodes
+            .iter()
+            .zip(0u32..)
+            .filter(|(r, _)| r.flags & flag::HIDDEN == 0)
+            .map(|(_, i)| Node::new(self, i))
     }
 
     /// Number of nodes.
@@ -169,13 +185,19 @@ impl Doc {
 
     pub(crate) fn slice(&self, at: u32, len: u32, side: bool) -> &[u8] {
         let (start, end) = (at as usize, at as usize + len as usize);
-        let source: &[u8] = if side { self.side.as_bytes() } else { &self.bytes };
+        let source: &[u8] = if side {
+            self.side.as_bytes()
+        } else {
+            &self.bytes
+        };
         source.get(start..end).unwrap_or_default()
     }
 
     pub(crate) fn text(&self, at: u32, len: u32, side: bool) -> &str {
         if side {
-            self.side.get(at as usize..at as usize + len as usize).unwrap_or_default()
+            self.side
+                .get(at as usize..at as usize + len as usize)
+                .unwrap_or_default()
         } else {
             std::str::from_utf8(self.slice(at, len, false)).unwrap_or_default()
         }
@@ -188,7 +210,9 @@ impl Doc {
 
 fn origin_of(origin: &[(u32, u32, u32)], offset: usize) -> (u32, u32) {
     let i = origin.partition_point(|(o, _, _)| *o as usize <= offset);
-    origin.get(i.saturating_sub(1)).map_or((1, 1), |(_, l, c)| (*l, *c))
+    origin
+        .get(i.saturating_sub(1))
+        .map_or((1, 1), |(_, l, c)| (*l, *c))
 }
 
 #[cfg(test)]

@@ -43,11 +43,27 @@ impl PartialEq for Node<'_> {
     }
 }
 
-static EMPTY: Raw = Raw { name: 0, name_len: 0, flags: 0, val: 0, val_len: 0, parent: NO, child: NO, next: NO, elem: ElemId::NONE, base_name: NameId::NONE, ty: TypeId::NONE };
+static EMPTY: Raw = Raw {
+    name: 0,
+    name_len: 0,
+    flags: 0,
+    val: 0,
+    val_len: 0,
+    parent: NO,
+    child: NO,
+    next: NO,
+    elem: ElemId::NONE,
+    base_name: NameId::NONE,
+    ty: TypeId::NONE,
+};
 
 impl<'d> Node<'d> {
     pub(crate) fn new(doc: &'d Doc, index: u32) -> Node<'d> {
-        Node { doc, index, group: false }
+        Node {
+            doc,
+            index,
+            group: false,
+        }
     }
 
     #[inline]
@@ -68,13 +84,21 @@ impl<'d> Node<'d> {
     /// The JSON name (`valueQuantity`), empty for the root.
     pub fn name(&self) -> &'d str {
         let r = self.raw();
-        self.doc.text(r.name, u32::from(r.name_len), r.flags & flag::NAME_SIDE != 0)
+        self.doc.text(
+            r.name,
+            u32::from(r.name_len),
+            r.flags & flag::NAME_SIDE != 0,
+        )
     }
 
     #[inline]
     pub(crate) fn name_bytes(&self) -> &'d [u8] {
         let r = self.raw();
-        self.doc.slice(r.name, u32::from(r.name_len), r.flags & flag::NAME_SIDE != 0)
+        self.doc.slice(
+            r.name,
+            u32::from(r.name_len),
+            r.flags & flag::NAME_SIDE != 0,
+        )
     }
 
     /// Element definition.
@@ -108,7 +132,10 @@ impl<'d> Node<'d> {
     #[inline]
     pub fn as_str(&self) -> Option<&'d str> {
         let r = self.raw();
-        (r.flags & flag::KIND == flag::STRING).then(|| self.doc.text(r.val, r.val_len, r.flags & flag::VALUE_SIDE != 0))
+        (r.flags & flag::KIND == flag::STRING).then(|| {
+            self.doc
+                .text(r.val, r.val_len, r.flags & flag::VALUE_SIDE != 0)
+        })
     }
 
     /// Text of a number as written.
@@ -134,7 +161,10 @@ impl<'d> Node<'d> {
     /// Text of any primitive value: string content, number text, `true`/`false`.
     pub fn value_text(&self) -> Option<&'d str> {
         let r = self.raw();
-        (r.flags & flag::KIND != flag::NONE).then(|| self.doc.text(r.val, r.val_len, r.flags & flag::VALUE_SIDE != 0))
+        (r.flags & flag::KIND != flag::NONE).then(|| {
+            self.doc
+                .text(r.val, r.val_len, r.flags & flag::VALUE_SIDE != 0)
+        })
     }
 
     /// Whether a primitive value is present.
@@ -151,8 +181,18 @@ impl<'d> Node<'d> {
     pub fn get(&self, name: &str) -> Option<Node<'d>> {
         let mut child = self.raw().child;
         while let Some(c) = self.doc.raw(child) {
-            if c.flags & flag::HIDDEN == 0 && self.doc.slice(c.name, u32::from(c.name_len), c.flags & flag::NAME_SIDE != 0) == name.as_bytes() {
-                return Some(Node { doc: self.doc, index: child, group: true });
+            if c.flags & flag::HIDDEN == 0
+                && self.doc.slice(
+                    c.name,
+                    u32::from(c.name_len),
+                    c.flags & flag::NAME_SIDE != 0,
+                ) == name.as_bytes()
+            {
+                return Some(Node {
+                    doc: self.doc,
+                    index: child,
+                    group: true,
+                });
             }
             child = c.next;
         }
@@ -171,12 +211,25 @@ impl<'d> Node<'d> {
 
     /// All elements of the name this node was got by; just the node itself when it was not got by name.
     pub fn items(&self) -> Items<'d> {
-        Items { doc: self.doc, next: self.index, name: self.name_bytes(), one: !self.group }
+        Items {
+            doc: self.doc,
+            next: self.index,
+            name: self.name_bytes(),
+            one: !self.group,
+        }
     }
 
     /// All children of a JSON name.
     pub fn all(&self, name: &str) -> Items<'d> {
-        self.get(name).map_or(Items { doc: self.doc, next: NO, name: &[], one: true }, |n| n.items())
+        self.get(name).map_or(
+            Items {
+                doc: self.doc,
+                next: NO,
+                name: &[],
+                one: true,
+            },
+            |n| n.items(),
+        )
     }
 
     /// All child elements in document order.
@@ -211,7 +264,10 @@ impl<'d> Node<'d> {
         let mut child = self.raw().child;
         while let Some(c) = self.doc.raw(child) {
             if c.flags & flag::HIDDEN != 0 {
-                return Some(self.doc.text(c.val, c.val_len, c.flags & flag::VALUE_SIDE != 0));
+                return Some(
+                    self.doc
+                        .text(c.val, c.val_len, c.flags & flag::VALUE_SIDE != 0),
+                );
             }
             child = c.next;
         }
@@ -225,14 +281,22 @@ impl<'d> Node<'d> {
             return Bytes::new();
         }
         let (s, e) = (r.val as usize, r.val as usize + r.val_len as usize);
-        if e <= self.doc.bytes.len() { self.doc.bytes.slice(s..e) } else { Bytes::new() }
+        if e <= self.doc.bytes.len() {
+            self.doc.bytes.slice(s..e)
+        } else {
+            Bytes::new()
+        }
     }
 
     /// Line and column (1-based) in the text received.
     pub fn position(&self) -> (u32, u32) {
         let r = self.raw();
         // A value in the side arena has no offset of its own; its name has.
-        let at = if r.flags & flag::VALUE_SIDE != 0 && r.flags & flag::NAME_SIDE == 0 { r.name } else { r.val };
+        let at = if r.flags & flag::VALUE_SIDE != 0 && r.flags & flag::NAME_SIDE == 0 {
+            r.name
+        } else {
+            r.val
+        };
         self.doc.position(at as usize)
     }
 
@@ -260,7 +324,12 @@ impl<'d> Node<'d> {
                 None => out.push_str(&crate::finding::safe_name(n.name())),
             }
             if n.in_array() {
-                let before = n.parent().map_or(0, |p| p.fields().take_while(|s| s.index != n.index).filter(|s| s.name_bytes() == n.name_bytes()).count());
+                let before = n.parent().map_or(0, |p| {
+                    p.fields()
+                        .take_while(|s| s.index != n.index)
+                        .filter(|s| s.name_bytes() == n.name_bytes())
+                        .count()
+                });
                 let _ = write!(out, "[{before}]");
             }
         }

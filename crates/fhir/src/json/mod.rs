@@ -24,7 +24,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_bytes: 32 << 20, max_depth: 100, max_nodes: 4_000_000, max_fields: 256, max_findings: 100 }
+        Limits {
+            max_bytes: 32 << 20,
+            max_depth: 100,
+            max_nodes: 4_000_000,
+            max_fields: 256,
+            max_findings: 100,
+        }
     }
 }
 
@@ -38,8 +44,18 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    pub(crate) fn new(offset: usize, code: IssueCode, rule: &'static str, text: impl Into<String>) -> Self {
-        Fault { offset, code, rule, text: text.into() }
+    pub(crate) fn new(
+        offset: usize,
+        code: IssueCode,
+        rule: &'static str,
+        text: impl Into<String>,
+    ) -> Self {
+        Fault {
+            offset,
+            code,
+            rule,
+            text: text.into(),
+        }
     }
 
     fn syntax(offset: usize, text: &str) -> Self {
@@ -77,17 +93,37 @@ pub(crate) trait Sink {
 /// Reads one JSON text into `sink`. The text must be UTF-8, without a byte order mark.
 pub(crate) fn parse<S: Sink>(src: &[u8], limits: &Limits, sink: &mut S) -> Result<(), Fault> {
     if src.len() > limits.max_bytes || src.len() > u32::MAX as usize / 2 {
-        return Err(Fault::new(0, IssueCode::TooLong, "limit-bytes", format!("document is larger than the limit of {} bytes", limits.max_bytes)));
+        return Err(Fault::new(
+            0,
+            IssueCode::TooLong,
+            "limit-bytes",
+            format!(
+                "document is larger than the limit of {} bytes",
+                limits.max_bytes
+            ),
+        ));
     }
     if let Err(e) = std::str::from_utf8(src) {
-        return Err(Fault::new(e.valid_up_to(), IssueCode::Invalid, "utf-8", "text is not valid UTF-8; send UTF-8"));
+        return Err(Fault::new(
+            e.valid_up_to(),
+            IssueCode::Invalid,
+            "utf-8",
+            "text is not valid UTF-8; send UTF-8",
+        ));
     }
-    let mut r = Reader { src, pos: 0, max_depth: limits.max_depth };
+    let mut r = Reader {
+        src,
+        pos: 0,
+        max_depth: limits.max_depth,
+    };
     r.space();
     r.value(sink, 0)?;
     r.space();
     if r.pos < src.len() {
-        return Err(Fault::syntax(r.pos, "unexpected text after the end of the document"));
+        return Err(Fault::syntax(
+            r.pos,
+            "unexpected text after the end of the document",
+        ));
     }
     Ok(())
 }
@@ -137,14 +173,21 @@ impl Reader<'_> {
                 self.number()?;
                 sink.number(at, self.pos)
             }
-            _ if at >= self.src.len() => Err(Fault::syntax(at, "the text ends where a value is expected")),
+            _ if at >= self.src.len() => {
+                Err(Fault::syntax(at, "the text ends where a value is expected"))
+            }
             _ => Err(Fault::syntax(at, "a JSON value is expected here")),
         }
     }
 
     fn deeper(&self, depth: usize) -> Result<(), Fault> {
         if depth > self.max_depth {
-            return Err(Fault::new(self.pos, IssueCode::TooCostly, "limit-depth", format!("nesting is deeper than the limit of {}", self.max_depth)));
+            return Err(Fault::new(
+                self.pos,
+                IssueCode::TooCostly,
+                "limit-depth",
+                format!("nesting is deeper than the limit of {}", self.max_depth),
+            ));
         }
         Ok(())
     }
@@ -160,13 +203,19 @@ impl Reader<'_> {
         }
         loop {
             if self.peek() != b'"' {
-                return Err(Fault::syntax(self.pos, "a member name in double quotes is expected here"));
+                return Err(Fault::syntax(
+                    self.pos,
+                    "a member name in double quotes is expected here",
+                ));
             }
             let key = self.literal()?;
             sink.key(key)?;
             self.space();
             if self.peek() != b':' {
-                return Err(Fault::syntax(self.pos, "':' is expected after a member name"));
+                return Err(Fault::syntax(
+                    self.pos,
+                    "':' is expected after a member name",
+                ));
             }
             self.pos += 1;
             self.space();
@@ -213,11 +262,18 @@ impl Reader<'_> {
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
-        if self.src.get(self.pos..).is_some_and(|rest| rest.starts_with(word)) {
+        if self
+            .src
+            .get(self.pos..)
+            .is_some_and(|rest| rest.starts_with(word))
+        {
             self.pos += word.len();
             Ok(())
         } else {
-            Err(Fault::syntax(self.pos, "unknown word; JSON knows true, false and null"))
+            Err(Fault::syntax(
+                self.pos,
+                "unknown word; JSON knows true, false and null",
+            ))
         }
     }
 
@@ -226,7 +282,11 @@ impl Reader<'_> {
         while self.peek().is_ascii_digit() {
             self.pos += 1;
         }
-        if self.pos == start { Err(Fault::syntax(self.pos, "a digit is expected here")) } else { Ok(()) }
+        if self.pos == start {
+            Err(Fault::syntax(self.pos, "a digit is expected here"))
+        } else {
+            Ok(())
+        }
     }
 
     fn number(&mut self) -> Result<(), Fault> {
@@ -236,7 +296,10 @@ impl Reader<'_> {
         if self.peek() == b'0' {
             self.pos += 1;
             if self.peek().is_ascii_digit() {
-                return Err(Fault::syntax(self.pos, "a number must not begin with a superfluous 0"));
+                return Err(Fault::syntax(
+                    self.pos,
+                    "a number must not begin with a superfluous 0",
+                ));
             }
         } else {
             self.digits()?;
@@ -265,13 +328,22 @@ impl Reader<'_> {
             match self.src.get(i) {
                 Some(b'"') => {
                     self.pos = i + 1;
-                    return Ok(Lit { start, end: i, escaped });
+                    return Ok(Lit {
+                        start,
+                        end: i,
+                        escaped,
+                    });
                 }
                 Some(b'\\') => {
                     escaped = true;
                     i = self.escape(i)?;
                 }
-                Some(_) => return Err(Fault::syntax(i, "control characters in strings must be escaped")),
+                Some(_) => {
+                    return Err(Fault::syntax(
+                        i,
+                        "control characters in strings must be escaped",
+                    ));
+                }
                 None => return Err(Fault::syntax(self.pos, "a string is not closed")),
             }
         }
@@ -282,13 +354,23 @@ impl Reader<'_> {
         match self.src.get(i + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(i + 2),
             Some(b'u') => {
-                let unit = hex4(self.src, i + 2).ok_or_else(|| Fault::syntax(i, "\\u must be followed by four hexadecimal digits"))?;
+                let unit = hex4(self.src, i + 2).ok_or_else(|| {
+                    Fault::syntax(i, "\\u must be followed by four hexadecimal digits")
+                })?;
                 match unit {
                     0xD800..=0xDBFF => {
-                        let low = (self.src.get(i + 6..i + 8) == Some(b"\\u")).then(|| hex4(self.src, i + 8)).flatten();
-                        if low.is_some_and(|l| (0xDC00..=0xDFFF).contains(&l)) { Ok(i + 12) } else { Err(Fault::syntax(i, "a surrogate escape must come as a pair")) }
+                        let low = (self.src.get(i + 6..i + 8) == Some(b"\\u"))
+                            .then(|| hex4(self.src, i + 8))
+                            .flatten();
+                        if low.is_some_and(|l| (0xDC00..=0xDFFF).contains(&l)) {
+                            Ok(i + 12)
+                        } else {
+                            Err(Fault::syntax(i, "a surrogate escape must come as a pair"))
+                        }
                     }
-                    0xDC00..=0xDFFF => Err(Fault::syntax(i, "a surrogate escape must come as a pair")),
+                    0xDC00..=0xDFFF => {
+                        Err(Fault::syntax(i, "a surrogate escape must come as a pair"))
+                    }
                     _ => Ok(i + 6),
                 }
             }
@@ -309,7 +391,9 @@ fn plain_run(src: &[u8], mut i: usize) -> usize {
         let w = u64::from_le_bytes(word);
         let quote = w ^ (ONES * u64::from(b'"'));
         let slash = w ^ (ONES * u64::from(b'\\'));
-        let special = (w.wrapping_sub(ONES * 0x20) & !w) | (quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash);
+        let special = (w.wrapping_sub(ONES * 0x20) & !w)
+            | (quote.wrapping_sub(ONES) & !quote)
+            | (slash.wrapping_sub(ONES) & !slash);
         let special = special & HIGH;
         if special != 0 {
             return i + (special.trailing_zeros() / 8) as usize;
@@ -327,7 +411,8 @@ fn plain_run(src: &[u8], mut i: usize) -> usize {
 
 fn hex4(src: &[u8], at: usize) -> Option<u32> {
     let text = src.get(at..at + 4)?;
-    text.iter().try_fold(0u32, |acc, b| Some(acc * 16 + (*b as char).to_digit(16)?))
+    text.iter()
+        .try_fold(0u32, |acc, b| Some(acc * 16 + (*b as char).to_digit(16)?))
 }
 
 /// Appends the value of a string literal that the reader has accepted.
@@ -375,7 +460,9 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
             '\n' => out.extend_from_slice(b"\\n"),
             '\r' => out.extend_from_slice(b"\\r"),
             '\t' => out.extend_from_slice(b"\\t"),
-            c if (c as u32) < 0x20 => out.extend_from_slice(format!("\\u{:04x}", c as u32).as_bytes()),
+            c if (c as u32) < 0x20 => {
+                out.extend_from_slice(format!("\\u{:04x}", c as u32).as_bytes())
+            }
             c => {
                 let mut buf = [0u8; 4];
                 out.extend_from_slice(c.encode_utf8(&mut buf).as_bytes());

@@ -23,9 +23,21 @@ pub enum Value {
 impl Value {
     /// Reads a JSON text. Duplicate member names are an error.
     pub fn parse(src: &[u8], limits: &Limits) -> Result<Value, Vec<Finding>> {
-        let mut b = Builder { src, stack: Vec::new(), done: None, nodes: 0, limits };
+        let mut b = Builder {
+            src,
+            stack: Vec::new(),
+            done: None,
+            nodes: 0,
+            limits,
+        };
         match parse(src, limits, &mut b) {
-            Ok(()) => b.done.ok_or_else(|| vec![Finding::error(IssueCode::Invalid, "json-syntax", "the text is empty")]),
+            Ok(()) => b.done.ok_or_else(|| {
+                vec![Finding::error(
+                    IssueCode::Invalid,
+                    "json-syntax",
+                    "the text is empty",
+                )]
+            }),
             Err(f) => Err(vec![f.finding(src)]),
         }
     }
@@ -100,10 +112,21 @@ impl Value {
         match (self, other) {
             (Value::Null, Value::Null) => true,
             (Value::Bool(a), Value::Bool(b)) => a == b,
-            (Value::Number(a), Value::Number(b)) => a == b || crate::decimal::Num::parse(a).zip(crate::decimal::Num::parse(b)).is_some_and(|(a, b)| a == b),
+            (Value::Number(a), Value::Number(b)) => {
+                a == b
+                    || crate::decimal::Num::parse(a)
+                        .zip(crate::decimal::Num::parse(b))
+                        .is_some_and(|(a, b)| a == b)
+            }
             (Value::String(a), Value::String(b)) => a == b,
-            (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)),
-            (Value::Object(a), Value::Object(b)) => a.len() == b.len() && a.iter().all(|(k, v)| b.iter().any(|(k2, v2)| k == k2 && v.same(v2))),
+            (Value::Array(a), Value::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
+            }
+            (Value::Object(a), Value::Object(b)) => {
+                a.len() == b.len()
+                    && a.iter()
+                        .all(|(k, v)| b.iter().any(|(k2, v2)| k == k2 && v.same(v2)))
+            }
             _ => false,
         }
     }
@@ -132,7 +155,12 @@ impl Builder<'_> {
     fn put(&mut self, at: usize, v: Value) -> Result<(), Fault> {
         self.nodes += 1;
         if self.nodes > self.limits.max_nodes {
-            return Err(Fault::new(at, IssueCode::TooCostly, "limit-nodes", format!("more than {} values", self.limits.max_nodes)));
+            return Err(Fault::new(
+                at,
+                IssueCode::TooCostly,
+                "limit-nodes",
+                format!("more than {} values", self.limits.max_nodes),
+            ));
         }
         match self.stack.last_mut() {
             None => self.done = Some(v),
@@ -153,10 +181,20 @@ impl Sink for Builder<'_> {
         let name = self.text(key);
         if let Some(Open::Object(members, pending)) = self.stack.last_mut() {
             if members.len() >= self.limits.max_fields {
-                return Err(Fault::new(key.start, IssueCode::TooCostly, "limit-fields", format!("an object has more than {} members", self.limits.max_fields)));
+                return Err(Fault::new(
+                    key.start,
+                    IssueCode::TooCostly,
+                    "limit-fields",
+                    format!("an object has more than {} members", self.limits.max_fields),
+                ));
             }
             if members.iter().any(|(k, _)| *k == name) {
-                return Err(Fault::new(key.start, IssueCode::Structure, "json-duplicate", "a member name occurs twice in one object"));
+                return Err(Fault::new(
+                    key.start,
+                    IssueCode::Structure,
+                    "json-duplicate",
+                    "a member name occurs twice in one object",
+                ));
             }
             *pending = name;
         }
@@ -188,7 +226,12 @@ impl Sink for Builder<'_> {
     }
 
     fn number(&mut self, start: usize, end: usize) -> Result<(), Fault> {
-        let text = self.src.get(start..end).and_then(|t| std::str::from_utf8(t).ok()).unwrap_or_default().to_owned();
+        let text = self
+            .src
+            .get(start..end)
+            .and_then(|t| std::str::from_utf8(t).ok())
+            .unwrap_or_default()
+            .to_owned();
         self.put(start, Value::Number(text))
     }
 

@@ -95,7 +95,11 @@ pub fn string(text: &str) -> Vec<u8> {
 /// Code of a token: lower case when the parameter folds case. Ends in NUL so that it is a prefix of its own.
 pub fn token_code(code: &str, folds: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(code.len() + 9);
-    if folds { put_exact(&mut out, &code.to_lowercase()) } else { put_exact(&mut out, code) }
+    if folds {
+        put_exact(&mut out, &code.to_lowercase())
+    } else {
+        put_exact(&mut out, code)
+    }
     out.push(0);
     out
 }
@@ -194,13 +198,23 @@ pub fn after_number(key: &[u8], at: usize) -> usize {
         Some(0x40) => 0xFF,
         _ => return at + 1,
     };
-    key.iter().enumerate().skip(at + 3).find(|(_, b)| **b == stop).map_or(key.len(), |(i, _)| i + 1)
+    key.iter()
+        .enumerate()
+        .skip(at + 3)
+        .find(|(_, b)| **b == stop)
+        .map_or(key.len(), |(i, _)| i + 1)
 }
 
 /// What stands behind the number of a raw quantity key: digests of system and code, of code, and of unit text.
 pub fn unit_tail(system: &str, code: &str, unit: &str) -> [u8; 16] {
     let mut out = [0; 16];
-    for (d, s) in out.iter_mut().zip(digest(&[system, code]).to_be_bytes().into_iter().chain(digest32(code)).chain(digest32(unit))) {
+    for (d, s) in out.iter_mut().zip(
+        digest(&[system, code])
+            .to_be_bytes()
+            .into_iter()
+            .chain(digest32(code))
+            .chain(digest32(unit)),
+    ) {
         *d = s;
     }
     out

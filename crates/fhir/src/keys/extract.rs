@@ -33,11 +33,23 @@ pub fn extract(pack: &'static Pack, doc: &Doc, now_us: i64) -> Result<Vec<Search
 }
 
 /// [`extract`] with options.
-pub fn extract_with(pack: &'static Pack, doc: &Doc, now_us: i64, options: &Options) -> Result<Vec<SearchKey>, KeyError> {
+pub fn extract_with(
+    pack: &'static Pack,
+    doc: &Doc,
+    now_us: i64,
+    options: &Options,
+) -> Result<Vec<SearchKey>, KeyError> {
     let mut out = Vec::with_capacity(48);
     let root = doc.root();
     let env = Env::new(root, now_us);
-    let mut w = Work { pack, options, rows: Vec::new(), strings: Vec::new(), tokens: Vec::new(), targets: Vec::new() };
+    let mut w = Work {
+        pack,
+        options,
+        rows: Vec::new(),
+        strings: Vec::new(),
+        tokens: Vec::new(),
+        targets: Vec::new(),
+    };
     for param in pack.params(root.type_id()) {
         let Some(expr) = &param.expr else { continue };
         if param.code.as_ref() == "_lastUpdated" {
@@ -59,7 +71,10 @@ pub fn extract_with(pack: &'static Pack, doc: &Doc, now_us: i64, options: &Optio
             } else {
                 w.simple(param.kind, param.folds_case(pack), &item);
             }
-            out.extend(w.rows.drain(..).map(|(s, value)| SearchKey { param: param.id | s, value }));
+            out.extend(w.rows.drain(..).map(|(s, value)| SearchKey {
+                param: param.id | s,
+                value,
+            }));
         })
         .map_err(|e| KeyError::Expression(param.code.to_string(), e))?;
         if let Some(f) = fault {
@@ -69,7 +84,10 @@ pub fn extract_with(pack: &'static Pack, doc: &Doc, now_us: i64, options: &Optio
             return Err(KeyError::TooMany);
         }
         if present && out.len() == before && param.kind != ParamKind::Composite {
-            out.push(SearchKey { param: param.id | sub::PRESENT, value: Vec::new() });
+            out.push(SearchKey {
+                param: param.id | sub::PRESENT,
+                value: Vec::new(),
+            });
         }
     }
     out.sort_unstable();
@@ -103,10 +121,12 @@ impl<'d> Work<'_, 'd> {
                 self.tokens.clear();
                 values::tokens(item, self.pack, &mut self.tokens);
                 for t in &self.tokens {
-                    self.rows.push((sub::MAIN, encode::token(t.system, t.code, folds)));
+                    self.rows
+                        .push((sub::MAIN, encode::token(t.system, t.code, folds)));
                 }
                 for (system, code, value) in values::identifier_types(item, self.pack) {
-                    self.rows.push((sub::OF_TYPE, encode::of_type(system, code, value)));
+                    self.rows
+                        .push((sub::OF_TYPE, encode::of_type(system, code, value)));
                 }
             }
             ParamKind::Reference => {
@@ -117,7 +137,8 @@ impl<'d> Work<'_, 'd> {
             ParamKind::Date => {
                 if let Some((low, high)) = values::dates(item, self.pack, &self.options.zone) {
                     self.rows.push((sub::MAIN, encode::date(low, high, false)));
-                    self.rows.push((sub::HIGH_FIRST, encode::date(low, high, true)));
+                    self.rows
+                        .push((sub::HIGH_FIRST, encode::date(low, high, true)));
                 }
             }
             ParamKind::Number => {
@@ -149,9 +170,17 @@ impl<'d> Work<'_, 'd> {
         refs::targets(n, &self.options.own_bases, &mut self.targets);
         for t in &self.targets {
             match t {
-                Target::Local { resource_type, id, .. } => self.rows.push((sub::MAIN, encode::reference_local(id, Some(resource_type)))),
-                Target::Absolute { url, version } => self.rows.push((sub::MAIN, encode::reference_url(url, version.as_deref()))),
-                Target::Identifier { system, value, .. } => self.rows.push((sub::IDENTIFIER, encode::token(system, value, true))),
+                Target::Local {
+                    resource_type, id, ..
+                } => self
+                    .rows
+                    .push((sub::MAIN, encode::reference_local(id, Some(resource_type)))),
+                Target::Absolute { url, version } => self
+                    .rows
+                    .push((sub::MAIN, encode::reference_url(url, version.as_deref()))),
+                Target::Identifier { system, value, .. } => self
+                    .rows
+                    .push((sub::IDENTIFIER, encode::token(system, value, true))),
                 Target::Contained(_) => {}
             }
         }
@@ -179,8 +208,12 @@ impl<'d> Work<'_, 'd> {
         if a.system != encode::UCUM {
             return;
         }
-        let Some(unit) = Unit::parse(a.code) else { return };
-        let (Some(low), Some(high)) = (canonical(&a.low, &unit), canonical(&a.high, &unit)) else { return };
+        let Some(unit) = Unit::parse(a.code) else {
+            return;
+        };
+        let (Some(low), Some(high)) = (canonical(&a.low, &unit), canonical(&a.high, &unit)) else {
+            return;
+        };
         let head = encode::canonical_head(&unit.canonical());
         let row = |edges: &[&Edge]| {
             let mut key = head.to_vec();
@@ -198,7 +231,12 @@ impl<'d> Work<'_, 'd> {
     }
 
     /// Tuples of a composite on one element: all parts hold within it. The sub-kind is that of the last part's row.
-    fn composite(&mut self, param: &'d ParamInfo, element: Node<'d>, now_us: i64) -> Result<(), KeyError> {
+    fn composite(
+        &mut self,
+        param: &'d ParamInfo,
+        element: Node<'d>,
+        now_us: i64,
+    ) -> Result<(), KeyError> {
         let mut tuples: Vec<Row> = vec![(sub::MAIN, Vec::new())];
         for (i, part) in param.parts.iter().enumerate() {
             let last = i + 1 == param.parts.len();
@@ -239,7 +277,9 @@ impl<'d> Work<'_, 'd> {
 pub(super) fn canonical(edge: &Edge, unit: &Unit) -> Option<Edge> {
     match edge {
         Edge::At(n) => {
-            let value = rust_decimal::Decimal::from_scientific(&n.to_text()).ok().or_else(|| n.to_text().parse().ok())?;
+            let value = rust_decimal::Decimal::from_scientific(&n.to_text())
+                .ok()
+                .or_else(|| n.to_text().parse().ok())?;
             let (v, exp) = unit.scale(value)?;
             crate::decimal::Num::parse(&format!("{v}e{exp}")).map(Edge::At)
         }

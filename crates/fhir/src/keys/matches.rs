@@ -16,12 +16,29 @@ use crate::refs::{self, Target};
 use crate::ucum::Unit;
 
 /// Whether the document satisfies the condition. Values that do not fit the type are an error, as in [`query::plan`].
-pub fn matches(pack: &'static Pack, param: &ParamInfo, modifier: Option<&str>, value: &str, doc: &Doc, options: &Options) -> Result<bool, QueryError> {
-    let Some(expr) = &param.expr else { return Err(QueryError::Unsupported(param.code.to_string())) };
-    let m = Matcher { pack, param, options };
+pub fn matches(
+    pack: &'static Pack,
+    param: &ParamInfo,
+    modifier: Option<&str>,
+    value: &str,
+    doc: &Doc,
+    options: &Options,
+) -> Result<bool, QueryError> {
+    let Some(expr) = &param.expr else {
+        return Err(QueryError::Unsupported(param.code.to_string()));
+    };
+    let m = Matcher {
+        pack,
+        param,
+        options,
+    };
     let items = items_of(expr, doc.root());
     if modifier == Some("missing") {
-        let there = if param.kind == ParamKind::Composite { items.iter().any(|i| m.tuple_there(i)) } else { !items.is_empty() };
+        let there = if param.kind == ParamKind::Composite {
+            items.iter().any(|i| m.tuple_there(i))
+        } else {
+            !items.is_empty()
+        };
         return match value {
             "true" => Ok(!there),
             "false" => Ok(there),
@@ -38,7 +55,7 @@ pub fn matches(pack: &'static Pack, param: &ParamInfo, modifier: Option<&str>, v
             return m.bad("the value is empty");
         }
         let test = m.test(param.kind, param.folds_case(pack), modifier, part)?;
-        hit |= items.iter().any(|i| test(i));
+        hit |= items.iter().any(&test);
     }
     Ok(hit != negate)
 }
@@ -73,12 +90,19 @@ fn range_holds<T: Ord>(p: Prefix, a: &T, b: &T, s: &T, e: &T, x: (&T, &T), point
 
 impl<'m> Matcher<'m> {
     fn bad<T>(&self, text: &str) -> Result<T, QueryError> {
-        Err(QueryError::Value { param: self.param.code.to_string(), text: text.to_owned() })
+        Err(QueryError::Value {
+            param: self.param.code.to_string(),
+            text: text.to_owned(),
+        })
     }
 
     fn tuple_there(&self, item: &Item<'_>) -> bool {
         let Item::Node(n) = item else { return false };
-        self.param.parts.iter().all(|p| p.expr.eval(*n, 0).is_ok_and(|v| v.iter().any(|i| self.has_value(p.kind, i))))
+        self.param.parts.iter().all(|p| {
+            p.expr
+                .eval(*n, 0)
+                .is_ok_and(|v| v.iter().any(|i| self.has_value(p.kind, i)))
+        })
     }
 
     /// Whether an element gives a value of the kind at all.
@@ -100,14 +124,24 @@ impl<'m> Matcher<'m> {
             ParamKind::Reference => i.node().is_some_and(|n| {
                 let mut v = Vec::new();
                 refs::targets(n, &self.options.own_bases, &mut v);
-                v.iter().any(|t| matches!(t, Target::Local { .. } | Target::Absolute { .. }))
+                v.iter()
+                    .any(|t| matches!(t, Target::Local { .. } | Target::Absolute { .. }))
             }),
             _ => true,
         }
     }
 
-    fn test(&self, kind: ParamKind, folds: bool, modifier: Option<&str>, value: &str) -> Result<Test<'m>, QueryError> {
-        let unsupported = |m: &str| QueryError::Modifier { param: self.param.code.to_string(), modifier: crate::finding::safe_name(m) };
+    fn test(
+        &self,
+        kind: ParamKind,
+        folds: bool,
+        modifier: Option<&str>,
+        value: &str,
+    ) -> Result<Test<'m>, QueryError> {
+        let unsupported = |m: &str| QueryError::Modifier {
+            param: self.param.code.to_string(),
+            modifier: crate::finding::safe_name(m),
+        };
         Ok(match (kind, modifier) {
             (ParamKind::String, _) => self.string(modifier, value)?,
             (ParamKind::Token, _) => self.token(folds, modifier, value)?,
@@ -118,8 +152,12 @@ impl<'m> Matcher<'m> {
             (ParamKind::Number | ParamKind::Quantity, None) => self.amount(value)?,
             (ParamKind::Composite, None) => self.composite(value)?,
             (ParamKind::Special, None) => {
-                let Some((lat, lon, metres)) = query::near(value) else { return self.bad("near is latitude|longitude|distance|units") };
-                Box::new(move |i| values::position(i).is_some_and(|(a, o)| distance(a, o, lat, lon) <= metres))
+                let Some((lat, lon, metres)) = query::near(value) else {
+                    return self.bad("near is latitude|longitude|distance|units");
+                };
+                Box::new(move |i| {
+                    values::position(i).is_some_and(|(a, o)| distance(a, o, lat, lon) <= metres)
+                })
             }
         })
     }
@@ -128,11 +166,18 @@ impl<'m> Matcher<'m> {
         let text = unescape(value);
         let folded = codes::fold::fold(&text);
         let how = match modifier {
-            None if folded.is_empty() => return self.bad("the value has no letters or digits to search for"),
+            None if folded.is_empty() => {
+                return self.bad("the value has no letters or digits to search for");
+            }
             None => 0,
             Some("exact") => 1,
             Some("contains") => 2,
-            Some(m) => return Err(QueryError::Modifier { param: self.param.code.to_string(), modifier: crate::finding::safe_name(m) }),
+            Some(m) => {
+                return Err(QueryError::Modifier {
+                    param: self.param.code.to_string(),
+                    modifier: crate::finding::safe_name(m),
+                });
+            }
         };
         let pack = self.pack;
         Ok(Box::new(move |i| {
@@ -146,21 +191,41 @@ impl<'m> Matcher<'m> {
         }))
     }
 
-    fn token(&self, folds: bool, modifier: Option<&str>, value: &str) -> Result<Test<'m>, QueryError> {
+    fn token(
+        &self,
+        folds: bool,
+        modifier: Option<&str>,
+        value: &str,
+    ) -> Result<Test<'m>, QueryError> {
         let pack = self.pack;
         let parts: Vec<String> = split(value, '|').into_iter().map(unescape).collect();
         match modifier {
             None => {}
             Some("text") => {
                 let wanted = codes::fold::fold(&unescape(value));
-                return Ok(Box::new(move |i| values::texts(i, pack).iter().any(|t| codes::fold::fold(t).starts_with(&wanted))));
+                return Ok(Box::new(move |i| {
+                    values::texts(i, pack)
+                        .iter()
+                        .any(|t| codes::fold::fold(t).starts_with(&wanted))
+                }));
             }
             Some("of-type") => {
-                let [system, code, id] = parts.as_slice() else { return self.bad(":of-type takes system|code|value") };
+                let [system, code, id] = parts.as_slice() else {
+                    return self.bad(":of-type takes system|code|value");
+                };
                 let (system, code, id) = (system.clone(), code.clone(), id.to_lowercase());
-                return Ok(Box::new(move |i| values::identifier_types(i, pack).iter().any(|(s, c, v)| *s == system && *c == code && v.to_lowercase() == id)));
+                return Ok(Box::new(move |i| {
+                    values::identifier_types(i, pack)
+                        .iter()
+                        .any(|(s, c, v)| *s == system && *c == code && v.to_lowercase() == id)
+                }));
             }
-            Some(m) => return Err(QueryError::Modifier { param: self.param.code.to_string(), modifier: crate::finding::safe_name(m) }),
+            Some(m) => {
+                return Err(QueryError::Modifier {
+                    param: self.param.code.to_string(),
+                    modifier: crate::finding::safe_name(m),
+                });
+            }
         }
         let (system, code) = match parts.as_slice() {
             [c] => (None, c.clone()),
@@ -171,7 +236,11 @@ impl<'m> Matcher<'m> {
             let mut found = Vec::new();
             values::tokens(i, pack, &mut found);
             found.iter().any(|t| {
-                let same = if folds { t.code.to_lowercase() == code.to_lowercase() } else { t.code == code };
+                let same = if folds {
+                    t.code.to_lowercase() == code.to_lowercase()
+                } else {
+                    t.code == code
+                };
                 (code.is_empty() || same) && system.as_ref().is_none_or(|s| t.system == s)
             })
         }))
@@ -193,13 +262,20 @@ impl<'m> Matcher<'m> {
                 [s, c] => (Some(s.clone()), c.to_lowercase()),
                 _ => return self.bad("a token is code, system|code, |code or system|"),
             };
-            return Ok(Box::new(move |i| all(i).iter().any(|t| matches!(t, Target::Identifier { system: s, value: v, .. } if (code.is_empty() || v.to_lowercase() == code) && system.as_ref().is_none_or(|x| x == s)))));
+            return Ok(Box::new(move |i| {
+                all(i).iter().any(|t| matches!(t, Target::Identifier { system: s, value: v, .. } if (code.is_empty() || v.to_lowercase() == code) && system.as_ref().is_none_or(|x| x == s)))
+            }));
         }
         let text = unescape(value);
         let pack = self.pack;
         let typed = match modifier {
             Some(ty) if pack.resource_type(ty).is_some() => Some(ty.to_owned()),
-            Some(m) => return Err(QueryError::Modifier { param: self.param.code.to_string(), modifier: crate::finding::safe_name(m) }),
+            Some(m) => {
+                return Err(QueryError::Modifier {
+                    param: self.param.code.to_string(),
+                    modifier: crate::finding::safe_name(m),
+                });
+            }
             None => None,
         };
         let wanted = refs::parse(&text, bases, pack);
@@ -208,9 +284,32 @@ impl<'m> Matcher<'m> {
         }
         Ok(Box::new(move |i| {
             all(i).iter().any(|t| match (t, &wanted, &typed) {
-                (Target::Local { resource_type, id, .. }, Target::Local { resource_type: wt, id: wi, .. }, ty) => id == wi && resource_type == wt && ty.as_ref().is_none_or(|x| x == wt),
-                (Target::Local { resource_type, id, .. }, Target::Absolute { url, version: None }, ty) => id == url && ty.as_ref().is_none_or(|x| x == resource_type),
-                (Target::Absolute { url, version }, Target::Absolute { url: wu, version: wv }, None) => url == wu && (wv.is_none() || wv == version),
+                (
+                    Target::Local {
+                        resource_type, id, ..
+                    },
+                    Target::Local {
+                        resource_type: wt,
+                        id: wi,
+                        ..
+                    },
+                    ty,
+                ) => id == wi && resource_type == wt && ty.as_ref().is_none_or(|x| x == wt),
+                (
+                    Target::Local {
+                        resource_type, id, ..
+                    },
+                    Target::Absolute { url, version: None },
+                    ty,
+                ) => id == url && ty.as_ref().is_none_or(|x| x == resource_type),
+                (
+                    Target::Absolute { url, version },
+                    Target::Absolute {
+                        url: wu,
+                        version: wv,
+                    },
+                    None,
+                ) => url == wu && (wv.is_none() || wv == version),
                 _ => false,
             })
         }))
@@ -229,16 +328,31 @@ impl<'m> Matcher<'m> {
             Some("below") => 1,
             Some("above") => 2,
             Some("contains") => 3,
-            Some(m) => return Err(QueryError::Modifier { param: self.param.code.to_string(), modifier: crate::finding::safe_name(m) }),
+            Some(m) => {
+                return Err(QueryError::Modifier {
+                    param: self.param.code.to_string(),
+                    modifier: crate::finding::safe_name(m),
+                });
+            }
         };
         let under = |long: &str, short: &str| {
             let short = short.trim_end_matches('/');
-            long.contains("://") && short.contains("://") && (long.trim_end_matches('/') == short || long.strip_prefix(short).is_some_and(|r| r.starts_with('/')))
+            long.contains("://")
+                && short.contains("://")
+                && (long.trim_end_matches('/') == short
+                    || long.strip_prefix(short).is_some_and(|r| r.starts_with('/')))
         };
         Ok(Box::new(move |i| {
             values::uri(i, pack).is_some_and(|(u, v)| match how {
                 0 => u == url && version.as_ref().is_none_or(|w| v == Some(w)),
-                1 if version.is_some() => u == url && version.as_ref().zip(v).is_some_and(|(w, v)| v == w || v.strip_prefix(w.as_str()).is_some_and(|r| r.starts_with('.'))),
+                1 if version.is_some() => {
+                    u == url
+                        && version.as_ref().zip(v).is_some_and(|(w, v)| {
+                            v == w
+                                || v.strip_prefix(w.as_str())
+                                    .is_some_and(|r| r.starts_with('.'))
+                        })
+                }
                 1 => under(u, &url),
                 2 => under(&url, u),
                 _ => u.contains(&url),
@@ -247,12 +361,22 @@ impl<'m> Matcher<'m> {
     }
 
     fn date(&self, value: &str) -> Result<Test<'m>, QueryError> {
-        let Some((p, m)) = query::moment(value) else { return self.bad("not a date") };
+        let Some((p, m)) = query::moment(value) else {
+            return self.bad("not a date");
+        };
         let pack = self.pack;
         let zone = self.options.zone.clone();
         let (s, e) = Moment::range_us(&m, &zone);
         let wide = query::widened(&m, s, e);
-        Ok(Box::new(move |i| values::dates(i, pack, &zone).is_some_and(|(a, b)| if p == Prefix::Ap { a < wide.1 && b > wide.0 } else { range_holds(p, &a, &b, &s, &e, (&s, &e), false) })))
+        Ok(Box::new(move |i| {
+            values::dates(i, pack, &zone).is_some_and(|(a, b)| {
+                if p == Prefix::Ap {
+                    a < wide.1 && b > wide.0
+                } else {
+                    range_holds(p, &a, &b, &s, &e, (&s, &e), false)
+                }
+            })
+        }))
     }
 
     fn amount(&self, value: &str) -> Result<Test<'m>, QueryError> {
@@ -263,22 +387,51 @@ impl<'m> Matcher<'m> {
             _ => return self.bad("a quantity is number, number|system|code or number||unit"),
         };
         let (p, text) = query::prefix(&number);
-        let range = if p == Prefix::Ap { Num::approximate_range(text) } else { Num::implicit_range(text) };
-        let (Some((s, e)), Some(x)) = (range, Num::parse(text)) else { return self.bad("not a number") };
-        let unit = if system == UCUM { Unit::parse(&code) } else { None };
+        let range = if p == Prefix::Ap {
+            Num::approximate_range(text)
+        } else {
+            Num::implicit_range(text)
+        };
+        let (Some((s, e)), Some(x)) = (range, Num::parse(text)) else {
+            return self.bad("not a number");
+        };
+        let unit = if system == UCUM {
+            Unit::parse(&code)
+        } else {
+            None
+        };
         let pack = self.pack;
         Ok(Box::new(move |i| {
-            let Some(mut a) = values::amount(i, pack) else { return false };
-            let (mut s, mut e, mut x) = (Edge::At(s.clone()), Edge::At(e.clone()), Edge::At(x.clone()));
+            let Some(mut a) = values::amount(i, pack) else {
+                return false;
+            };
+            let (mut s, mut e, mut x) = (
+                Edge::At(s.clone()),
+                Edge::At(e.clone()),
+                Edge::At(x.clone()),
+            );
             if let Some(wanted) = &unit {
-                let (true, Some(own)) = (a.system == UCUM, Unit::parse(a.code)) else { return false };
+                let (true, Some(own)) = (a.system == UCUM, Unit::parse(a.code)) else {
+                    return false;
+                };
                 if !own.same_dimension(wanted) {
                     return false;
                 }
-                let scale = |v: &Edge, u: &Unit| super::extract::canonical(v, u).unwrap_or(Edge::Above);
+                let scale =
+                    |v: &Edge, u: &Unit| super::extract::canonical(v, u).unwrap_or(Edge::Above);
                 (s, e, x) = (scale(&s, wanted), scale(&e, wanted), scale(&x, wanted));
-                a = Amount { low: scale(&a.low, &own), high: scale(&a.high, &own), ..a };
-            } else if !code.is_empty() && !(if system.is_empty() { a.code == code || a.unit == code } else { a.system == system && a.code == code }) {
+                a = Amount {
+                    low: scale(&a.low, &own),
+                    high: scale(&a.high, &own),
+                    ..a
+                };
+            } else if !code.is_empty()
+                && !(if system.is_empty() {
+                    a.code == code || a.unit == code
+                } else {
+                    a.system == system && a.code == code
+                })
+            {
                 return false;
             }
             amount_holds(p, &a, &s, &e, &x)
@@ -311,7 +464,11 @@ impl<'m> Matcher<'m> {
 
 /// The prefixes on an amount: a point compares with the exact value, a range by its ends.
 fn amount_holds(p: Prefix, a: &Amount<'_>, s: &Edge, e: &Edge, x: &Edge) -> bool {
-    let inside = if a.low == a.high { *s <= a.low && a.low < *e } else { *s <= a.low && a.low < *e && a.high <= *e };
+    let inside = if a.low == a.high {
+        *s <= a.low && a.low < *e
+    } else {
+        *s <= a.low && a.low < *e && a.high <= *e
+    };
     match p {
         Prefix::Eq => inside,
         Prefix::Ne => !inside,

@@ -35,7 +35,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { zone: crate::datetime::oslo(), own_bases: Vec::new() }
+        Options {
+            zone: crate::datetime::oslo(),
+            own_bases: Vec::new(),
+        }
     }
 }
 

@@ -38,7 +38,15 @@ pub(super) fn strings<'d>(item: &Item<'d>, pack: &Pack, out: &mut Vec<&'d str>) 
     let parts: &[&str] = if n.type_id() == k.human_name {
         &["family", "given", "prefix", "suffix", "text"]
     } else if n.type_id() == k.address {
-        &["line", "city", "district", "state", "postalCode", "country", "text"]
+        &[
+            "line",
+            "city",
+            "district",
+            "state",
+            "postalCode",
+            "country",
+            "text",
+        ]
     } else {
         &["text"]
     };
@@ -52,7 +60,10 @@ pub(super) fn tokens<'d>(item: &Item<'d>, pack: &'d Pack, out: &mut Vec<Token<'d
     let n = match item {
         Item::Node(n) => *n,
         Item::Bool(b) => {
-            out.push(Token { system: "", code: if *b { "true" } else { "false" } });
+            out.push(Token {
+                system: "",
+                code: if *b { "true" } else { "false" },
+            });
             return;
         }
         _ => return,
@@ -61,32 +72,63 @@ pub(super) fn tokens<'d>(item: &Item<'d>, pack: &'d Pack, out: &mut Vec<Token<'d
     let ty = n.type_id();
     if n.has_value() {
         let Some(code) = n.value_text() else { return };
-        let set = if ty == k.code { pack.element(n.elem()).and_then(|e| e.required).and_then(|v| pack.value_set(v)) } else { None };
-        out.push(Token { system: set.and_then(|s| s.system_of(code)).unwrap_or_default(), code });
+        let set = if ty == k.code {
+            pack.element(n.elem())
+                .and_then(|e| e.required)
+                .and_then(|v| pack.value_set(v))
+        } else {
+            None
+        };
+        out.push(Token {
+            system: set.and_then(|s| s.system_of(code)).unwrap_or_default(),
+            code,
+        });
     } else if ty == k.codeable_concept {
         out.extend(n.all("coding").filter_map(coding));
     } else if ty == k.coding {
         out.extend(coding(n));
     } else if ty == k.identifier || ty == k.contact_point {
         if let Some(code) = n.str_at("value") {
-            let system = if ty == k.identifier { n.str_at("system").unwrap_or_default() } else { "" };
+            let system = if ty == k.identifier {
+                n.str_at("system").unwrap_or_default()
+            } else {
+                ""
+            };
             out.push(Token { system, code });
         }
     } else if let Some(code) = n.str_at("code") {
-        out.push(Token { system: n.str_at("system").unwrap_or_default(), code });
+        out.push(Token {
+            system: n.str_at("system").unwrap_or_default(),
+            code,
+        });
     }
 }
 
 fn coding<'d>(n: Node<'d>) -> Option<Token<'d>> {
-    Some(Token { system: n.str_at("system").unwrap_or_default(), code: n.str_at("code")? })
+    Some(Token {
+        system: n.str_at("system").unwrap_or_default(),
+        code: n.str_at("code")?,
+    })
 }
 
 /// (type system, type code, value) of an identifier.
-pub(super) fn identifier_types<'d>(item: &Item<'d>, pack: &Pack) -> Vec<(&'d str, &'d str, &'d str)> {
+pub(super) fn identifier_types<'d>(
+    item: &Item<'d>,
+    pack: &Pack,
+) -> Vec<(&'d str, &'d str, &'d str)> {
     match item {
         Item::Node(n) if n.type_id() == pack.known.identifier => {
-            let Some(value) = n.str_at("value") else { return Vec::new() };
-            n.get("type").map(|t| t.all("coding").filter_map(coding).map(|c| (c.system, c.code, value)).collect()).unwrap_or_default()
+            let Some(value) = n.str_at("value") else {
+                return Vec::new();
+            };
+            n.get("type")
+                .map(|t| {
+                    t.all("coding")
+                        .filter_map(coding)
+                        .map(|c| (c.system, c.code, value))
+                        .collect()
+                })
+                .unwrap_or_default()
         }
         _ => Vec::new(),
     }
@@ -94,11 +136,16 @@ pub(super) fn identifier_types<'d>(item: &Item<'d>, pack: &Pack) -> Vec<(&'d str
 
 /// Texts that `:text` looks at: display, CodeableConcept.text, Identifier.type.text.
 pub(super) fn texts<'d>(item: &Item<'d>, pack: &Pack) -> Vec<&'d str> {
-    let Item::Node(n) = item else { return Vec::new() };
+    let Item::Node(n) = item else {
+        return Vec::new();
+    };
     let k = &pack.known;
     let ty = n.type_id();
     if ty == k.codeable_concept {
-        n.str_at("text").into_iter().chain(n.all("coding").filter_map(|c| c.str_at("display"))).collect()
+        n.str_at("text")
+            .into_iter()
+            .chain(n.all("coding").filter_map(|c| c.str_at("display")))
+            .collect()
     } else if ty == k.coding || ty == k.reference {
         n.str_at("display").into_iter().collect()
     } else if ty == k.identifier {
@@ -122,14 +169,20 @@ pub(super) fn dates(item: &Item<'_>, pack: &Pack, zone: &TimeZone) -> Option<(i6
         if let Some(p) = n.at("repeat.boundsPeriod") {
             return period(p, zone);
         }
-        let events = n.all("event").filter_map(|e| Moment::parse(e.as_str()?, false)).map(|m| m.range_us(zone));
+        let events = n
+            .all("event")
+            .filter_map(|e| Moment::parse(e.as_str()?, false))
+            .map(|m| m.range_us(zone));
         return events.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
     }
     None
 }
 
 fn period(n: Node<'_>, zone: &TimeZone) -> Option<(i64, i64)> {
-    let edge = |name: &str| n.str_at(name).map(|t| Moment::parse(t, false).map(|m| m.range_us(zone)));
+    let edge = |name: &str| {
+        n.str_at(name)
+            .map(|t| Moment::parse(t, false).map(|m| m.range_us(zone)))
+    };
     let (start, end) = (edge("start"), edge("end"));
     if start.is_none() && end.is_none() {
         return None;
@@ -149,32 +202,67 @@ fn period(n: Node<'_>, zone: &TimeZone) -> Option<(i64, i64)> {
 pub(super) fn amount<'d>(item: &Item<'d>, pack: &Pack) -> Option<Amount<'d>> {
     let Item::Node(n) = item else { return None };
     let k = &pack.known;
-    let point = |low: Edge, high: Edge| Amount { low, high, system: "", code: "", unit: "" };
+    let point = |low: Edge, high: Edge| Amount {
+        low,
+        high,
+        system: "",
+        code: "",
+        unit: "",
+    };
     if let Some(text) = n.as_decimal_text() {
         let v = Num::parse(text)?;
         return Some(point(Edge::At(v.clone()), Edge::At(v)));
     }
     let ty = n.type_id();
     if ty == k.range || ty == k.sampled_data {
-        let (low, high) = if ty == k.range { (n.at("low.value"), n.at("high.value")) } else { (n.get("lowerLimit"), n.get("upperLimit")) };
+        let (low, high) = if ty == k.range {
+            (n.at("low.value"), n.at("high.value"))
+        } else {
+            (n.get("lowerLimit"), n.get("upperLimit"))
+        };
         if low.is_none() && high.is_none() {
             return None;
         }
-        let edge = |v: Option<Node<'_>>, open: Edge| v.and_then(|v| Num::parse(v.as_decimal_text()?)).map_or(open, Edge::At);
-        let of = if ty == k.range { n.get("low").or_else(|| n.get("high")) } else { n.get("origin") };
+        let edge = |v: Option<Node<'_>>, open: Edge| {
+            v.and_then(|v| Num::parse(v.as_decimal_text()?))
+                .map_or(open, Edge::At)
+        };
+        let of = if ty == k.range {
+            n.get("low").or_else(|| n.get("high"))
+        } else {
+            n.get("origin")
+        };
         let text = |name: &str| of.and_then(|o| o.str_at(name)).unwrap_or_default();
-        return Some(Amount { low: edge(low, Edge::Below), high: edge(high, Edge::Above), system: text("system"), code: text("code"), unit: text("unit") });
+        return Some(Amount {
+            low: edge(low, Edge::Below),
+            high: edge(high, Edge::Above),
+            system: text("system"),
+            code: text("code"),
+            unit: text("unit"),
+        });
     }
     let v = Num::parse(n.get("value")?.as_decimal_text()?)?;
     if ty == k.money {
-        return Some(Amount { low: Edge::At(v.clone()), high: Edge::At(v), system: "urn:iso:std:iso:4217", code: n.str_at("currency").unwrap_or_default(), unit: "" });
+        return Some(Amount {
+            low: Edge::At(v.clone()),
+            high: Edge::At(v),
+            system: "urn:iso:std:iso:4217",
+            code: n.str_at("currency").unwrap_or_default(),
+            unit: "",
+        });
     }
     let (low, high) = match n.str_at("comparator") {
         Some("<" | "<=") => (Edge::Below, Edge::At(v)),
         Some(">" | ">=") => (Edge::At(v), Edge::Above),
         _ => (Edge::At(v.clone()), Edge::At(v)),
     };
-    Some(Amount { low, high, system: n.str_at("system").unwrap_or_default(), code: n.str_at("code").unwrap_or_default(), unit: n.str_at("unit").unwrap_or_default() })
+    Some(Amount {
+        low,
+        high,
+        system: n.str_at("system").unwrap_or_default(),
+        code: n.str_at("code").unwrap_or_default(),
+        unit: n.str_at("unit").unwrap_or_default(),
+    })
 }
 
 /// URL of a uri element, and the version of a canonical.

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use super::file::{PackFile, RuleFact};
-use super::{ElemId, Element, Known, NameId, Pack, PackError, ParamInfo, ParamKind, Part, Rule, Type, TypeId, ValueSet};
+use super::{
+    ElemId, Element, Known, NameId, Pack, PackError, ParamInfo, ParamKind, Part, Rule, Type,
+    TypeId, ValueSet,
+};
 use crate::path::{Expr, Resolver};
 
 /// Strings ↔ small numbers.
@@ -40,18 +43,23 @@ pub(super) struct ChildIndex {
 
 #[inline]
 fn hash(parent: u16, name: &[u8]) -> usize {
-    let mut h = u64::from(parent).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut h = u64::from(parent)
+        .wrapping_add(1)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut chunks = name.chunks_exact(8);
     for c in &mut chunks {
         let mut word = [0u8; 8];
         word.copy_from_slice(c);
-        h = (h ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        h = (h ^ u64::from_le_bytes(word))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(29);
     }
     let mut word = [0u8; 8];
     for (d, s) in word.iter_mut().zip(chunks.remainder()) {
         *d = *s;
     }
-    h = (h ^ u64::from_le_bytes(word) ^ ((name.len() as u64) << 56)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    h = (h ^ u64::from_le_bytes(word) ^ ((name.len() as u64) << 56))
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     usize::try_from(h >> 32).unwrap_or(0)
 }
 
@@ -81,7 +89,9 @@ impl ChildIndex {
         let mut i = hash(parent.0, name);
         loop {
             match self.slots.get(i & mask) {
-                Some(Some(s)) if s.parent == parent.0 && *s.name == *name => return Some((ElemId(s.elem), TypeId(s.ty), s.base_name)),
+                Some(Some(s)) if s.parent == parent.0 && *s.name == *name => {
+                    return Some((ElemId(s.elem), TypeId(s.ty), s.base_name));
+                }
                 Some(Some(_)) => i += 1,
                 _ => return None,
             }
@@ -91,7 +101,11 @@ impl ChildIndex {
 
 fn capitalised(name: &str) -> String {
     let mut c = name.chars();
-    c.next().map(|f| f.to_ascii_uppercase()).into_iter().chain(c).collect()
+    c.next()
+        .map(|f| f.to_ascii_uppercase())
+        .into_iter()
+        .chain(c)
+        .collect()
 }
 
 struct Names<'a> {
@@ -129,14 +143,27 @@ impl Pack {
             let id = TypeId(u16::try_from(i).map_err(|_| bad("too many types".into()))?);
             by_name.insert(Box::from(t.name.as_str()), id);
         }
-        let find = |name: &str| by_name.get(name).copied().ok_or_else(|| bad(format!("type {name} is missing")));
+        let find = |name: &str| {
+            by_name
+                .get(name)
+                .copied()
+                .ok_or_else(|| bad(format!("type {name} is missing")))
+        };
 
-        let sets: HashMap<&str, u32> = file.value_sets.iter().zip(0u32..).map(|(v, i)| (v.url.as_str(), i)).collect();
+        let sets: HashMap<&str, u32> = file
+            .value_sets
+            .iter()
+            .zip(0u32..)
+            .map(|(v, i)| (v.url.as_str(), i))
+            .collect();
         let mut names = Interner::default();
         for e in file.types.iter().flat_map(|t| &t.elements) {
             names.add(&e.name);
         }
-        let resolver = Names { names: &names, types: &by_name };
+        let resolver = Names {
+            names: &names,
+            types: &by_name,
+        };
         let mut elements: Vec<Element> = Vec::new();
         let mut types: Vec<Type> = Vec::with_capacity(file.types.len());
         let mut slots = Vec::new();
@@ -144,12 +171,33 @@ impl Pack {
             let parent = u16::try_from(ti).unwrap_or(u16::MAX);
             let mut own = Vec::with_capacity(t.elements.len());
             for e in &t.elements {
-                let elem = u16::try_from(elements.len()).ok().filter(|n| *n < u16::MAX).ok_or_else(|| bad("too many elements".into()))?;
-                let ids = e.types.iter().map(|n| find(n)).collect::<Result<Vec<_>, _>>()?;
+                let elem = u16::try_from(elements.len())
+                    .ok()
+                    .filter(|n| *n < u16::MAX)
+                    .ok_or_else(|| bad("too many elements".into()))?;
+                let ids = e
+                    .types
+                    .iter()
+                    .map(|n| find(n))
+                    .collect::<Result<Vec<_>, _>>()?;
                 let base_name = resolver.name(&e.name).unwrap_or(NameId::NONE);
                 for ty in &ids {
-                    let json = if e.choice { format!("{}{}", e.name, capitalised(file.types.get(usize::from(ty.0)).map_or("", |t| &t.name))) } else { e.name.clone() };
-                    slots.push(Slot { name: json.into_bytes().into_boxed_slice(), parent, elem, ty: ty.0, base_name });
+                    let json = if e.choice {
+                        format!(
+                            "{}{}",
+                            e.name,
+                            capitalised(file.types.get(usize::from(ty.0)).map_or("", |t| &t.name))
+                        )
+                    } else {
+                        e.name.clone()
+                    };
+                    slots.push(Slot {
+                        name: json.into_bytes().into_boxed_slice(),
+                        parent,
+                        elem,
+                        ty: ty.0,
+                        base_name,
+                    });
                 }
                 elements.push(Element {
                     name: Box::from(e.name.as_str()),
@@ -158,7 +206,11 @@ impl Pack {
                     max: (e.max > 0).then_some(e.max),
                     choice: e.choice,
                     types: ids,
-                    targets: e.targets.iter().filter_map(|n| by_name.get(n.as_str()).copied()).collect(),
+                    targets: e
+                        .targets
+                        .iter()
+                        .filter_map(|n| by_name.get(n.as_str()).copied())
+                        .collect(),
                     summary: e.summary,
                     modifier: e.modifier,
                     required: sets.get(e.required.as_str()).copied(),
@@ -169,7 +221,11 @@ impl Pack {
             types.push(Type {
                 name: Box::from(t.name.as_str()),
                 kind: t.kind,
-                base: if t.base.is_empty() { TypeId::NONE } else { find(&t.base)? },
+                base: if t.base.is_empty() {
+                    TypeId::NONE
+                } else {
+                    find(&t.base)?
+                },
                 is_abstract: t.is_abstract,
                 elements: own,
                 rules: rules(&t.rules, &resolver),
@@ -198,20 +254,45 @@ impl Pack {
     }
 
     fn load_params(&mut self, file: &PackFile) -> Result<(), PackError> {
-        let kind_of: HashMap<(&str, &str), (&str, &[String])> = file.params.iter().map(|p| ((p.base.as_str(), p.code.as_str()), (p.kind.as_str(), p.types.as_slice()))).collect();
+        let kind_of: HashMap<(&str, &str), (&str, &[String])> = file
+            .params
+            .iter()
+            .map(|p| {
+                (
+                    (p.base.as_str(), p.code.as_str()),
+                    (p.kind.as_str(), p.types.as_slice()),
+                )
+            })
+            .collect();
         for p in &file.params {
-            let kind = ParamKind::parse(&p.kind).ok_or_else(|| PackError::Inconsistent(format!("search parameter kind {}", p.kind)))?;
-            let resolver = Names { names: &self.names, types: &self.by_name };
-            let compile = |text: &str| Expr::compile_with(text, &resolver).map_err(|e| PackError::Inconsistent(format!("{}.{}: {e}", p.base, p.code)));
+            let kind = ParamKind::parse(&p.kind).ok_or_else(|| {
+                PackError::Inconsistent(format!("search parameter kind {}", p.kind))
+            })?;
+            let resolver = Names {
+                names: &self.names,
+                types: &self.by_name,
+            };
+            let compile = |text: &str| {
+                Expr::compile_with(text, &resolver)
+                    .map_err(|e| PackError::Inconsistent(format!("{}.{}: {e}", p.base, p.code)))
+            };
             let parts = p
                 .parts
                 .iter()
                 .map(|(code, text)| {
-                    let (kind, types) = kind_of.get(&(p.base.as_str(), code.as_str())).copied().ok_or_else(|| PackError::Inconsistent(format!("{}.{}: part {code}", p.base, p.code)))?;
+                    let (kind, types) = kind_of
+                        .get(&(p.base.as_str(), code.as_str()))
+                        .copied()
+                        .ok_or_else(|| {
+                            PackError::Inconsistent(format!("{}.{}: part {code}", p.base, p.code))
+                        })?;
                     Ok(Part {
                         code: Box::from(code.as_str()),
                         kind: ParamKind::parse(kind).unwrap_or(ParamKind::Special),
-                        folds_case: !types.is_empty() && types.iter().all(|t| t == "Identifier" || t == "ContactPoint"),
+                        folds_case: !types.is_empty()
+                            && types
+                                .iter()
+                                .all(|t| t == "Identifier" || t == "ContactPoint"),
                         expr: compile(text)?,
                     })
                 })
@@ -224,15 +305,25 @@ impl Pack {
                 types: p.types.iter().filter_map(|t| self.type_id(t)).collect(),
                 targets: p.targets.iter().map(|t| Box::from(t.as_str())).collect(),
                 expression: Box::from(p.expression.as_str()),
-                expr: if p.expression.is_empty() { None } else { Some(compile(&p.expression)?) },
+                expr: if p.expression.is_empty() {
+                    None
+                } else {
+                    Some(compile(&p.expression)?)
+                },
                 parts,
             });
         }
-        let concrete: Vec<TypeId> = self.resource_types().filter_map(|n| self.type_id(n)).collect();
+        let concrete: Vec<TypeId> = self
+            .resource_types()
+            .filter_map(|n| self.type_id(n))
+            .collect();
         for ty in concrete {
             let mut list = Vec::new();
             for (p, i) in self.params.iter().zip(0u32..) {
-                if self.type_id(&p.base).is_some_and(|base| self.is_a(ty, base)) {
+                if self
+                    .type_id(&p.base)
+                    .is_some_and(|base| self.is_a(ty, base))
+                {
                     list.push(i);
                 }
             }
@@ -245,12 +336,20 @@ impl Pack {
         }
         for common in [self.known.resource, self.known.domain_resource] {
             for (p, i) in self.params.iter().zip(0u32..) {
-                if self.type_id(&p.base).is_some_and(|base| self.is_a(common, base)) {
+                if self
+                    .type_id(&p.base)
+                    .is_some_and(|base| self.is_a(common, base))
+                {
                     self.param_of.insert((common, p.code.clone()), i);
                 }
             }
         }
-        self.param_by_id = self.params.iter().zip(0u32..).map(|(p, i)| (p.id, i)).collect();
+        self.param_by_id = self
+            .params
+            .iter()
+            .zip(0u32..)
+            .map(|(p, i)| (p.id, i))
+            .collect();
         Ok(())
     }
 
@@ -259,25 +358,37 @@ impl Pack {
             let mut members = HashMap::new();
             for (ty, codes) in &c.members {
                 let Some(id) = self.type_id(ty) else { continue };
-                let list: Vec<u32> = codes.iter().filter_map(|code| self.param_of.get(&(id, Box::from(code.as_str()))).copied()).collect();
+                let list: Vec<u32> = codes
+                    .iter()
+                    .filter_map(|code| self.param_of.get(&(id, Box::from(code.as_str()))).copied())
+                    .collect();
                 members.insert(Box::from(ty.as_str()), list);
             }
-            self.compartments.insert(Box::from(c.code.as_str()), members);
+            self.compartments
+                .insert(Box::from(c.code.as_str()), members);
         }
     }
 }
 
 fn value_set(v: &super::file::ValueSetFact) -> ValueSet {
-    let mut set = ValueSet { url: Box::from(v.url.as_str()), systems: Vec::new(), codes: HashMap::new(), shared: Vec::new() };
+    let mut set = ValueSet {
+        url: Box::from(v.url.as_str()),
+        systems: Vec::new(),
+        codes: HashMap::new(),
+        shared: Vec::new(),
+    };
     for (system, codes) in &v.systems {
         let index = u16::try_from(set.systems.len()).unwrap_or(u16::MAX);
         set.systems.push(Box::from(system.as_str()));
         for code in codes {
             let key: Box<str> = Box::from(code.as_str());
-            if set.codes.contains_key(&key) {
-                set.shared.push((key, index));
-            } else {
-                set.codes.insert(key, index);
+            match set.codes.entry(key) {
+                std::collections::hash_map::Entry::Occupied(o) => {
+                    set.shared.push((o.key().clone(), index));
+                }
+                std::collections::hash_map::Entry::Vacant(v) => {
+                    v.insert(index);
+                }
             }
         }
     }
@@ -285,7 +396,12 @@ fn value_set(v: &super::file::ValueSetFact) -> ValueSet {
 }
 
 fn known(by_name: &HashMap<Box<str>, TypeId>) -> Result<Known, String> {
-    let t = |name: &str| by_name.get(name).copied().ok_or_else(|| format!("type {name} is missing"));
+    let t = |name: &str| {
+        by_name
+            .get(name)
+            .copied()
+            .ok_or_else(|| format!("type {name} is missing"))
+    };
     Ok(Known {
         resource: t("Resource")?,
         domain_resource: t("DomainResource")?,

@@ -109,13 +109,24 @@ pub struct ValueSet {
 impl ValueSet {
     /// System of a code, the first when several systems have it.
     pub fn system_of(&self, code: &str) -> Option<&str> {
-        self.codes.get(code).and_then(|s| self.systems.get(usize::from(*s))).map(AsRef::as_ref)
+        self.codes
+            .get(code)
+            .and_then(|s| self.systems.get(usize::from(*s)))
+            .map(AsRef::as_ref)
     }
 
     /// Whether (system, code) is a member.
     pub fn contains(&self, system: &str, code: &str) -> bool {
-        let is = |s: u16| self.systems.get(usize::from(s)).is_some_and(|n| n.as_ref() == system);
-        self.codes.get(code).is_some_and(|s| is(*s)) || self.shared.iter().any(|(c, s)| c.as_ref() == code && is(*s))
+        let is = |s: u16| {
+            self.systems
+                .get(usize::from(s))
+                .is_some_and(|n| n.as_ref() == system)
+        };
+        self.codes.get(code).is_some_and(|s| is(*s))
+            || self
+                .shared
+                .iter()
+                .any(|(c, s)| c.as_ref() == code && is(*s))
     }
 }
 
@@ -200,7 +211,11 @@ pub struct ParamInfo {
 impl ParamInfo {
     /// Whether values compare without regard to case (Identifier and ContactPoint; R4 leaves it to the server).
     pub fn folds_case(&self, pack: &Pack) -> bool {
-        !self.types.is_empty() && self.types.iter().all(|t| *t == pack.known.identifier || *t == pack.known.contact_point)
+        !self.types.is_empty()
+            && self
+                .types
+                .iter()
+                .all(|t| *t == pack.known.identifier || *t == pack.known.contact_point)
     }
 
     /// Whether any value may span a range rather than be a point.
@@ -298,7 +313,9 @@ pub enum PackError {
     #[error("definition pack cannot be read: {0}")]
     Json(#[from] serde_json::Error),
     /// Written for another layout.
-    #[error("definition pack has format {0}; this program reads {1}; run `cargo xtask definitions`")]
+    #[error(
+        "definition pack has format {0}; this program reads {1}; run `cargo xtask definitions`"
+    )]
     Format(u32, u32),
     /// A fact does not hold together.
     #[error("definition pack is inconsistent: {0}")]
@@ -385,23 +402,32 @@ impl Pack {
 
     /// Whether the type is a primitive.
     pub fn is_primitive(&self, ty: TypeId) -> bool {
-        self.type_of(ty).is_some_and(|t| t.kind == TypeKind::Primitive)
+        self.type_of(ty)
+            .is_some_and(|t| t.kind == TypeKind::Primitive)
     }
 
     /// A concrete resource type by name.
     pub fn resource_type(&self, name: &str) -> Option<TypeId> {
         let id = self.type_id(name)?;
-        self.type_of(id).filter(|t| t.kind == TypeKind::Resource && !t.is_abstract).map(|_| id)
+        self.type_of(id)
+            .filter(|t| t.kind == TypeKind::Resource && !t.is_abstract)
+            .map(|_| id)
     }
 
     /// All concrete resource type names, in definition order.
     pub fn resource_types(&self) -> impl Iterator<Item = &str> {
-        self.types.iter().filter(|t| t.kind == TypeKind::Resource && !t.is_abstract).map(|t| t.name.as_ref())
+        self.types
+            .iter()
+            .filter(|t| t.kind == TypeKind::Resource && !t.is_abstract)
+            .map(|t| t.name.as_ref())
     }
 
     /// All types.
     pub fn types(&self) -> impl Iterator<Item = (TypeId, &Type)> {
-        self.types.iter().enumerate().map(|(i, t)| (TypeId(u16::try_from(i).unwrap_or(u16::MAX)), t))
+        self.types
+            .iter()
+            .enumerate()
+            .map(|(i, t)| (TypeId(u16::try_from(i).unwrap_or(u16::MAX)), t))
     }
 
     /// Value set by number.
@@ -418,26 +444,46 @@ impl Pack {
     /// Search parameter of a resource type by its code; common ones (`_id`, `_tag`) are found on every type.
     pub fn param(&self, resource_type: &str, code: &str) -> Option<&ParamInfo> {
         let ty = self.type_id(resource_type)?;
-        self.param_of.get(&(ty, Box::from(code))).and_then(|i| self.params.get(usize::try_from(*i).ok()?))
+        self.param_of
+            .get(&(ty, Box::from(code)))
+            .and_then(|i| self.params.get(usize::try_from(*i).ok()?))
     }
 
     /// Search parameter by id (any sub-kind).
     pub fn param_by_id(&self, id: u32) -> Option<&ParamInfo> {
-        self.param_by_id.get(&(id & !0xF)).and_then(|i| self.params.get(usize::try_from(*i).ok()?))
+        self.param_by_id
+            .get(&(id & !0xF))
+            .and_then(|i| self.params.get(usize::try_from(*i).ok()?))
     }
 
     /// All search parameters of a resource type, common ones included.
     pub fn params(&self, ty: TypeId) -> impl Iterator<Item = &ParamInfo> {
-        self.params_of_type.get(&ty).into_iter().flatten().filter_map(|i| self.params.get(usize::try_from(*i).ok()?))
+        self.params_of_type
+            .get(&ty)
+            .into_iter()
+            .flatten()
+            .filter_map(|i| self.params.get(usize::try_from(*i).ok()?))
     }
 
     /// Parameters that put a resource of a type into a compartment, in definition order (subject first).
-    pub fn compartment(&self, compartment: &str, resource_type: &str) -> impl Iterator<Item = &ParamInfo> {
-        self.compartments.get(compartment).and_then(|m| m.get(resource_type)).into_iter().flatten().filter_map(|i| self.params.get(usize::try_from(*i).ok()?))
+    pub fn compartment(
+        &self,
+        compartment: &str,
+        resource_type: &str,
+    ) -> impl Iterator<Item = &ParamInfo> {
+        self.compartments
+            .get(compartment)
+            .and_then(|m| m.get(resource_type))
+            .into_iter()
+            .flatten()
+            .filter_map(|i| self.params.get(usize::try_from(*i).ok()?))
     }
 
     /// Resource types that can be in a compartment.
     pub fn compartment_types(&self, compartment: &str) -> impl Iterator<Item = &str> {
-        self.compartments.get(compartment).into_iter().flat_map(|m| m.keys().map(AsRef::as_ref))
+        self.compartments
+            .get(compartment)
+            .into_iter()
+            .flat_map(|m| m.keys().map(AsRef::as_ref))
     }
 }

@@ -81,9 +81,19 @@ pub enum Ast {
     Index,
     Total,
     Constant(Box<str>),
-    Member { base: Option<Box<Ast>>, name: Name },
-    Call { base: Option<Box<Ast>>, func: Func, args: Vec<Ast> },
-    Item { base: Box<Ast>, index: Box<Ast> },
+    Member {
+        base: Option<Box<Ast>>,
+        name: Name,
+    },
+    Call {
+        base: Option<Box<Ast>>,
+        func: Func,
+        args: Vec<Ast>,
+    },
+    Item {
+        base: Box<Ast>,
+        index: Box<Ast>,
+    },
     Negate(Box<Ast>),
     Plus(Box<Ast>),
     Is(Box<Ast>, TypeSpec),

@@ -17,11 +17,18 @@ pub(super) fn apply<'a>(func: Func, item: &Item<'a>, digits: Option<i64>) -> Res
     Ok(match system {
         Item::Int(n) => decimal(Decimal::from(n), digits, high).map(Item::Dec),
         Item::Dec(d) => decimal(d, digits, high).map(Item::Dec),
-        Item::Quantity(q) => decimal(q.value, digits, high).map(|value| Item::Quantity(Quantity { value, ..q })),
+        Item::Quantity(q) => {
+            decimal(q.value, digits, high).map(|value| Item::Quantity(Quantity { value, ..q }))
+        }
         Item::Date(m) => moment(&m, digits.unwrap_or(8), high).map(Item::Date),
         Item::DateTime(m) => moment(&m, digits.unwrap_or(17), high).map(Item::DateTime),
         Item::Time(c) => clock(&c, digits.unwrap_or(9), high).map(Item::Time),
-        _ => return Err(EvalError::Type(format!("{}() takes a number, quantity, date or time", func.name()))),
+        _ => {
+            return Err(EvalError::Type(format!(
+                "{}() takes a number, quantity, date or time",
+                func.name()
+            )));
+        }
     })
 }
 
@@ -48,11 +55,21 @@ fn precision(i: &Item<'_>) -> Option<i64> {
 
 /// Half a unit of the last digit outwards; cut towards zero when the bound lies nearer to zero, else rounded.
 fn decimal(v: Decimal, digits: Option<i64>, high: bool) -> Option<Decimal> {
-    let digits = u32::try_from(digits.unwrap_or(8)).ok().filter(|d| *d <= 28)?;
+    let digits = u32::try_from(digits.unwrap_or(8))
+        .ok()
+        .filter(|d| *d <= 28)?;
     let half = Decimal::try_new(5, v.scale() + 1).ok()?;
-    let bound = if high { v.checked_add(half)? } else { v.checked_sub(half)? };
+    let bound = if high {
+        v.checked_add(half)?
+    } else {
+        v.checked_sub(half)?
+    };
     let inwards = (v.is_sign_negative() && high) || (v.is_sign_positive() && !high);
-    let strategy = if inwards { RoundingStrategy::ToZero } else { RoundingStrategy::MidpointAwayFromZero };
+    let strategy = if inwards {
+        RoundingStrategy::ToZero
+    } else {
+        RoundingStrategy::MidpointAwayFromZero
+    };
     let mut out = bound.round_dp_with_strategy(digits, strategy);
     out.rescale(digits);
     Some(out)
@@ -64,7 +81,11 @@ fn moment(m: &Moment, digits: i64, high: bool) -> Option<Moment> {
         out.month = if high { 12 } else { 1 };
     }
     if m.date_precision < Precision::Day {
-        out.day = if high { days_in_month(out.year, out.month) } else { 1 };
+        out.day = if high {
+            days_in_month(out.year, out.month)
+        } else {
+            1
+        };
     }
     out.date_precision = match digits {
         4 => Precision::Year,
@@ -76,7 +97,13 @@ fn moment(m: &Moment, digits: i64, high: bool) -> Option<Moment> {
         (out.clock, out.offset_min) = (None, None);
         return Some(out);
     }
-    let start = m.clock.unwrap_or(Clock { hour: if high { 23 } else { 0 }, minute: if high { 59 } else { 0 }, second: 0, micro: 0, precision: Precision::Minute });
+    let start = m.clock.unwrap_or(Clock {
+        hour: if high { 23 } else { 0 },
+        minute: if high { 59 } else { 0 },
+        second: 0,
+        micro: 0,
+        precision: Precision::Minute,
+    });
     out.clock = Some(clock(&start, digits - 8, high)?);
     // Without a zone the value may lie anywhere: the earliest is at +14:00, the latest at -12:00.
     out.offset_min = Some(m.offset_min.unwrap_or(if high { -720 } else { 840 }));

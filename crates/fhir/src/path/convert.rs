@@ -14,17 +14,35 @@ use crate::datetime::{Clock, DAY_US, Moment, Precision, civil_from_days, oslo};
 /// `now()`, `today()` and `timeOfDay()` in the server's zone.
 pub(super) fn clock<'a>(func: Func, now_us: i64) -> Item<'a> {
     static ZONE: LazyLock<jiff::tz::TimeZone> = LazyLock::new(oslo);
-    let offset = jiff::Timestamp::from_microsecond(now_us).map_or(0, |t| ZONE.to_offset(t).seconds());
+    let offset =
+        jiff::Timestamp::from_microsecond(now_us).map_or(0, |t| ZONE.to_offset(t).seconds());
     let wall = now_us + i64::from(offset) * 1_000_000;
     let (y, m, d) = civil_from_days(wall.div_euclid(DAY_US));
     let us = wall.rem_euclid(DAY_US);
     let n = |v: i64| u8::try_from(v).unwrap_or(0);
-    let time = Clock { hour: n(us / 3_600_000_000), minute: n(us / 60_000_000 % 60), second: n(us / 1_000_000 % 60), micro: u32::try_from(us % 1_000_000 / 1000 * 1000).unwrap_or(0), precision: Precision::Fraction(3) };
-    let date = Moment { year: i16::try_from(y).unwrap_or(9999), month: n(m), day: n(d), date_precision: Precision::Day, clock: None, offset_min: None };
+    let time = Clock {
+        hour: n(us / 3_600_000_000),
+        minute: n(us / 60_000_000 % 60),
+        second: n(us / 1_000_000 % 60),
+        micro: u32::try_from(us % 1_000_000 / 1000 * 1000).unwrap_or(0),
+        precision: Precision::Fraction(3),
+    };
+    let date = Moment {
+        year: i16::try_from(y).unwrap_or(9999),
+        month: n(m),
+        day: n(d),
+        date_precision: Precision::Day,
+        clock: None,
+        offset_min: None,
+    };
     match func {
         Func::Today => Item::Date(date),
         Func::TimeOfDay => Item::Time(time),
-        _ => Item::DateTime(Moment { clock: Some(time), offset_min: Some(i16::try_from(offset / 60).unwrap_or(0)), ..date }),
+        _ => Item::DateTime(Moment {
+            clock: Some(time),
+            offset_min: Some(i16::try_from(offset / 60).unwrap_or(0)),
+            ..date
+        }),
     }
 }
 
@@ -52,10 +70,25 @@ pub(super) fn apply<'a>(func: Func, item: &Item<'a>, unit: Option<&str>) -> Opti
     };
     let mut result = convert(&system);
     if let (Some(wanted), Some(Item::Quantity(q))) = (unit, &result) {
-        let target = Quantity { value: Decimal::ONE, unit: Cow::Owned(wanted.to_owned()), calendar: super::calendar_unit(wanted) == Some(wanted) };
-        result = super::value::common(q, &target).and_then(|(a, b)| a.checked_div(b)).map(|value| Item::Quantity(Quantity { value: value.normalize(), ..target }));
+        let target = Quantity {
+            value: Decimal::ONE,
+            unit: Cow::Owned(wanted.to_owned()),
+            calendar: super::calendar_unit(wanted) == Some(wanted),
+        };
+        result = super::value::common(q, &target)
+            .and_then(|(a, b)| a.checked_div(b))
+            .map(|value| {
+                Item::Quantity(Quantity {
+                    value: value.normalize(),
+                    ..target
+                })
+            });
     }
-    if test { Some(Item::Bool(result.is_some())) } else { result }
+    if test {
+        Some(Item::Bool(result.is_some()))
+    } else {
+        result
+    }
 }
 
 fn boolean<'a>(i: &Item<'a>) -> Option<Item<'a>> {
@@ -87,7 +120,9 @@ fn integer<'a>(i: &Item<'a>) -> Option<Item<'a>> {
 
 fn plain_decimal(s: &str) -> Option<Decimal> {
     let body = s.strip_prefix(['+', '-']).unwrap_or(s);
-    let ok = body.starts_with(|c: char| c.is_ascii_digit()) && body.ends_with(|c: char| c.is_ascii_digit()) && body.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let ok = body.starts_with(|c: char| c.is_ascii_digit())
+        && body.ends_with(|c: char| c.is_ascii_digit())
+        && body.chars().all(|c| c.is_ascii_digit() || c == '.');
     if ok { s.parse().ok() } else { None }
 }
 
@@ -108,7 +143,11 @@ fn date<'a>(i: &Item<'a>) -> Option<Item<'a>> {
         Item::Str(s) => Moment::parse(s, true)?,
         _ => return None,
     };
-    Some(Item::Date(Moment { clock: None, offset_min: None, ..m }))
+    Some(Item::Date(Moment {
+        clock: None,
+        offset_min: None,
+        ..m
+    }))
 }
 
 fn date_time<'a>(i: &Item<'a>) -> Option<Item<'a>> {
@@ -133,7 +172,11 @@ fn string<'a>(i: &Item<'a>) -> Option<Item<'a>> {
 }
 
 fn quantity<'a>(i: &Item<'a>) -> Option<Item<'a>> {
-    let plain = |value: Decimal| Quantity { value, unit: Cow::Borrowed("1"), calendar: false };
+    let plain = |value: Decimal| Quantity {
+        value,
+        unit: Cow::Borrowed("1"),
+        calendar: false,
+    };
     let q = match i {
         Item::Quantity(q) => q.clone(),
         Item::Int(n) => plain(Decimal::from(*n)),
@@ -141,16 +184,26 @@ fn quantity<'a>(i: &Item<'a>) -> Option<Item<'a>> {
         Item::Bool(b) => plain(Decimal::from(i64::from(*b))),
         Item::Str(s) => {
             let s = s.trim();
-            let end = s.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(s.len());
+            let end = s
+                .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-')))
+                .unwrap_or(s.len());
             let (number, rest) = s.split_at_checked(end)?;
             let value = plain_decimal(number)?;
             let rest = rest.trim_start();
             if rest.is_empty() {
                 plain(value)
             } else if let Some(code) = rest.strip_prefix('\'').and_then(|r| r.strip_suffix('\'')) {
-                Quantity { value, unit: Cow::Owned(code.to_owned()), calendar: false }
+                Quantity {
+                    value,
+                    unit: Cow::Owned(code.to_owned()),
+                    calendar: false,
+                }
             } else {
-                Quantity { value, unit: Cow::Borrowed(super::calendar_unit(rest)?), calendar: true }
+                Quantity {
+                    value,
+                    unit: Cow::Borrowed(super::calendar_unit(rest)?),
+                    calendar: true,
+                }
             }
         }
         _ => return None,
@@ -167,7 +220,12 @@ pub fn to_text(i: &Item<'_>) -> Option<String> {
         Item::Str(s) => s.to_string(),
         Item::Date(m) | Item::DateTime(m) => moment_text(m),
         Item::Time(c) => clock_text(c),
-        Item::Quantity(q) if q.calendar => format!("{} {}{}", q.value, q.unit, if q.value.to_i64() == Some(1) { "" } else { "s" }),
+        Item::Quantity(q) if q.calendar => format!(
+            "{} {}{}",
+            q.value,
+            q.unit,
+            if q.value.to_i64() == Some(1) { "" } else { "s" }
+        ),
         Item::Quantity(q) => format!("{} '{}'", q.value, q.unit),
         Item::Type(ns, n) => format!("{ns}.{n}"),
         Item::Node(_) | Item::Remote(_) => return None,
@@ -184,7 +242,11 @@ fn clock_text(c: &Clock) -> String {
     }
     if let Precision::Fraction(n) = c.precision {
         let digits = format!("{:06}", c.micro);
-        let _ = write!(out, ".{}", digits.get(..usize::from(n).min(6)).unwrap_or_default());
+        let _ = write!(
+            out,
+            ".{}",
+            digits.get(..usize::from(n).min(6)).unwrap_or_default()
+        );
     }
     out
 }
@@ -202,7 +264,13 @@ fn moment_text(m: &Moment) -> String {
         match m.offset_min {
             Some(0) => out.push('Z'),
             Some(o) => {
-                let _ = write!(out, "{}{:02}:{:02}", if o < 0 { '-' } else { '+' }, o.abs() / 60, o.abs() % 60);
+                let _ = write!(
+                    out,
+                    "{}{:02}:{:02}",
+                    if o < 0 { '-' } else { '+' },
+                    o.abs() / 60,
+                    o.abs() % 60
+                );
             }
             None => {}
         }

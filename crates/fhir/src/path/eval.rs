@@ -66,7 +66,15 @@ impl<'a> Env<'a> {
             Some(p) if resource.name() == "contained" => p,
             _ => resource,
         };
-        Env { pack: focus.doc().pack(), focus, resource, root, now_us, vars: RefCell::new(Vec::new()), steps: Cell::new(STEPS) }
+        Env {
+            pack: focus.doc().pack(),
+            focus,
+            resource,
+            root,
+            now_us,
+            vars: RefCell::new(Vec::new()),
+            steps: Cell::new(STEPS),
+        }
     }
 
     /// The same environment with another number of steps.
@@ -104,7 +112,11 @@ pub(super) struct Scope<'s, 'a> {
 
 impl<'s, 'a> Scope<'s, 'a> {
     pub(super) fn with(&self, this: Option<&'s Item<'a>>, index: i64) -> Scope<'s, 'a> {
-        Scope { this, index, ..*self }
+        Scope {
+            this,
+            index,
+            ..*self
+        }
     }
 }
 
@@ -117,27 +129,50 @@ impl Expr {
     /// All items in an environment.
     pub fn eval_in<'a>(&'a self, env: &Env<'a>) -> Result<Vec<Item<'a>>, EvalError> {
         let focus = Item::Node(env.focus);
-        let scope = Scope { env, this: Some(&focus), index: 0, total: &[] };
+        let scope = Scope {
+            env,
+            this: Some(&focus),
+            index: 0,
+            total: &[],
+        };
         collect(self.ast(), scope)
     }
 
     /// Streams the items to `sink` without gathering them.
-    pub fn for_each<'a>(&'a self, env: &Env<'a>, sink: &mut dyn FnMut(Item<'a>)) -> Result<(), EvalError> {
+    pub fn for_each<'a>(
+        &'a self,
+        env: &Env<'a>,
+        sink: &mut dyn FnMut(Item<'a>),
+    ) -> Result<(), EvalError> {
         each_of(self.ast(), env, sink)
     }
 
     /// The expression as an invariant: true, false, or `None` when it yields nothing.
     pub fn test<'a>(&'a self, env: &Env<'a>) -> Result<Option<bool>, EvalError> {
         let focus = Item::Node(env.focus);
-        let scope = Scope { env, this: Some(&focus), index: 0, total: &[] };
+        let scope = Scope {
+            env,
+            this: Some(&focus),
+            index: 0,
+            total: &[],
+        };
         truth(self.ast(), scope)
     }
 }
 
 /// Streams one part of an expression (an alternative of a union).
-pub(crate) fn each_of<'a>(ast: &'a Ast, env: &Env<'a>, sink: &mut dyn FnMut(Item<'a>)) -> Result<(), EvalError> {
+pub(crate) fn each_of<'a>(
+    ast: &'a Ast,
+    env: &Env<'a>,
+    sink: &mut dyn FnMut(Item<'a>),
+) -> Result<(), EvalError> {
     let focus = Item::Node(env.focus);
-    let scope = Scope { env, this: Some(&focus), index: 0, total: &[] };
+    let scope = Scope {
+        env,
+        this: Some(&focus),
+        index: 0,
+        total: &[],
+    };
     each(ast, scope, &mut |i| {
         sink(i);
         Ok(Flow::More)
@@ -173,7 +208,11 @@ pub(super) fn collect_inner<'a>(ast: &'a Ast, scope: Scope<'_, 'a>) -> Res<Vec<I
 }
 
 /// At most one item, or an error that names who wanted it.
-pub(super) fn single<'a>(ast: &'a Ast, scope: Scope<'_, 'a>, who: &'static str) -> Res<Option<Item<'a>>> {
+pub(super) fn single<'a>(
+    ast: &'a Ast,
+    scope: Scope<'_, 'a>,
+    who: &'static str,
+) -> Res<Option<Item<'a>>> {
     let mut found = None;
     let mut many = false;
     inner(ast, scope, &mut |i| {
@@ -184,15 +223,21 @@ pub(super) fn single<'a>(ast: &'a Ast, scope: Scope<'_, 'a>, who: &'static str) 
         found = Some(i);
         Ok(Flow::More)
     })?;
-    if many { Err(EvalError::Single(who)) } else { Ok(found) }
+    if many {
+        Err(EvalError::Single(who))
+    } else {
+        Ok(found)
+    }
 }
 
 /// A collection as a truth value: a boolean, or true for any other single item; several are an error.
 pub(super) fn truth<'a>(ast: &'a Ast, scope: Scope<'_, 'a>) -> Res<Option<bool>> {
-    Ok(single(ast, scope, "a condition")?.map(|i| match i.system() {
-        Item::Bool(b) => b,
-        _ => true,
-    }))
+    Ok(
+        single(ast, scope, "a condition")?.map(|i| match i.system() {
+            Item::Bool(b) => b,
+            _ => true,
+        }),
+    )
 }
 
 /// The heart: sends every item of `ast` to `sink`.
@@ -213,14 +258,20 @@ pub(super) fn each<'a>(ast: &'a Ast, scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -
             Some(t) => members(t, name, scope.env, sink),
             None => Ok(Flow::More),
         },
-        Ast::Member { base: Some(b), name } => each(b, scope, &mut |i| members(&i, name, scope.env, sink)),
+        Ast::Member {
+            base: Some(b),
+            name,
+        } => each(b, scope, &mut |i| members(&i, name, scope.env, sink)),
         Ast::Item { base, index } => item(base, index, scope, sink),
         Ast::Call { base, func, args } => funcs::call(*func, base.as_deref(), args, scope, sink),
         Ast::Negate(e) => match single(e, scope, "-")?.map(|i| i.system()) {
             None => Ok(Flow::More),
             Some(Item::Int(n)) => sink(Item::Int(n.saturating_neg())),
             Some(Item::Dec(d)) => sink(Item::Dec(if d.is_zero() { d } else { -d })),
-            Some(Item::Quantity(q)) => sink(Item::Quantity(Quantity { value: -q.value, ..q })),
+            Some(Item::Quantity(q)) => sink(Item::Quantity(Quantity {
+                value: -q.value,
+                ..q
+            })),
             Some(_) => Err(EvalError::Type("- takes a number".into())),
         },
         Ast::Plus(e) => match single(e, scope, "+")?.map(|i| i.system()) {
@@ -232,7 +283,13 @@ pub(super) fn each<'a>(ast: &'a Ast, scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -
             None => Ok(Flow::More),
             Some(i) => sink(Item::Bool(is_type(&i, spec, scope.env.pack, true)?)),
         },
-        Ast::As(e, spec) => each(e, scope, &mut |i| if is_type(&i, spec, scope.env.pack, false)? { sink(i) } else { Ok(Flow::More) }),
+        Ast::As(e, spec) => each(e, scope, &mut |i| {
+            if is_type(&i, spec, scope.env.pack, false)? {
+                sink(i)
+            } else {
+                Ok(Flow::More)
+            }
+        }),
         Ast::Binary(op, a, b) => binary(*op, a, b, scope, sink),
     }
 }
@@ -257,7 +314,11 @@ fn literal(l: &Literal) -> Item<'_> {
         Literal::Time(c) => Item::Time(*c),
         Literal::Quantity(v, unit) => {
             let calendar = super::calendar_unit(unit) == Some(unit);
-            Item::Quantity(Quantity { value: *v, unit: Cow::Borrowed(unit), calendar })
+            Item::Quantity(Quantity {
+                value: *v,
+                unit: Cow::Borrowed(unit),
+                calendar,
+            })
         }
     }
 }
@@ -265,13 +326,23 @@ fn literal(l: &Literal) -> Item<'_> {
 /// Whether the first step of a path names the type of the context itself (`Patient.name`).
 fn names_type(name: &Name, n: &Node<'_>, pack: &Pack) -> bool {
     match name.ty {
-        Some(ty) if name.text.starts_with(|c: char| c.is_ascii_uppercase()) => pack.is_a(n.type_id(), ty),
-        _ => name.text.starts_with(|c: char| c.is_ascii_uppercase()) && n.resource_type() == Some(name.text.as_ref()),
+        Some(ty) if name.text.starts_with(|c: char| c.is_ascii_uppercase()) => {
+            pack.is_a(n.type_id(), ty)
+        }
+        _ => {
+            name.text.starts_with(|c: char| c.is_ascii_uppercase())
+                && n.resource_type() == Some(name.text.as_ref())
+        }
     }
 }
 
 /// Children of an item by element name; choices answer to their base name.
-pub(super) fn members<'a>(item: &Item<'a>, name: &'a Name, env: &Env<'a>, sink: Sink<'_, 'a>) -> Res<Flow> {
+pub(super) fn members<'a>(
+    item: &Item<'a>,
+    name: &'a Name,
+    env: &Env<'a>,
+    sink: Sink<'_, 'a>,
+) -> Res<Flow> {
     match item {
         Item::Node(n) => {
             for child in n.fields() {
@@ -280,7 +351,8 @@ pub(super) fn members<'a>(item: &Item<'a>, name: &'a Name, env: &Env<'a>, sink: 
                 let hit = match name.id {
                     Some(id) => raw.base_name == id,
                     None => false,
-                } || (raw.ty == TypeId::NONE && child.name_bytes() == name.text.as_bytes());
+                } || (raw.ty == TypeId::NONE
+                    && child.name_bytes() == name.text.as_bytes());
                 if hit && sink(Item::Node(child))? == Flow::Stop {
                     return Ok(Flow::Stop);
                 }
@@ -322,7 +394,13 @@ fn item<'a>(base: &'a Ast, index: &'a Ast, scope: Scope<'_, 'a>, sink: Sink<'_, 
 
 fn constant<'a>(name: &'a str, scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<Flow> {
     let env = scope.env;
-    let defined = env.vars.borrow().iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+    let defined = env
+        .vars
+        .borrow()
+        .iter()
+        .rev()
+        .find(|(n, _)| n == name)
+        .map(|(_, v)| v.clone());
     if let Some(items) = defined {
         return send(items, sink);
     }
@@ -337,7 +415,9 @@ fn constant<'a>(name: &'a str, scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<
             if let Some(vs) = name.strip_prefix("vs-") {
                 sink(Item::text(format!("http://hl7.org/fhir/ValueSet/{vs}")))
             } else if let Some(ext) = name.strip_prefix("ext-") {
-                sink(Item::text(format!("http://hl7.org/fhir/StructureDefinition/{ext}")))
+                sink(Item::text(format!(
+                    "http://hl7.org/fhir/StructureDefinition/{ext}"
+                )))
             } else {
                 Err(EvalError::Type(format!("%{name} is not defined")))
             }
@@ -348,7 +428,18 @@ fn constant<'a>(name: &'a str, scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<
 /// Whether an item is of a type. With `derived`, subtypes count for primitives too (`is`); `as` and `ofType` take
 /// primitives only as themselves, as FHIR's test suite has it.
 pub(super) fn is_type(item: &Item<'_>, spec: &TypeSpec, pack: &Pack, derived: bool) -> Res<bool> {
-    let known_system = matches!(spec.name.as_ref(), "Boolean" | "Integer" | "Decimal" | "String" | "Date" | "DateTime" | "Time" | "Quantity" | "Any");
+    let known_system = matches!(
+        spec.name.as_ref(),
+        "Boolean"
+            | "Integer"
+            | "Decimal"
+            | "String"
+            | "Date"
+            | "DateTime"
+            | "Time"
+            | "Quantity"
+            | "Any"
+    );
     if spec.ty.is_none() && !known_system && spec.namespace.as_ref() != "System" {
         return Err(EvalError::Type(format!("there is no type {}", spec.name)));
     }
@@ -358,13 +449,24 @@ pub(super) fn is_type(item: &Item<'_>, spec: &TypeSpec, pack: &Pack, derived: bo
             Some(ty) => n.type_id() == ty,
             None => false,
         },
-        Item::Remote(name) => spec.ty.is_some_and(|ty| pack.type_id(name).is_some_and(|t| pack.is_a(t, ty))),
+        Item::Remote(name) => spec
+            .ty
+            .is_some_and(|ty| pack.type_id(name).is_some_and(|t| pack.is_a(t, ty))),
         Item::Type(..) => false,
-        other => spec.namespace.as_ref() != "FHIR" && (other.system_type() == spec.name.as_ref() || spec.name.as_ref() == "Any"),
+        other => {
+            spec.namespace.as_ref() != "FHIR"
+                && (other.system_type() == spec.name.as_ref() || spec.name.as_ref() == "Any")
+        }
     })
 }
 
-fn binary<'a>(op: Op, a: &'a Ast, b: &'a Ast, scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<Flow> {
+fn binary<'a>(
+    op: Op,
+    a: &'a Ast,
+    b: &'a Ast,
+    scope: Scope<'_, 'a>,
+    sink: Sink<'_, 'a>,
+) -> Res<Flow> {
     match op {
         Op::Union => {
             let mut left = collect_inner(a, scope)?;
@@ -394,21 +496,32 @@ fn binary<'a>(op: Op, a: &'a Ast, b: &'a Ast, scope: Scope<'_, 'a>, sink: Sink<'
         }
         Op::In | Op::Contains => {
             let (element, list) = if op == Op::In { (a, b) } else { (b, a) };
-            let Some(wanted) = single(element, scope, "in")? else { return Ok(Flow::More) };
+            let Some(wanted) = single(element, scope, "in")? else {
+                return Ok(Flow::More);
+            };
             let items = collect_inner(list, scope)?;
             scope.env.spend(items.len() as u64)?;
-            sink(Item::Bool(items.iter().any(|i| super::value::equal(i, &wanted) == Some(true))))
+            sink(Item::Bool(
+                items
+                    .iter()
+                    .any(|i| super::value::equal(i, &wanted) == Some(true)),
+            ))
         }
         Op::Concat => {
             let text = |i: Option<Item<'a>>| match i {
                 None => Ok(Cow::Borrowed("")),
-                Some(i) => i.as_text().ok_or_else(|| EvalError::Type("& takes texts".into())),
+                Some(i) => i
+                    .as_text()
+                    .ok_or_else(|| EvalError::Type("& takes texts".into())),
             };
             let (x, y) = (text(single(a, scope, "&")?)?, text(single(b, scope, "&")?)?);
             sink(Item::Str(Cow::Owned(format!("{x}{y}"))))
         }
         _ => {
-            let (x, y) = (single(a, scope, "an operator")?, single(b, scope, "an operator")?);
+            let (x, y) = (
+                single(a, scope, "an operator")?,
+                single(b, scope, "an operator")?,
+            );
             match (x, y) {
                 (Some(x), Some(y)) => match ops::arithmetic(op, &x, &y)? {
                     Some(v) => sink(v),
@@ -438,7 +551,10 @@ pub(super) fn resolve<'a>(item: &Item<'a>, env: &Env<'a>, sink: Sink<'_, 'a>) ->
         if id.is_empty() {
             return sink(Item::Node(env.root));
         }
-        let found = env.root.all("contained").find(|c| c.str_at("id") == Some(id));
+        let found = env
+            .root
+            .all("contained")
+            .find(|c| c.str_at("id") == Some(id));
         return match found {
             Some(n) => sink(Item::Node(n)),
             None => Ok(Flow::More),
@@ -460,8 +576,14 @@ fn in_bundle<'a>(doc: &'a Doc, reference: &str, env: &Env<'a>) -> Res<Option<Nod
     }
     for entry in bundle.all("entry") {
         env.spend(1)?;
-        let Some(url) = entry.str_at("fullUrl") else { continue };
-        if url == reference || url.strip_suffix(reference).is_some_and(|head| head.ends_with('/')) {
+        let Some(url) = entry.str_at("fullUrl") else {
+            continue;
+        };
+        if url == reference
+            || url
+                .strip_suffix(reference)
+                .is_some_and(|head| head.ends_with('/'))
+        {
             return Ok(entry.get("resource"));
         }
     }
@@ -470,8 +592,12 @@ fn in_bundle<'a>(doc: &'a Doc, reference: &str, env: &Env<'a>) -> Res<Option<Nod
 
 /// The extension url of a constant expression, kept for the fast path of `extension('…')`.
 pub(super) fn is_extension(name: &Node<'_>, pack: &Pack) -> bool {
-    static NAME: LazyLock<Option<crate::pack::NameId>> = LazyLock::new(|| Pack::r4().name_id("extension"));
-    NAME.map_or_else(|| name.name() == "extension", |id| name.raw().base_name == id) && name.type_id() == pack.known.extension
+    static NAME: LazyLock<Option<crate::pack::NameId>> =
+        LazyLock::new(|| Pack::r4().name_id("extension"));
+    NAME.map_or_else(
+        || name.name() == "extension",
+        |id| name.raw().base_name == id,
+    ) && name.type_id() == pack.known.extension
 }
 
 /// Whether a function's result depends on nothing but its base (used to tell names in errors).

@@ -1,14 +1,23 @@
 //! Functions on collections: existence, filtering, subsetting, combining, navigation, types.
 
 use super::ast::Ast;
-use super::eval::{EvalError, Env, Flow, Res, Scope, Sink, collect, collect_inner, each, inner, is_extension, is_type, name_of, resolve, send, single, truth};
+use super::eval::{
+    Env, EvalError, Flow, Res, Scope, Sink, collect, collect_inner, each, inner, is_extension,
+    is_type, name_of, resolve, send, single, truth,
+};
 use super::func::Func;
 use super::value::{Item, equal};
 use super::{boundary, convert, math, text};
 use crate::doc::Node;
 
 /// Evaluates a call. Filters stream; what needs the whole collection gathers it.
-pub(super) fn call<'a>(func: Func, base: Option<&'a Ast>, args: &'a [Ast], scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<Flow> {
+pub(super) fn call<'a>(
+    func: Func,
+    base: Option<&'a Ast>,
+    args: &'a [Ast],
+    scope: Scope<'_, 'a>,
+    sink: Sink<'_, 'a>,
+) -> Res<Flow> {
     let env = scope.env;
     let arg = args.first();
     // Items left of the dot, one by one.
@@ -25,15 +34,23 @@ pub(super) fn call<'a>(func: Func, base: Option<&'a Ast>, args: &'a [Ast], scope
     };
     match func {
         Func::Where => {
-            let Some(criteria) = arg else { return Ok(Flow::More) };
+            let Some(criteria) = arg else {
+                return Ok(Flow::More);
+            };
             let mut index = -1;
             stream(&mut |i| {
                 index += 1;
-                if truth(criteria, scope.with(Some(&i), index))? == Some(true) { sink(i) } else { Ok(Flow::More) }
+                if truth(criteria, scope.with(Some(&i), index))? == Some(true) {
+                    sink(i)
+                } else {
+                    Ok(Flow::More)
+                }
             })
         }
         Func::Select => {
-            let Some(projection) = arg else { return Ok(Flow::More) };
+            let Some(projection) = arg else {
+                return Ok(Flow::More);
+            };
             let mut index = -1;
             stream(&mut |i| {
                 index += 1;
@@ -56,7 +73,9 @@ pub(super) fn call<'a>(func: Func, base: Option<&'a Ast>, args: &'a [Ast], scope
             sink(Item::Bool(found == (func == Func::Exists)))
         }
         Func::All => {
-            let Some(criteria) = arg else { return Ok(Flow::More) };
+            let Some(criteria) = arg else {
+                return Ok(Flow::More);
+            };
             let mut all = true;
             let mut index = -1;
             stream(&mut |i| {
@@ -67,9 +86,17 @@ pub(super) fn call<'a>(func: Func, base: Option<&'a Ast>, args: &'a [Ast], scope
             sink(Item::Bool(all))
         }
         Func::OfType | Func::As => {
-            let Some(Ast::Is(_, spec)) = arg else { return Ok(Flow::More) };
+            let Some(Ast::Is(_, spec)) = arg else {
+                return Ok(Flow::More);
+            };
             // The invariants of R4 use as() on collections, so it filters like ofType().
-            stream(&mut |i| if is_type(&i, spec, env.pack, false)? { sink(i) } else { Ok(Flow::More) })
+            stream(&mut |i| {
+                if is_type(&i, spec, env.pack, false)? {
+                    sink(i)
+                } else {
+                    Ok(Flow::More)
+                }
+            })
         }
         Func::First => {
             let mut out = Flow::More;
@@ -85,7 +112,9 @@ pub(super) fn call<'a>(func: Func, base: Option<&'a Ast>, args: &'a [Ast], scope
             skip(&stream, n.unwrap_or(0), sink)
         }
         Func::Take => {
-            let Some(n) = integer(args, scope, func)? else { return Ok(Flow::More) };
+            let Some(n) = integer(args, scope, func)? else {
+                return Ok(Flow::More);
+            };
             let mut left = n;
             let mut out = Flow::More;
             if n > 0 {
@@ -114,30 +143,61 @@ pub(super) fn call<'a>(func: Func, base: Option<&'a Ast>, args: &'a [Ast], scope
             _ => Ok(Flow::More),
         }),
         Func::Extension => {
-            let Some(url) = arg.map(|a| single(a, scope, "extension()")).transpose()?.flatten().and_then(|i| i.as_text()) else { return Ok(Flow::More) };
+            let Some(url) = arg
+                .map(|a| single(a, scope, "extension()"))
+                .transpose()?
+                .flatten()
+                .and_then(|i| i.as_text())
+            else {
+                return Ok(Flow::More);
+            };
             stream(&mut |i| match i {
-                Item::Node(n) => send(n.fields().filter(|c| is_extension(c, env.pack) && c.str_at("url") == Some(url.as_ref())).map(Item::Node), sink),
+                Item::Node(n) => send(
+                    n.fields()
+                        .filter(|c| {
+                            is_extension(c, env.pack) && c.str_at("url") == Some(url.as_ref())
+                        })
+                        .map(Item::Node),
+                    sink,
+                ),
                 _ => Ok(Flow::More),
             })
         }
         Func::Resolve => stream(&mut |i| resolve(&i, env, sink)),
         Func::HasValue => {
             let items = gather()?;
-            sink(Item::Bool(matches!(items.as_slice(), [i] if !matches!(i, Item::Node(n) if !n.has_value()))))
+            sink(Item::Bool(
+                matches!(items.as_slice(), [i] if !matches!(i, Item::Node(n) if !n.has_value())),
+            ))
         }
         Func::GetValue => stream(&mut |i| match i.system() {
             Item::Node(_) => Ok(Flow::More),
             v => sink(v),
         }),
         Func::Repeat => {
-            let Some(projection) = arg else { return Ok(Flow::More) };
+            let Some(projection) = arg else {
+                return Ok(Flow::More);
+            };
             repeat(gather()?, projection, scope, sink)
         }
         Func::DefineVariable => {
-            let name = arg.map(|a| single(a, scope, "defineVariable()")).transpose()?.flatten().and_then(|i| i.as_text());
-            let Some(name) = name else { return Err(EvalError::Type("defineVariable() takes a name".into())) };
-            if env.vars.borrow().iter().any(|(n, _)| *n == name) || matches!(name.as_ref(), "context" | "resource" | "rootResource" | "ucum" | "sct" | "loinc") {
-                return Err(EvalError::Type(format!("variable %{name} is already defined")));
+            let name = arg
+                .map(|a| single(a, scope, "defineVariable()"))
+                .transpose()?
+                .flatten()
+                .and_then(|i| i.as_text());
+            let Some(name) = name else {
+                return Err(EvalError::Type("defineVariable() takes a name".into()));
+            };
+            if env.vars.borrow().iter().any(|(n, _)| *n == name)
+                || matches!(
+                    name.as_ref(),
+                    "context" | "resource" | "rootResource" | "ucum" | "sct" | "loinc"
+                )
+            {
+                return Err(EvalError::Type(format!(
+                    "variable %{name} is already defined"
+                )));
             }
             let items = gather()?;
             let value = match args.get(1) {
@@ -162,10 +222,19 @@ pub(super) fn call<'a>(func: Func, base: Option<&'a Ast>, args: &'a [Ast], scope
                 (Some(_), i) => scope.with(i, 0),
                 (None, _) => scope,
             };
-            let condition = match arg.map(|a| single(a, here, "iif()")).transpose()?.flatten().map(|i| i.system()) {
+            let condition = match arg
+                .map(|a| single(a, here, "iif()"))
+                .transpose()?
+                .flatten()
+                .map(|i| i.system())
+            {
                 None => false,
                 Some(Item::Bool(b)) => b,
-                Some(_) => return Err(EvalError::Type("the condition of iif() is a boolean".into())),
+                Some(_) => {
+                    return Err(EvalError::Type(
+                        "the condition of iif() is a boolean".into(),
+                    ));
+                }
             };
             match args.get(if condition { 1 } else { 2 }) {
                 Some(branch) => inner(branch, here, sink),
@@ -175,7 +244,9 @@ pub(super) fn call<'a>(func: Func, base: Option<&'a Ast>, args: &'a [Ast], scope
         Func::Is => {
             let items = gather()?;
             match (items.as_slice(), arg) {
-                ([i], Some(Ast::Is(_, spec))) => sink(Item::Bool(is_type(i, spec, env.pack, true)?)),
+                ([i], Some(Ast::Is(_, spec))) => {
+                    sink(Item::Bool(is_type(i, spec, env.pack, true)?))
+                }
                 ([], _) => Ok(Flow::More),
                 _ => Err(EvalError::Single("is()")),
             }
@@ -186,7 +257,13 @@ pub(super) fn call<'a>(func: Func, base: Option<&'a Ast>, args: &'a [Ast], scope
 }
 
 /// Functions on a whole collection.
-fn gathered<'a>(func: Func, items: Vec<Item<'a>>, args: &'a [Ast], scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<Flow> {
+fn gathered<'a>(
+    func: Func,
+    items: Vec<Item<'a>>,
+    args: &'a [Ast],
+    scope: Scope<'_, 'a>,
+    sink: Sink<'_, 'a>,
+) -> Res<Flow> {
     let env = scope.env;
     env.spend(items.len() as u64)?;
     let other = || match args.first() {
@@ -200,14 +277,27 @@ fn gathered<'a>(func: Func, items: Vec<Item<'a>>, args: &'a [Ast], scope: Scope<
             for i in &items {
                 match i.system() {
                     Item::Bool(b) => hits += usize::from(b == wanted),
-                    _ => return Err(EvalError::Type(format!("{}() takes booleans", name_of(func)))),
+                    _ => {
+                        return Err(EvalError::Type(format!(
+                            "{}() takes booleans",
+                            name_of(func)
+                        )));
+                    }
                 }
             }
-            sink(Item::Bool(if matches!(func, Func::AllTrue | Func::AllFalse) { hits == items.len() } else { hits > 0 }))
+            sink(Item::Bool(
+                if matches!(func, Func::AllTrue | Func::AllFalse) {
+                    hits == items.len()
+                } else {
+                    hits > 0
+                },
+            ))
         }
         Func::Not => match items.as_slice() {
             [] => Ok(Flow::More),
-            [i] => sink(Item::Bool(!matches!(i.system(), Item::Bool(true)) && matches!(i.system(), Item::Bool(_)))),
+            [i] => sink(Item::Bool(
+                !matches!(i.system(), Item::Bool(true)) && matches!(i.system(), Item::Bool(_)),
+            )),
             _ => Err(EvalError::Single("not()")),
         },
         Func::Distinct => send(distinct(items, env)?, sink),
@@ -268,7 +358,12 @@ fn gathered<'a>(func: Func, items: Vec<Item<'a>>, args: &'a [Ast], scope: Scope<
             };
             if let Some(step) = args.first() {
                 for (i, index) in items.iter().zip(0i64..) {
-                    let here = Scope { env, this: Some(i), index, total: &total };
+                    let here = Scope {
+                        env,
+                        this: Some(i),
+                        index,
+                        total: &total,
+                    };
                     total = collect_inner(step, here)?;
                 }
             }
@@ -282,30 +377,76 @@ fn gathered<'a>(func: Func, items: Vec<Item<'a>>, args: &'a [Ast], scope: Scope<
         },
         Func::ConformsTo => conforms(&items, args, scope, sink),
         Func::MemberOf => member_of(&items, args, scope, sink),
-        Func::HtmlChecks => sink(Item::Bool(items.iter().all(|i| i.as_text().is_some_and(|t| crate::xml::narrative_ok(&t))))),
+        Func::HtmlChecks => {
+            sink(Item::Bool(items.iter().all(|i| {
+                i.as_text().is_some_and(|t| crate::xml::narrative_ok(&t))
+            })))
+        }
         Func::Comparable => match (items.as_slice(), other()?.as_slice()) {
             ([a], [b]) => match (a.system(), b.system()) {
-                (Item::Quantity(p), Item::Quantity(q)) => sink(Item::Bool(super::value::comparable(&p, &q))),
+                (Item::Quantity(p), Item::Quantity(q)) => {
+                    sink(Item::Bool(super::value::comparable(&p, &q)))
+                }
                 _ => Err(EvalError::Type("comparable() takes quantities".into())),
             },
             _ => Ok(Flow::More),
         },
-        Func::Abs | Func::Ceiling | Func::Exp | Func::Floor | Func::Ln | Func::Log | Func::Power | Func::Round | Func::Sqrt | Func::Truncate => {
-            let Some(item) = one(items, func)? else { return Ok(Flow::More) };
-            let argument = args.first().map(|a| single(a, scope, "this function")).transpose()?.flatten();
+        Func::Abs
+        | Func::Ceiling
+        | Func::Exp
+        | Func::Floor
+        | Func::Ln
+        | Func::Log
+        | Func::Power
+        | Func::Round
+        | Func::Sqrt
+        | Func::Truncate => {
+            let Some(item) = one(items, func)? else {
+                return Ok(Flow::More);
+            };
+            let argument = args
+                .first()
+                .map(|a| single(a, scope, "this function"))
+                .transpose()?
+                .flatten();
             if !args.is_empty() && argument.is_none() {
                 return Ok(Flow::More);
             }
             send(math::apply(func, &item, argument.as_ref())?, sink)
         }
         Func::LowBoundary | Func::HighBoundary | Func::Precision => {
-            let Some(item) = one(items, func)? else { return Ok(Flow::More) };
+            let Some(item) = one(items, func)? else {
+                return Ok(Flow::More);
+            };
             let digits = integer(args, scope, func)?;
             send(boundary::apply(func, &item, digits)?, sink)
         }
-        Func::IndexOf | Func::LastIndexOf | Func::Substring | Func::StartsWith | Func::EndsWith | Func::ContainsText | Func::Upper | Func::Lower | Func::Replace | Func::Matches | Func::MatchesFull | Func::ReplaceMatches | Func::Length | Func::ToChars | Func::Encode | Func::Decode | Func::Escape | Func::Unescape | Func::Trim | Func::Split => {
-            let Some(item) = one(items, func)? else { return Ok(Flow::More) };
-            let Some(subject) = item.as_text() else { return Err(EvalError::Type(format!("{}() takes a text", name_of(func)))) };
+        Func::IndexOf
+        | Func::LastIndexOf
+        | Func::Substring
+        | Func::StartsWith
+        | Func::EndsWith
+        | Func::ContainsText
+        | Func::Upper
+        | Func::Lower
+        | Func::Replace
+        | Func::Matches
+        | Func::MatchesFull
+        | Func::ReplaceMatches
+        | Func::Length
+        | Func::ToChars
+        | Func::Encode
+        | Func::Decode
+        | Func::Escape
+        | Func::Unescape
+        | Func::Trim
+        | Func::Split => {
+            let Some(item) = one(items, func)? else {
+                return Ok(Flow::More);
+            };
+            let Some(subject) = item.as_text() else {
+                return Err(EvalError::Type(format!("{}() takes a text", name_of(func))));
+            };
             let mut given = Vec::with_capacity(args.len());
             for a in args {
                 match single(a, scope, "this function")? {
@@ -317,7 +458,13 @@ fn gathered<'a>(func: Func, items: Vec<Item<'a>>, args: &'a [Ast], scope: Scope<
             send(text::apply(func, &subject, &given, env)?, sink)
         }
         Func::Join => {
-            let separator = args.first().map(|a| single(a, scope, "join()")).transpose()?.flatten().and_then(|i| i.as_text()).unwrap_or_default();
+            let separator = args
+                .first()
+                .map(|a| single(a, scope, "join()"))
+                .transpose()?
+                .flatten()
+                .and_then(|i| i.as_text())
+                .unwrap_or_default();
             let parts: Option<Vec<_>> = items.iter().map(Item::as_text).collect();
             match parts {
                 Some(p) if p.is_empty() => Ok(Flow::More),
@@ -326,8 +473,15 @@ fn gathered<'a>(func: Func, items: Vec<Item<'a>>, args: &'a [Ast], scope: Scope<
             }
         }
         _ => {
-            let Some(item) = one(items, func)? else { return Ok(Flow::More) };
-            let unit = args.first().map(|a| single(a, scope, "this function")).transpose()?.flatten().and_then(|i| i.as_text());
+            let Some(item) = one(items, func)? else {
+                return Ok(Flow::More);
+            };
+            let unit = args
+                .first()
+                .map(|a| single(a, scope, "this function"))
+                .transpose()?
+                .flatten()
+                .and_then(|i| i.as_text());
             send(convert::apply(func, &item, unit.as_deref()), sink)
         }
     }
@@ -341,10 +495,19 @@ fn one<'a>(items: Vec<Item<'a>>, func: Func) -> Res<Option<Item<'a>>> {
 }
 
 fn integer<'a>(args: &'a [Ast], scope: Scope<'_, 'a>, func: Func) -> Res<Option<i64>> {
-    match args.first().map(|a| single(a, scope, "this function")).transpose()?.flatten().map(|i| i.system()) {
+    match args
+        .first()
+        .map(|a| single(a, scope, "this function"))
+        .transpose()?
+        .flatten()
+        .map(|i| i.system())
+    {
         None => Ok(None),
         Some(Item::Int(n)) => Ok(Some(n)),
-        Some(_) => Err(EvalError::Type(format!("{}() takes an integer", name_of(func)))),
+        Some(_) => Err(EvalError::Type(format!(
+            "{}() takes an integer",
+            name_of(func)
+        ))),
     }
 }
 
@@ -385,7 +548,12 @@ pub(super) fn distinct<'a>(items: Vec<Item<'a>>, env: &Env<'a>) -> Res<Vec<Item<
     Ok(out)
 }
 
-fn repeat<'a>(start: Vec<Item<'a>>, projection: &'a Ast, scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<Flow> {
+fn repeat<'a>(
+    start: Vec<Item<'a>>,
+    projection: &'a Ast,
+    scope: Scope<'_, 'a>,
+    sink: Sink<'_, 'a>,
+) -> Res<Flow> {
     let mut queue = std::collections::VecDeque::from(start);
     let mut seen: Vec<Item<'a>> = Vec::new();
     let mut nodes = std::collections::HashSet::new();
@@ -414,7 +582,12 @@ fn repeat<'a>(start: Vec<Item<'a>>, projection: &'a Ast, scope: Scope<'_, 'a>, s
     Ok(Flow::More)
 }
 
-fn sort<'a>(items: Vec<Item<'a>>, args: &'a [Ast], scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<Flow> {
+fn sort<'a>(
+    items: Vec<Item<'a>>,
+    args: &'a [Ast],
+    scope: Scope<'_, 'a>,
+    sink: Sink<'_, 'a>,
+) -> Res<Flow> {
     let mut keyed = Vec::with_capacity(items.len());
     for (i, index) in items.into_iter().zip(0i64..) {
         let mut keys = Vec::new();
@@ -463,7 +636,9 @@ fn type_item<'a>(i: &Item<'a>, env: &Env<'a>) -> Item<'a> {
         Item::Node(n) => {
             let ty = env.pack.type_of(n.type_id());
             let name = match ty {
-                Some(t) if t.kind == crate::pack::file::TypeKind::Backbone => env.pack.type_name(t.base),
+                Some(t) if t.kind == crate::pack::file::TypeKind::Backbone => {
+                    env.pack.type_name(t.base)
+                }
                 Some(t) => t.name.as_ref(),
                 None => "",
             };
@@ -476,11 +651,28 @@ fn type_item<'a>(i: &Item<'a>, env: &Env<'a>) -> Item<'a> {
 }
 
 /// `conformsTo()` knows the base definitions only; profiles are the validator's.
-fn conforms<'a>(items: &[Item<'a>], args: &'a [Ast], scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<Flow> {
-    let Some(url) = args.first().map(|a| single(a, scope, "conformsTo()")).transpose()?.flatten().and_then(|i| i.as_text()) else { return Ok(Flow::More) };
-    let ty = url.strip_prefix("http://hl7.org/fhir/StructureDefinition/").and_then(|n| scope.env.pack.type_id(n));
+fn conforms<'a>(
+    items: &[Item<'a>],
+    args: &'a [Ast],
+    scope: Scope<'_, 'a>,
+    sink: Sink<'_, 'a>,
+) -> Res<Flow> {
+    let Some(url) = args
+        .first()
+        .map(|a| single(a, scope, "conformsTo()"))
+        .transpose()?
+        .flatten()
+        .and_then(|i| i.as_text())
+    else {
+        return Ok(Flow::More);
+    };
+    let ty = url
+        .strip_prefix("http://hl7.org/fhir/StructureDefinition/")
+        .and_then(|n| scope.env.pack.type_id(n));
     match (ty, items) {
-        (None, _) => Err(EvalError::Type("conformsTo() knows the base definitions only".into())),
+        (None, _) => Err(EvalError::Type(
+            "conformsTo() knows the base definitions only".into(),
+        )),
         (Some(ty), [Item::Node(n)]) => sink(Item::Bool(scope.env.pack.is_a(n.type_id(), ty))),
         (_, []) => Ok(Flow::More),
         _ => Err(EvalError::Single("conformsTo()")),
@@ -488,15 +680,35 @@ fn conforms<'a>(items: &[Item<'a>], args: &'a [Ast], scope: Scope<'_, 'a>, sink:
 }
 
 /// `memberOf()` for the value sets of the pack.
-fn member_of<'a>(items: &[Item<'a>], args: &'a [Ast], scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<Flow> {
-    let Some(url) = args.first().map(|a| single(a, scope, "memberOf()")).transpose()?.flatten().and_then(|i| i.as_text()) else { return Ok(Flow::More) };
-    let Some(set) = scope.env.pack.value_set_by_url(&url) else { return Ok(Flow::More) };
-    let coding = |n: &Node<'_>| n.str_at("code").is_some_and(|c| n.str_at("system").is_some_and(|s| set.contains(s, c)));
+fn member_of<'a>(
+    items: &[Item<'a>],
+    args: &'a [Ast],
+    scope: Scope<'_, 'a>,
+    sink: Sink<'_, 'a>,
+) -> Res<Flow> {
+    let Some(url) = args
+        .first()
+        .map(|a| single(a, scope, "memberOf()"))
+        .transpose()?
+        .flatten()
+        .and_then(|i| i.as_text())
+    else {
+        return Ok(Flow::More);
+    };
+    let Some(set) = scope.env.pack.value_set_by_url(&url) else {
+        return Ok(Flow::More);
+    };
+    let coding = |n: &Node<'_>| {
+        n.str_at("code")
+            .is_some_and(|c| n.str_at("system").is_some_and(|s| set.contains(s, c)))
+    };
     match items {
         [] => Ok(Flow::More),
         [i] => {
             let hit = match i {
-                Item::Node(n) if n.has_value() => n.as_str().is_some_and(|c| set.system_of(c).is_some()),
+                Item::Node(n) if n.has_value() => {
+                    n.as_str().is_some_and(|c| set.system_of(c).is_some())
+                }
                 Item::Node(n) if n.get("coding").is_some() => n.all("coding").any(|c| coding(&c)),
                 Item::Node(n) => coding(n),
                 other => other.as_text().is_some_and(|c| set.system_of(&c).is_some()),

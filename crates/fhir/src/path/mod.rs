@@ -20,8 +20,8 @@ pub use convert::to_text;
 pub(crate) use eval::each_of;
 pub use eval::{Env, EvalError, Flow};
 pub use parse::CompileError;
-pub use value::{Item, Quantity};
 pub(crate) use parse::Resolver;
+pub use value::{Item, Quantity};
 
 use crate::pack::{NameId, Pack, TypeId};
 use ast::Ast;
@@ -51,7 +51,10 @@ impl Expr {
     }
 
     pub(crate) fn compile_with(text: &str, resolver: &dyn Resolver) -> Result<Expr, CompileError> {
-        Ok(Expr { text: Box::from(text), ast: parse::parse(text, resolver)? })
+        Ok(Expr {
+            text: Box::from(text),
+            ast: parse::parse(text, resolver)?,
+        })
     }
 
     /// The expression as written.

@@ -58,13 +58,15 @@ pub(super) fn equality(op: Op, a: &[Item<'_>], b: &[Item<'_>]) -> Option<bool> {
         _ => {
             let mut rest: Vec<&Item<'_>> = b.iter().collect();
             let same = a.len() == b.len()
-                && a.iter().all(|x| match rest.iter().position(|y| value::equivalent(x, y)) {
-                    Some(i) => {
-                        rest.swap_remove(i);
-                        true
-                    }
-                    None => false,
-                });
+                && a.iter().all(
+                    |x| match rest.iter().position(|y| value::equivalent(x, y)) {
+                        Some(i) => {
+                            rest.swap_remove(i);
+                            true
+                        }
+                        None => false,
+                    },
+                );
             Some(if op == Op::NotEquiv { !same } else { same })
         }
     }
@@ -92,12 +94,20 @@ pub(super) fn arithmetic<'a>(op: Op, a: &Item<'a>, b: &Item<'a>) -> Res<Option<I
     let (x, y) = (a.system(), b.system());
     Ok(match (&x, &y) {
         (Item::Int(p), Item::Int(q)) => integers(op, *p, *q),
-        (Item::Int(_) | Item::Dec(_), Item::Int(_) | Item::Dec(_)) => decimals(op, dec(&x), dec(&y)),
-        (Item::Str(p), Item::Str(q)) if op == Op::Add => Some(Item::Str(Cow::Owned(format!("{p}{q}")))),
+        (Item::Int(_) | Item::Dec(_), Item::Int(_) | Item::Dec(_)) => {
+            decimals(op, dec(&x), dec(&y))
+        }
+        (Item::Str(p), Item::Str(q)) if op == Op::Add => {
+            Some(Item::Str(Cow::Owned(format!("{p}{q}"))))
+        }
         (Item::Quantity(p), Item::Quantity(q)) => match op {
             Op::Add | Op::Sub => {
                 if p.unit == q.unit && p.calendar == q.calendar {
-                    let v = if op == Op::Add { p.value.checked_add(q.value) } else { p.value.checked_sub(q.value) };
+                    let v = if op == Op::Add {
+                        p.value.checked_add(q.value)
+                    } else {
+                        p.value.checked_sub(q.value)
+                    };
                     v.map(|value| Item::Quantity(Quantity { value, ..p.clone() }))
                 } else {
                     None
@@ -108,15 +118,32 @@ pub(super) fn arithmetic<'a>(op: Op, a: &Item<'a>, b: &Item<'a>) -> Res<Option<I
             _ => return mismatch("div and mod"),
         },
         (Item::Quantity(p), Item::Int(_) | Item::Dec(_)) if matches!(op, Op::Mul | Op::Div) => {
-            let v = if op == Op::Mul { p.value.checked_mul(dec(&y)) } else { p.value.checked_div(dec(&y)) };
+            let v = if op == Op::Mul {
+                p.value.checked_mul(dec(&y))
+            } else {
+                p.value.checked_div(dec(&y))
+            };
             v.map(|value| Item::Quantity(Quantity { value, ..p.clone() }))
         }
-        (Item::Int(_) | Item::Dec(_), Item::Quantity(q)) if op == Op::Mul => q.value.checked_mul(dec(&x)).map(|value| Item::Quantity(Quantity { value, ..q.clone() })),
-        (Item::Date(m) | Item::DateTime(m), Item::Quantity(q)) if matches!(op, Op::Add | Op::Sub) => {
+        (Item::Int(_) | Item::Dec(_), Item::Quantity(q)) if op == Op::Mul => q
+            .value
+            .checked_mul(dec(&x))
+            .map(|value| Item::Quantity(Quantity { value, ..q.clone() })),
+        (Item::Date(m) | Item::DateTime(m), Item::Quantity(q))
+            if matches!(op, Op::Add | Op::Sub) =>
+        {
             let date = matches!(x, Item::Date(_));
-            shift_moment(m, q, op == Op::Sub)?.map(|m| if date { Item::Date(m) } else { Item::DateTime(m) })
+            shift_moment(m, q, op == Op::Sub)?.map(|m| {
+                if date {
+                    Item::Date(m)
+                } else {
+                    Item::DateTime(m)
+                }
+            })
         }
-        (Item::Time(c), Item::Quantity(q)) if matches!(op, Op::Add | Op::Sub) => shift_clock(c, q, op == Op::Sub)?.map(Item::Time),
+        (Item::Time(c), Item::Quantity(q)) if matches!(op, Op::Add | Op::Sub) => {
+            shift_clock(c, q, op == Op::Sub)?.map(Item::Time)
+        }
         _ => return mismatch("arithmetic"),
     })
 }
@@ -146,7 +173,10 @@ fn decimals<'a>(op: Op, p: Decimal, q: Decimal) -> Option<Item<'a>> {
         Op::Sub => p.checked_sub(q).map(Item::Dec),
         Op::Mul => p.checked_mul(q).map(Item::Dec),
         Op::Div => p.checked_div(q).map(Item::Dec),
-        Op::IntDiv => p.checked_div(q).and_then(|v| v.trunc().to_i64()).map(Item::Int),
+        Op::IntDiv => p
+            .checked_div(q)
+            .and_then(|v| v.trunc().to_i64())
+            .map(Item::Int),
         Op::Mod => p.checked_rem(q).map(Item::Dec),
         _ => None,
     }
@@ -161,7 +191,11 @@ enum Step {
 fn step(q: &Quantity<'_>, minus: bool) -> Res<Option<Step>> {
     let value = if minus { -q.value } else { q.value };
     let whole = |n: i64| value.trunc().to_i64().and_then(|v| v.checked_mul(n));
-    let micros = |n: i64| value.checked_mul(Decimal::from(n)).and_then(|v| v.trunc().to_i64());
+    let micros = |n: i64| {
+        value
+            .checked_mul(Decimal::from(n))
+            .and_then(|v| v.trunc().to_i64())
+    };
     Ok(match q.unit.as_ref() {
         "year" => whole(12).map(Step::Months),
         "month" => whole(1).map(Step::Months),
@@ -178,12 +212,24 @@ fn step(q: &Quantity<'_>, minus: bool) -> Res<Option<Step>> {
 }
 
 fn shift_moment(m: &Moment, q: &Quantity<'_>, minus: bool) -> Res<Option<Moment>> {
-    let Some(by) = step(q, minus)? else { return Ok(None) };
+    let Some(by) = step(q, minus)? else {
+        return Ok(None);
+    };
     let mut out = *m;
     match by {
         Step::Months(n) => {
-            let total = i64::from(m.year) * 12 + i64::from(m.month) - 1 + if m.date_precision == Precision::Year { n / 12 * 12 } else { n };
-            let (Ok(year), Ok(month)) = (i16::try_from(total.div_euclid(12)), u8::try_from(total.rem_euclid(12) + 1)) else { return Ok(None) };
+            let total = i64::from(m.year) * 12 + i64::from(m.month) - 1
+                + if m.date_precision == Precision::Year {
+                    n / 12 * 12
+                } else {
+                    n
+                };
+            let (Ok(year), Ok(month)) = (
+                i16::try_from(total.div_euclid(12)),
+                u8::try_from(total.rem_euclid(12) + 1),
+            ) else {
+                return Ok(None);
+            };
             (out.year, out.month) = (year, month);
             out.day = m.day.min(days_in_month(year, month));
         }
@@ -195,9 +241,14 @@ fn shift_moment(m: &Moment, q: &Quantity<'_>, minus: bool) -> Res<Option<Moment>
                 Precision::Day => us / DAY_US * DAY_US,
                 _ => us,
             };
-            let Some(wall) = m.wall_us().checked_add(us) else { return Ok(None) };
+            let Some(wall) = m.wall_us().checked_add(us) else {
+                return Ok(None);
+            };
             let (y, mo, d) = civil_from_days(wall.div_euclid(DAY_US));
-            let (Ok(y), Ok(mo), Ok(d)) = (i16::try_from(y), u8::try_from(mo), u8::try_from(d)) else { return Ok(None) };
+            let (Ok(y), Ok(mo), Ok(d)) = (i16::try_from(y), u8::try_from(mo), u8::try_from(d))
+            else {
+                return Ok(None);
+            };
             (out.year, out.month, out.day) = (y, mo, d);
             if let Some(c) = &mut out.clock {
                 set_clock(c, wall.rem_euclid(DAY_US));
@@ -216,7 +267,11 @@ fn shifted_years(m: &Moment, us: i64) -> Option<Moment> {
 fn shifted_months(m: &Moment, n: i64) -> Option<Moment> {
     let total = i64::from(m.year) * 12 + i64::from(m.month) - 1 + n;
     let year = i16::try_from(total.div_euclid(12)).ok()?;
-    (1..=9999).contains(&year).then_some(Moment { year, month: u8::try_from(total.rem_euclid(12) + 1).ok()?, ..*m })
+    (1..=9999).contains(&year).then_some(Moment {
+        year,
+        month: u8::try_from(total.rem_euclid(12) + 1).ok()?,
+        ..*m
+    })
 }
 
 fn set_clock(c: &mut Clock, us: i64) {
@@ -237,7 +292,9 @@ fn shift_clock(c: &Clock, q: &Quantity<'_>, minus: bool) -> Res<Option<Clock>> {
             set_clock(&mut out, (c.micros() + us % DAY_US).rem_euclid(DAY_US));
             Ok(Some(out))
         }
-        Some(Step::Months(_)) => Err(EvalError::Type("years and months cannot be added to a time of day".into())),
+        Some(Step::Months(_)) => Err(EvalError::Type(
+            "years and months cannot be added to a time of day".into(),
+        )),
         None => Ok(None),
     }
 }

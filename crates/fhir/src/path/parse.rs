@@ -63,7 +63,10 @@ struct Lexer<'s> {
     pos: usize,
 }
 
-const SYMBOLS: [&str; 24] = ["!=", "!~", "<=", ">=", "(", ")", "[", "]", "{", "}", ".", ",", "+", "-", "*", "/", "&", "|", "=", "~", "<", ">", "\u{0}", "\u{1}"];
+const SYMBOLS: [&str; 24] = [
+    "!=", "!~", "<=", ">=", "(", ")", "[", "]", "{", "}", ".", ",", "+", "-", "*", "/", "&", "|",
+    "=", "~", "<", ">", "\u{0}", "\u{1}",
+];
 
 impl Lexer<'_> {
     fn rest(&self) -> &str {
@@ -71,7 +74,10 @@ impl Lexer<'_> {
     }
 
     fn err<T>(&self, text: &str) -> Result<T, CompileError> {
-        Err(CompileError { offset: self.pos, text: text.to_owned() })
+        Err(CompileError {
+            offset: self.pos,
+            text: text.to_owned(),
+        })
     }
 
     fn skip(&mut self) -> Result<(), CompileError> {
@@ -97,9 +103,13 @@ impl Lexer<'_> {
         self.skip()?;
         let at = self.pos;
         let rest = self.rest();
-        let Some(c) = rest.chars().next() else { return Ok((at, Tok::End)) };
+        let Some(c) = rest.chars().next() else {
+            return Ok((at, Tok::End));
+        };
         let tok = match c {
-            'A'..='Z' | 'a'..='z' | '_' => Tok::Ident(Box::from(self.take(|c| c.is_ascii_alphanumeric() || c == '_'))),
+            'A'..='Z' | 'a'..='z' | '_' => Tok::Ident(Box::from(
+                self.take(|c| c.is_ascii_alphanumeric() || c == '_'),
+            )),
             '0'..='9' => self.number(),
             '\'' | '"' => Tok::Str(self.quoted(c)?),
             '`' => Tok::Quoted(self.quoted('`')?),
@@ -156,11 +166,20 @@ impl Lexer<'_> {
     }
 
     fn moment(&mut self) -> Result<Tok, CompileError> {
-        let text = self.take(|c| c.is_ascii_digit() || matches!(c, '-' | ':' | 'T' | '+' | 'Z' | '.'));
+        let text =
+            self.take(|c| c.is_ascii_digit() || matches!(c, '-' | ':' | 'T' | '+' | 'Z' | '.'));
         // A dot that is not followed by a digit belongs to what comes next (`@2015.is(Date)`).
         let mut text = text.as_str();
         let clean = |t: &str| {
-            let cut = t.char_indices().find(|(i, c)| *c == '.' && !t.get(i + 1..).is_some_and(|r| r.starts_with(|d: char| d.is_ascii_digit()))).map(|(i, _)| i);
+            let cut = t
+                .char_indices()
+                .find(|(i, c)| {
+                    *c == '.'
+                        && !t
+                            .get(i + 1..)
+                            .is_some_and(|r| r.starts_with(|d: char| d.is_ascii_digit()))
+                })
+                .map(|(i, _)| i);
             cut.unwrap_or(t.len())
         };
         let keep = clean(text);
@@ -183,7 +202,9 @@ impl Lexer<'_> {
         self.pos += 1;
         let mut out = String::new();
         loop {
-            let Some(c) = self.rest().chars().next() else { return self.err("text is not closed") };
+            let Some(c) = self.rest().chars().next() else {
+                return self.err("text is not closed");
+            };
             self.pos += c.len_utf8();
             if c == quote {
                 return Ok(out.into_boxed_str());
@@ -192,7 +213,9 @@ impl Lexer<'_> {
                 out.push(c);
                 continue;
             }
-            let Some(e) = self.rest().chars().next() else { return self.err("text is not closed") };
+            let Some(e) = self.rest().chars().next() else {
+                return self.err("text is not closed");
+            };
             self.pos += e.len_utf8();
             match e {
                 'f' => out.push('\u{c}'),
@@ -201,7 +224,10 @@ impl Lexer<'_> {
                 't' => out.push('\t'),
                 '`' | '\'' | '"' | '\\' | '/' => out.push(e),
                 'u' => {
-                    let unit = self.rest().get(..4).and_then(|h| u32::from_str_radix(h, 16).ok());
+                    let unit = self
+                        .rest()
+                        .get(..4)
+                        .and_then(|h| u32::from_str_radix(h, 16).ok());
                     match unit.and_then(char::from_u32) {
                         Some(ch) => {
                             self.pos += 4;
@@ -232,9 +258,19 @@ struct Parser<'s, 'r> {
 /// Parses a whole expression.
 pub(crate) fn parse(src: &str, resolver: &dyn Resolver) -> Result<Ast, CompileError> {
     if src.len() > MAX_LEN {
-        return Err(CompileError { offset: 0, text: format!("expression is longer than {MAX_LEN} bytes") });
+        return Err(CompileError {
+            offset: 0,
+            text: format!("expression is longer than {MAX_LEN} bytes"),
+        });
     }
-    let mut p = Parser { lexer: Lexer { src, pos: 0 }, at: 0, tok: Tok::End, resolver, depth: 0, links: 0 };
+    let mut p = Parser {
+        lexer: Lexer { src, pos: 0 },
+        at: 0,
+        tok: Tok::End,
+        resolver,
+        depth: 0,
+        links: 0,
+    };
     p.advance()?;
     let ast = p.expression(0)?;
     if p.tok != Tok::End {
@@ -281,7 +317,10 @@ fn operator(tok: &Tok) -> Option<(u8, Option<Op>)> {
 
 impl Parser<'_, '_> {
     fn err<T>(&self, text: &str) -> Result<T, CompileError> {
-        Err(CompileError { offset: self.at, text: text.to_owned() })
+        Err(CompileError {
+            offset: self.at,
+            text: text.to_owned(),
+        })
     }
 
     fn advance(&mut self) -> Result<Tok, CompileError> {
@@ -305,14 +344,22 @@ impl Parser<'_, '_> {
 
     fn deeper(&mut self) -> Result<(), CompileError> {
         self.depth += 1;
-        if self.depth > MAX_DEPTH { self.err("expression is nested too deeply") } else { Ok(()) }
+        if self.depth > MAX_DEPTH {
+            self.err("expression is nested too deeply")
+        } else {
+            Ok(())
+        }
     }
 
     /// Counts operators and path steps: together with the nesting they bound the depth of the tree, so that evaluation
     /// cannot exhaust the stack.
     fn link(&mut self) -> Result<(), CompileError> {
         self.links += 1;
-        if self.links > MAX_LINKS { self.err("expression has too many steps") } else { Ok(()) }
+        if self.links > MAX_LINKS {
+            self.err("expression has too many steps")
+        } else {
+            Ok(())
+        }
     }
 
     /// Precedence climbing: operators binding at least as tightly as `min`.
@@ -332,7 +379,11 @@ impl Parser<'_, '_> {
                 }
                 None => {
                     let spec = self.type_spec()?;
-                    if word == Tok::Ident(Box::from("is")) { Ast::Is(Box::new(left), spec) } else { Ast::As(Box::new(left), spec) }
+                    if word == Tok::Ident(Box::from("is")) {
+                        Ast::Is(Box::new(left), spec)
+                    } else {
+                        Ast::As(Box::new(left), spec)
+                    }
                 }
             };
         }
@@ -347,7 +398,11 @@ impl Parser<'_, '_> {
             self.deeper()?;
             let inner = self.unary()?;
             self.depth -= 1;
-            return Ok(if negative { Ast::Negate(Box::new(inner)) } else { Ast::Plus(Box::new(inner)) });
+            return Ok(if negative {
+                Ast::Negate(Box::new(inner))
+            } else {
+                Ast::Plus(Box::new(inner))
+            });
         }
         self.postfix()
     }
@@ -363,7 +418,10 @@ impl Parser<'_, '_> {
                 self.advance()?;
                 let index = self.expression(0)?;
                 self.expect("]")?;
-                left = Ast::Item { base: Box::new(left), index: Box::new(index) };
+                left = Ast::Item {
+                    base: Box::new(left),
+                    index: Box::new(index),
+                };
             } else {
                 return Ok(left);
             }
@@ -389,7 +447,9 @@ impl Parser<'_, '_> {
                 Ok(Ast::Literal(Literal::Bool(v)))
             }
             Tok::Ident(_) | Tok::Quoted(_) | Tok::Special(_) => self.invocation(None),
-            Tok::Str(_) | Tok::Number(_) | Tok::Date(_) | Tok::DateTime(_) | Tok::Time(_) => self.literal(),
+            Tok::Str(_) | Tok::Number(_) | Tok::Date(_) | Tok::DateTime(_) | Tok::Time(_) => {
+                self.literal()
+            }
             Tok::Constant(name) => {
                 let name = name.clone();
                 self.advance()?;
@@ -409,7 +469,10 @@ impl Parser<'_, '_> {
             Tok::DateTime(m) => Literal::DateTime(m),
             Tok::Time(c) => Literal::Time(c),
             Tok::Number(text) => {
-                let bad = || CompileError { offset: at, text: "number is out of range".into() };
+                let bad = || CompileError {
+                    offset: at,
+                    text: "number is out of range".into(),
+                };
                 let unit = match &self.tok {
                     Tok::Str(u) => Some(u.clone()),
                     Tok::Ident(u) => super::calendar_unit(u).map(Box::from),
@@ -430,7 +493,11 @@ impl Parser<'_, '_> {
     }
 
     fn name(&self, text: Box<str>) -> Name {
-        Name { id: self.resolver.name(&text), ty: self.resolver.ty(&text), text }
+        Name {
+            id: self.resolver.name(&text),
+            ty: self.resolver.ty(&text),
+            text,
+        }
     }
 
     fn invocation(&mut self, base: Option<Box<Ast>>) -> Result<Ast, CompileError> {
@@ -444,17 +511,29 @@ impl Parser<'_, '_> {
                     "this" => Ok(Ast::This),
                     "index" => Ok(Ast::Index),
                     "total" => Ok(Ast::Total),
-                    _ => Err(CompileError { offset: at, text: "only $this, $index and $total exist".into() }),
+                    _ => Err(CompileError {
+                        offset: at,
+                        text: "only $this, $index and $total exist".into(),
+                    }),
                 }
             }
-            Tok::Quoted(text) => Ok(Ast::Member { base, name: self.name(text) }),
+            Tok::Quoted(text) => Ok(Ast::Member {
+                base,
+                name: self.name(text),
+            }),
             Tok::Ident(text) => {
                 if !self.is("(") {
-                    return Ok(Ast::Member { base, name: self.name(text) });
+                    return Ok(Ast::Member {
+                        base,
+                        name: self.name(text),
+                    });
                 }
                 self.advance()?;
                 let Some((func, min, max)) = Func::find(&text) else {
-                    return Err(CompileError { offset: at, text: format!("there is no function {text}()") });
+                    return Err(CompileError {
+                        offset: at,
+                        text: format!("there is no function {text}()"),
+                    });
                 };
                 let mut args = Vec::new();
                 while !self.is(")") {
@@ -476,11 +555,17 @@ impl Parser<'_, '_> {
                 }
                 self.expect(")")?;
                 if args.len() < min || args.len() > max {
-                    return Err(CompileError { offset: at, text: format!("{text}() takes {min} to {max} arguments") });
+                    return Err(CompileError {
+                        offset: at,
+                        text: format!("{text}() takes {min} to {max} arguments"),
+                    });
                 }
                 Ok(Ast::Call { base, func, args })
             }
-            _ => Err(CompileError { offset: at, text: "a name is expected here".into() }),
+            _ => Err(CompileError {
+                offset: at,
+                text: "a name is expected here".into(),
+            }),
         }
     }
 
@@ -492,7 +577,11 @@ impl Parser<'_, '_> {
         {
             let desc = w.as_ref() == "desc";
             self.advance()?;
-            return Ok(if desc { Ast::Negate(Box::new(key)) } else { key });
+            return Ok(if desc {
+                Ast::Negate(Box::new(key))
+            } else {
+                key
+            });
         }
         Ok(key)
     }
@@ -505,8 +594,16 @@ impl Parser<'_, '_> {
         } else {
             (Box::from(""), first)
         };
-        let ty = if namespace.as_ref() == "System" { None } else { self.resolver.ty(&name) };
-        Ok(TypeSpec { namespace, name, ty })
+        let ty = if namespace.as_ref() == "System" {
+            None
+        } else {
+            self.resolver.ty(&name)
+        };
+        Ok(TypeSpec {
+            namespace,
+            name,
+            ty,
+        })
     }
 
     fn type_word(&mut self) -> Result<Box<str>, CompileError> {

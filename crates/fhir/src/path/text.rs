@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use regex::{Regex, RegexBuilder};
 
-use super::eval::{EvalError, Env, Res};
+use super::eval::{Env, EvalError, Res};
 use super::func::Func;
 use super::value::Item;
 
@@ -15,11 +15,19 @@ const MAX_TEXT: usize = 8 << 20;
 const CACHED: usize = 64;
 
 fn wrong<T>(func: Func) -> Res<T> {
-    Err(EvalError::Type(format!("{}() was given arguments of the wrong type", func.name())))
+    Err(EvalError::Type(format!(
+        "{}() was given arguments of the wrong type",
+        func.name()
+    )))
 }
 
 /// Applies a function to `subject`.
-pub(super) fn apply<'a>(func: Func, subject: &str, args: &[Item<'a>], env: &Env<'a>) -> Res<Vec<Item<'a>>> {
+pub(super) fn apply<'a>(
+    func: Func,
+    subject: &str,
+    args: &[Item<'a>],
+    env: &Env<'a>,
+) -> Res<Vec<Item<'a>>> {
     let text = |n: usize| match args.get(n) {
         Some(Item::Str(s)) => Ok(s.as_ref()),
         _ => wrong(func),
@@ -32,27 +40,49 @@ pub(super) fn apply<'a>(func: Func, subject: &str, args: &[Item<'a>], env: &Env<
         Func::Upper => one(Item::text(subject.to_uppercase())),
         Func::Lower => one(Item::text(subject.to_lowercase())),
         Func::Trim => one(Item::text(subject.trim().to_owned())),
-        Func::Length => one(Item::Int(i64::try_from(subject.chars().count()).unwrap_or(i64::MAX))),
+        Func::Length => one(Item::Int(
+            i64::try_from(subject.chars().count()).unwrap_or(i64::MAX),
+        )),
         Func::ToChars => {
             env.spend(subject.len() as u64)?;
             Ok(subject.chars().map(|c| Item::text(c.to_string())).collect())
         }
         Func::IndexOf | Func::LastIndexOf => {
-            let found = if func == Func::IndexOf { subject.find(text(0)?) } else { subject.rfind(text(0)?) };
+            let found = if func == Func::IndexOf {
+                subject.find(text(0)?)
+            } else {
+                subject.rfind(text(0)?)
+            };
             let chars = found.map(|b| subject.char_indices().take_while(|(i, _)| *i < b).count());
-            one(Item::Int(chars.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX))))
+            one(Item::Int(
+                chars.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX)),
+            ))
         }
         Func::Substring => substring(subject, args),
         Func::Replace => {
             let (pattern, by) = (text(0)?, text(1)?);
-            let hits = if pattern.is_empty() { subject.len() + 1 } else { subject.matches(pattern).count() };
+            let hits = if pattern.is_empty() {
+                subject.len() + 1
+            } else {
+                subject.matches(pattern).count()
+            };
             if hits.saturating_mul(by.len()).saturating_add(subject.len()) > MAX_TEXT {
                 return Err(EvalError::Budget);
             }
             one(Item::text(subject.replace(pattern, by)))
         }
-        Func::Matches => one(Item::Bool(with_regex(text(0)?, flags(args, 1), false, |r| r.is_match(subject))?)),
-        Func::MatchesFull => one(Item::Bool(with_regex(text(0)?, flags(args, 1), true, |r| r.is_match(subject))?)),
+        Func::Matches => one(Item::Bool(with_regex(
+            text(0)?,
+            flags(args, 1),
+            false,
+            |r| r.is_match(subject),
+        )?)),
+        Func::MatchesFull => one(Item::Bool(with_regex(
+            text(0)?,
+            flags(args, 1),
+            true,
+            |r| r.is_match(subject),
+        )?)),
         Func::ReplaceMatches => {
             let (pattern, by) = (text(0)?, text(1)?);
             if pattern.is_empty() {
@@ -61,22 +91,52 @@ pub(super) fn apply<'a>(func: Func, subject: &str, args: &[Item<'a>], env: &Env<
             if subject.len().saturating_add(1).saturating_mul(by.len() + 1) > MAX_TEXT * 4 {
                 return Err(EvalError::Budget);
             }
-            let out = with_regex(pattern, flags(args, 2), false, |r| r.replace_all(subject, by).into_owned())?;
+            let out = with_regex(pattern, flags(args, 2), false, |r| {
+                r.replace_all(subject, by).into_owned()
+            })?;
             one(Item::text(out))
         }
         Func::Split => {
             env.spend(subject.len() as u64)?;
-            Ok(subject.split(text(0)?).map(|s| Item::text(s.to_owned())).collect())
+            Ok(subject
+                .split(text(0)?)
+                .map(|s| Item::text(s.to_owned()))
+                .collect())
         }
-        Func::Encode => encode(text(0)?, subject.as_bytes()).map_or(wrong(func), |s| one(Item::text(s))),
-        Func::Decode => Ok(decode(text(0)?, subject).and_then(|b| String::from_utf8(b).ok()).map(Item::text).into_iter().collect()),
+        Func::Encode => {
+            encode(text(0)?, subject.as_bytes()).map_or(wrong(func), |s| one(Item::text(s)))
+        }
+        Func::Decode => Ok(decode(text(0)?, subject)
+            .and_then(|b| String::from_utf8(b).ok())
+            .map(Item::text)
+            .into_iter()
+            .collect()),
         Func::Escape => match text(0)? {
-            "html" => one(Item::text(subject.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;"))),
-            "json" => one(Item::text(subject.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t"))),
+            "html" => one(Item::text(
+                subject
+                    .replace('&', "&amp;")
+                    .replace('<', "&lt;")
+                    .replace('>', "&gt;")
+                    .replace('"', "&quot;"),
+            )),
+            "json" => one(Item::text(
+                subject
+                    .replace('\\', "\\\\")
+                    .replace('"', "\\\"")
+                    .replace('\n', "\\n")
+                    .replace('\r', "\\r")
+                    .replace('\t', "\\t"),
+            )),
             _ => Ok(Vec::new()),
         },
         Func::Unescape => match text(0)? {
-            "html" => one(Item::text(subject.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&"))),
+            "html" => one(Item::text(
+                subject
+                    .replace("&lt;", "<")
+                    .replace("&gt;", ">")
+                    .replace("&quot;", "\"")
+                    .replace("&amp;", "&"),
+            )),
             "json" => one(Item::text(unescape_json(subject))),
             _ => Ok(Vec::new()),
         },
@@ -103,7 +163,10 @@ fn unescape_json(text: &str) -> String {
             Some(e @ ('"' | '\\' | '/')) => Some(e),
             Some('u') => {
                 let hex: String = ahead.by_ref().take(4).collect();
-                u32::from_str_radix(&hex, 16).ok().filter(|_| hex.len() == 4).and_then(char::from_u32)
+                u32::from_str_radix(&hex, 16)
+                    .ok()
+                    .filter(|_| hex.len() == 4)
+                    .and_then(char::from_u32)
             }
             _ => None,
         };
@@ -126,7 +189,9 @@ fn substring<'a>(subject: &str, args: &[Item<'a>]) -> Res<Vec<Item<'a>>> {
     };
     let start = number(0)?.unwrap_or(0);
     let length = number(1)?;
-    let Ok(start) = usize::try_from(start) else { return Ok(Vec::new()) };
+    let Ok(start) = usize::try_from(start) else {
+        return Ok(Vec::new());
+    };
     let mut rest = subject.chars().skip(start).peekable();
     if rest.peek().is_none() {
         return Ok(Vec::new());
@@ -150,7 +215,11 @@ fn with_regex<T>(pattern: &str, flags: &str, full: bool, f: impl FnOnce(&Regex) 
     thread_local! {
         static CACHE: RefCell<HashMap<String, Regex>> = RefCell::new(HashMap::new());
     }
-    let key = if full { format!("{flags}:^(?:{pattern})$") } else { format!("{flags}:{pattern}") };
+    let key = if full {
+        format!("{flags}:^(?:{pattern})$")
+    } else {
+        format!("{flags}:{pattern}")
+    };
     CACHE.with(|c| {
         let mut cache = c.borrow_mut();
         if !cache.contains_key(&key) {
@@ -162,7 +231,9 @@ fn with_regex<T>(pattern: &str, flags: &str, full: bool, f: impl FnOnce(&Regex) 
                 .size_limit(1 << 20)
                 .dfa_size_limit(1 << 20)
                 .build()
-                .map_err(|_| EvalError::Type("the regular expression is not valid or too large".into()))?;
+                .map_err(|_| {
+                    EvalError::Type("the regular expression is not valid or too large".into())
+                })?;
             if cache.len() >= CACHED {
                 cache.clear();
             }
@@ -170,7 +241,9 @@ fn with_regex<T>(pattern: &str, flags: &str, full: bool, f: impl FnOnce(&Regex) 
         }
         match cache.get(&key) {
             Some(r) => Ok(f(r)),
-            None => Err(EvalError::Type("the regular expression is not valid".into())),
+            None => Err(EvalError::Type(
+                "the regular expression is not valid".into(),
+            )),
         }
     })
 }
@@ -183,9 +256,19 @@ fn encode(format: &str, bytes: &[u8]) -> Option<String> {
         "base64" | "urlbase64" => {
             let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
             for chunk in bytes.chunks(3) {
-                let word = chunk.iter().enumerate().fold(0u32, |w, (i, b)| w | u32::from(*b) << (16 - 8 * i));
+                let word = chunk
+                    .iter()
+                    .enumerate()
+                    .fold(0u32, |w, (i, b)| w | u32::from(*b) << (16 - 8 * i));
                 for i in 0..4 {
-                    let c = if i > chunk.len() { b'=' } else { BASE64.get((word >> (18 - 6 * i) & 63) as usize).copied().unwrap_or(b'=') };
+                    let c = if i > chunk.len() {
+                        b'='
+                    } else {
+                        BASE64
+                            .get((word >> (18 - 6 * i) & 63) as usize)
+                            .copied()
+                            .unwrap_or(b'=')
+                    };
                     out.push(match (format, c) {
                         ("urlbase64", b'+') => '-',
                         ("urlbase64", b'/') => '_',
@@ -203,7 +286,16 @@ fn decode(format: &str, text: &str) -> Option<Vec<u8>> {
     match format {
         "hex" => {
             let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-            digits?.chunks(2).map(|p| if let [a, b] = p { u8::try_from(a * 16 + b).ok() } else { None }).collect()
+            digits?
+                .chunks(2)
+                .map(|p| {
+                    if let [a, b] = p {
+                        u8::try_from(a * 16 + b).ok()
+                    } else {
+                        None
+                    }
+                })
+                .collect()
         }
         "base64" | "urlbase64" => {
             let body = text.trim_end_matches('=');

@@ -100,7 +100,11 @@ pub(super) fn node_value(n: Node<'_>) -> Option<Item<'_>> {
     let k = &pack.known;
     let ty = n.type_id();
     if !n.has_value() {
-        return if pack.is_a(ty, k.quantity) { quantity_node(n).map(Item::Quantity) } else { None };
+        return if pack.is_a(ty, k.quantity) {
+            quantity_node(n).map(Item::Quantity)
+        } else {
+            None
+        };
     }
     if let Some(b) = n.as_bool() {
         return Some(Item::Bool(b));
@@ -114,7 +118,15 @@ pub(super) fn node_value(n: Node<'_>) -> Option<Item<'_>> {
         }
         return decimal(text).map(Item::Dec);
     }
-    let moment = |date: bool| Moment::parse(text, false).map(|m| if date { Item::Date(m) } else { Item::DateTime(m) });
+    let moment = |date: bool| {
+        Moment::parse(text, false).map(|m| {
+            if date {
+                Item::Date(m)
+            } else {
+                Item::DateTime(m)
+            }
+        })
+    };
     let converted = if ty == k.date {
         moment(true)
     } else if ty == k.date_time || ty == k.instant {
@@ -131,7 +143,9 @@ pub(super) fn decimal(text: &str) -> Option<Decimal> {
     if text.len() > 60 {
         return None;
     }
-    text.parse::<Decimal>().ok().or_else(|| Decimal::from_scientific(text).ok())
+    text.parse::<Decimal>()
+        .ok()
+        .or_else(|| Decimal::from_scientific(text).ok())
 }
 
 fn quantity_node(n: Node<'_>) -> Option<Quantity<'_>> {
@@ -146,7 +160,11 @@ fn quantity_node(n: Node<'_>) -> Option<Quantity<'_>> {
         Some(c) => c,
         None => n.str_at("unit").unwrap_or("1"),
     };
-    Some(Quantity { value, unit: Cow::Borrowed(unit), calendar: false })
+    Some(Quantity {
+        value,
+        unit: Cow::Borrowed(unit),
+        calendar: false,
+    })
 }
 
 /// UCUM code of a calendar keyword; years and months are not definite durations.
@@ -201,13 +219,29 @@ pub(super) fn comparable(a: &Quantity<'_>, b: &Quantity<'_>) -> bool {
 }
 
 /// Product or quotient with the unit worked out.
-pub(super) fn multiply<'a>(a: &Quantity<'_>, b: &Quantity<'_>, divide: bool) -> Option<Quantity<'a>> {
+pub(super) fn multiply<'a>(
+    a: &Quantity<'_>,
+    b: &Quantity<'_>,
+    divide: bool,
+) -> Option<Quantity<'a>> {
     let (ua, ub) = (definite(a)?, definite(b)?);
     let unit = ua.combine(&ub, divide)?;
-    let value = if divide { a.value.checked_div(b.value)? } else { a.value.checked_mul(b.value)? };
+    let value = if divide {
+        a.value.checked_div(b.value)?
+    } else {
+        a.value.checked_mul(b.value)?
+    };
     let (v, exp) = unit.scale(value)?;
-    let v = if exp >= 0 { (0..exp).try_fold(v, |v, _| v.checked_mul(Decimal::TEN))? } else { (0..-exp).try_fold(v, |v, _| v.checked_div(Decimal::TEN))? };
-    Some(Quantity { value: v.normalize(), unit: Cow::Owned(unit.canonical()), calendar: false })
+    let v = if exp >= 0 {
+        (0..exp).try_fold(v, |v, _| v.checked_mul(Decimal::TEN))?
+    } else {
+        (0..-exp).try_fold(v, |v, _| v.checked_div(Decimal::TEN))?
+    };
+    Some(Quantity {
+        value: v.normalize(),
+        unit: Cow::Owned(unit.canonical()),
+        calendar: false,
+    })
 }
 
 /// Order of two moments; `None` when their precision leaves it open.
@@ -217,7 +251,10 @@ pub(super) fn compare_moments(a: &Moment, b: &Moment) -> Option<Ordering> {
             (Some(x), Some(y)) if x != y => {
                 let finest = a.precision().min(b.precision());
                 let shift = |m: &Moment, o: i16| m.wall_us() - i64::from(o) * 60_000_000;
-                if (a.precision() < Precision::Minute) || (b.precision() < Precision::Minute) || (finest == Precision::Minute && a.precision() != b.precision()) {
+                if (a.precision() < Precision::Minute)
+                    || (b.precision() < Precision::Minute)
+                    || (finest == Precision::Minute && a.precision() != b.precision())
+                {
                     return None;
                 }
                 return Some(shift(a, x).cmp(&shift(b, y)));
@@ -232,7 +269,13 @@ pub(super) fn compare_moments(a: &Moment, b: &Moment) -> Option<Ordering> {
             return Some(order);
         }
         match (a.date_precision >= p, b.date_precision >= p) {
-            (true, true) => order = if p == Precision::Month { a.month.cmp(&b.month) } else { a.day.cmp(&b.day) },
+            (true, true) => {
+                order = if p == Precision::Month {
+                    a.month.cmp(&b.month)
+                } else {
+                    a.day.cmp(&b.day)
+                }
+            }
             (false, false) => return Some(Ordering::Equal),
             _ => return None,
         }
@@ -249,7 +292,16 @@ pub(super) fn compare_moments(a: &Moment, b: &Moment) -> Option<Ordering> {
 
 /// Order of two times of day; seconds and fractions are one precision.
 pub(super) fn compare_clocks(a: &Clock, b: &Clock) -> Option<Ordering> {
-    let parts = |c: &Clock| [(Precision::Hour, i64::from(c.hour)), (Precision::Minute, i64::from(c.minute)), (Precision::Second, i64::from(c.second) * 1_000_000 + i64::from(c.micro))];
+    let parts = |c: &Clock| {
+        [
+            (Precision::Hour, i64::from(c.hour)),
+            (Precision::Minute, i64::from(c.minute)),
+            (
+                Precision::Second,
+                i64::from(c.second) * 1_000_000 + i64::from(c.micro),
+            ),
+        ]
+    };
     for ((p, x), (_, y)) in parts(a).into_iter().zip(parts(b)) {
         match (a.precision >= p, b.precision >= p) {
             (true, true) if x != y => return Some(x.cmp(&y)),
@@ -270,14 +322,31 @@ pub(super) fn equal(a: &Item<'_>, b: &Item<'_>) -> Option<bool> {
         (Item::Dec(p), Item::Dec(q)) => p == q,
         (Item::Int(p), Item::Dec(q)) | (Item::Dec(q), Item::Int(p)) => Decimal::from(*p) == *q,
         (Item::Str(p), Item::Str(q)) => p == q,
-        (Item::Date(p), Item::Date(q)) | (Item::DateTime(p), Item::DateTime(q)) | (Item::Date(p), Item::DateTime(q)) | (Item::DateTime(p), Item::Date(q)) => return compare_moments(p, q).map(|o| o == Ordering::Equal),
-        (Item::Time(p), Item::Time(q)) => return compare_clocks(p, q).map(|o| o == Ordering::Equal),
+        (Item::Date(p), Item::Date(q))
+        | (Item::DateTime(p), Item::DateTime(q))
+        | (Item::Date(p), Item::DateTime(q))
+        | (Item::DateTime(p), Item::Date(q)) => {
+            return compare_moments(p, q).map(|o| o == Ordering::Equal);
+        }
+        (Item::Time(p), Item::Time(q)) => {
+            return compare_clocks(p, q).map(|o| o == Ordering::Equal);
+        }
         (Item::Quantity(p), Item::Quantity(q)) => return common(p, q).map(|(p, q)| p == q),
-        (Item::Quantity(p), Item::Int(q)) | (Item::Int(q), Item::Quantity(p)) => p.unit == "1" && p.value == Decimal::from(*q),
-        (Item::Quantity(p), Item::Dec(q)) | (Item::Dec(q), Item::Quantity(p)) => p.unit == "1" && p.value == *q,
+        (Item::Quantity(p), Item::Int(q)) | (Item::Int(q), Item::Quantity(p)) => {
+            p.unit == "1" && p.value == Decimal::from(*q)
+        }
+        (Item::Quantity(p), Item::Dec(q)) | (Item::Dec(q), Item::Quantity(p)) => {
+            p.unit == "1" && p.value == *q
+        }
         (Item::Type(p, n), Item::Type(q, m)) => p == q && n == m,
         // Numbers too large for a decimal stay nodes; their digits decide.
-        (Item::Node(p), Item::Node(q)) if p.has_value() || q.has_value() => p == q || p.value_text().and_then(Num::parse).zip(q.value_text().and_then(Num::parse)).is_some_and(|(p, q)| p == q),
+        (Item::Node(p), Item::Node(q)) if p.has_value() || q.has_value() => {
+            p == q
+                || p.value_text()
+                    .and_then(Num::parse)
+                    .zip(q.value_text().and_then(Num::parse))
+                    .is_some_and(|(p, q)| p == q)
+        }
         (Item::Node(p), Item::Node(q)) => return Some(deep(*p, *q, 0, false)),
         (Item::Remote(_), _) | (_, Item::Remote(_)) => return None,
         _ => false,
@@ -294,7 +363,11 @@ fn deep(a: Node<'_>, b: Node<'_>, depth: usize, loose: bool) -> bool {
     }
     if a.has_value() {
         let (x, y) = (Item::Node(a), Item::Node(b));
-        return if loose { equivalent(&x, &y) } else { equal(&x, &y).unwrap_or(false) };
+        return if loose {
+            equivalent(&x, &y)
+        } else {
+            equal(&x, &y).unwrap_or(false)
+        };
     }
     let (mut x, mut y) = (a.fields(), b.fields());
     loop {
@@ -307,7 +380,10 @@ fn deep(a: Node<'_>, b: Node<'_>, depth: usize, loose: bool) -> bool {
 }
 
 fn loose_text(s: &str) -> String {
-    s.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+    s.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .to_lowercase()
 }
 
 /// Equivalence (`~`) of two items.
@@ -323,7 +399,11 @@ pub(super) fn equivalent(a: &Item<'_>, b: &Item<'_>) -> bool {
         (Item::Quantity(p), Item::Quantity(q)) => {
             let pair = common(p, q).or_else(|| Some((months(p)?.0, months(q)?.0)));
             // Converted values carry rounding and powers of ten; equivalence allows one per cent.
-            pair.is_some_and(|(p, q)| p == q || round_to_least(p.normalize(), q.normalize()) || (p - q).abs() * Decimal::from(100) <= p.abs().max(q.abs()))
+            pair.is_some_and(|(p, q)| {
+                p == q
+                    || round_to_least(p.normalize(), q.normalize())
+                    || (p - q).abs() * Decimal::from(100) <= p.abs().max(q.abs())
+            })
         }
         (Item::Node(p), Item::Node(q)) if !p.has_value() && !q.has_value() => deep(*p, *q, 0, true),
         (p, q) => match (number(p), number(q)) {
@@ -357,9 +437,14 @@ pub(super) fn compare(a: &Item<'_>, b: &Item<'_>) -> Result<Ordering, Unordered>
         (Item::Int(p), Item::Dec(q)) => Decimal::from(*p).cmp(q),
         (Item::Dec(p), Item::Int(q)) => p.cmp(&Decimal::from(*q)),
         (Item::Str(p), Item::Str(q)) => p.cmp(q),
-        (Item::Date(p), Item::Date(q)) | (Item::DateTime(p), Item::DateTime(q)) | (Item::Date(p), Item::DateTime(q)) | (Item::DateTime(p), Item::Date(q)) => return open(compare_moments(p, q)),
+        (Item::Date(p), Item::Date(q))
+        | (Item::DateTime(p), Item::DateTime(q))
+        | (Item::Date(p), Item::DateTime(q))
+        | (Item::DateTime(p), Item::Date(q)) => return open(compare_moments(p, q)),
         (Item::Time(p), Item::Time(q)) => return open(compare_clocks(p, q)),
-        (Item::Quantity(p), Item::Quantity(q)) => return open(common(p, q).map(|(p, q)| p.cmp(&q))),
+        (Item::Quantity(p), Item::Quantity(q)) => {
+            return open(common(p, q).map(|(p, q)| p.cmp(&q)));
+        }
         _ => return Err(Unordered::Types),
     })
 }

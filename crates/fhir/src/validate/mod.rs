@@ -28,13 +28,29 @@ struct Report<'d> {
 }
 
 impl Report<'_> {
-    fn add(&mut self, at: Node<'_>, suffix: &str, severity: Severity, code: IssueCode, rule: &str, text: String) {
+    fn add(
+        &mut self,
+        at: Node<'_>,
+        suffix: &str,
+        severity: Severity,
+        code: IssueCode,
+        rule: &str,
+        text: String,
+    ) {
         if self.findings.len() >= MAX_FINDINGS {
             self.full = true;
             return;
         }
         let (line, column) = at.position();
-        self.findings.push(Finding { severity, code, expression: at.path() + suffix, line, column, rule: rule.to_owned(), text });
+        self.findings.push(Finding {
+            severity,
+            code,
+            expression: at.path() + suffix,
+            line,
+            column,
+            rule: rule.to_owned(),
+            text,
+        });
     }
 
     fn error(&mut self, at: Node<'_>, code: IssueCode, rule: &str, text: impl Into<String>) {
@@ -43,7 +59,14 @@ impl Report<'_> {
 
     fn finish(mut self) -> Vec<Finding> {
         if self.full {
-            let note = Finding { severity: Severity::Information, ..Finding::error(IssueCode::TooCostly, "limit-findings", format!("only the first {MAX_FINDINGS} findings are listed")) };
+            let note = Finding {
+                severity: Severity::Information,
+                ..Finding::error(
+                    IssueCode::TooCostly,
+                    "limit-findings",
+                    format!("only the first {MAX_FINDINGS} findings are listed"),
+                )
+            };
             self.findings.push(note);
         }
         self.findings
@@ -52,16 +75,26 @@ impl Report<'_> {
 
 /// Structural findings; empty when the document conforms to the base definitions.
 pub fn validate(pack: &Pack, doc: &Doc) -> Vec<Finding> {
-    let mut r = Report { doc, findings: Vec::new(), full: false };
+    let mut r = Report {
+        doc,
+        findings: Vec::new(),
+        full: false,
+    };
     for (node, offset, what) in doc.oddities() {
         let text = match what {
             Oddity::EmptyArray => "an array must not be empty; leave the element out",
             Oddity::EmptyObject => "an object must not be empty; leave the element out",
-            Oddity::Null => "null is allowed only inside arrays of primitives; leave the element out",
+            Oddity::Null => {
+                "null is allowed only inside arrays of primitives; leave the element out"
+            }
         };
         if r.findings.len() < MAX_FINDINGS {
             let (line, column) = doc.position(*offset as usize);
-            r.findings.push(Finding::error(IssueCode::Structure, "json-empty", text).on(Node::new(r.doc, *node).path()).at(line, column));
+            r.findings.push(
+                Finding::error(IssueCode::Structure, "json-empty", text)
+                    .on(Node::new(r.doc, *node).path())
+                    .at(line, column),
+            );
         }
     }
     for node in doc.nodes() {
@@ -77,9 +110,22 @@ fn check(pack: &Pack, node: Node<'_>, r: &mut Report<'_>) {
     let elem = pack.element(node.elem());
     if let Some(e) = elem {
         if node.in_array() && e.max == Some(1) {
-            r.error(node, IssueCode::Structure, "json-array", format!("{} occurs at most once and is not written as an array", e.name));
+            r.error(
+                node,
+                IssueCode::Structure,
+                "json-array",
+                format!(
+                    "{} occurs at most once and is not written as an array",
+                    e.name
+                ),
+            );
         } else if !node.in_array() && e.max != Some(1) {
-            r.error(node, IssueCode::Structure, "json-array", format!("{} can repeat and is written as an array", e.name));
+            r.error(
+                node,
+                IssueCode::Structure,
+                "json-array",
+                format!("{} can repeat and is written as an array", e.name),
+            );
         }
     }
     let ty = node.type_id();
@@ -93,18 +139,37 @@ fn check(pack: &Pack, node: Node<'_>, r: &mut Report<'_>) {
         if r.doc.oddities().iter().any(|o| o.0 == node.index()) {
             return;
         }
-        r.error(node, IssueCode::Required, "ele-1", "an element has a value or children");
+        r.error(
+            node,
+            IssueCode::Required,
+            "ele-1",
+            "an element has a value or children",
+        );
         return;
     }
     if primitive {
         if node.has_value()
             && let Some(fault) = primitive::fault(pack, node)
         {
-            r.error(node, IssueCode::Value, "primitive-format", format!("{}: {fault}", pack.type_name(ty)));
+            r.error(
+                node,
+                IssueCode::Value,
+                "primitive-format",
+                format!("{}: {fault}", pack.type_name(ty)),
+            );
             return;
         }
     } else if node.has_value() {
-        r.error(node, IssueCode::Structure, "type", format!("{} is a {}: an object is expected, not a plain value", display(elem, node), pack.type_name(ty)));
+        r.error(
+            node,
+            IssueCode::Structure,
+            "type",
+            format!(
+                "{} is a {}: an object is expected, not a plain value",
+                display(elem, node),
+                pack.type_name(ty)
+            ),
+        );
         return;
     }
     if let Some(e) = elem {
@@ -122,11 +187,30 @@ fn display(elem: Option<&Element>, node: Node<'_>) -> String {
 
 fn unknown(pack: &Pack, node: Node<'_>, elem: Option<&Element>, r: &mut Report<'_>) {
     match (elem, node.parent()) {
-        (Some(_), _) => r.error(node, IssueCode::Structure, "resource-type", "a resource with a known resourceType is expected here"),
-        (None, None) => r.error(node, IssueCode::Structure, "resource-type", "resourceType is not a resource type of R4"),
+        (Some(_), _) => r.error(
+            node,
+            IssueCode::Structure,
+            "resource-type",
+            "a resource with a known resourceType is expected here",
+        ),
+        (None, None) => r.error(
+            node,
+            IssueCode::Structure,
+            "resource-type",
+            "resourceType is not a resource type of R4",
+        ),
         (None, Some(p)) => {
             if p.type_id() != TypeId::NONE {
-                r.error(node, IssueCode::Structure, "unknown-element", format!("{} has no element \"{}\"", pack.type_name(p.type_id()), safe_name(node.name())));
+                r.error(
+                    node,
+                    IssueCode::Structure,
+                    "unknown-element",
+                    format!(
+                        "{} has no element \"{}\"",
+                        pack.type_name(p.type_id()),
+                        safe_name(node.name())
+                    ),
+                );
             }
         }
     }
@@ -148,18 +232,45 @@ fn cardinality(pack: &Pack, node: Node<'_>, ty: TypeId, r: &mut Report<'_>) {
         let Some(e) = pack.element(*id) else { continue };
         if count < e.min {
             let suffix = format!(".{}", e.name);
-            r.add(node, &suffix, Severity::Error, IssueCode::Required, "cardinality", format!("{} is mandatory: at least {} expected, {count} found", e.name, e.min));
+            r.add(
+                node,
+                &suffix,
+                Severity::Error,
+                IssueCode::Required,
+                "cardinality",
+                format!(
+                    "{} is mandatory: at least {} expected, {count} found",
+                    e.name, e.min
+                ),
+            );
         }
         if e.max.is_some_and(|m| count > m) {
             let suffix = format!(".{}", e.name);
-            let what = if e.choice { " (all types together)" } else { "" };
-            r.add(node, &suffix, Severity::Error, IssueCode::Structure, "cardinality", format!("{} occurs {count} times{what}, at most {} allowed", e.name, e.max.unwrap_or(1)));
+            let what = if e.choice {
+                " (all types together)"
+            } else {
+                ""
+            };
+            r.add(
+                node,
+                &suffix,
+                Severity::Error,
+                IssueCode::Structure,
+                "cardinality",
+                format!(
+                    "{} occurs {count} times{what}, at most {} allowed",
+                    e.name,
+                    e.max.unwrap_or(1)
+                ),
+            );
         }
     }
 }
 
 fn binding(pack: &Pack, node: Node<'_>, e: &Element, r: &mut Report<'_>) {
-    let Some(set) = e.required.and_then(|v| pack.value_set(v)) else { return };
+    let Some(set) = e.required.and_then(|v| pack.value_set(v)) else {
+        return;
+    };
     let k = &pack.known;
     let ty = node.type_id();
     let coding = |c: Node<'_>| match (c.str_at("system"), c.str_at("code")) {
@@ -177,7 +288,12 @@ fn binding(pack: &Pack, node: Node<'_>, e: &Element, r: &mut Report<'_>) {
         true
     };
     if !ok {
-        r.error(node, IssueCode::CodeInvalid, "required-binding", format!("the code is not in the required value set {}", set.url));
+        r.error(
+            node,
+            IssueCode::CodeInvalid,
+            "required-binding",
+            format!("the code is not in the required value set {}", set.url),
+        );
     }
 }
 
@@ -185,20 +301,43 @@ fn target(pack: &Pack, node: Node<'_>, e: &Element, r: &mut Report<'_>) {
     if e.targets.is_empty() {
         return;
     }
-    let named = node.str_at("type").or_else(|| node.str_at("reference").and_then(|t| refs::type_in_url(t, pack)));
-    let Some(ty) = named.and_then(|n| pack.resource_type(n)) else { return };
+    let named = node.str_at("type").or_else(|| {
+        node.str_at("reference")
+            .and_then(|t| refs::type_in_url(t, pack))
+    });
+    let Some(ty) = named.and_then(|n| pack.resource_type(n)) else {
+        return;
+    };
     if !e.targets.iter().any(|t| pack.is_a(ty, *t)) {
         let mut allowed = String::new();
         for t in &e.targets {
-            let _ = write!(allowed, "{}{}", if allowed.is_empty() { "" } else { ", " }, pack.type_name(*t));
+            let _ = write!(
+                allowed,
+                "{}{}",
+                if allowed.is_empty() { "" } else { ", " },
+                pack.type_name(*t)
+            );
         }
-        r.error(node, IssueCode::Structure, "reference-target", format!("{} may refer to {allowed}, not to {}", e.name, pack.type_name(ty)));
+        r.error(
+            node,
+            IssueCode::Structure,
+            "reference-target",
+            format!(
+                "{} may refer to {allowed}, not to {}",
+                e.name,
+                pack.type_name(ty)
+            ),
+        );
     }
 }
 
 /// Findings of the definitions' invariants; a rule that cannot be evaluated within bounds gives an information.
 pub fn invariants(pack: &Pack, doc: &Doc, now_us: i64) -> Vec<Finding> {
-    let mut r = Report { doc, findings: Vec::new(), full: false };
+    let mut r = Report {
+        doc,
+        findings: Vec::new(),
+        full: false,
+    };
     for node in doc.nodes() {
         if r.full {
             break;
@@ -228,11 +367,36 @@ fn apply(rule: &Rule, node: Node<'_>, now_us: i64, r: &mut Report<'_>) {
     match expr.test(&env) {
         Ok(Some(true) | None) => {}
         Ok(Some(false)) => {
-            let severity = if rule.error { Severity::Error } else { Severity::Warning };
-            r.add(node, "", severity, IssueCode::Invariant, &rule.key, rule.human.to_string());
+            let severity = if rule.error {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            r.add(
+                node,
+                "",
+                severity,
+                IssueCode::Invariant,
+                &rule.key,
+                rule.human.to_string(),
+            );
         }
-        Err(EvalError::Budget) => r.add(node, "", Severity::Information, IssueCode::TooCostly, &rule.key, "the rule takes too many steps on this element and was not checked".into()),
-        Err(e) => r.add(node, "", Severity::Information, IssueCode::NotSupported, &rule.key, format!("the rule was not checked: {e}")),
+        Err(EvalError::Budget) => r.add(
+            node,
+            "",
+            Severity::Information,
+            IssueCode::TooCostly,
+            &rule.key,
+            "the rule takes too many steps on this element and was not checked".into(),
+        ),
+        Err(e) => r.add(
+            node,
+            "",
+            Severity::Information,
+            IssueCode::NotSupported,
+            &rule.key,
+            format!("the rule was not checked: {e}"),
+        ),
     }
 }
 
@@ -240,7 +404,11 @@ fn apply(rule: &Rule, node: Node<'_>, now_us: i64, r: &mut Report<'_>) {
 /// structure is sound.
 pub fn validate_all(pack: &Pack, doc: &Doc, now_us: i64) -> Vec<Finding> {
     let found = validate(pack, doc);
-    if found.iter().any(Finding::is_error) { found } else { invariants(pack, doc, now_us) }
+    if found.iter().any(Finding::is_error) {
+        found
+    } else {
+        invariants(pack, doc, now_us)
+    }
 }
 
 /// What JSON kind a primitive type is written as.

@@ -54,40 +54,82 @@ fn string(pack: &Pack, node: Node<'_>, text: &str) -> Option<&'static str> {
     if text.is_empty() {
         return Some("the value must not be empty; leave the element out");
     }
-    if text.chars().any(|c| (c as u32) < 0x20 && !matches!(c, '\t' | '\n' | '\r')) {
+    if text
+        .chars()
+        .any(|c| (c as u32) < 0x20 && !matches!(c, '\t' | '\n' | '\r'))
+    {
         return Some("control characters are not allowed");
     }
     let ok = |good: bool, what: &'static str| if good { None } else { Some(what) };
     if ty == k.date {
-        ok(Moment::parse(text, false).is_some_and(|m| m.clock.is_none()), "an existing date as YYYY, YYYY-MM or YYYY-MM-DD expected")
+        ok(
+            Moment::parse(text, false).is_some_and(|m| m.clock.is_none()),
+            "an existing date as YYYY, YYYY-MM or YYYY-MM-DD expected",
+        )
     } else if ty == k.date_time {
-        ok(Moment::parse(text, false).is_some_and(whole), "a date, or a date and time with seconds and zone (YYYY-MM-DDThh:mm:ss+zz:zz) expected")
+        ok(
+            Moment::parse(text, false).is_some_and(whole),
+            "a date, or a date and time with seconds and zone (YYYY-MM-DDThh:mm:ss+zz:zz) expected",
+        )
     } else if ty == k.instant {
-        ok(Moment::parse(text, false).is_some_and(|m| m.clock.is_some() && whole(m)), "a date and time with seconds and zone (YYYY-MM-DDThh:mm:ss+zz:zz) expected")
+        ok(
+            Moment::parse(text, false).is_some_and(|m| m.clock.is_some() && whole(m)),
+            "a date and time with seconds and zone (YYYY-MM-DDThh:mm:ss+zz:zz) expected",
+        )
     } else if ty == k.time {
-        ok(Clock::parse(text).is_some_and(|c| c.precision >= Precision::Second), "a time as hh:mm:ss expected")
+        ok(
+            Clock::parse(text).is_some_and(|c| c.precision >= Precision::Second),
+            "a time as hh:mm:ss expected",
+        )
     } else if ty == k.code {
-        ok(!text.starts_with(char::is_whitespace) && !text.ends_with(char::is_whitespace) && !double_space(text), "no blanks at the ends and no double blanks inside")
+        ok(
+            !text.starts_with(char::is_whitespace)
+                && !text.ends_with(char::is_whitespace)
+                && !double_space(text),
+            "no blanks at the ends and no double blanks inside",
+        )
     } else if ty == k.id {
-        ok(text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.'), "1 to 64 letters A-Z a-z, digits, '-' and '.' expected")
+        ok(
+            text.len() <= 64
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.'),
+            "1 to 64 letters A-Z a-z, digits, '-' and '.' expected",
+        )
     } else if ty == k.oid {
-        ok(text.strip_prefix("urn:oid:").is_some_and(oid), "urn:oid: and a dotted number expected")
+        ok(
+            text.strip_prefix("urn:oid:").is_some_and(oid),
+            "urn:oid: and a dotted number expected",
+        )
     } else if ty == k.uuid {
-        ok(text.strip_prefix("urn:uuid:").is_some_and(uuid), "urn:uuid: and a UUID in lower case expected")
+        ok(
+            text.strip_prefix("urn:uuid:").is_some_and(uuid),
+            "urn:uuid: and a UUID in lower case expected",
+        )
     } else if pack.is_a(ty, k.uri) {
-        ok(!text.contains(char::is_whitespace), "a URI without blanks expected")
+        ok(
+            !text.contains(char::is_whitespace),
+            "a URI without blanks expected",
+        )
     } else if ty == k.base64 {
         ok(base64(text), "base64 text expected")
     } else if ty == k.xhtml {
-        ok(crate::xml::narrative_ok(text), "an XHTML div of the allowed elements and attributes, without scripts, expected")
+        ok(
+            crate::xml::narrative_ok(text),
+            "an XHTML div of the allowed elements and attributes, without scripts, expected",
+        )
     } else {
-        ok(text.len() <= MAX_STRING || text.chars().count() <= MAX_STRING, "longer than 1048576 characters")
+        ok(
+            text.len() <= MAX_STRING || text.chars().count() <= MAX_STRING,
+            "longer than 1048576 characters",
+        )
     }
 }
 
 /// A date-time with a time also has seconds and a zone.
 fn whole(m: Moment) -> bool {
-    m.clock.is_none_or(|c| c.precision >= Precision::Second && m.offset_min.is_some())
+    m.clock
+        .is_none_or(|c| c.precision >= Precision::Second && m.offset_min.is_some())
 }
 
 fn double_space(text: &str) -> bool {
@@ -100,11 +142,24 @@ fn double_space(text: &str) -> bool {
 
 fn oid(text: &str) -> bool {
     let mut parts = text.split('.');
-    parts.next().is_some_and(|p| matches!(p, "0" | "1" | "2")) && text.contains('.') && parts.all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()) && (p == "0" || !p.starts_with('0')))
+    parts.next().is_some_and(|p| matches!(p, "0" | "1" | "2"))
+        && text.contains('.')
+        && parts.all(|p| {
+            !p.is_empty()
+                && p.bytes().all(|b| b.is_ascii_digit())
+                && (p == "0" || !p.starts_with('0'))
+        })
 }
 
 fn uuid(text: &str) -> bool {
-    text.len() == 36 && text.bytes().enumerate().all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_digit() || (b'a'..=b'f').contains(&b) })
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| {
+            if matches!(i, 8 | 13 | 18 | 23) {
+                b == b'-'
+            } else {
+                b.is_ascii_digit() || (b'a'..=b'f').contains(&b)
+            }
+        })
 }
 
 fn base64(text: &str) -> bool {
@@ -118,5 +173,5 @@ fn base64(text: &str) -> bool {
             _ => return false,
         }
     }
-    count > 0 && count % 4 == 0 && padding <= 2
+    count > 0 && count.is_multiple_of(4) && padding <= 2
 }

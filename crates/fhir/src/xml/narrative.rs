@@ -4,14 +4,95 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 const TAGS: [&str; 49] = [
-    "a", "abbr", "acronym", "b", "big", "blockquote", "br", "caption", "cite", "code", "col", "colgroup", "dd", "dfn", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "kbd", "li", "ol", "p", "pre", "q", "samp", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "tt", "ul", "var",
+    "a",
+    "abbr",
+    "acronym",
+    "b",
+    "big",
+    "blockquote",
+    "br",
+    "caption",
+    "cite",
+    "code",
+    "col",
+    "colgroup",
+    "dd",
+    "dfn",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "i",
+    "img",
+    "kbd",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "q",
+    "samp",
+    "small",
+    "span",
+    "strong",
+    "sub",
+    "sup",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "tt",
+    "ul",
+    "var",
 ];
 
 const ATTRIBUTES: [&str; 31] = [
-    "abbr", "accesskey", "align", "alt", "axis", "bgcolor", "border", "cellhalign", "cellpadding", "cellspacing", "cellvalign", "char", "charoff", "charset", "cite", "class", "colspan", "compact", "coords", "dir", "frame", "headers", "height", "href", "id", "lang", "name", "rowspan", "src", "style", "title",
+    "abbr",
+    "accesskey",
+    "align",
+    "alt",
+    "axis",
+    "bgcolor",
+    "border",
+    "cellhalign",
+    "cellpadding",
+    "cellspacing",
+    "cellvalign",
+    "char",
+    "charoff",
+    "charset",
+    "cite",
+    "class",
+    "colspan",
+    "compact",
+    "coords",
+    "dir",
+    "frame",
+    "headers",
+    "height",
+    "href",
+    "id",
+    "lang",
+    "name",
+    "rowspan",
+    "src",
+    "style",
+    "title",
 ];
 
-const MORE: [&str; 12] = ["rel", "rev", "rules", "scope", "shape", "span", "start", "summary", "tabindex", "type", "valign", "width"];
+const MORE: [&str; 12] = [
+    "rel", "rev", "rules", "scope", "shape", "span", "start", "summary", "tabindex", "type",
+    "valign", "width",
+];
 
 /// Whether a narrative `div` is well formed and passive: known elements and attributes, no scripts, no event handlers,
 /// images only as data or relative references, links without script schemes.
@@ -38,7 +119,9 @@ pub fn narrative_ok(text: &str) -> bool {
                 roots += usize::from(depth == 0);
             }
             Ok(Event::End(_)) => {
-                let Some(d) = depth.checked_sub(1) else { return false };
+                let Some(d) = depth.checked_sub(1) else {
+                    return false;
+                };
                 depth = d;
             }
             Ok(Event::Text(t)) => {
@@ -64,12 +147,23 @@ fn tag_ok(e: &BytesStart<'_>, depth: usize) -> bool {
         if key == "xmlns" || key.starts_with("xmlns:") || key == "xml:lang" || key == "xml:space" {
             return true;
         }
-        if !ATTRIBUTES.contains(&key) && !MORE.contains(&key) && key != "nowrap" && key != "hspace" && key != "vspace" && key != "usemap" && key != "longdesc" {
+        if !ATTRIBUTES.contains(&key)
+            && !MORE.contains(&key)
+            && key != "nowrap"
+            && key != "hspace"
+            && key != "vspace"
+            && key != "usemap"
+            && key != "longdesc"
+        {
             return false;
         }
         match key {
             "src" => value.starts_with("data:image/") || !value.contains(':'),
-            "href" => !value.starts_with("javascript:") && !value.starts_with("data:") && !value.starts_with("vbscript:"),
+            "href" => {
+                !value.starts_with("javascript:")
+                    && !value.starts_with("data:")
+                    && !value.starts_with("vbscript:")
+            }
             _ => true,
         }
     })

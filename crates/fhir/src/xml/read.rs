@@ -31,24 +31,54 @@ struct XmlFault {
     text: String,
 }
 
-fn fault<T>(at: usize, code: IssueCode, rule: &'static str, text: impl Into<String>) -> Result<T, XmlFault> {
-    Err(XmlFault { at, code, rule, text: text.into() })
+fn fault<T>(
+    at: usize,
+    code: IssueCode,
+    rule: &'static str,
+    text: impl Into<String>,
+) -> Result<T, XmlFault> {
+    Err(XmlFault {
+        at,
+        code,
+        rule,
+        text: text.into(),
+    })
 }
 
 /// The JSON of an XML resource, and where its parts stand in the XML.
 pub(crate) fn to_json(src: &[u8], limits: &Limits) -> Result<(Bytes, Origin), Vec<Finding>> {
     let pack = Pack::r4();
-    let mut reader = Tree { src, limits, pack, nodes: 0 };
+    let mut reader = Tree {
+        src,
+        limits,
+        pack,
+        nodes: 0,
+    };
     match reader.read() {
         Ok(root) => {
-            let lines: Vec<usize> = std::iter::once(0).chain(src.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1)).collect();
-            let mut w = Writer { pack, src, lines, out: Vec::with_capacity(src.len()), origin: Vec::new() };
+            let lines: Vec<usize> = std::iter::once(0)
+                .chain(
+                    src.iter()
+                        .enumerate()
+                        .filter(|(_, b)| **b == b'\n')
+                        .map(|(i, _)| i + 1),
+                )
+                .collect();
+            let mut w = Writer {
+                pack,
+                src,
+                lines,
+                out: Vec::with_capacity(src.len()),
+                origin: Vec::new(),
+            };
             w.resource(&root);
             Ok((Bytes::from(w.out), w.origin))
         }
         Err(f) => {
             let (line, column) = line_column(src, f.at);
-            Err(vec![Finding::error(f.code, f.rule, f.text).at(line, column)])
+            Err(vec![
+                Finding::error(f.code, f.rule, f.text).at(line, column),
+            ])
         }
     }
 }
@@ -67,15 +97,38 @@ fn legal(text: &str) -> bool {
 impl Tree<'_> {
     fn read(&mut self) -> Result<Node, XmlFault> {
         if self.src.len() > self.limits.max_bytes || self.src.len() > u32::MAX as usize / 8 {
-            return fault(0, IssueCode::TooLong, "limit-bytes", format!("document is larger than the limit of {} bytes", self.limits.max_bytes));
+            return fault(
+                0,
+                IssueCode::TooLong,
+                "limit-bytes",
+                format!(
+                    "document is larger than the limit of {} bytes",
+                    self.limits.max_bytes
+                ),
+            );
         }
         let text = match std::str::from_utf8(self.src) {
             Ok(t) => t.strip_prefix('\u{feff}').unwrap_or(t),
-            Err(e) => return fault(e.valid_up_to(), IssueCode::Invalid, "utf-8", "text is not valid UTF-8; send UTF-8"),
+            Err(e) => {
+                return fault(
+                    e.valid_up_to(),
+                    IssueCode::Invalid,
+                    "utf-8",
+                    "text is not valid UTF-8; send UTF-8",
+                );
+            }
         };
         let shift = self.src.len() - text.len();
-        if let Some((at, _)) = text.char_indices().find(|(_, c)| !legal(c.encode_utf8(&mut [0; 4]))) {
-            return fault(at + shift, IssueCode::Invalid, "xml-character", "control characters are not allowed in XML");
+        if let Some((at, _)) = text
+            .char_indices()
+            .find(|(_, c)| !legal(c.encode_utf8(&mut [0; 4])))
+        {
+            return fault(
+                at + shift,
+                IssueCode::Invalid,
+                "xml-character",
+                "control characters are not allowed in XML",
+            );
         }
         let mut reader = Reader::from_str(text);
         reader.config_mut().check_end_names = true;
@@ -87,18 +140,37 @@ impl Tree<'_> {
             let at = usize::try_from(reader.buffer_position()).unwrap_or(0);
             let event = match reader.read_event() {
                 Ok(e) => e,
-                Err(_) => return fault(usize::try_from(reader.error_position()).unwrap_or(at) + shift, IssueCode::Invalid, "xml-syntax", "the XML is not well formed here"),
+                Err(_) => {
+                    return fault(
+                        usize::try_from(reader.error_position()).unwrap_or(at) + shift,
+                        IssueCode::Invalid,
+                        "xml-syntax",
+                        "the XML is not well formed here",
+                    );
+                }
             };
             let end = usize::try_from(reader.buffer_position()).unwrap_or(at);
             match event {
                 Event::Eof => break,
-                Event::DocType(_) => return fault(at + shift, IssueCode::Invalid, "xml-doctype", "a document type declaration is not allowed"),
+                Event::DocType(_) => {
+                    return fault(
+                        at + shift,
+                        IssueCode::Invalid,
+                        "xml-doctype",
+                        "a document type declaration is not allowed",
+                    );
+                }
                 Event::Decl(_) | Event::Comment(_) | Event::PI(_) => {}
                 Event::Start(e) => match &mut xhtml {
                     Some((_, depth)) => {
                         *depth += 1;
                         if *depth > self.limits.max_depth {
-                            return fault(at + shift, IssueCode::TooCostly, "limit-depth", "narrative is nested too deeply");
+                            return fault(
+                                at + shift,
+                                IssueCode::TooCostly,
+                                "limit-depth",
+                                "narrative is nested too deeply",
+                            );
                         }
                         narrative_tag(&e, at + shift)?;
                     }
@@ -126,7 +198,14 @@ impl Tree<'_> {
                 Event::End(_) => match &mut xhtml {
                     Some((_, depth)) if *depth > 0 => *depth -= 1,
                     other => {
-                        let Some(mut node) = stack.pop() else { return fault(at + shift, IssueCode::Invalid, "xml-syntax", "unexpected end tag") };
+                        let Some(mut node) = stack.pop() else {
+                            return fault(
+                                at + shift,
+                                IssueCode::Invalid,
+                                "xml-syntax",
+                                "unexpected end tag",
+                            );
+                        };
                         if let Some((start, _)) = other.take() {
                             node.xhtml = Some(text.get(start..end).unwrap_or_default().to_owned());
                         }
@@ -135,55 +214,125 @@ impl Tree<'_> {
                 },
                 Event::Text(t) => {
                     if xhtml.is_none() && !t.bytes().all(|b| b.is_ascii_whitespace()) {
-                        return fault(at + shift, IssueCode::Structure, "xml-text", "text between elements is not allowed; values stand in the value attribute");
+                        return fault(
+                            at + shift,
+                            IssueCode::Structure,
+                            "xml-text",
+                            "text between elements is not allowed; values stand in the value attribute",
+                        );
                     }
                 }
                 Event::CData(_) => {
                     if xhtml.is_none() {
-                        return fault(at + shift, IssueCode::Structure, "xml-text", "text between elements is not allowed; values stand in the value attribute");
+                        return fault(
+                            at + shift,
+                            IssueCode::Structure,
+                            "xml-text",
+                            "text between elements is not allowed; values stand in the value attribute",
+                        );
                     }
                 }
                 Event::GeneralRef(r) => {
                     let name: &str = &r;
-                    let known = matches!(name, "lt" | "gt" | "amp" | "quot" | "apos") || name.starts_with('#');
+                    let known = matches!(name, "lt" | "gt" | "amp" | "quot" | "apos")
+                        || name.starts_with('#');
                     if xhtml.is_none() || !known {
-                        return fault(at + shift, IssueCode::Invalid, "xml-entity", "only the five entities of XML and character references are allowed, and only in narrative");
+                        return fault(
+                            at + shift,
+                            IssueCode::Invalid,
+                            "xml-entity",
+                            "only the five entities of XML and character references are allowed, and only in narrative",
+                        );
                     }
                 }
             }
         }
         match root {
             Some(r) if stack.is_empty() => Ok(r),
-            _ => fault(self.src.len(), IssueCode::Invalid, "xml-syntax", "the document ends before its root element is closed"),
+            _ => fault(
+                self.src.len(),
+                IssueCode::Invalid,
+                "xml-syntax",
+                "the document ends before its root element is closed",
+            ),
         }
     }
 
-    fn open(&mut self, e: &BytesStart<'_>, at: usize, stack: &[Node], done: bool) -> Result<Node, XmlFault> {
+    fn open(
+        &mut self,
+        e: &BytesStart<'_>,
+        at: usize,
+        stack: &[Node],
+        done: bool,
+    ) -> Result<Node, XmlFault> {
         self.nodes += 1;
         if self.nodes > self.limits.max_nodes {
-            return fault(at, IssueCode::TooCostly, "limit-nodes", format!("more than {} elements", self.limits.max_nodes));
+            return fault(
+                at,
+                IssueCode::TooCostly,
+                "limit-nodes",
+                format!("more than {} elements", self.limits.max_nodes),
+            );
         }
         if stack.len() >= self.limits.max_depth {
-            return fault(at, IssueCode::TooCostly, "limit-depth", format!("nesting is deeper than the limit of {}", self.limits.max_depth));
+            return fault(
+                at,
+                IssueCode::TooCostly,
+                "limit-depth",
+                format!(
+                    "nesting is deeper than the limit of {}",
+                    self.limits.max_depth
+                ),
+            );
         }
         if done {
-            return fault(at, IssueCode::Invalid, "xml-syntax", "there is more than one root element");
+            return fault(
+                at,
+                IssueCode::Invalid,
+                "xml-syntax",
+                "there is more than one root element",
+            );
         }
         let full = e.name();
         let name = full.local_name().as_ref().to_owned();
         if name.len() > 256 {
-            return fault(at, IssueCode::TooLong, "limit-name", "an element name is longer than 256 bytes");
+            return fault(
+                at,
+                IssueCode::TooLong,
+                "limit-name",
+                "an element name is longer than 256 bytes",
+            );
         }
-        let mut node = Node { name, at, elem: ElemId::NONE, ty: TypeId::NONE, resource: None, value: None, id: None, url: None, xhtml: None, children: Vec::new() };
+        let mut node = Node {
+            name,
+            at,
+            elem: ElemId::NONE,
+            ty: TypeId::NONE,
+            resource: None,
+            value: None,
+            id: None,
+            url: None,
+            xhtml: None,
+            children: Vec::new(),
+        };
         match stack.last() {
             None => {
                 node.ty = self.pack.resource_type(&node.name).unwrap_or(TypeId::NONE);
                 node.resource = Some(node.name.clone());
             }
-            Some(p) if p.elem != ElemId::NONE && p.resource.is_none() && p.ty == self.pack.known.resource => {
+            Some(p)
+                if p.elem != ElemId::NONE
+                    && p.resource.is_none()
+                    && p.ty == self.pack.known.resource =>
+            {
                 // The resource inside `contained`, `entry.resource`, …
                 if !p.children.is_empty() {
-                    return fault(at, IssueCode::Structure, "xml-resource", "an element that holds a resource holds exactly one");
+                    return fault(
+                        at,
+                        IssueCode::Structure,
+                        "xml-resource",
+                        "an element that holds a resource holds exactly one",
+                    );
                 }
                 node.ty = self.pack.resource_type(&node.name).unwrap_or(TypeId::NONE);
                 node.resource = Some(node.name.clone());
@@ -201,18 +350,49 @@ impl Tree<'_> {
         }
         let mut namespace = None;
         for attr in e.attributes() {
-            let Ok(attr) = attr else { return fault(at, IssueCode::Invalid, "xml-syntax", "an attribute is not well formed or occurs twice") };
+            let Ok(attr) = attr else {
+                return fault(
+                    at,
+                    IssueCode::Invalid,
+                    "xml-syntax",
+                    "an attribute is not well formed or occurs twice",
+                );
+            };
             let key = attr.key.as_ref();
-            let raw: String = attr.value.chars().map(|c| if matches!(c, '\t' | '\n' | '\r') { ' ' } else { c }).collect();
+            let raw: String = attr
+                .value
+                .chars()
+                .map(|c| {
+                    if matches!(c, '\t' | '\n' | '\r') {
+                        ' '
+                    } else {
+                        c
+                    }
+                })
+                .collect();
             let Ok(value) = quick_xml::escape::unescape(&raw) else {
-                return fault(at, IssueCode::Invalid, "xml-entity", "only the five entities of XML and character references are allowed");
+                return fault(
+                    at,
+                    IssueCode::Invalid,
+                    "xml-entity",
+                    "only the five entities of XML and character references are allowed",
+                );
             };
             let value = value.into_owned();
             if !legal(&value) {
-                return fault(at, IssueCode::Invalid, "xml-character", "control characters are not allowed in XML");
+                return fault(
+                    at,
+                    IssueCode::Invalid,
+                    "xml-character",
+                    "control characters are not allowed in XML",
+                );
             }
             let prefix = full.prefix().map(|p| p.as_ref().to_owned());
-            if key == "xmlns" && prefix.is_none() || prefix.as_ref().is_some_and(|p| key.strip_prefix("xmlns:") == Some(p.as_str())) {
+            if key == "xmlns" && prefix.is_none()
+                || prefix
+                    .as_ref()
+                    .is_some_and(|p| key.strip_prefix("xmlns:") == Some(p.as_str()))
+            {
                 namespace = Some(value);
                 continue;
             }
@@ -225,14 +405,33 @@ impl Tree<'_> {
                 "url" if node.ty == self.pack.known.extension => node.url = Some(value),
                 other => {
                     let shown = safe_name(other);
-                    return fault(at, IssueCode::Structure, "xml-attribute", format!("attribute \"{shown}\" is not allowed here"));
+                    return fault(
+                        at,
+                        IssueCode::Structure,
+                        "xml-attribute",
+                        format!("attribute \"{shown}\" is not allowed here"),
+                    );
                 }
             }
         }
         let wanted = if narrative { XHTML_NS } else { NS };
         match namespace {
-            Some(ns) if ns != wanted => return fault(at, IssueCode::Structure, "xml-namespace", format!("the namespace must be {wanted}")),
-            None if stack.is_empty() => return fault(at, IssueCode::Structure, "xml-namespace", format!("the root element must declare the namespace {NS}")),
+            Some(ns) if ns != wanted => {
+                return fault(
+                    at,
+                    IssueCode::Structure,
+                    "xml-namespace",
+                    format!("the namespace must be {wanted}"),
+                );
+            }
+            None if stack.is_empty() => {
+                return fault(
+                    at,
+                    IssueCode::Structure,
+                    "xml-namespace",
+                    format!("the root element must declare the namespace {NS}"),
+                );
+            }
             _ => {}
         }
         Ok(node)
@@ -243,7 +442,12 @@ impl Tree<'_> {
 fn narrative_tag(e: &BytesStart<'_>, at: usize) -> Result<(), XmlFault> {
     for a in e.attributes() {
         if a.is_err() {
-            return fault(at, IssueCode::Invalid, "xml-syntax", "an attribute in the narrative is not well formed");
+            return fault(
+                at,
+                IssueCode::Invalid,
+                "xml-syntax",
+                "an attribute in the narrative is not well formed",
+            );
         }
     }
     Ok(())
@@ -268,7 +472,14 @@ impl Writer<'_> {
     fn mark(&mut self, at: usize) {
         let line = self.lines.partition_point(|l| *l <= at);
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
-        let column = self.src.get(start..at).unwrap_or_default().iter().filter(|b| (**b & 0xC0) != 0x80).count() + 1;
+        let column = self
+            .src
+            .get(start..at)
+            .unwrap_or_default()
+            .iter()
+            .filter(|b| (**b & 0xC0) != 0x80)
+            .count()
+            + 1;
         let n = |v: usize| u32::try_from(v).unwrap_or(u32::MAX);
         self.origin.push((n(self.out.len()), n(line), n(column)));
     }
@@ -316,8 +527,15 @@ impl Writer<'_> {
 
     fn group(&mut self, group: &[&Node], first: &mut bool) {
         let Some(head) = group.first() else { return };
-        let repeats = group.len() > 1 || self.pack.element(head.elem).is_some_and(|e| e.max != Some(1));
-        let primitive = self.pack.is_primitive(head.ty) || (head.ty == TypeId::NONE && head.resource.is_none() && group.iter().any(|n| n.value.is_some()));
+        let repeats = group.len() > 1
+            || self
+                .pack
+                .element(head.elem)
+                .is_some_and(|e| e.max != Some(1));
+        let primitive = self.pack.is_primitive(head.ty)
+            || (head.ty == TypeId::NONE
+                && head.resource.is_none()
+                && group.iter().any(|n| n.value.is_some()));
         if !primitive {
             self.key(first, &head.name);
             self.list(group, repeats, |w, n| w.complex(n));
@@ -400,5 +618,11 @@ impl Writer<'_> {
 /// Whether the text is a number as JSON writes one; anything else stays a string for the validator to refuse.
 fn json_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    crate::decimal::Num::parse(text).is_some() && !text.starts_with('+') && (!digits.starts_with('0') || digits.len() == 1 || digits.starts_with("0.") || digits.starts_with("0e") || digits.starts_with("0E"))
+    crate::decimal::Num::parse(text).is_some()
+        && !text.starts_with('+')
+        && (!digits.starts_with('0')
+            || digits.len() == 1
+            || digits.starts_with("0.")
+            || digits.starts_with("0e")
+            || digits.starts_with("0E"))
 }

@@ -38,29 +38,70 @@ fn xml_round_trips_through_the_tree() {
     let again = Doc::parse_xml(&first.to_xml(), &Limits::default()).unwrap();
     assert_eq!(first.bytes(), again.bytes());
     // From JSON with members in another order, XML comes out in definition order.
-    let d = Doc::parse_json(Bytes::from_static(br#"{"resourceType":"Patient","gender":"female","id":"1","active":false}"#), &Limits::default()).unwrap();
-    assert_eq!(std::str::from_utf8(&d.to_xml()).unwrap(), r#"<Patient xmlns="http://hl7.org/fhir"><id value="1"/><active value="false"/><gender value="female"/></Patient>"#);
+    let d = Doc::parse_json(
+        Bytes::from_static(
+            br#"{"resourceType":"Patient","gender":"female","id":"1","active":false}"#,
+        ),
+        &Limits::default(),
+    )
+    .unwrap();
+    assert_eq!(
+        std::str::from_utf8(&d.to_xml()).unwrap(),
+        r#"<Patient xmlns="http://hl7.org/fhir"><id value="1"/><active value="false"/><gender value="female"/></Patient>"#
+    );
 }
 
 #[test]
 fn what_xml_must_not_hold() {
     for (text, rule) in [
-        (r#"<!DOCTYPE x [<!ENTITY a "b">]><Patient xmlns="http://hl7.org/fhir"/>"#, "xml-doctype"),
-        (r#"<Patient xmlns="http://hl7.org/fhir"><id value="&a;"/></Patient>"#, "xml-entity"),
-        (r#"<Patient xmlns="http://hl7.org/fhir">text</Patient>"#, "xml-text"),
+        (
+            r#"<!DOCTYPE x [<!ENTITY a "b">]><Patient xmlns="http://hl7.org/fhir"/>"#,
+            "xml-doctype",
+        ),
+        (
+            r#"<Patient xmlns="http://hl7.org/fhir"><id value="&a;"/></Patient>"#,
+            "xml-entity",
+        ),
+        (
+            r#"<Patient xmlns="http://hl7.org/fhir">text</Patient>"#,
+            "xml-text",
+        ),
         (r#"<Patient xmlns="urn:x"/>"#, "xml-namespace"),
         (r#"<Patient/>"#, "xml-namespace"),
-        (r#"<Patient xmlns="http://hl7.org/fhir"><id foo="1"/></Patient>"#, "xml-attribute"),
-        (r#"<Patient xmlns="http://hl7.org/fhir"><id value="1"></Patient>"#, "xml-syntax"),
-        (r#"<Patient xmlns="http://hl7.org/fhir"><id value="&#1;"/></Patient>"#, "xml-character"),
-        (r#"<Patient xmlns="http://hl7.org/fhir"/><Patient xmlns="http://hl7.org/fhir"/>"#, "xml-syntax"),
+        (
+            r#"<Patient xmlns="http://hl7.org/fhir"><id foo="1"/></Patient>"#,
+            "xml-attribute",
+        ),
+        (
+            r#"<Patient xmlns="http://hl7.org/fhir"><id value="1"></Patient>"#,
+            "xml-syntax",
+        ),
+        (
+            r#"<Patient xmlns="http://hl7.org/fhir"><id value="&#1;"/></Patient>"#,
+            "xml-character",
+        ),
+        (
+            r#"<Patient xmlns="http://hl7.org/fhir"/><Patient xmlns="http://hl7.org/fhir"/>"#,
+            "xml-syntax",
+        ),
         (r#"<Patient xmlns="http://hl7.org/fhir">"#, "xml-syntax"),
     ] {
-        let f = Doc::parse_xml(text.as_bytes(), &Limits::default()).unwrap_err().remove(0);
+        let f = Doc::parse_xml(text.as_bytes(), &Limits::default())
+            .unwrap_err()
+            .remove(0);
         assert_eq!(f.rule, rule, "{text}: {f:?}");
     }
-    let deep = format!("<Patient xmlns=\"http://hl7.org/fhir\">{}", "<extension url=\"a\">".repeat(5000));
-    assert_eq!(Doc::parse_xml(deep.as_bytes(), &Limits::default()).unwrap_err().remove(0).rule, "limit-depth");
+    let deep = format!(
+        "<Patient xmlns=\"http://hl7.org/fhir\">{}",
+        "<extension url=\"a\">".repeat(5000)
+    );
+    assert_eq!(
+        Doc::parse_xml(deep.as_bytes(), &Limits::default())
+            .unwrap_err()
+            .remove(0)
+            .rule,
+        "limit-depth"
+    );
 }
 
 proptest! {

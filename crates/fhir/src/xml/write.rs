@@ -8,7 +8,10 @@ use crate::pack::{ElemId, Pack};
 
 /// The document as FHIR XML. Elements that the definitions do not know come last, in their own order.
 pub(crate) fn from_doc(doc: &Doc) -> Bytes {
-    let mut w = Writer { pack: doc.pack(), out: String::with_capacity(doc.bytes().len() * 2) };
+    let mut w = Writer {
+        pack: doc.pack(),
+        out: String::with_capacity(doc.bytes().len() * 2),
+    };
     w.resource(doc.root(), true);
     Bytes::from(w.out.into_bytes())
 }
@@ -37,7 +40,16 @@ fn escape(out: &mut String, text: &str) {
 
 /// A name fit to be an XML tag: what the definitions know always is.
 fn tag(name: &str) -> String {
-    let mut t: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' }).collect();
+    let mut t: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
     if !t.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
         t.insert(0, '_');
     }
@@ -114,7 +126,13 @@ impl Writer {
     }
 
     fn ordered<'d>(&self, node: Node<'d>) -> Vec<Node<'d>> {
-        let rank = |e: ElemId| if e == ElemId::NONE { u32::MAX } else { u32::from(e.0) };
+        let rank = |e: ElemId| {
+            if e == ElemId::NONE {
+                u32::MAX
+            } else {
+                u32::from(e.0)
+            }
+        };
         let mut v: Vec<Node<'d>> = node.fields().collect();
         // Element numbers of one type follow its definition order; the sort is stable for repeats.
         v.sort_by_key(|n| rank(n.elem()));

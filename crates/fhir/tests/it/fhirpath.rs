@@ -32,11 +32,25 @@ fn cases(text: &str) -> Vec<Case> {
         match event {
             Event::Eof => return out,
             Event::Start(e) | Event::Empty(e) => {
-                let attr = |n: &str| e.attributes().flatten().find(|a| a.key.as_ref() == n).map(|a| quick_xml::escape::unescape(&a.value).unwrap().into_owned()).unwrap_or_default();
+                let attr = |n: &str| {
+                    e.attributes()
+                        .flatten()
+                        .find(|a| a.key.as_ref() == n)
+                        .map(|a| quick_xml::escape::unescape(&a.value).unwrap().into_owned())
+                        .unwrap_or_default()
+                };
                 text.clear();
                 match e.name().as_ref() {
                     "group" => group = attr("name"),
-                    "test" => case = Case { group: group.clone(), name: attr("name"), input: attr("inputfile"), predicate: attr("predicate") == "true", ..Case::default() },
+                    "test" => {
+                        case = Case {
+                            group: group.clone(),
+                            name: attr("name"),
+                            input: attr("inputfile"),
+                            predicate: attr("predicate") == "true",
+                            ..Case::default()
+                        }
+                    }
                     "expression" => case.invalid = attr("invalid"),
                     "output" => {
                         case.outputs.push((attr("type"), String::new()));
@@ -49,7 +63,9 @@ fn cases(text: &str) -> Vec<Case> {
             }
             Event::Text(t) => text.push_str(&t),
             Event::CData(t) => text.push_str(&t),
-            Event::GeneralRef(g) => text.push_str(&quick_xml::escape::unescape(&format!("&{};", &*g)).unwrap()),
+            Event::GeneralRef(g) => {
+                text.push_str(&quick_xml::escape::unescape(&format!("&{};", &*g)).unwrap())
+            }
             Event::End(e) => match e.name().as_ref() {
                 "expression" => case.expression = std::mem::take(&mut text),
                 "output" => {
@@ -82,45 +98,78 @@ fn run(case: &Case, docs: &HashMap<String, Doc>) -> Result<(), String> {
         Err(_) if !case.invalid.is_empty() => return Ok(()),
         Err(e) => return Err(e.to_string()),
     };
-    let input = if case.input.is_empty() { "patient-example.xml" } else { &case.input };
+    let input = if case.input.is_empty() {
+        "patient-example.xml"
+    } else {
+        &case.input
+    };
     let doc = docs.get(input).ok_or("no input")?;
     let env = Env::new(doc.root(), NOW);
     let found = match expr.eval_in(&env) {
-        Ok(_) if !case.invalid.is_empty() => return Err(format!("evaluates although {}", case.invalid)),
+        Ok(_) if !case.invalid.is_empty() => {
+            return Err(format!("evaluates although {}", case.invalid));
+        }
         Ok(v) => v,
         Err(_) if !case.invalid.is_empty() => return Ok(()),
         Err(e) => return Err(e.to_string()),
     };
-    let got: Vec<String> = if case.predicate { vec![(!found.is_empty()).to_string()] } else { found.iter().map(shown).collect() };
+    let got: Vec<String> = if case.predicate {
+        vec![(!found.is_empty()).to_string()]
+    } else {
+        found.iter().map(shown).collect()
+    };
     let want: Vec<String> = case.outputs.iter().map(|o| o.1.trim().to_owned()).collect();
     // Dates stand with and without @ in the file.
-    let bare = |v: &[String]| v.iter().map(|s| s.trim_start_matches('@').trim_start_matches('T').to_owned()).collect::<Vec<_>>();
-    if bare(&got) == bare(&want) { Ok(()) } else { Err(format!("gives {got:?}, wanted {want:?}")) }
+    let bare = |v: &[String]| {
+        v.iter()
+            .map(|s| s.trim_start_matches('@').trim_start_matches('T').to_owned())
+            .collect::<Vec<_>>()
+    };
+    if bare(&got) == bare(&want) {
+        Ok(())
+    } else {
+        Err(format!("gives {got:?}, wanted {want:?}"))
+    }
 }
 
 /// Cases where we differ, with the reason.
 const KNOWN: &[(&str, &str)] = &[
-    ("HighBoundary/HighBoundaryDateTimeMillisecond1", "the latest moment of hour 08 is 08:59:59.999, the file says 08:00:59.999"),
+    (
+        "HighBoundary/HighBoundaryDateTimeMillisecond1",
+        "the latest moment of hour 08 is 08:59:59.999, the file says 08:00:59.999",
+    ),
     ("HighBoundary/HighBoundaryDateTimeMillisecond3", "the same"),
     ("LowBoundary/LowBoundaryDecimal15", "sign of a rounded zero"),
-    ("polymorphics/testPolymorphicsB", "no static check: paths that the definitions exclude yield nothing"),
+    (
+        "polymorphics/testPolymorphicsB",
+        "no static check: paths that the definitions exclude yield nothing",
+    ),
     ("testBasics/testSimpleFail", "no static check"),
     ("testBasics/testSimpleWithWrongContext", "no static check"),
     ("testDollar/testDollarOrderNotAllowed", "no static check"),
-    ("testInheritance/testFHIRPathAsFunction21", "as() filters collections, because R4's own invariants need it"),
+    (
+        "testInheritance/testFHIRPathAsFunction21",
+        "as() filters collections, because R4's own invariants need it",
+    ),
     ("testObservations/testPolymorphismAsB", "no static check"),
     ("testObservations/testPolymorphismB", "no static check"),
 ];
 
 #[test]
 fn official_fhirpath_tests() {
-    let (Some(dir), Some(inputs)) = (crate::shared("fhirpath"), crate::shared("examples")) else { return };
+    let (Some(dir), Some(inputs)) = (crate::shared("fhirpath"), crate::shared("examples")) else {
+        return;
+    };
     let mut docs = HashMap::new();
     for entry in std::fs::read_dir(inputs).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read(&path).unwrap();
-        let doc = if name.ends_with(".xml") { Doc::parse_xml(&text, &Limits::default()) } else { Doc::parse_json(Bytes::from(text), &Limits::default()) };
+        let doc = if name.ends_with(".xml") {
+            Doc::parse_xml(&text, &Limits::default())
+        } else {
+            Doc::parse_json(Bytes::from(text), &Limits::default())
+        };
         docs.insert(name, doc.unwrap());
     }
     let all = cases(&std::fs::read_to_string(dir.join("tests-fhir-r4.xml")).unwrap());
@@ -135,13 +184,23 @@ fn official_fhirpath_tests() {
         match run(case, &docs) {
             Ok(()) => passed += 1,
             Err(e) => {
-                failed.insert(format!("{}/{}", case.group, case.name), format!("{} | {e}", case.expression));
+                failed.insert(
+                    format!("{}/{}", case.group, case.name),
+                    format!("{} | {e}", case.expression),
+                );
             }
         }
     }
-    println!("{} cases: {passed} pass, {} known deviations, {skipped} skipped", all.len(), failed.len());
+    println!(
+        "{} cases: {passed} pass, {} known deviations, {skipped} skipped",
+        all.len(),
+        failed.len()
+    );
     let known: BTreeSet<&str> = KNOWN.iter().map(|k| k.0).collect();
-    let new: Vec<_> = failed.iter().filter(|(k, _)| !known.contains(k.as_str())).collect();
+    let new: Vec<_> = failed
+        .iter()
+        .filter(|(k, _)| !known.contains(k.as_str()))
+        .collect();
     for (k, v) in &new {
         println!("{k}: {v}");
     }

@@ -5,14 +5,23 @@ use fhir::json::value::Value;
 
 #[test]
 fn json_test_suite() {
-    let Some(dir) = crate::shared("json-parsing") else { return };
+    let Some(dir) = crate::shared("json-parsing") else {
+        return;
+    };
     let (mut yes, mut no, mut either) = (0, 0, 0);
     let mut wrong = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read(&path).unwrap();
-        let ok = Value::parse(&text, &Limits { max_depth: 600, ..Limits::default() }).is_ok();
+        let ok = Value::parse(
+            &text,
+            &Limits {
+                max_depth: 600,
+                ..Limits::default()
+            },
+        )
+        .is_ok();
         match name.get(..2) {
             // Duplicate keys are legal JSON but not legal FHIR.
             Some("y_") if name.contains("duplicated_key") => either += 1,
