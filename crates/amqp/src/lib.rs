@@ -19,9 +19,8 @@
 //!
 //! **Known limits of the library:** message annotations are not carried; a client that asks for settled (at most once) delivery gets unsettled transfers.
 
+pub mod adapter;
 pub mod client;
 pub mod port;
-
-mod adapter;
 
 pub use adapter::{Limits, Server, Shutdown};

@@ -996,6 +996,7 @@ impl Arrival {
             about: None,
             state: State::Queued,
             failed_deliveries: 0,
+            expects_receipt: false,
             next_reminder_us: None,
             receipt: None,
             alert: None,

@@ -35,7 +35,7 @@ mod timers;
 mod tracks;
 
 pub use broker::ExchangeBroker;
-pub use exchange::{Exchange, ExchangeConfig, ExchangeError, Parts};
+pub use exchange::{Exchange, ExchangeConfig, ExchangeError, HubKeys, Parts};
 pub use receivers::{Answer, HandleError, HubReceiver, OpenedMessage, Outcome, Workers};
 pub use timers::Timers;
 pub use users::{AmqpUser, Users};

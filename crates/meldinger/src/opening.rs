@@ -189,7 +189,8 @@ fn check_signer(
     Err(OpenError::Refuse { error, alert: None })
 }
 
-/// The envelope's sender is the level-2 sender of the document, or its level-1 sender where it has no other (spec/messaging.md §1.1).
+/// The envelope's sender is the level-2 sender of the document, or its level-1 sender where it has no other (spec/messaging.md §1.1). A
+/// document without any HER-id of its sender claims nothing here; the content rules answer it.
 fn is_sender(sender: &Endpoint, from: u32) -> bool {
     let below: Vec<u32> = [&sender.unit, &sender.person]
         .into_iter()
@@ -197,7 +198,10 @@ fn is_sender(sender: &Endpoint, from: u32) -> bool {
         .filter_map(edi::message::PartyId::her_id)
         .collect();
     if below.is_empty() {
-        sender.organisation.her_id() == Some(from)
+        sender
+            .organisation
+            .her_id()
+            .is_none_or(|her_id| her_id == from)
     } else {
         below.contains(&from)
     }
@@ -248,6 +252,6 @@ mod tests {
                 endpoint.her_ids()
             );
         }
-        assert!(!is_sender(&Endpoint::default(), 1));
+        assert!(is_sender(&Endpoint::default(), 1));
     }
 }

@@ -255,14 +255,25 @@ impl Desk {
             match self.try_handle(leased, track.as_deref(), &message) {
                 Ok(Step::Done) => return,
                 Ok(Step::Again) => {}
-                Err(ExchangeError::Commit(CommitError::Refused {
-                    refusal: Refusal::LeaseLost,
-                    ..
-                })) => return,
                 Err(error) => {
                     tracing::error!(%error, "message to a hub-run receiver not handled; it will be tried again");
                     return;
                 }
+            }
+        }
+        let stored = track.and_then(|id| self.exchange.inner.tracks.get(&id).ok().flatten());
+        if let Some(stored) = stored {
+            let settle = Settle {
+                id: leased.id,
+                token: leased.token,
+                outcome: End::Done,
+            };
+            if let Err(error) = self.retry(
+                stored,
+                settle,
+                "the effect could not be written: a condition of the receiver does not hold",
+            ) {
+                tracing::error!(%error, "message to a hub-run receiver not given back");
             }
         }
     }
@@ -568,6 +579,7 @@ impl Desk {
             about: Some(original.id.clone()),
             state: State::Queued,
             failed_deliveries: 0,
+            expects_receipt: false,
             next_reminder_us: None,
             receipt: None,
             alert: None,

@@ -550,13 +550,13 @@ impl Exchange {
             .flatten()
         {
             let now = self.inner.clock.now_us();
-            stored.track.step(now, StepKind::Revived, "");
-            stored.track.state = State::Queued;
-            stored.track.failed_deliveries = 0;
+            stored.track.revived(now);
+            let enqueue = self.reminder(&stored.track).into_iter().collect();
             let (expect, put) = self.inner.tracks.update(&stored);
             match self.inner.store.commit(Commit {
                 expect: vec![expect],
                 put: vec![put],
+                enqueue,
                 ..Commit::default()
             }) {
                 // Somebody has fetched it already.

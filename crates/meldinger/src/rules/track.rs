@@ -250,6 +250,9 @@ pub struct Track {
     /// Deliveries that failed.
     #[serde(default)]
     pub failed_deliveries: u32,
+    /// A receipt is expected for it.
+    #[serde(default)]
+    pub expects_receipt: bool,
     /// When the next reminder of a missing receipt is due, clock of rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_reminder_us: Option<i64>,
@@ -293,6 +296,7 @@ impl Track {
 
     /// A receipt is expected: sets the first reminder.
     pub fn expect_receipt(&mut self) {
+        self.expects_receipt = true;
         self.next_reminder_us = RECEIPT_HOURS.first().map(|hours| self.hours_after(*hours));
     }
 
@@ -301,7 +305,7 @@ impl Track {
         self.step(delivered_at_us, StepKind::Delivered { attempt }, "");
         self.step(at_us, StepKind::Settled, "");
         if self.state == State::Queued {
-            self.state = if self.next_reminder_us.is_some() {
+            self.state = if self.expects_receipt {
                 State::Collected
             } else {
                 State::Done
@@ -365,6 +369,23 @@ impl Track {
         };
     }
 
+    /// An operator put it back into its queue.
+    pub fn revived(&mut self, at_us: i64) {
+        self.step(at_us, StepKind::Revived, "");
+        self.state = State::Queued;
+        self.failed_deliveries = 0;
+        if self.expects_receipt {
+            let marks = RECEIPT_HOURS
+                .into_iter()
+                .map(|hours| self.hours_after(hours));
+            // Past the last mark it is overdue again at the next look.
+            self.next_reminder_us = marks
+                .clone()
+                .find(|due| *due > at_us)
+                .or_else(|| marks.max());
+        }
+    }
+
     /// It cannot be delivered.
     pub fn fail(&mut self, condition: &str) {
         self.state = State::Failed {
@@ -414,8 +435,7 @@ impl Track {
     /// Hours without a receipt, while one is awaited.
     #[must_use]
     pub fn waiting_hours(&self, now_us: i64) -> Option<i64> {
-        let awaited = self.state == State::Overdue
-            || (self.state.awaits_receipt() && self.next_reminder_us.is_some());
+        let awaited = self.expects_receipt && self.state.awaits_receipt();
         awaited.then(|| (now_us - self.hours_after(0)).max(0) / 3_600_000_000)
     }
 }

@@ -98,9 +98,19 @@ pub fn trust() -> TrustStore {
 
 struct Parties(HashMap<u32, Party>);
 
+/// HER-id, organisation above, name, organisation number, kind, keys.
+type Row<'a> = (
+    u32,
+    Option<u32>,
+    &'a str,
+    &'a str,
+    PartyKind,
+    Option<&'a Keys>,
+);
+
 impl Parties {
     fn new() -> Self {
-        let table: [(u32, Option<u32>, &str, &str, PartyKind, Option<&Keys>); 9] = [
+        let table: [Row<'_>; 9] = [
             (
                 GP,
                 None,
@@ -174,14 +184,7 @@ impl Parties {
                 Some(&PKI.hub),
             ),
         ];
-        let party = |(her_id, parent_her_id, name, orgnr, kind, keys): (
-            u32,
-            Option<u32>,
-            &str,
-            &str,
-            PartyKind,
-            Option<&Keys>,
-        )| Party {
+        let party = |(her_id, parent_her_id, name, orgnr, kind, keys): Row<'_>| Party {
             her_id,
             parent_her_id,
             kind,

@@ -22,6 +22,7 @@ pub(crate) fn sample() -> Track {
         about: None,
         state: State::Queued,
         failed_deliveries: 0,
+        expects_receipt: false,
         next_reminder_us: None,
         receipt: None,
         alert: None,
@@ -125,10 +126,29 @@ fn without_receipt_it_turns_yellow_and_red_and_a_late_one_clears_it() {
 #[test]
 fn messages_without_receipt_are_done_when_fetched() {
     let mut track = sample();
-    track.next_reminder_us = None;
+    (track.expects_receipt, track.next_reminder_us) = (false, None);
     track.fetched(SENT + 5, SENT + 4, 1);
     assert_eq!(track.state, State::Done);
     assert!(!track.remind(SENT + 1000 * HOUR));
+}
+
+#[test]
+fn what_an_operator_puts_back_waits_for_its_receipt_again() {
+    let mut track = sample();
+    track.fail("dead-letter");
+    assert_eq!(
+        (track.next_reminder_us, track.waiting_hours(SENT + HOUR)),
+        (None, None)
+    );
+    track.revived(SENT + 30 * HOUR);
+    assert_eq!(
+        (&track.state, track.next_reminder_us),
+        (&State::Queued, Some(SENT + 48 * HOUR))
+    );
+    track.fail("dead-letter");
+    track.revived(SENT + 200 * HOUR);
+    assert!(track.remind(SENT + 200 * HOUR));
+    assert_eq!(track.state, State::Overdue);
 }
 
 #[test]
