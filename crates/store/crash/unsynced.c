@@ -3,6 +3,9 @@
  * along what it had not flushed, as a power loss would. Without such a layer a kill shows nothing: the kernel keeps
  * written pages.
  *
+ * With HELSENAV_UNSYNCED_LEAK=PERCENT, that share of writes lets one random unflushed page through to the real file, as a
+ * kernel may write back any page at any time: what is lost is then not the newest part but a random part.
+ *
  * Per inode it keeps 4 KiB pages that were written, the size that the process believes in, and how far the real file's
  * bytes are still valid (a truncation is unflushed too). One lock; speed does not matter here. Creating, renaming and
  * removing files go straight through: directories are not modelled. Files ending in -shm are left alone (SQLite's shared
@@ -51,6 +54,7 @@ static struct file *files;
 static struct file *fds[MAX_FDS];
 static char covered[4096];
 static size_t covered_length;
+static unsigned leak_percent, leak_state = 1;
 
 #define REAL(name) real_##name
 #define DECLARE(result, name, ...) static result (*REAL(name))(__VA_ARGS__)
@@ -108,6 +112,9 @@ static void load(void) {
         covered_length = strlen(resolved);
         memcpy(covered, resolved, covered_length + 1);
     }
+    const char *leak = getenv("HELSENAV_UNSYNCED_LEAK");
+    if (leak) leak_percent = atoi(leak);
+    leak_state = getpid();
     __atomic_store_n(&loaded, 1, __ATOMIC_RELEASE);
 }
 
@@ -186,6 +193,18 @@ static ssize_t seen_read(struct file *f, int fd, void *out, size_t length, int64
     return length;
 }
 
+static void leak_page(struct file *f, int fd) {
+    if (!leak_percent || f->valid != WHOLE || rand_r(&leak_state) % 100 >= leak_percent) return;
+    for (int i = 0, b = rand_r(&leak_state) % BUCKETS; i < BUCKETS; i++, b = (b + 1) % BUCKETS) {
+        struct page *p = f->pages[b];
+        if (!p) continue;
+        int64_t start = p->number * PAGE, length = f->size - start;
+        if (length > PAGE) length = PAGE;
+        if (length > 0 && REAL(pwrite64)(fd, p->bytes, length, start) < 0) return;
+        return;
+    }
+}
+
 static ssize_t kept_write(struct file *f, int fd, const void *in, size_t length, int64_t at) {
     if (at < 0) {
         errno = EINVAL;
@@ -218,6 +237,7 @@ static ssize_t kept_write(struct file *f, int fd, const void *in, size_t length,
     }
     if (length && at + (int64_t)length > f->size) f->size = at + length;
     f->dirty = 1;
+    leak_page(f, fd);
     return length;
 }
 
