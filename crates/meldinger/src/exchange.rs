@@ -3,24 +3,22 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use amqp::port::{Delivery, Disposition, Lease, Message, Settlement};
+use amqp::port::{Disposition, Message};
 use bytes::Bytes;
 use edge::Clock;
 use edi::errorqueue::{ErrorCondition, TransportError};
 use registers::directory::Directory;
 use serde::{Deserialize, Serialize};
-use store::{
-    Claim, Commit, CommitError, Enqueue, Expect, Granted, Leased, QueueMessageId, Refusal, Settle,
-    Settlement as End, Store, StoreError,
-};
+use store::{Claim, Commit, CommitError, Enqueue, Expect, Granted, Refusal, Store, StoreError};
 use uuid::Uuid;
 use xmlsec::key::Identity;
 use xmlsec::x509::{RevocationPolicy, TrustStore};
 
+use crate::delivery::InHand;
 use crate::reply::error_message;
 use crate::rules::envelope::{self, APPREC, Envelope, Refused, Seen, property};
 use crate::rules::queue::{QueueKind, QueueName};
-use crate::rules::track::{Alert, MAX_FAILED_DELIVERIES, Receipt, State, StepKind, Track};
+use crate::rules::track::{Alert, Receipt, State, StepKind, Track};
 use crate::signals::Signals;
 use crate::tracks::{Stored, Tracks, hex, param};
 use crate::users::Users;
@@ -36,7 +34,7 @@ const SAME_TRANSFER_US: i64 = 14 * 86_400_000_000;
 /// Time to live of synchronous messages without one of their own.
 const SYNC_TTL_MS: u32 = 15_000;
 /// How often a commit that lost a race is decided anew.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// Switches of the exchange.
 #[derive(Debug, Clone)]
@@ -124,17 +122,7 @@ pub(crate) struct Inner {
     pub receipt_keys: HashMap<u32, Vec<Identity>>,
     pub config: ExchangeConfig,
     pub signals: Signals,
-    in_hand: Mutex<HashMap<u64, InHand>>,
-}
-
-/// A delivery in a receiver's hands.
-#[derive(Clone)]
-struct InHand {
-    token: u64,
-    queue: QueueName,
-    track: Option<String>,
-    delivered_at_us: i64,
-    attempt: u32,
+    pub in_hand: Mutex<HashMap<u64, InHand>>,
 }
 
 /// What stands beside a message in its queue.
@@ -651,277 +639,6 @@ impl Exchange {
 
     pub(crate) fn real_now_us(&self) -> i64 {
         edge::clock::real_now_us()
-    }
-
-    /// Leases messages for a receiver. Blocks.
-    pub(crate) fn lease(&self, queue: &QueueName, limit: usize) -> Vec<Delivery> {
-        let leased =
-            match self
-                .inner
-                .store
-                .lease(&queue.store_name(), limit, self.inner.config.lock_ms)
-            {
-                Ok(leased) => leased,
-                Err(error) => {
-                    tracing::error!(%error, "queue not readable");
-                    return Vec::new();
-                }
-            };
-        leased
-            .into_iter()
-            .filter_map(|leased| self.delivery(queue, leased))
-            .collect()
-    }
-
-    fn delivery(&self, queue: &QueueName, leased: Leased) -> Option<Delivery> {
-        let (headers, mut message) = self.unpack(&leased)?;
-        let failed = if leased.deliveries > 1 {
-            self.failed_deliveries(headers.as_deref())
-        } else {
-            0
-        };
-        message.header.delivery_count = failed;
-        message.header.first_acquirer = leased.deliveries == 1;
-        let in_hand = InHand {
-            token: leased.token,
-            queue: queue.clone(),
-            track: headers,
-            delivered_at_us: self.inner.clock.now_us(),
-            attempt: leased.deliveries,
-        };
-        self.inner
-            .in_hand
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(leased.id.0, in_hand);
-        Some(Delivery {
-            lease: Lease {
-                id: leased.id.0,
-                token: leased.token,
-            },
-            message,
-        })
-    }
-
-    fn failed_deliveries(&self, track: Option<&str>) -> u32 {
-        let stored = track.and_then(|id| self.inner.tracks.get(id).ok().flatten());
-        stored.map_or(0, |stored| stored.track.failed_deliveries)
-    }
-
-    /// Track id and message of a queue row; a row that cannot be read goes to the dead letters.
-    pub(crate) fn unpack(&self, leased: &Leased) -> Option<(Option<String>, Message)> {
-        let unpacked = serde_json::from_slice::<Headers>(&leased.headers)
-            .ok()
-            .and_then(|headers| {
-                let body = match &headers.blob {
-                    None => leased.body.clone(),
-                    Some(hash) => self
-                        .inner
-                        .store
-                        .blob(&crate::tracks::blob_hash(hash)?)
-                        .ok()
-                        .flatten()?,
-                };
-                Some((
-                    headers.track,
-                    Message {
-                        body,
-                        ..headers.message
-                    },
-                ))
-            });
-        if unpacked.is_none() {
-            tracing::error!(queue = %leased.queue, "a queue row could not be read");
-            let outcome = End::DeadLetter {
-                reason: "unreadable row".to_owned(),
-            };
-            let settle = vec![Settle {
-                id: leased.id,
-                token: leased.token,
-                outcome,
-            }];
-            let _ = self.inner.store.commit(Commit {
-                settle,
-                ..Commit::default()
-            });
-        }
-        unpacked
-    }
-
-    /// Keeps leases alive. Blocks.
-    pub(crate) fn renew(&self, leases: &[Lease]) {
-        for lease in leases {
-            let renewed = self.inner.store.renew(
-                QueueMessageId(lease.id),
-                lease.token,
-                self.inner.config.lock_ms,
-            );
-            if !matches!(renewed, Ok(true)) {
-                tracing::warn!("a lock could not be renewed");
-            }
-        }
-    }
-
-    /// Ends a lease as the receiver said. Blocks.
-    pub(crate) fn settle(&self, lease: Lease, settlement: &Settlement) {
-        let in_hand = {
-            let mut all = self
-                .inner
-                .in_hand
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            match all.get(&lease.id) {
-                Some(in_hand) if in_hand.token == lease.token => all.remove(&lease.id),
-                _ => None,
-            }
-        };
-        let Some(in_hand) = in_hand else { return };
-        for _ in 0..ATTEMPTS {
-            match self.try_settle(lease, settlement, &in_hand) {
-                Ok(()) => break,
-                Err(ExchangeError::Commit(CommitError::Refused {
-                    refusal: Refusal::LeaseLost,
-                    ..
-                })) => {
-                    tracing::warn!(
-                        "a lock was lost before the receiver settled; the message will be delivered again"
-                    );
-                    break;
-                }
-                Err(ExchangeError::Commit(CommitError::Refused { .. })) => {}
-                Err(error) => {
-                    tracing::error!(%error, "settlement not stored; the message will be delivered again");
-                    break;
-                }
-            }
-        }
-        self.inner.signals.ring(&in_hand.queue.store_name());
-    }
-
-    fn try_settle(
-        &self,
-        lease: Lease,
-        settlement: &Settlement,
-        in_hand: &InHand,
-    ) -> Result<(), ExchangeError> {
-        let now = self.inner.clock.now_us();
-        let mut commit = Commit::default();
-        let mut outcome = match settlement {
-            Settlement::Accepted => End::Done,
-            Settlement::Rejected { .. } => End::DeadLetter {
-                reason: "rejected by the receiver".to_owned(),
-            },
-            Settlement::Released | Settlement::Modified { .. } | Settlement::Lost => {
-                End::Release { due_at: None }
-            }
-        };
-        let stored = in_hand
-            .track
-            .as_deref()
-            .map(|id| self.inner.tracks.get(id))
-            .transpose()?
-            .flatten();
-        if let Some(mut stored) = stored {
-            let track = &mut stored.track;
-            match settlement {
-                Settlement::Accepted => {
-                    track.fetched(now, in_hand.delivered_at_us, in_hand.attempt);
-                    self.receipt_fetched(track, now, &mut commit)?;
-                }
-                Settlement::Rejected { condition, .. } => {
-                    let condition = condition
-                        .as_deref()
-                        .map(|text| text.chars().take(60).collect());
-                    track.step(
-                        in_hand.delivered_at_us,
-                        StepKind::Delivered {
-                            attempt: in_hand.attempt,
-                        },
-                        "",
-                    );
-                    track.step(now, StepKind::RejectedByReceiver { condition }, "");
-                    track.step(
-                        now,
-                        StepKind::DeadLetter {
-                            reason: "rejected by the receiver".to_owned(),
-                        },
-                        "",
-                    );
-                    track.fail("dead-letter");
-                }
-                Settlement::Released | Settlement::Modified { .. } | Settlement::Lost => {
-                    let (how, failed) = match settlement {
-                        Settlement::Modified {
-                            delivery_failed, ..
-                        } => ("modified", *delivery_failed),
-                        Settlement::Lost => ("lost", true),
-                        _ => ("released", false),
-                    };
-                    track.step(
-                        in_hand.delivered_at_us,
-                        StepKind::Delivered {
-                            attempt: in_hand.attempt,
-                        },
-                        "",
-                    );
-                    track.step(
-                        now,
-                        StepKind::GivenBack {
-                            how: how.to_owned(),
-                            failed,
-                        },
-                        "",
-                    );
-                    track.failed_deliveries += u32::from(failed);
-                    if track.failed_deliveries >= MAX_FAILED_DELIVERIES {
-                        let reason = format!("{MAX_FAILED_DELIVERIES} failed deliveries");
-                        track.step(
-                            now,
-                            StepKind::DeadLetter {
-                                reason: reason.clone(),
-                            },
-                            "",
-                        );
-                        track.fail("dead-letter");
-                        outcome = End::DeadLetter { reason };
-                    }
-                }
-            }
-            let (expect, put) = self.inner.tracks.update(&stored);
-            commit.expect.push(expect);
-            commit.put.push(put);
-        }
-        commit.settle.push(Settle {
-            id: QueueMessageId(lease.id),
-            token: lease.token,
-            outcome,
-        });
-        self.inner.store.commit(commit)?;
-        Ok(())
-    }
-
-    /// The sender of a message has fetched its receipt.
-    fn receipt_fetched(
-        &self,
-        track: &Track,
-        now: i64,
-        commit: &mut Commit,
-    ) -> Result<(), StoreError> {
-        let about = (track.subject == APPREC)
-            .then_some(track.about.as_deref())
-            .flatten();
-        let Some(mut original) = about
-            .map(|id| self.inner.tracks.get(id))
-            .transpose()?
-            .flatten()
-        else {
-            return Ok(());
-        };
-        original.track.receipt_fetched(now);
-        let (expect, put) = self.inner.tracks.update(&original);
-        commit.expect.push(expect);
-        commit.put.push(put);
-        Ok(())
     }
 }
 

@@ -27,6 +27,7 @@ pub mod users;
 pub mod view;
 
 mod broker;
+mod delivery;
 mod exchange;
 mod opening;
 mod reply;

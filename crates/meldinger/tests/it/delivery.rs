@@ -166,3 +166,20 @@ async fn a_message_past_its_time_to_live_is_not_delivered() {
         .unwrap();
     assert_eq!(page.rows[0].state.code(), "failed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_very_large_message_comes_out_whole() {
+    let world = world().await;
+    let body: Vec<u8> = (0..35_000_000u32).map(|n| (n % 251) as u8).collect();
+    let large = message("DIALOG_NOTAT", HEART, body.clone());
+    assert_eq!(
+        world.send("vaar-epj", QUEUE, large).await,
+        Disposition::Accepted
+    );
+    let delivery = world.fetch("nordlys", QUEUE).await.remove(0);
+    assert!(delivery.message.body == body);
+    world
+        .settle("nordlys", QUEUE, &delivery, Settlement::Accepted)
+        .await;
+    assert!(world.fetch("nordlys", QUEUE).await.is_empty());
+}

@@ -269,3 +269,19 @@ fn long_or_odd_values_are_cut_in_errors() {
     let data = data.unwrap();
     assert!(data.len() < 60 && data.matches(';').count() == 2, "{data}");
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_envelope_is_survived(from in ".{0,20}", to in ".{0,20}", time in ".{0,30}", subject in ".{0,30}", content_type in ".{0,30}", reply_to in ".{0,30}") {
+        let mut message = good();
+        message.set_property(property::FROM, from);
+        message.set_property(property::TO, to);
+        message.set_property(property::TIMESTAMP, time);
+        message.properties.subject = Some(subject);
+        message.properties.content_type = Some(content_type);
+        message.properties.reply_to = Some(reply_to);
+        if let Err(refused) = check(&message, SENDER, &queue(), &directory()) {
+            proptest::prop_assert!(refused.error.data.iter().all(|value| value.chars().count() <= 40));
+        }
+    }
+}
