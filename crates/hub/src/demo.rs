@@ -34,6 +34,8 @@ pub struct Demo {
     pub story: Arc<dyn StoryDriver>,
     /// facts.json, as served and as written to the data folder.
     pub facts: Arc<Value>,
+    /// Keeps the traces of recent decisions.
+    pub trust: Arc<trust::Trust>,
 }
 
 const MAX_ADVANCE_US: i64 = 20 * 366 * 86_400_000_000;
@@ -45,6 +47,7 @@ pub fn router(demo: Demo) -> Router {
         .route("/demo/story", get(status))
         .route("/demo/story", post(play))
         .route("/demo/facts.json", get(facts))
+        .route("/demo/explain/{event}", get(explain))
         .with_state(demo)
 }
 
@@ -67,32 +70,47 @@ async fn advance(
     State(demo): State<Demo>,
     Json(body): Json<Advance>,
 ) -> Result<Json<Value>, Problem> {
-    let how = "give a duration as ISO 8601, e.g. {\"advance\":\"PT96H\"}";
-    let span: jiff::Span = body
-        .advance
-        .parse()
-        .map_err(|_| Problem::bad_request(how))?;
-    let by = span
-        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| Problem::bad_request(how))?
-        .as_micros();
-    let by = i64::try_from(by)
-        .ok()
-        .filter(|by| (0..=MAX_ADVANCE_US).contains(by));
-    let Some(by) = by else {
-        return Err(Problem::bad_request(
-            "the clock moves forward only, at most 20 years",
-        ));
-    };
-    let offset = demo.clock.advance(by.unsigned_abs());
-    let (keep, due) = (demo.keep_offset.clone(), demo.run_due.clone());
-    edge::blocking(move || keep(offset).and_then(|()| due()))
-        .await?
-        .map_err(|error| {
-            tracing::error!(%error, "moving the clock failed");
-            Problem::internal()
-        })?;
-    Ok(Json(now_of(&demo)))
+    edge::blocking(move || demo.advance(&body.advance).map(Json)).await?
+}
+
+impl Demo {
+    /// Moves the clock forward by an ISO 8601 duration and runs everything due until then. Blocking.
+    pub fn advance(&self, duration: &str) -> Result<Value, Problem> {
+        let how = "give a duration as ISO 8601, e.g. {\"advance\":\"PT96H\"}";
+        let span: jiff::Span = duration.parse().map_err(|_| Problem::bad_request(how))?;
+        let by = span
+            .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+            .map_err(|_| Problem::bad_request(how))?
+            .as_micros();
+        let by = i64::try_from(by)
+            .ok()
+            .filter(|by| (0..=MAX_ADVANCE_US).contains(by));
+        let Some(by) = by else {
+            return Err(Problem::bad_request(
+                "the clock moves forward only, at most 20 years",
+            ));
+        };
+        let offset = self.clock.advance(by.unsigned_abs());
+        (self.keep_offset)(offset)
+            .and_then(|()| (self.run_due)())
+            .map_err(|error| {
+                tracing::error!(%error, "moving the clock failed");
+                Problem::internal()
+            })?;
+        Ok(now_of(self))
+    }
+}
+
+async fn explain(
+    State(demo): State<Demo>,
+    axum::extract::Path(event): axum::extract::Path<uuid::Uuid>,
+) -> Result<Json<Value>, Problem> {
+    let traces = demo.trust.traces(event);
+    if traces.is_empty() {
+        Err(Problem::not_found())
+    } else {
+        Ok(Json(json!({ "event": event, "decisions": traces })))
+    }
 }
 
 #[derive(Deserialize)]

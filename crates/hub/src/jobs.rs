@@ -41,6 +41,8 @@ pub struct Jobs {
     pub signer: Arc<LogSigner>,
     /// Where signed heads are also written.
     pub witness: Option<PathBuf>,
+    /// HelseID, whose signing keys rotate.
+    pub helseid: helseid::Helseid,
     /// The end.
     pub shutdown: Shutdown,
 }
@@ -48,6 +50,7 @@ pub struct Jobs {
 const SEAL_EVERY: Duration = Duration::from_secs(2);
 const HEAD_EVERY: Duration = Duration::from_secs(600);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+const ROTATE_EVERY: Duration = Duration::from_secs(3_600);
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 
 impl Jobs {
@@ -58,6 +61,7 @@ impl Jobs {
             registers,
             signer,
             witness,
+            helseid,
             shutdown,
         } = self;
         let (sealing, heads, maintaining) = (store.clone(), store.clone(), store);
@@ -70,6 +74,12 @@ impl Jobs {
             }),
             every("maintain", MAINTAIN_EVERY, &shutdown, move || {
                 maintaining.maintain().map_err(|e| e.to_string())
+            }),
+            every("helseid-keys", ROTATE_EVERY, &shutdown, move || {
+                helseid
+                    .rotate_keys(&jose::keyring::RotationPolicy::default())
+                    .map(|_| ())
+                    .map_err(|e| e.to_string())
             }),
             every("registers", FOLLOW_EVERY, &shutdown, move || {
                 registers.follow().map(|_| ()).map_err(|e| e.to_string())

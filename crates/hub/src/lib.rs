@@ -11,11 +11,16 @@
 
 pub mod config;
 pub mod demo;
+pub mod fhir;
+pub mod intake;
 pub mod jobs;
+pub mod keys;
+pub mod login;
+pub mod operations;
 pub mod ops;
 pub mod ports;
 pub mod secrets;
 pub mod wire;
 
 pub use config::Config;
-pub use wire::{Hub, Setup};
+pub use wire::{Addresses, DemoSetup, Hub, Movable, Opened, Setup};

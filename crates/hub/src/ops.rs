@@ -83,3 +83,21 @@ async fn heads(State(ops): State<Ops>) -> Result<Json<Value>, Problem> {
     let heads = edge::blocking(move || ops.store.heads(400)).await??;
     Ok(Json(json!({ "heads": heads })))
 }
+
+/// Starts structured logs as configured. No national id and no health data is ever logged.
+pub fn start_logging(config: &crate::Config) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    let started = if config.log_json {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
+    if let Err(error) = started {
+        eprintln!("logging could not be started: {error}");
+    }
+}

@@ -1,6 +1,703 @@
-//! Wiring: which service gets what.
+//! Wiring: which service gets what, in which order things start and stop.
 
-/// What the binary brings.
-pub struct Setup;
+use crate::config::Config;
+use crate::demo::{Demo, StoryDriver};
+use crate::jobs::{Jobs, LogSigner};
+use crate::login::HelseidLogin;
+use crate::operations::HubOperations;
+use crate::ops::Ops;
+use crate::ports::Ports;
+use crate::secrets::Secrets;
+use crate::{demo, intake, keys, ops};
+use anyhow::{Context, Result, bail};
+use axum::Router;
+use dokumenter::Dokumenter;
+use edge::Clock;
+use edge::listen::{Limits, Shutdown, serve, tls_config};
+use helseid::Helseid;
+use helsenorge::Helsenorge;
+use helsenorge::issuer::CitizenIssuer;
+use jose::jwk::KeyKind;
+use jose::keyring::Keyring;
+use jose::{Alg, MemoryState, system_clock};
+use kjernejournal::Kjernejournal;
+use meldinger::{
+    AmqpUser, Exchange, ExchangeBroker, ExchangeConfig, HubKeys, Timers, Users, Workers,
+};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use portal::PortalState;
+use provesvar::Provesvar;
+use records::gate::{AudienceRule, Gate, OpenGate, TrustGate};
+use registers::{Directory, RegisterTable};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use store::{EngineConfig, RepoKind, RepositoryDecl, Store, StoreConfig};
+use tokio::net::TcpListener;
+use trust::{Controller, Trust, TrustConfig};
+use xmlsec::key::Identity;
+use xmlsec::x509::TrustStore;
+
+/// Every repository of this build.
+pub fn repositories() -> Vec<RepositoryDecl> {
+    let mut all = vec![
+        RepositoryDecl::new(crate::secrets::REPOSITORY, RepoKind::Internal),
+        RepositoryDecl::new(registers::table::REPOSITORY, RepoKind::Internal),
+        RepositoryDecl::new(trust::settings::REPOSITORY, RepoKind::Patient),
+        RepositoryDecl::new(kjernejournal::REPOSITORY, RepoKind::Patient),
+        RepositoryDecl::new(provesvar::REPOSITORY, RepoKind::Patient),
+        RepositoryDecl::new(dokumenter::REPOSITORY, RepoKind::Patient),
+        RepositoryDecl::new(helsenorge::REPOSITORY, RepoKind::Patient),
+        RepositoryDecl::new("sandbox", RepoKind::Open),
+    ];
+    all.extend(meldinger::repositories());
+    all
+}
+
+/// The store as configured.
+pub fn store_config(config: &Config) -> StoreConfig {
+    let mut store = match (&*config.store.engine, &config.store.url) {
+        ("postgres", Some(url)) => StoreConfig::postgres(url, &config.store.schema, repositories()),
+        _ => StoreConfig::sqlite(config.data.join("store"), repositories()),
+    };
+    if let EngineConfig::Postgres {
+        max_connections, ..
+    } = &mut store.engine
+    {
+        *max_connections = config.store.max_connections;
+    }
+    store.mirror.clone_from(&config.mirror);
+    store
+}
+
+/// The store and what must stand before anything else; made on a blocking thread.
+pub struct Opened {
+    /// Configuration.
+    pub config: Config,
+    /// The store.
+    pub store: Store,
+    /// The decision maker.
+    pub trust: Arc<Trust>,
+    /// Registers.
+    pub registers: Arc<RegisterTable>,
+    /// Secrets.
+    pub secrets: Arc<Secrets>,
+    /// The rules' clock.
+    pub clock: Clock,
+}
+
+/// A directory that is given its table once the store is open: trust and registers need each other's grants.
+struct LateDirectory(std::sync::OnceLock<Arc<RegisterTable>>);
+
+macro_rules! late {
+    ($($name:ident($($arg:ident: $kind:ty),*) -> $result:ty;)*) => {
+        impl Directory for LateDirectory {
+            $(fn $name(&self, $($arg: $kind),*) -> $result {
+                self.0.get().map(|table| table.$name($($arg),*)).unwrap_or_default()
+            })*
+        }
+    };
+}
+
+late! {
+    person(nin: &str) -> Option<registers::Person>;
+    practitioner_by_hpr(hpr: &str) -> Option<registers::Practitioner>;
+    practitioner_by_nin(nin: &str) -> Option<registers::Practitioner>;
+    practitioners_of(orgnr: &str, limit: usize) -> Vec<registers::Practitioner>;
+    party(her_id: u32) -> Option<registers::Party>;
+    parties_of(orgnr: &str) -> Vec<registers::Party>;
+    top_parties() -> Vec<registers::Party>;
+    organisation(orgnr: &str) -> Option<registers::Organisation>;
+    organisations(limit: usize) -> Vec<registers::Organisation>;
+    search_persons(query: &str, limit: usize) -> Vec<registers::Person>;
+    story_persons() -> Vec<registers::Person>;
+    practitioners(limit: usize) -> Vec<registers::Practitioner>;
+}
+
+const CLOCK_SECRET: &str = "clock-offset";
+
+impl Opened {
+    /// Opens the store, hands the mint to `trust`, loads the registers.
+    pub fn open(config: Config) -> Result<Self> {
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
+        let (store, mint) = Store::open(store_config(&config))?;
+        let directory = Arc::new(LateDirectory(std::sync::OnceLock::new()));
+        let clock = Clock::default();
+        let trust_config = TrustConfig {
+            log_name_delay_days: config.privacy.log_name_delay_days,
+            nors_count: config.privacy.nors_count,
+            ..TrustConfig::default()
+        };
+        let trust = Arc::new(Trust::new(
+            store.clone(),
+            mint,
+            directory.clone(),
+            clock.as_fn(),
+            trust_config,
+        )?);
+        let registers = Arc::new(RegisterTable::open(store.clone(), trust.hub("registers"))?);
+        if directory.0.set(registers.clone()).is_err() {
+            bail!("registers were opened twice");
+        }
+        let secrets = Secrets::open(
+            store.clone(),
+            trust.hub("secrets"),
+            &config.data.join("key"),
+        )?;
+        if let Some(offset) = secrets
+            .get(CLOCK_SECRET)?
+            .and_then(|b| b.try_into().ok())
+            .map(i64::from_be_bytes)
+        {
+            clock.advance(offset.unsigned_abs());
+        }
+        Ok(Self {
+            config,
+            store,
+            trust,
+            registers,
+            secrets: Arc::new(secrets),
+            clock,
+        })
+    }
+}
+
+/// What the binary brings besides the opened store.
+pub struct Setup {
+    /// TLS certificate chain (DER) and key (PKCS #8) of the listeners.
+    pub tls: Option<(Vec<Vec<u8>>, Vec<u8>)>,
+    /// Which listeners the operator left at their default: those may move.
+    pub movable: Movable,
+    /// Bus users: (user name, password, level-1 HER-id).
+    pub amqp_users: Vec<(String, String, u32)>,
+    /// The hub's own message keys.
+    pub hub_keys: Option<(Identity, Identity)>,
+    /// Trusted authorities and revocation lists for messages.
+    pub message_trust: TrustStore,
+    /// Keys with which the receipts of a party may be read, where it has allowed it.
+    pub receipt_keys: HashMap<u32, Vec<Identity>>,
+    /// HelseID clients, made once the issuer is known.
+    pub helseid_clients: Vec<helseid::Client>,
+    /// Operator: user name, name, argon2-free salted hash is made here.
+    pub operator: Option<(String, String, String)>,
+    /// Demo mode: test identity providers, sandbox, clock and story.
+    pub demo: Option<DemoSetup>,
+}
+
+/// What demo mode brings.
+pub struct DemoSetup {
+    /// Makes the story's driver once the addresses are known.
+    pub story: Box<dyn FnOnce(&Value) -> Arc<dyn StoryDriver> + Send>,
+    /// Makes facts.json once the addresses are known.
+    pub facts: Box<dyn FnOnce(&Addresses) -> Value + Send>,
+}
+
+/// Which listeners may move to a free port.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Movable {
+    pub main: bool,
+    pub tls: bool,
+    pub helseid_tls: bool,
+    pub helseid: bool,
+    pub amqp: bool,
+    pub amqp_tls: bool,
+}
+
+/// Where everything came to stand.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// `http://127.0.0.1:8080`.
+    pub base: String,
+    /// `https://localhost:8443`.
+    pub base_tls: String,
+    /// `https://localhost:8444`.
+    pub issuer: String,
+    /// `http://127.0.0.1:8084`.
+    pub helseid_browser: String,
+    /// AMQP.
+    pub amqp: SocketAddr,
+    /// AMQP over TLS.
+    pub amqp_tls: SocketAddr,
+}
+
 /// A running hub.
-pub struct Hub;
+pub struct Hub {
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// facts.json, in demo mode.
+    pub facts: Option<Arc<Value>>,
+    /// The story, in demo mode.
+    pub story: Option<Arc<dyn StoryDriver>>,
+    store: Store,
+    shutdown: Shutdown,
+    amqp_shutdown: amqp::adapter::Shutdown,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    workers: Option<Workers>,
+    timers: Option<Timers>,
+}
+
+/// Client id of the hub's own portals at HelseID.
+pub const PORTAL_CLIENT: &str = "helsenav-portal";
+/// Scopes the portals ask for.
+pub const PORTAL_SCOPES: [&str; 5] = [
+    "openid",
+    "profile",
+    "helseid://scopes/identity/pid",
+    "helseid://scopes/identity/security_level",
+    "helseid://scopes/hpr/hpr_number",
+];
+
+impl Hub {
+    /// Starts everything. Listeners answer when this returns.
+    pub async fn start(opened: Opened, setup: Setup) -> Result<Self> {
+        let Opened {
+            config,
+            store,
+            trust,
+            registers,
+            secrets,
+            clock,
+        } = opened;
+        let directory: Arc<dyn Directory> = registers.clone();
+        let is_demo = setup.demo.is_some();
+        let metrics = PrometheusBuilder::new().install_recorder().ok();
+
+        let mut ports = Ports::open(&config.data);
+        let main = ports
+            .bind("listen", config.listen, setup.movable.main)
+            .await?;
+        let main_tls = ports
+            .bind("listen_tls", config.listen_tls, setup.movable.tls)
+            .await?;
+        let helseid_tls = ports
+            .bind(
+                "listen_helseid_tls",
+                config.listen_helseid_tls,
+                setup.movable.helseid_tls,
+            )
+            .await?;
+        let helseid_plain = ports
+            .bind(
+                "listen_helseid",
+                config.listen_helseid,
+                setup.movable.helseid,
+            )
+            .await?;
+        let amqp_plain = ports
+            .bind("listen_amqp", config.listen_amqp, setup.movable.amqp)
+            .await?;
+        let amqp_tls = ports
+            .bind(
+                "listen_amqp_tls",
+                config.listen_amqp_tls,
+                setup.movable.amqp_tls,
+            )
+            .await?;
+        ports.save().context("cannot remember the ports")?;
+        let addresses = Addresses {
+            base: config
+                .public_base
+                .clone()
+                .unwrap_or(format!("http://{}", main.local_addr()?)),
+            base_tls: format!("https://localhost:{}", main_tls.local_addr()?.port()),
+            issuer: format!("https://localhost:{}", helseid_tls.local_addr()?.port()),
+            helseid_browser: format!("http://{}", helseid_plain.local_addr()?),
+            amqp: amqp_plain.local_addr()?,
+            amqp_tls: amqp_tls.local_addr()?,
+        };
+        let shutdown = Shutdown::default();
+        let mut tasks = Vec::new();
+
+        let (log_keys, citizen_keys, portal_keys) = {
+            let secrets = secrets.clone();
+            tokio::task::spawn_blocking(move || -> Result<_> {
+                Ok((
+                    keys::ring(
+                        &secrets,
+                        "log-keys",
+                        "Helsenav innsynslogg",
+                        KeyKind::P256,
+                        Alg::Es256,
+                    )?,
+                    keys::ring(
+                        &secrets,
+                        "citizen-issuer-keys",
+                        "Helsenav innbygger",
+                        KeyKind::P256,
+                        Alg::Es256,
+                    )?,
+                    keys::PortalKeys::load(&secrets)?,
+                ))
+            })
+            .await??
+        };
+
+        let exchange = {
+            let users = Users::new(
+                setup
+                    .amqp_users
+                    .iter()
+                    .map(|(u, p, her)| AmqpUser::new(u, p, *her)),
+            );
+            let hub_keys = match setup.hub_keys {
+                Some((signing, decryption)) => HubKeys {
+                    signing,
+                    decryption: vec![decryption],
+                },
+                None => bail!("the hub needs its own message certificates: see docs/operating.md"),
+            };
+            Exchange::new(meldinger::Parts {
+                store: store.clone(),
+                grant: trust.hub("meldinger"),
+                directory: directory.clone(),
+                clock: clock.clone(),
+                users: Arc::new(users),
+                keys: hub_keys,
+                trust: setup.message_trust,
+                receipt_keys: setup.receipt_keys,
+                config: ExchangeConfig {
+                    accept_clear_text: false,
+                    ..ExchangeConfig::default()
+                },
+            })?
+        };
+        let provesvar = Arc::new(Provesvar::new(trust.clone())?);
+        let dokumenter = Arc::new(Dokumenter::new(trust.clone())?);
+        let helsenorge = Arc::new(Helsenorge::new(trust.clone())?);
+        let kjernejournal = Arc::new(Kjernejournal::new(
+            trust.clone(),
+            vec![provesvar.source(), dokumenter.source()],
+        )?);
+        let receivers = intake::adapters(
+            trust.clone(),
+            vec![provesvar.receiver(), dokumenter.receiver()],
+        );
+        let workers = Workers::start(&exchange, receivers, 2)?;
+        let timers = Timers::start(&exchange)?;
+
+        let state = Arc::new(MemoryState::new(system_clock(), 1_000_000));
+        let mut helseid_config = helseid::Config::new(&addresses.issuer);
+        helseid_config.extra_origins = vec![addresses.helseid_browser.clone()];
+        helseid_config.test_idp = is_demo;
+        helseid_config.clients = setup.helseid_clients;
+        helseid_config
+            .clients
+            .push(portal_client(&addresses, &portal_keys));
+        let helseid = {
+            let keys = Arc::new(keys::HelseidKeys::new(secrets.clone()));
+            let parts = helseid::Parts {
+                directory: directory.clone(),
+                state: state.clone(),
+                replay: state.clone(),
+                keys,
+                clock: system_clock(),
+            };
+            tokio::task::spawn_blocking(move || Helseid::new(helseid_config, parts)).await??
+        };
+
+        let origins = vec![addresses.base.clone(), addresses.base_tls.clone()];
+        let fhir = {
+            let repository_keys: BTreeMap<&str, Vec<u8>> = {
+                let secrets = secrets.clone();
+                tokio::task::spawn_blocking(move || -> Result<_> {
+                    [
+                        kjernejournal::REPOSITORY,
+                        provesvar::REPOSITORY,
+                        dokumenter::REPOSITORY,
+                        "sandbox",
+                    ]
+                    .into_iter()
+                    .map(|name| {
+                        Ok((
+                            name,
+                            secrets
+                                .get_or_make(&format!("fhir-{name}"), || keys::random_bytes(32))?,
+                        ))
+                    })
+                    .collect()
+                })
+                .await??
+            };
+            let server =
+                |audience: &str| helseid.resource_server(audience, &origins, state.clone());
+            let rule =
+                |audience: &str, scopes: &[&str], through_kjernejournal: bool| AudienceRule {
+                    server: server(audience),
+                    scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
+                    through_kjernejournal,
+                };
+            let kj = |through: bool| rule("nhn:kjernejournal", &["nhn:kjernejournal/api"], through);
+            let gate = |controller, service, servers| -> Arc<dyn Gate> {
+                Arc::new(TrustGate {
+                    trust: trust.clone(),
+                    controller,
+                    servers,
+                    service,
+                })
+            };
+            let pjd: [&str; 3] = [
+                "nhn:phr/mhd/read-documentreferences",
+                "nhn:phr/mhd/read-documentreferences-kjernejournal",
+                "nhn:phr/mhd/read",
+            ];
+            let mut gates: Vec<(&'static str, Arc<dyn Gate>)> = vec![
+                (
+                    kjernejournal::REPOSITORY,
+                    gate(Controller::KJ, kjernejournal::REPOSITORY, vec![kj(false)]),
+                ),
+                (
+                    provesvar::REPOSITORY,
+                    gate(
+                        Controller::PPS,
+                        provesvar::REPOSITORY,
+                        vec![
+                            rule("nhn:pps", &["nhn:pps/provesvar-read"], false),
+                            kj(true),
+                        ],
+                    ),
+                ),
+                (
+                    dokumenter::REPOSITORY,
+                    gate(
+                        Controller::PJD,
+                        dokumenter::REPOSITORY,
+                        vec![rule("nhn:phr", &pjd, false), kj(true)],
+                    ),
+                ),
+            ];
+            if is_demo {
+                gates.push(("sandbox", Arc::new(OpenGate::new(trust.hub("sandbox")))));
+            }
+            let mut router = Router::new();
+            for (name, gate) in gates {
+                let key = repository_keys.get(name).cloned().unwrap_or_default();
+                router = router.merge(crate::fhir::repository(
+                    &store,
+                    name,
+                    &addresses.base,
+                    gate,
+                    key,
+                )?);
+            }
+            router
+        };
+
+        let citizen_issuer = CitizenIssuer::new(&addresses.base, citizen_keys);
+        let login = Arc::new(HelseidLogin::new(
+            &helseid,
+            &addresses,
+            &portal_keys,
+            registers.clone(),
+        ));
+        let is_ready = Arc::new(AtomicBool::new(false));
+        let facts_and_story = setup.demo.map(|demo| {
+            let facts = Arc::new((demo.facts)(&addresses));
+            let story = (demo.story)(&facts);
+            (facts, story)
+        });
+        let keep_offset = {
+            let secrets = secrets.clone();
+            Arc::new(move |offset: i64| {
+                secrets
+                    .put(CLOCK_SECRET, &offset.to_be_bytes())
+                    .map_err(|e| e.to_string())
+            })
+        };
+        let run_due = {
+            let (exchange, store) = (exchange.clone(), store.clone());
+            Arc::new(move || {
+                exchange.clock_moved().map_err(|e| e.to_string())?;
+                store.maintain().map_err(|e| e.to_string())
+            })
+        };
+        let demo_routes = facts_and_story.as_ref().map(|(facts, story)| Demo {
+            clock: clock.clone(),
+            keep_offset: keep_offset.clone(),
+            run_due: run_due.clone(),
+            story: story.clone(),
+            facts: facts.clone(),
+            trust: trust.clone(),
+        });
+        let operations = Arc::new(HubOperations::new(crate::operations::OperationsParts {
+            exchange: exchange.clone(),
+            directory: directory.clone(),
+            registers: registers.clone(),
+            store: store.clone(),
+            operator: setup.operator,
+            schemas: config.schemas.clone(),
+            demo: demo_routes.clone(),
+        }));
+        let jwks = log_keys.clone();
+        let portal = portal::router(PortalState {
+            trust: trust.clone(),
+            directory: directory.clone(),
+            helsenorge,
+            kjernejournal,
+            provesvar,
+            dokumenter,
+            issuer: citizen_issuer,
+            personnel_login: login,
+            operations,
+            sessions: portal::session::sessions(),
+            log_jwks: Arc::new(move || {
+                jwks.lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .jwks()
+            }),
+            is_demo,
+        });
+        let mut router = Router::new()
+            .merge(portal)
+            .merge(fhir)
+            .merge(ops::router(Ops {
+                store: store.clone(),
+                is_ready: is_ready.clone(),
+                metrics,
+                log_keys: log_keys.clone(),
+            }));
+        if let Some(demo) = demo_routes {
+            router = router.merge(demo::router(demo));
+        }
+        let router = router.layer(axum::middleware::from_fn(edge::headers::request_id));
+        let helseid_router = helseid
+            .router()
+            .layer(axum::middleware::from_fn(edge::headers::request_id));
+
+        let tls = setup
+            .tls
+            .map(|(chain, key)| tls_config(chain, key))
+            .transpose()?;
+        let mut spawn =
+            |listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, router: Router| {
+                tasks.push(tokio::spawn(serve(
+                    listener,
+                    tls,
+                    router,
+                    Limits::default(),
+                    shutdown.clone(),
+                )));
+            };
+        spawn(main, None, router.clone());
+        spawn(helseid_plain, None, helseid_router.clone());
+        if let Some(tls) = &tls {
+            spawn(main_tls, Some(tls.clone()), router);
+            spawn(helseid_tls, Some(tls.clone()), helseid_router);
+        }
+        let amqp_shutdown = amqp::adapter::Shutdown::new();
+        let bus = amqp::adapter::Server::new(
+            Arc::new(ExchangeBroker::new(exchange.clone())),
+            "helsenav",
+            amqp::adapter::Limits::default(),
+            amqp_shutdown.clone(),
+        );
+        tasks.push(spawn_bus(bus.clone(), amqp_plain, None));
+        if let Some(tls) = &tls {
+            tasks.push(spawn_bus(bus, amqp_tls, Some(amqp_tls_config(tls))));
+        }
+        let signer = Arc::new(LogSigner::new(log_keys));
+        tasks.extend(
+            Jobs {
+                store: store.clone(),
+                registers,
+                signer,
+                witness: config.witness.clone(),
+                helseid,
+                shutdown: shutdown.clone(),
+            }
+            .start(),
+        );
+        is_ready.store(true, Ordering::Release);
+        let (facts, story) = facts_and_story.unzip();
+        Ok(Self {
+            addresses,
+            facts,
+            story,
+            store,
+            shutdown,
+            amqp_shutdown,
+            tasks,
+            workers: Some(workers),
+            timers: Some(timers),
+        })
+    }
+
+    /// Stops everything: listeners drain, jobs end, the store closes.
+    pub async fn stop(mut self) {
+        self.amqp_shutdown.set();
+        self.shutdown.trigger();
+        for task in self.tasks.drain(..) {
+            let _ = task.await;
+        }
+        let (workers, timers, store) =
+            (self.workers.take(), self.timers.take(), self.store.clone());
+        let _ = tokio::task::spawn_blocking(move || {
+            drop(workers);
+            drop(timers);
+            store.close();
+        })
+        .await;
+    }
+}
+
+fn spawn_bus(
+    bus: amqp::adapter::Server,
+    listener: TcpListener,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let served = match tls {
+            None => bus.serve(listener).await,
+            Some(tls) => bus.serve_tls(listener, tls).await,
+        };
+        if let Err(error) = served {
+            tracing::error!(%error, "AMQP listener failed");
+        }
+    })
+}
+
+/// The bus speaks no ALPN.
+fn amqp_tls_config(tls: &Arc<rustls::ServerConfig>) -> tokio_rustls::TlsAcceptor {
+    let mut config = (**tls).clone();
+    config.alpn_protocols.clear();
+    tokio_rustls::TlsAcceptor::from(Arc::new(config))
+}
+
+fn portal_client(addresses: &Addresses, keys: &keys::PortalKeys) -> helseid::Client {
+    let mut client = helseid::Client::new(PORTAL_CLIENT, "Helsenav for helsepersonell");
+    client.organisation_name = "Helsenav drift".to_owned();
+    client.keys.push(helseid::ClientKey {
+        key: keys.assertion.public().clone(),
+        expires_s: None,
+    });
+    client.scopes = PORTAL_SCOPES.iter().map(|s| (*s).to_owned()).collect();
+    client.redirect_uris = [&addresses.base, &addresses.base_tls]
+        .into_iter()
+        .map(|base| format!("{base}/helsepersonell/callback"))
+        .collect();
+    client.user_login = true;
+    client
+}
+
+/// facts.json's `endpoints`.
+pub fn endpoints(addresses: &Addresses) -> Value {
+    let base = &addresses.base;
+    json!({
+        "health-live": format!("{base}/health/live"),
+        "health-ready": format!("{base}/health/ready"),
+        "metrics": format!("{base}/metrics"),
+        "log-jwks": format!("{base}/log/jwks"),
+        "log-heads": format!("{base}/log/heads"),
+        "demo-clock": format!("{base}/demo/clock"),
+        "demo-story": format!("{base}/demo/story"),
+        "citizen-portal": format!("{base}/"),
+        "personnel-portal": format!("{base}/helsepersonell"),
+        "operator-portal": format!("{base}/drift"),
+    })
+}
+
+/// A ring behind a lock, as jobs and pages share it.
+pub type SharedRing = Arc<Mutex<Keyring>>;

@@ -4,7 +4,7 @@ use crate::facts::*;
 use crate::{Basis, Class, Part, Purpose, log, may, settings};
 use jiff::tz::TimeZone;
 use registers::{Directory, FNR_SYSTEM, HPR_SYSTEM, Person};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{
     AuditEntry, Durability, Filter, Granted, MicrosUtc, Mint, PersonKey, Record, RepoId, Seq,
@@ -235,8 +235,11 @@ pub struct Trust {
     documents: Option<RepoId>,
     settings_cache: Mutex<HashMap<PersonKey, (Seq, Arc<SettingsInForce>)>>,
     blocking_cache: Mutex<HashMap<PersonKey, (Seq, Arc<Vec<Record>>)>>,
+    traces: Mutex<VecDeque<(uuid::Uuid, serde_json::Value)>>,
 }
 
+/// Decisions whose trace is kept.
+const KEPT_TRACES: usize = 1_000;
 const CACHE_ENTRIES: usize = 100_000;
 const SETTINGS_LIMIT: usize = 10_000;
 
@@ -261,6 +264,7 @@ impl Trust {
             documents,
             settings_cache: Mutex::default(),
             blocking_cache: Mutex::default(),
+            traces: Mutex::default(),
         })
     }
 
@@ -358,6 +362,7 @@ impl Trust {
             register.as_ref(),
             epochs,
         );
+        self.keep_trace(access, &facts, &decision);
         let must_audit = access.subject.is_some()
             && access.ask.interface != Interface::Status
             && !matches!(
@@ -406,6 +411,39 @@ impl Trust {
     /// The repository of settings.
     pub fn settings_repository(&self) -> RepoId {
         self.personvern
+    }
+
+    /// Traces of recent decisions of one request, for operators and the demo; never part of an answer.
+    pub fn traces(&self, event_id: uuid::Uuid) -> Vec<serde_json::Value> {
+        lock(&self.traces)
+            .iter()
+            .filter(|(id, _)| *id == event_id)
+            .map(|(_, trace)| trace.clone())
+            .collect()
+    }
+
+    /// No person, no identifier: only the rule and what it looked at.
+    fn keep_trace(&self, access: &Access, facts: &Facts, decision: &Decision) {
+        let (outcome, rule, class) = match decision {
+            Decision::Allow { reason, .. } => ("allow", *reason, None),
+            Decision::Deny { class, reason } => ("deny", *reason, Some(class.code())),
+        };
+        let trace = serde_json::json!({
+            "service": access.service,
+            "interface": format!("{:?}", access.ask.interface),
+            "controller": access.ask.controller.code(),
+            "action": format!("{:?}", access.ask.action),
+            "basis": access.ask.basis.code(),
+            "purpose": facts.purpose.map(|p| format!("{p:?}")),
+            "outcome": outcome,
+            "rule": rule,
+            "class": class,
+        });
+        let mut traces = lock(&self.traces);
+        if traces.len() >= KEPT_TRACES {
+            traces.pop_front();
+        }
+        traces.push_back((access.event_id, trace));
     }
 
     fn setting_records(

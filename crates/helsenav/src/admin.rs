@@ -1,0 +1,100 @@
+//! Commands of an operator: backup, restore, configuration, decision traces.
+
+use crate::cli::StoreArgs;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use hub::Config;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use store::Store;
+
+/// Which running hub.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HubArgs {
+    /// Base URL of the running hub.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub base: String,
+}
+
+/// Opens a stopped hub's store.
+pub(crate) fn open_store(args: &StoreArgs) -> Result<Store> {
+    let mut config = Config::load(args.config.as_deref(), std::env::vars())?;
+    if let Some(data) = &args.data {
+        config.data.clone_from(data);
+    }
+    let (store, _mint) =
+        Store::open(hub::wire::store_config(&config)).context("is the hub still running?")?;
+    Ok(store)
+}
+
+/// Writes a backup.
+pub(crate) fn backup(file: &Path, args: &StoreArgs) -> Result<ExitCode> {
+    let store = open_store(args)?;
+    let out = std::fs::File::create_new(file)
+        .with_context(|| format!("cannot create {}", file.display()))?;
+    let mut out = BufWriter::new(out);
+    let seq = store.backup(&mut out)?;
+    out.flush()?;
+    out.get_ref().sync_all()?;
+    println!(
+        "Backup up to commit {} written to {}",
+        seq.0,
+        file.display()
+    );
+    store.close();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Restores a backup into an empty store.
+pub(crate) fn restore(file: &Path, args: &StoreArgs) -> Result<ExitCode> {
+    let store = open_store(args)?;
+    let input =
+        std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let seq = store.restore(&mut BufReader::new(input))?;
+    println!("Restored up to commit {} from {}", seq.0, file.display());
+    store.close();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks or shows the configuration.
+pub(crate) fn config((file, show): (Option<PathBuf>, bool)) -> Result<ExitCode> {
+    let config = Config::load(file.as_deref(), std::env::vars())?;
+    if show {
+        print!("{}", toml::to_string_pretty(&config)?);
+    } else {
+        println!("OK");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a running demo for the trace of a decision.
+pub(crate) fn explain(event: uuid::Uuid, hub: &HubArgs) -> Result<ExitCode> {
+    let base: url::Url = hub.base.parse().context("--base is not a URL")?;
+    let (Some(host), Some(port)) = (base.host_str(), base.port_or_known_default()) else {
+        bail!("--base has no host")
+    };
+    let answer = http_get(host, port, &format!("/demo/explain/{event}"))?;
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        bail!("the hub did not answer")
+    };
+    if !head.starts_with("HTTP/1.1 200") {
+        bail!("no trace of {event}: traces are kept in demo mode, for the last thousand decisions");
+    }
+    let trace: serde_json::Value = serde_json::from_str(body)?;
+    println!("{}", serde_json::to_string_pretty(&trace)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn http_get(host: &str, port: u16, path: &str) -> Result<String> {
+    use std::io::Read;
+    let mut stream =
+        std::net::TcpStream::connect((host, port)).context("the hub does not answer")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut text = String::new();
+    stream.take(1 << 20).read_to_string(&mut text)?;
+    Ok(text)
+}

@@ -1,0 +1,207 @@
+//! The command line.
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A whole national e-health hub in one program.
+#[derive(Debug, Parser)]
+#[command(name = "helsenav", version, about, long_about = None, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the hub by its configuration file.
+    Serve(ServeArgs),
+    /// Run the hub with a synthetic nation and actors that live its story.
+    Demo(DemoArgs),
+    /// Explain a message: what it is, what is right, what is wrong (line, element, rule).
+    Validate(crate::validate::ValidateArgs),
+    /// Show the decision trace of a refused or empty answer of a running demo.
+    Explain {
+        /// Event id: header `x-event-id` of the answer, or a line of the log.
+        event: uuid::Uuid,
+        #[command(flatten)]
+        hub: crate::admin::HubArgs,
+    },
+    /// The access log: verify an extract offline.
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
+    /// Write the logical backup of a stopped hub's store.
+    Backup {
+        /// File to write.
+        file: PathBuf,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Fill an empty store from a backup.
+    Restore {
+        /// File to read.
+        file: PathBuf,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// The configuration: check it, or show it with all defaults.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LogCommand {
+    /// Check the proof that a citizen was handed, offline.
+    Verify {
+        /// The downloaded file.
+        file: PathBuf,
+        /// Keys of the log (`<base>/log/jwks`), when the file does not carry them.
+        #[arg(long)]
+        jwks: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check a configuration file and the environment.
+    Check {
+        /// The file.
+        file: Option<PathBuf>,
+    },
+    /// Print the configuration with all defaults.
+    Show {
+        /// The file.
+        file: Option<PathBuf>,
+    },
+}
+
+/// Which store.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArgs {
+    /// Configuration file.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Data folder (overrides the configuration).
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+}
+
+/// Addresses; a default port that is taken moves to a free one.
+#[derive(Debug, Clone, Args, Default)]
+pub(crate) struct ListenArgs {
+    /// Main listener. Alone, it moves all others to free ports.
+    #[arg(long)]
+    pub listen: Option<SocketAddr>,
+    /// Main listener over TLS.
+    #[arg(long)]
+    pub listen_tls: Option<SocketAddr>,
+    /// HelseID over TLS (its address is the issuer).
+    #[arg(long)]
+    pub listen_helseid_tls: Option<SocketAddr>,
+    /// HelseID over HTTP, for browsers without the demo CA.
+    #[arg(long)]
+    pub listen_helseid: Option<SocketAddr>,
+    /// AMQP.
+    #[arg(long)]
+    pub listen_amqp: Option<SocketAddr>,
+    /// AMQP over TLS.
+    #[arg(long)]
+    pub listen_amqp_tls: Option<SocketAddr>,
+}
+
+/// Run the hub by its configuration file.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Configuration file; without one, the defaults and `HELSENAV_…` variables count.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Data folder.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Start only these services, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    pub roles: Vec<String>,
+    #[command(flatten)]
+    pub listen: ListenArgs,
+}
+
+/// Run the demo nation.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct DemoArgs {
+    #[command(subcommand)]
+    pub command: Option<DemoCommand>,
+    /// Configuration file.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Data folder.
+    #[arg(long, default_value = "./data")]
+    pub data: PathBuf,
+    /// Number of inhabitants.
+    #[arg(long, default_value_t = 2_000)]
+    pub population: usize,
+    /// Seed of the nation.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Story day (YYYY-MM-DD); without it the date of the first start.
+    #[arg(long)]
+    pub anchor: Option<jiff::civil::Date>,
+    /// Pace of the story: 60 = a minute a second, 1 = real time, 0 = as fast as possible.
+    #[arg(long, default_value_t = 60.0)]
+    pub pace: f64,
+    /// Do not play the story by itself.
+    #[arg(long)]
+    pub no_story: bool,
+    /// Throw the data away and begin anew; asks first.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Answer yes to questions.
+    #[arg(long)]
+    pub yes: bool,
+    /// Allow addresses that other machines can reach. Everything in the demo has known passwords.
+    #[arg(long)]
+    pub expose_demo: bool,
+    /// Folder with official schemas for the validator.
+    #[arg(long)]
+    pub schemas: Option<PathBuf>,
+    #[command(flatten)]
+    pub listen: ListenArgs,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum DemoCommand {
+    /// Print how Java, Node, Python, .NET and browsers trust the demo CA.
+    TrustCa {
+        /// Data folder of the demo.
+        #[arg(long, default_value = "./data")]
+        data: PathBuf,
+    },
+}
+
+/// Runs one command.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Serve(args) => crate::serve::serve(args),
+        Command::Demo(args) => match args.command.clone() {
+            Some(DemoCommand::TrustCa { data }) => crate::demo::trust_ca(&data),
+            None => crate::demo::run(args),
+        },
+        Command::Validate(args) => crate::validate::run(args),
+        Command::Explain { event, hub } => crate::admin::explain(event, &hub),
+        Command::Log {
+            command: LogCommand::Verify { file, jwks },
+        } => crate::log_verify::run(&file, jwks.as_deref()),
+        Command::Backup { file, store } => crate::admin::backup(&file, &store),
+        Command::Restore { file, store } => crate::admin::restore(&file, &store),
+        Command::Config { command } => crate::admin::config(match command {
+            ConfigCommand::Check { file } => (file, false),
+            ConfigCommand::Show { file } => (file, true),
+        }),
+    }
+}

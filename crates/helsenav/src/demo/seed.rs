@@ -1,0 +1,217 @@
+//! The nation as register rows.
+
+use nation::Nation;
+use nation::model;
+use registers::table::Row;
+use registers::{
+    Address, Authorisation, GpRelation, Organisation, Party, PartyKind, Person, PersonName,
+    Practitioner, Protection, Relation, RelationKind, ServiceCode, Sex, Substitute, Unit,
+    Workplace,
+};
+
+/// Certificates of a level-1 organisation, DER.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Certificates {
+    /// For sealing to the organisation.
+    pub encryption: Vec<u8>,
+    /// The organisation signs with.
+    pub signing: Vec<u8>,
+}
+
+/// All rows of the nation, one row at a time.
+pub(crate) fn rows<'n>(
+    nation: &'n Nation,
+    certificates: &'n dyn Fn(&str) -> Option<Certificates>,
+) -> impl Iterator<Item = Row> + 'n {
+    let organisations = nation
+        .organisations()
+        .flat_map(|o| organisation_rows(o, certificates));
+    let fixed = nation
+        .fixed_persons()
+        .iter()
+        .map(|p| Row::Person(Box::new(person(p))));
+    let staff = nation
+        .fixed_practitioners()
+        .iter()
+        .map(|p| Row::Practitioner(Box::new(practitioner(p))));
+    let background = nation.cells().flat_map(|cell| {
+        let people: Vec<Row> = cell
+            .persons
+            .iter()
+            .map(|p| Row::Person(Box::new(person(p))))
+            .chain(
+                cell.practitioners
+                    .iter()
+                    .map(|p| Row::Practitioner(Box::new(practitioner(p)))),
+            )
+            .collect();
+        people
+    });
+    organisations.chain(fixed).chain(staff).chain(background)
+}
+
+fn name(name: &model::PersonName) -> PersonName {
+    PersonName {
+        given: name.given.clone(),
+        middle: name.middle.clone(),
+        family: name.family.clone(),
+    }
+}
+
+fn person(p: &model::Person) -> Person {
+    Person {
+        nin: p.nin.as_str().to_owned(),
+        historic: p
+            .historic
+            .iter()
+            .map(|h| h.nin.as_str().to_owned())
+            .collect(),
+        name: name(&p.name),
+        born: Some(p.born),
+        sex: match p.sex {
+            codes::ident::Sex::Female => Sex::Female,
+            codes::ident::Sex::Male => Sex::Male,
+        },
+        address: p.address.as_ref().map(|a| Address {
+            street: a.street.clone(),
+            postcode: a.postcode.to_owned(),
+            place: a.place.to_owned(),
+            municipality: a.municipality.to_owned(),
+        }),
+        protection: match p.protection {
+            model::Protection::Unclassified => Protection::Unclassified,
+            model::Protection::ClientAddress => Protection::ClientAddress,
+            model::Protection::Confidential => Protection::Confidential,
+            model::Protection::StrictlyConfidential => Protection::StrictlyConfidential,
+        },
+        died: p.died,
+        language: p.languages.first().map(|l| (*l).to_owned()),
+        relations: p.relations.iter().filter_map(relation).collect(),
+        gp: p.gp.as_ref().map(|gp| GpRelation {
+            hpr: gp.hpr.map(|h| h.0.to_string()),
+            substitutes: gp
+                .substitutes
+                .iter()
+                .map(|s| Substitute {
+                    hpr: s.hpr.0.to_string(),
+                    from: s.from,
+                    to: s.to,
+                })
+                .collect(),
+            orgnr: gp.office.to_string(),
+            her_id: gp.her_id.map(|h| h.0),
+        }),
+        story: p.story.map(str::to_owned),
+    }
+}
+
+fn relation(r: &model::Relation) -> Option<Relation> {
+    let kind = match r.kind {
+        model::RelationKind::Mother => RelationKind::Mother,
+        model::RelationKind::Father => RelationKind::Father,
+        model::RelationKind::Child => RelationKind::Child,
+        model::RelationKind::Spouse | model::RelationKind::Partner => RelationKind::Spouse,
+        model::RelationKind::ResponsibleJoint | model::RelationKind::ResponsibleAlone => {
+            RelationKind::ParentalResponsibility
+        }
+        _ => RelationKind::Family,
+    };
+    Some(Relation {
+        kind,
+        nin: r.nin.as_str().to_owned(),
+    })
+}
+
+fn practitioner(p: &model::Practitioner) -> Practitioner {
+    Practitioner {
+        hpr: p.hpr.map(|h| h.0.to_string()),
+        nin: p.nin.as_str().to_owned(),
+        name: name(&p.name),
+        authorisations: p
+            .authorisations
+            .iter()
+            .map(|a| Authorisation {
+                role: a.role.to_owned(),
+                from: a.from,
+                to: a.to,
+                suspended_from: a.suspended_from,
+            })
+            .collect(),
+        speciality: p.speciality.map(|s| s.name.to_owned()),
+        workplaces: p
+            .workplaces
+            .iter()
+            .map(|w| Workplace {
+                orgnr_parent: w.parent.to_string(),
+                orgnr_child: w.child.to_string(),
+                department: w.department.map(str::to_owned),
+                her_id: w.her_id.map(|h| h.0),
+            })
+            .collect(),
+        story: p.key.map(str::to_owned),
+    }
+}
+
+fn organisation_rows(
+    o: &model::Organisation,
+    certificates: &dyn Fn(&str) -> Option<Certificates>,
+) -> Vec<Row> {
+    let orgnr = o.orgnr.to_string();
+    let is_hub = o.kind() == model::OrgKind::Hub;
+    let own = certificates(o.key.unwrap_or_default());
+    let top = Party {
+        her_id: o.her_id.0,
+        parent_her_id: None,
+        kind: PartyKind::Organisation,
+        name: o.name.clone(),
+        service: None,
+        orgnr: orgnr.clone(),
+        edi_address: o.edi_address.clone(),
+        encryption_certificate: own.as_ref().map(|c| c.encryption.clone()),
+        signing_certificate: own.map(|c| c.signing),
+        hub_run: is_hub,
+    };
+    let below = o.parties.iter().map(|p| Party {
+        her_id: p.her_id.0,
+        parent_her_id: Some(o.her_id.0),
+        kind: match p.kind {
+            model::PartyKind::Service { .. } => PartyKind::Service,
+            model::PartyKind::Person { .. } => PartyKind::Person,
+        },
+        name: p.name.clone(),
+        service: match &p.kind {
+            model::PartyKind::Service { list, code, .. } => Some(ServiceCode {
+                list: list.to_string(),
+                code: (*code).to_owned(),
+            }),
+            model::PartyKind::Person { .. } => None,
+        },
+        orgnr: orgnr.clone(),
+        edi_address: o.edi_address.clone(),
+        encryption_certificate: None,
+        signing_certificate: None,
+        hub_run: is_hub,
+    });
+    let organisation = Organisation {
+        orgnr: orgnr.clone(),
+        name: o.name.clone(),
+        kinds: o.kinds.iter().map(|k| k.word().to_owned()).collect(),
+        type_code: o.type_code.to_owned(),
+        her_id: o.her_id.0,
+        units: o
+            .units
+            .iter()
+            .map(|u| Unit {
+                orgnr: u.orgnr.to_string(),
+                name: u.name.clone(),
+                type_code: None,
+            })
+            .collect(),
+        approved: true,
+        story: o.key.map(str::to_owned),
+    };
+    let mut rows: Vec<Row> = below.map(|p| Row::Party(Box::new(p))).collect();
+    rows.insert(0, Row::Party(Box::new(top)));
+    rows.insert(0, Row::Organisation(Box::new(organisation)));
+    rows
+}

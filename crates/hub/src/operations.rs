@@ -1,0 +1,249 @@
+//! What `/drift` shows and does.
+
+use crate::demo::Demo;
+use bytes::Bytes;
+use edge::Problem;
+use edi::check::Options;
+use edi::xsd::SchemaSet;
+use meldinger::Exchange;
+use meldinger::view::{MessageFilter, Viewer};
+use portal::drift::{MessageQuery, Operations};
+use records::intake::RegisterLookups;
+use registers::{Directory, RegisterTable};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use store::Store;
+
+/// What it is made of.
+pub struct OperationsParts {
+    /// The exchange.
+    pub exchange: Exchange,
+    /// Registers.
+    pub directory: Arc<dyn Directory>,
+    /// The table, for its numbers.
+    pub registers: Arc<RegisterTable>,
+    /// The store.
+    pub store: Store,
+    /// (user name, name, password) of the operator.
+    pub operator: Option<(String, String, String)>,
+    /// Official schemas for the validator.
+    pub schemas: Option<PathBuf>,
+    /// Clock and story, in demo mode.
+    pub demo: Option<Demo>,
+}
+
+/// The operations of this hub.
+pub struct HubOperations {
+    parts: OperationsParts,
+    operator: Option<(String, String, String)>,
+    schemas: OnceLock<Option<SchemaSet>>,
+}
+
+impl HubOperations {
+    /// Hashes the operator's password (argon2id), so that it does not lie in memory.
+    pub fn new(mut parts: OperationsParts) -> Self {
+        let operator = parts.operator.take().and_then(|(user, name, password)| {
+            use argon2::PasswordHasher;
+            let hash = argon2::Argon2::default()
+                .hash_password(password.as_bytes())
+                .ok()?;
+            Some((user, name, hash.to_string()))
+        });
+        Self {
+            parts,
+            operator,
+            schemas: OnceLock::new(),
+        }
+    }
+
+    fn viewer(&self, orgnr: Option<&str>) -> Result<Viewer, Problem> {
+        match orgnr {
+            None => Ok(Viewer::Operator),
+            Some(orgnr) => {
+                let organisation = self
+                    .parts
+                    .directory
+                    .organisation(orgnr)
+                    .ok_or_else(Problem::not_found)?;
+                Ok(Viewer::Party {
+                    organisation: organisation.her_id,
+                })
+            }
+        }
+    }
+
+    fn schemas(&self) -> Option<&SchemaSet> {
+        self.schemas
+            .get_or_init(|| {
+                let folder = self.parts.schemas.as_ref()?;
+                SchemaSet::load(folder)
+                    .inspect_err(|error| tracing::warn!(%error, "schemas could not be loaded"))
+                    .ok()
+            })
+            .as_ref()
+    }
+}
+
+impl Operations for HubOperations {
+    fn operator(&self, username: &str, password: &str) -> Option<String> {
+        use argon2::PasswordVerifier;
+        let (user, name, hash) = self.operator.as_ref()?;
+        // The password is checked whatever the user name, so that the time tells nothing.
+        let is_right = argon2::password_hash::phc::PasswordHash::new(hash).is_ok_and(|hash| {
+            argon2::Argon2::default()
+                .verify_password(password.as_bytes(), &hash)
+                .is_ok()
+        });
+        (is_right && username == user).then(|| name.clone())
+    }
+
+    fn messages(&self, orgnr: Option<&str>, query: &MessageQuery) -> Result<Value, Problem> {
+        let viewer = self.viewer(orgnr)?;
+        let filter = MessageFilter {
+            her_id: query.her_id,
+            subject: query.function.clone(),
+            state: query.state.clone(),
+            cursor: query.before.clone(),
+            limit: Some(50),
+            ..MessageFilter::default()
+        };
+        let page = self
+            .parts
+            .exchange
+            .messages(viewer, &filter)
+            .map_err(failed)?;
+        let day_ago = self
+            .parts
+            .demo
+            .as_ref()
+            .map_or_else(edge::clock::real_now_us, |d| d.clock.now_us())
+            - 86_400_000_000;
+        let summary = self
+            .parts
+            .exchange
+            .summary(viewer, day_ago)
+            .map_err(failed)?;
+        Ok(json!({ "rows": page.rows, "next": page.next, "summary": summary }))
+    }
+
+    fn message(&self, orgnr: Option<&str>, id: &str) -> Result<Value, Problem> {
+        let viewer = self.viewer(orgnr)?;
+        let detail = self
+            .parts
+            .exchange
+            .message(viewer, id)
+            .map_err(failed)?
+            .ok_or_else(Problem::not_found)?;
+        serde_json::to_value(detail).map_err(|_| Problem::internal())
+    }
+
+    fn original(&self, orgnr: &str, id: &str) -> Result<(Bytes, String), Problem> {
+        let viewer = self.viewer(Some(orgnr))?;
+        let bytes = self
+            .parts
+            .exchange
+            .original(viewer, id)
+            .map_err(failed)?
+            .ok_or_else(Problem::not_found)?;
+        Ok((bytes, "application/xml".to_owned()))
+    }
+
+    fn validate(&self, bytes: &[u8], language: &str) -> Result<Value, Problem> {
+        let lookups = RegisterLookups(self.parts.directory.as_ref());
+        let options = Options {
+            schemas: self.schemas(),
+            lookups: &lookups,
+            ..Options::default()
+        };
+        let report = edi::report::explain(bytes, &options);
+        let words = if language == "en" {
+            edi::report::Language::En
+        } else {
+            edi::report::Language::Nb
+        };
+        let text = report.to_text(words);
+        let mut value = serde_json::to_value(&report).map_err(|_| Problem::internal())?;
+        value["text"] = Value::from(text);
+        Ok(value)
+    }
+
+    fn timeline(&self) -> Value {
+        match &self.parts.demo {
+            None => json!({ "steps": [], "is_demo": false }),
+            Some(demo) => {
+                let mut status = demo.story.status();
+                status["is_demo"] = Value::from(true);
+                status["now"] = json!(
+                    jiff::Timestamp::from_microsecond(demo.clock.now_us())
+                        .unwrap_or_default()
+                        .to_string()
+                );
+                status
+            }
+        }
+    }
+
+    fn play(&self, until: String) -> Pin<Box<dyn Future<Output = Result<Value, Problem>> + Send>> {
+        match &self.parts.demo {
+            None => Box::pin(async { Err(Problem::not_found()) }),
+            Some(demo) => {
+                let playing = demo.story.play(until, 0.0);
+                Box::pin(async move { playing.await.map_err(Problem::bad_request) })
+            }
+        }
+    }
+
+    fn advance(&self, duration: &str) -> Result<Value, Problem> {
+        let demo = self.parts.demo.as_ref().ok_or_else(Problem::not_found)?;
+        demo.advance(duration)
+    }
+
+    fn health(&self) -> Value {
+        let (persons, personnel, organisations, parties) = self.parts.registers.counts();
+        let queues = self
+            .parts
+            .exchange
+            .queues(Viewer::Operator)
+            .map(|q| json!(q))
+            .unwrap_or(Value::Null);
+        let counters: serde_json::Map<String, Value> = self
+            .parts
+            .store
+            .counters()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect();
+        let now_s = edge::clock::real_now_us() / 1_000_000;
+        let certificates: Vec<Value> = self
+            .parts
+            .directory
+            .top_parties()
+            .into_iter()
+            .filter_map(|p| {
+                let certificate =
+                    xmlsec::x509::Certificate::from_der(p.signing_certificate.as_deref()?).ok()?;
+                let days = (certificate.not_after_unix_s() - now_s) / 86_400;
+                Some(json!({
+                    "name": p.name,
+                    "her_id": p.her_id,
+                    "days_left": days,
+                    "state": if days < 0 { "expired" } else if days < 60 { "soon" } else { "ok" },
+                }))
+            })
+            .collect();
+        json!({
+            "store": counters,
+            "registers": { "persons": persons, "personnel": personnel, "organisations": organisations, "parties": parties },
+            "queues": queues,
+            "certificates": certificates,
+            "heads": self.parts.store.heads(5).map(|h| json!(h.iter().map(|h| json!({"day": h.day, "closed": h.closed})).collect::<Vec<_>>())).unwrap_or(Value::Null),
+        })
+    }
+}
+
+fn failed(error: meldinger::ExchangeError) -> Problem {
+    tracing::error!(%error, "messages could not be read");
+    Problem::unavailable()
+}
