@@ -10,16 +10,18 @@ use super::memtable::{Generation, Row, RowKey, Superseded};
 use super::shared::{LOAD_BASE, Loads, Published, Swap, locked};
 use crate::StoreError;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
 
 /// A generation is frozen when it holds this many rows.
 pub(super) const GENERATION_ROWS: usize = 400_000;
 /// Superseded versions whose rows are removed in one transaction.
 const EXPIRE_AT_ONCE: usize = 20_000;
-/// Log rows replayed between insertions into a generation.
-const REPLAY_CHUNK: usize = 5_000;
+/// Generations that a replay leaves to be folded in the background.
+const MAX_REPLAYED: usize = 4;
 
 const INSERT: &str = "INSERT OR IGNORE INTO idx(k, rid, seq) VALUES(?1, ?2, ?3)";
 
@@ -237,67 +239,96 @@ impl Folder {
         Ok(())
     }
 
-    /// Replays the log beyond `applied`: full generations are folded at once, the rest is left in the returned one.
-    pub(super) fn replay(&self, applied: u64, loads: &Loads) -> Result<Generation, StoreError> {
-        let mut generation = Generation::default();
-        generation.add(Vec::new(), &[], applied);
+    /// Replays the log beyond `applied` into generations, oldest first; the last one is to be filled further. Of many,
+    /// the oldest are folded here, so that memory stays bounded.
+    pub(super) fn replay(
+        &self,
+        applied: u64,
+        loads: &Loads,
+    ) -> Result<Vec<Arc<Generation>>, StoreError> {
+        let mut replay = Replay {
+            folder: self,
+            done: VecDeque::new(),
+            rows: Vec::new(),
+            superseded: Vec::new(),
+            last_seq: applied,
+        };
         let mut statement = self
             .log
             .prepare("SELECT seq, rid, prev_seq, op, at, head, keys, codec FROM version WHERE seq > ?1 ORDER BY seq")
             .map_err(unavailable)?;
         let mut rows = statement.query([applied]).map_err(unavailable)?;
-        let (mut index_rows, mut superseded) = (Vec::new(), Vec::new());
-        let mut last = applied;
-        let mut in_chunk = 0;
         while let Some(row) = rows.next().map_err(unavailable)? {
-            let (seq, rid, prev_seq): (u64, u64, u64) = (
-                row.get(0).map_err(unavailable)?,
-                row.get(1).map_err(unavailable)?,
-                row.get(2).map_err(unavailable)?,
-            );
-            let code: u8 = row.get(3).map_err(unavailable)?;
-            last = seq;
-            if let Some(number) = loads.number_at(seq) {
-                self.replay_load(number)?;
-            }
-            let codec: u8 = row.get(7).map_err(unavailable)?;
-            if matches!(code, op::CREATE | op::UPDATE) && codec != codec::CODEC_ERASED {
-                let blob = |i| {
-                    row.get_ref(i)
-                        .map_err(unavailable)?
-                        .as_blob()
-                        .map_err(|_| damaged("version"))
-                };
-                let head = codec::unpack_head(blob(5)?)?;
-                let keys = codec::unpack_keys(blob(6)?)?;
-                index_rows.extend(all_index_keys(&head, &keys).iter().map(|k| Row {
-                    key: RowKey::new(k),
-                    rid,
-                    seq,
-                }));
-            }
-            if prev_seq > 0 {
-                superseded.push(Superseded {
-                    seq,
-                    at: row.get(4).map_err(unavailable)?,
-                    rid,
-                    prev_seq,
-                });
-            }
-            in_chunk += 1;
-            if in_chunk >= REPLAY_CHUNK {
-                in_chunk = 0;
-                let n = generation.add(std::mem::take(&mut index_rows), &superseded, seq);
-                superseded.clear();
-                if n >= GENERATION_ROWS {
-                    self.fold(&generation)?;
-                    generation = Generation::default();
-                    generation.add(Vec::new(), &[], seq);
-                }
-            }
+            replay.version(row, loads)?;
         }
-        generation.add(index_rows, &superseded, last);
-        Ok(generation)
+        replay.cut()?;
+        Ok(replay.done.into())
+    }
+}
+
+/// A replay under way.
+struct Replay<'a> {
+    folder: &'a Folder,
+    done: VecDeque<Arc<Generation>>,
+    rows: Vec<Row>,
+    superseded: Vec<Superseded>,
+    last_seq: u64,
+}
+
+impl Replay<'_> {
+    /// Columns (seq, rid, prev_seq, op, at, head, keys, codec).
+    fn version(&mut self, row: &rusqlite::Row<'_>, loads: &Loads) -> Result<(), StoreError> {
+        let number = |i| row.get::<_, u64>(i).map_err(unavailable);
+        let blob = |i| {
+            row.get_ref(i)
+                .map_err(unavailable)?
+                .as_blob()
+                .map_err(|_| damaged("version"))
+        };
+        let (seq, rid, prev_seq) = (number(0)?, number(1)?, number(2)?);
+        let (code, codec) = (number(3)?, number(7)?);
+        self.last_seq = seq;
+        if let Some(load) = loads.number_at(seq) {
+            self.folder.replay_load(load)?;
+        }
+        let live = code == u64::from(op::CREATE) || code == u64::from(op::UPDATE);
+        if live && codec != u64::from(codec::CODEC_ERASED) {
+            let head = codec::unpack_head(blob(5)?)?;
+            let keys = codec::unpack_keys(blob(6)?)?;
+            let all = all_index_keys(&head, &keys);
+            self.rows.extend(all.iter().map(|k| Row {
+                key: RowKey::new(k),
+                rid,
+                seq,
+            }));
+        }
+        if prev_seq > 0 {
+            self.superseded.push(Superseded {
+                seq,
+                at: row.get(4).map_err(unavailable)?,
+                rid,
+                prev_seq,
+            });
+        }
+        if self.rows.len() >= GENERATION_ROWS || self.superseded.len() >= GENERATION_ROWS {
+            self.cut()?;
+        }
+        Ok(())
+    }
+
+    /// Ends a generation.
+    fn cut(&mut self) -> Result<(), StoreError> {
+        let generation = Generation::default();
+        let rows = std::mem::take(&mut self.rows);
+        generation.add(rows, &self.superseded, self.last_seq);
+        self.superseded.clear();
+        self.done.push_back(Arc::new(generation));
+        if self.done.len() > MAX_REPLAYED
+            && let Some(oldest) = self.done.pop_front()
+        {
+            self.folder.fold(&oldest)?;
+        }
+        Ok(())
     }
 }
 
@@ -327,7 +358,10 @@ impl Inner {
             let Some(oldest) = frozen.first() else {
                 return Ok(folded);
             };
+            let started = Instant::now();
             folder.fold(oldest)?;
+            let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(0);
+            self.stats.fold_us.fetch_add(took, SeqCst);
             drop_folded(&self.published, oldest);
             self.folded.ring();
             self.stats.folds.fetch_add(1, SeqCst);

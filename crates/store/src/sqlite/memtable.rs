@@ -80,7 +80,12 @@ impl Generation {
     /// Adds the rows of a flushed batch that ends at `last_seq`.
     pub(super) fn add(&self, rows: Vec<Row>, superseded: &[Superseded], last_seq: u64) -> usize {
         let mut set = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-        set.extend(rows);
+        if set.is_empty() {
+            // Sorted and built in one go: much faster than one by one.
+            *set = rows.into_iter().collect();
+        } else {
+            set.extend(rows);
+        }
         self.superseded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -34,6 +34,8 @@ mod open;
 mod queue;
 mod reader;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod walk;
 mod writer;
@@ -67,6 +69,11 @@ struct Stats {
     fold_waits: AtomicU64,
     checkpoints: AtomicU64,
     background_failures: AtomicU64,
+    /// Time of the writer, µs: filling transactions, flushing them, making them visible.
+    write_us: AtomicU64,
+    flush_us: AtomicU64,
+    publish_us: AtomicU64,
+    fold_us: AtomicU64,
 }
 
 /// What all threads share.
@@ -164,6 +171,10 @@ impl Inner {
             ("store_checkpoints", self.stats.checkpoints.load(Relaxed)),
             ("store_log_wal_bytes", db::wal_bytes(&self.log_path)),
             ("store_index_wal_bytes", db::wal_bytes(&self.index_path)),
+            ("store_write_us", self.stats.write_us.load(Relaxed)),
+            ("store_flush_us", self.stats.flush_us.load(Relaxed)),
+            ("store_publish_us", self.stats.publish_us.load(Relaxed)),
+            ("store_fold_us", self.stats.fold_us.load(Relaxed)),
             (
                 "store_background_failures",
                 self.stats.background_failures.load(Relaxed),

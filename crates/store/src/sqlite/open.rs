@@ -44,8 +44,11 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
     let pool = Pool::new(log_path.clone(), index_path.clone());
     let (folder_of_index, applied) =
         open_index(&pool, &index_path, sync, *incarnation.as_bytes(), next.seq)?;
-    let generation = Arc::new(folder_of_index.replay(applied, &loads)?);
-    let filling_since = (generation.len() > 0).then(Instant::now);
+    let generations = folder_of_index.replay(applied, &loads)?;
+    let filling_since = generations
+        .last()
+        .is_some_and(|g| g.len() > 0)
+        .then(Instant::now);
     let floor = folder_of_index.floor()?;
     let reading = pool.fresh()?;
     let checkpointer = Checkpointer::open(reading.log, reading.index)?;
@@ -82,7 +85,7 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         published: Swap::new(Published {
             seq: next.seq - 1,
             at: next.seq_at,
-            generations: vec![generation],
+            generations,
         }),
         floor: AtomicU64::new(floor),
         inbox: Default::default(),

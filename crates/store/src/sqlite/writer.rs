@@ -13,10 +13,11 @@ use crate::{CommitError, Committed, Seq, StoreError};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 
-/// Delivery counts wait this long for a commit to ride with.
+/// Delivery counts wait at most this long for a commit to ride with.
 const RIDE: Duration = Duration::from_millis(100);
 /// A generation is frozen at this age even when it is small, so that a restart has little to replay.
 const GENERATION_AGE: Duration = Duration::from_secs(5);
@@ -89,12 +90,7 @@ impl Writer {
     /// Runs until the inbox is closed and empty.
     pub(super) fn run(mut self) {
         loop {
-            let patience = if self.inner.queues.has_counts() {
-                RIDE
-            } else {
-                Duration::from_millis(500)
-            };
-            let Some(work) = self.inner.inbox.take(patience) else {
+            let Some(work) = self.inner.inbox.take(RIDE) else {
                 break;
             };
             self.rotate_if_old();
@@ -109,10 +105,13 @@ impl Writer {
     fn batch(&mut self, work: Vec<Work>) {
         let inner = Arc::clone(&self.inner);
         let gate = locked(&inner.gate);
+        let started = Instant::now();
         inner.stats.batches.fetch_add(1, Relaxed);
         let counts = inner.queues.take_counts();
         let mut answers = Answers::default();
         let written = self.write(work, &counts, &mut answers);
+        let wrote = Instant::now();
+        add_time(&inner.stats.write_us, wrote - started);
         let done = match written {
             Ok(done) => done,
             Err((e, pins)) => {
@@ -135,6 +134,7 @@ impl Writer {
             .prepare_cached("COMMIT")
             .and_then(|mut s| s.execute([]));
         drop(gate);
+        add_time(&inner.stats.flush_us, wrote.elapsed());
         if let Err(e) = flushed {
             let full = e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
             let e = unavailable(e);
@@ -150,7 +150,9 @@ impl Writer {
             return;
         }
         let mirrored = self.append_mirror(&done);
+        let flushed = Instant::now();
         let snapshot = self.publish(done);
+        add_time(&inner.stats.publish_us, flushed.elapsed());
         match mirrored {
             Ok(()) => answers.send(snapshot),
             Err(e) => {
@@ -396,6 +398,10 @@ fn in_savepoint(batch: &mut Batch<'_>, task: super::inbox::Task) -> Result<(), S
     }
     batch.execute("RELEASE task", [])?;
     result
+}
+
+fn add_time(to: &AtomicU64, time: Duration) {
+    to.fetch_add(u64::try_from(time.as_micros()).unwrap_or(0), Relaxed);
 }
 
 fn write_counts(batch: &Batch<'_>, counts: &HashMap<u64, u32>) -> Result<(), StoreError> {

@@ -137,8 +137,8 @@ impl Filling {
         let loads = self.inner.loads.get();
         let folder = self.inner.folder();
         folder.reset(incarnation)?;
-        let rest = folder.replay(0, &loads)?;
-        folder.fold(&rest)
+        let generations = folder.replay(0, &loads)?;
+        generations.iter().try_for_each(|g| folder.fold(g))
     }
 }
 

@@ -1,0 +1,387 @@
+//! What only this engine has: recovery from files as a crash leaves them, the derived index, erasure from the files.
+
+use crate::conformance::kit::PutExt;
+use crate::conformance::kit::{
+    Bench, create, message, messages, person, puts, repositories, update,
+};
+use crate::{
+    Commit, Direction, Filter, KeyRange, Purge, PurgeState, Rid, Seq, Store, StoreConfig,
+    StoreError,
+};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tempfile::TempDir;
+
+fn config(folder: &Path) -> StoreConfig {
+    StoreConfig::sqlite(folder, repositories())
+}
+
+fn fresh() -> (TempDir, Bench) {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::with(config(&dir.path().join("store")));
+    (dir, bench)
+}
+
+fn folder(dir: &TempDir) -> PathBuf {
+    dir.path().join("store")
+}
+
+/// The files as they lie on disk now, without asking the running store: what kill -9 leaves.
+fn crash_copy(dir: &TempDir, name: &str) -> PathBuf {
+    let to = dir.path().join(name);
+    copy(&folder(dir), &to);
+    to
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (name, target) = (entry.file_name(), to.join(entry.file_name()));
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else if !name.to_string_lossy().ends_with("-shm") {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn rows(b: &Bench) -> usize {
+    let up = Direction::Ascending;
+    let all = b.all();
+    b.now()
+        .scan(&all, b.open, &KeyRange::whole(1), up, None, 99_999)
+        .unwrap()
+        .len()
+}
+
+fn fill(b: &Bench, from: u32, to: u32) {
+    for i in from..to {
+        let id = format!("r{i}");
+        b.put(
+            create(b.open, "Basic", "x")
+                .id(&id)
+                .key(1, format!("{i:05}"))
+                .person(i % 7),
+        );
+    }
+}
+
+#[test]
+fn a_crash_loses_nothing_that_was_answered() {
+    let (dir, b) = fresh();
+    fill(&b, 0, 40);
+    b.store.maintain().unwrap();
+    fill(&b, 40, 60);
+    b.put(update(b.open, "Basic", "r3", "new").key(1, "99999"));
+    let copy = Bench::with(config(&crash_copy(&dir, "crashed")));
+    assert_eq!(copy.now().seq(), Seq(61));
+    assert_eq!(rows(&copy), 60);
+    copy.verify();
+    fill(&copy, 60, 70);
+    assert_eq!(rows(&copy), 70);
+    assert_eq!(rows(&b), 60, "the original is untouched");
+}
+
+#[test]
+fn the_index_is_made_again_when_lost_or_ahead_of_the_log() {
+    let (dir, b) = fresh();
+    fill(&b, 0, 30);
+    let mut load = b.store.bulk_load(b.internal).unwrap();
+    for i in 0..50u32 {
+        let id = format!("l{i}");
+        load.put(create(b.internal, "Person", "x").id(&id).key(2, &id))
+            .unwrap();
+    }
+    load.finish().unwrap();
+    b.store.maintain().unwrap();
+    let lost = crash_copy(&dir, "lost");
+    for suffix in ["", "-wal"] {
+        let _ = std::fs::remove_file(lost.join(format!("index.db{suffix}")));
+    }
+    let lost = Bench::with(config(&lost));
+    assert_eq!(rows(&lost), 30);
+    let all = lost.all();
+    let loaded = lost
+        .now()
+        .range(&all, lost.internal, &KeyRange::whole(2), 999);
+    assert_eq!(loaded.unwrap().len(), 50);
+    lost.verify();
+
+    let earlier = crash_copy(&dir, "ahead");
+    fill(&b, 30, 35);
+    b.store.maintain().unwrap();
+    for suffix in ["", "-wal"] {
+        let name = format!("index.db{suffix}");
+        std::fs::copy(folder(&dir).join(&name), earlier.join(&name)).unwrap();
+    }
+    let ahead = Bench::with(config(&earlier));
+    assert_eq!(rows(&ahead), 30, "rows of lost commits are not believed");
+    ahead.verify();
+}
+
+#[test]
+fn one_process_owns_the_folder() {
+    let (dir, b) = fresh();
+    let second = Store::open(config(&folder(&dir)));
+    assert!(matches!(second, Err(StoreError::CannotOpen(_))));
+    drop(b);
+    Store::open(config(&folder(&dir))).unwrap();
+}
+
+#[test]
+fn kinds_and_schema_versions_must_agree() {
+    let (dir, b) = fresh();
+    drop(b);
+    let mut other = config(&folder(&dir));
+    other.repositories[0].kind = crate::RepoKind::Open;
+    let refused = Store::open(other).map(|_| ());
+    assert!(
+        matches!(refused, Err(StoreError::CannotOpen(_))),
+        "{refused:?}"
+    );
+    let log = rusqlite::Connection::open(folder(&dir).join("log.db")).unwrap();
+    log.execute_batch("PRAGMA user_version = 7").unwrap();
+    drop(log);
+    let refused = Store::open(config(&folder(&dir))).map(|_| ());
+    let Err(StoreError::CannotOpen(why)) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(why.contains("schema version 7"), "{why}");
+}
+
+#[test]
+fn a_file_that_cannot_be_flushed_is_refused() {
+    let refused = super::db::open_writer(Path::new(":memory:"), super::db::Sync::Full, 100);
+    let Err(StoreError::CannotOpen(why)) = refused else {
+        panic!("an in-memory log is no log")
+    };
+    assert!(why.contains("power loss"), "{why}");
+}
+
+#[test]
+fn readers_see_exactly_their_place_while_the_index_is_folded() {
+    let (_dir, b) = fresh();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let folding = scope.spawn(|| {
+            while !stop.load(Relaxed) {
+                b.store.maintain().unwrap();
+            }
+        });
+        let writing: Vec<_> = (0..3u32)
+            .map(|t| {
+                let b = &b;
+                scope.spawn(move || fill(b, t * 1_000, t * 1_000 + 150))
+            })
+            .collect();
+        while !writing.iter().all(|w| w.is_finished()) {
+            let s = b.now();
+            let all = b.all();
+            let (whole, up) = (KeyRange::whole(1), Direction::Descending);
+            let seen = s.scan(&all, b.open, &whole, up, None, 9_999).unwrap();
+            assert_eq!(seen.len() as u64, s.seq().0, "one row per commit");
+            let listed = s.type_rids(&all, b.open, "Basic", Rid(0), 9_999).unwrap();
+            assert_eq!(listed.len(), seen.len());
+        }
+        stop.store(true, Relaxed);
+        folding.join().unwrap();
+        writing.into_iter().for_each(|w| w.join().unwrap());
+    });
+    assert_eq!(rows(&b), 450);
+    b.verify();
+}
+
+#[test]
+fn superseded_rows_leave_the_index_after_the_retention() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut short = config(&folder(&dir));
+    short.snapshot_retention = Duration::ZERO;
+    let b = Bench::with(short);
+    for n in 0..50 {
+        b.put(
+            update(b.open, "Basic", "x", "v")
+                .key(1, format!("{n:03}"))
+                .key(2, "same"),
+        );
+    }
+    b.store.maintain().unwrap();
+    let index = rusqlite::Connection::open(folder(&dir).join("index.db")).unwrap();
+    let left: u64 = index
+        .query_row("SELECT count(*) FROM idx", [], |r| r.get(0))
+        .unwrap();
+    assert_eq!(left, 3, "two keys and the type, of one version");
+    let left: u64 = index
+        .query_row("SELECT count(*) FROM superseded", [], |r| r.get(0))
+        .unwrap();
+    assert_eq!(left, 0);
+    b.verify();
+}
+
+/// Whether any file of the store holds these bytes.
+fn in_files(folder: &Path, needle: &[u8]) -> Option<String> {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if let Some(found) = in_files(&path, needle) {
+                return Some(found);
+            }
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        if bytes.windows(needle.len()).any(|w| w == needle) {
+            return Some(path.display().to_string());
+        }
+    }
+    None
+}
+
+#[test]
+fn an_erased_record_is_in_no_file() {
+    let (dir, b) = fresh();
+    fill(&b, 0, 300);
+    let secret = |part: &str| format!("SECRET-{part}-KNOWN-TO-THIS-TEST");
+    for version in 0..3 {
+        let mut put = update(b.open, "Basic", "gone", &secret("body"))
+            .key(1, format!("{}{version}", secret("key")))
+            .person(1);
+        put.privacy.author_org = Some(secret("org"));
+        if version == 1 {
+            put.body = secret("body").repeat(500).into();
+        }
+        b.put(put);
+        fill(&b, 1_000 + version * 100, 1_100 + version * 100);
+        b.store.maintain().unwrap();
+    }
+    assert!(in_files(&folder(&dir), secret("body").as_bytes()).is_some());
+    assert!(in_files(&folder(&dir), secret("key").as_bytes()).is_some());
+    b.commit(Commit {
+        purge: vec![Purge {
+            repo: b.open,
+            rtype: "Basic".to_owned(),
+            id: "gone".to_owned(),
+        }],
+        ..Commit::default()
+    });
+    for _ in 0..100 {
+        b.store.maintain().unwrap();
+        if b.store.purge_state(b.open, "Basic", "gone").unwrap() == Some(PurgeState::Erased) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let state = b.store.purge_state(b.open, "Basic", "gone").unwrap();
+    assert_eq!(state, Some(PurgeState::Erased));
+    for part in ["body", "key", "org"] {
+        assert_eq!(
+            in_files(&folder(&dir), secret(part).as_bytes()),
+            None,
+            "{part}"
+        );
+    }
+    b.verify();
+}
+
+#[test]
+fn delivery_counts_and_messages_survive_a_crash() {
+    let (dir, b) = fresh();
+    b.commit(messages([message("q", "a"), message("q", "b")]));
+    let leased = b.store.lease("q", 1, 60_000).unwrap();
+    assert_eq!(leased[0].deliveries, 1);
+    std::thread::sleep(Duration::from_millis(400));
+    let copy = Bench::with(config(&crash_copy(&dir, "crashed")));
+    let again = copy.store.lease("q", 9, 60_000).unwrap();
+    let deliveries: Vec<u32> = again.iter().map(|l| l.deliveries).collect();
+    assert_eq!(
+        deliveries,
+        [2, 1],
+        "nothing lost, the first delivery counted"
+    );
+    assert_ne!(again[0].token, leased[0].token);
+}
+
+#[test]
+fn purges_and_settings_reach_the_second_place_and_are_played_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = dir.path().join("second");
+    let mut mirrored = config(&folder(&dir));
+    mirrored.mirror = Some(mirror.clone());
+    let b = Bench::with(mirrored);
+    fill(&b, 0, 5);
+    let mut backup = Vec::new();
+    b.store.backup(&mut backup).unwrap();
+    let setting = Commit {
+        mirror: true,
+        raise: vec![person(1)],
+        ..puts([create(b.internal, "Setting", "no").id("s").person(1)])
+    };
+    b.commit(setting);
+    b.commit(Commit {
+        purge: vec![Purge {
+            repo: b.open,
+            rtype: "Basic".to_owned(),
+            id: "r2".to_owned(),
+        }],
+        ..Commit::default()
+    });
+    let entries = crate::backup::mirror::read_after(&mirror, 0).unwrap();
+    assert_eq!(entries.len(), 2, "only these two commits");
+    drop(b);
+    let mut second = config(&dir.path().join("restored"));
+    second.mirror = Some(mirror.clone());
+    let b = Bench::with(second);
+    b.store.restore(&mut backup.as_slice()).unwrap();
+    let all = b.all();
+    let read = |repo, rtype: &str, id: &str| b.now().read(&all, repo, rtype, id).unwrap();
+    assert!(
+        read(b.internal, "Setting", "s").is_some(),
+        "the setting is back"
+    );
+    assert!(read(b.open, "Basic", "r2").is_none(), "the purge too");
+    assert!(read(b.open, "Basic", "r1").is_some());
+    let entries = crate::backup::mirror::read_after(&mirror, 0).unwrap();
+    assert_eq!(entries.len(), 2, "playing again adds nothing");
+    b.commit(Commit {
+        mirror: true,
+        ..puts([create(b.internal, "Setting", "no").id("t")])
+    });
+    let entries = crate::backup::mirror::read_after(&mirror, 2).unwrap();
+    assert_eq!(entries.len(), 1, "numbering goes on");
+    b.verify();
+}
+
+#[test]
+fn a_restore_that_was_cut_off_leaves_an_empty_store() {
+    let (dir, b) = fresh();
+    fill(&b, 0, 20);
+    drop(b);
+    let log = rusqlite::Connection::open(folder(&dir).join("log.db")).unwrap();
+    log.execute("INSERT INTO meta(key, value) VALUES('restoring', 1)", [])
+        .unwrap();
+    drop(log);
+    let b = Bench::with(config(&folder(&dir)));
+    assert_eq!(b.now().seq(), Seq(0));
+    assert_eq!(rows(&b), 0);
+    b.verify();
+}
+
+#[test]
+fn a_closed_store_answers_that_it_is_closed() {
+    let (_dir, b) = fresh();
+    fill(&b, 0, 1);
+    let snapshot = b.now();
+    b.store.close();
+    let late = b.store.commit(Commit::default());
+    assert!(
+        matches!(late, Err(crate::CommitError::Unavailable(_))),
+        "{late:?}"
+    );
+    assert!(matches!(
+        b.store.snapshot().map(|_| ()),
+        Err(StoreError::Unavailable(_))
+    ));
+    let grant = b.grant(Filter::Open);
+    let read = snapshot.read(&grant, b.open, "Basic", "r0");
+    assert!(matches!(read, Err(StoreError::Unavailable(_))));
+}
