@@ -817,7 +817,9 @@ impl Sink for PgSink {
             &[&&incarnation.as_bytes()[..]],
         )?;
         let conn = self.conn()?;
-        self.shared.link.block_on(conn.batch("COMMIT; ANALYZE"))?;
+        self.shared
+            .link
+            .block_on(conn.batch("COMMIT; ANALYZE version, head, idx, ident, blob_ref, journal"))?;
         self.conn = None;
         *self
             .shared

@@ -6,7 +6,9 @@ use super::link::Conn;
 use super::load::begin_locked;
 use super::pack::{self, Meta};
 use super::shared::Shared;
-use super::world::{COMPARTMENT, EVENT_GENERATION, HeadRow, IdxRow, VersionRow, compartment_value};
+use super::world::{
+    EVENT_GENERATION, HeadRow, IdxRow, VersionRow, compartment_field, compartment_value, field,
+};
 use super::write::{self, Script};
 use crate::{
     Alias, BulkWriter, Commit, CommitError, Op, Pending, PersonKey, PersonRef, Privacy, Put, PutId,
@@ -132,21 +134,20 @@ impl Load {
         let mut keys = put.keys.clone();
         keys.sort();
         keys.dedup();
-        let row = |param: i64, value: Vec<u8>| IdxRow {
-            repo: put.repo.0,
-            param,
+        let row = |field: i64, value: Vec<u8>| IdxRow {
+            field,
             value,
             rid,
             vno: 1,
         };
         idx.extend(
             keys.iter()
-                .map(|k| row(i64::from(k.param), k.value.clone())),
+                .map(|k| row(field(put.repo, k.param), k.value.clone())),
         );
         idx.extend(
             meta.persons
                 .iter()
-                .map(|p| row(COMPARTMENT, compartment_value(*p))),
+                .map(|p| row(compartment_field(put.repo), compartment_value(*p))),
         );
         let packed = pack::meta(&meta);
         let rtype = self.types.get(&put.rtype).copied();

@@ -6,8 +6,8 @@ use super::load::matches;
 use super::pack::{self, Meta};
 use super::rows::stricter;
 use super::world::{
-    COMPARTMENT, ClaimState, Clock, EVENT_EPOCH, IdxRow, MessageRow, Plan, RecordName, RecordState,
-    VersionRow, World, compartment_value,
+    ClaimState, Clock, EVENT_EPOCH, IdxRow, MessageRow, Plan, RecordName, RecordState, VersionRow,
+    World, compartment_field, compartment_value, field,
 };
 use crate::journal::Appended;
 use crate::{
@@ -543,20 +543,19 @@ impl<'w> Draft<'w> {
     }
 
     fn index(&mut self, name: &RecordName, rid: Rid, vno: u32, meta: &Meta, keys: &[IndexKey]) {
-        let row = |param: i64, value: Vec<u8>| IdxRow {
-            repo: name.0.0,
-            param,
+        let row = |field: i64, value: Vec<u8>| IdxRow {
+            field,
             value,
             rid: rid.0,
             vno,
         };
         let by_key = keys
             .iter()
-            .map(|k| row(i64::from(k.param), k.value.clone()));
+            .map(|k| row(field(name.0, k.param), k.value.clone()));
         let by_person = meta
             .persons
             .iter()
-            .map(|p| row(COMPARTMENT, compartment_value(*p)));
+            .map(|p| row(compartment_field(name.0), compartment_value(*p)));
         self.plan.idx.extend(by_key.chain(by_person));
     }
 

@@ -6,7 +6,7 @@ use super::mirror;
 use super::pack;
 use super::schema::LOCK_KEEPER;
 use super::shared::{Shared, count};
-use super::world::{COMPARTMENT, IdxRow, compartment_value};
+use super::world::{IdxRow, compartment_field, compartment_value, field};
 use crate::{PurgeState, RepoId, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -131,21 +131,20 @@ async fn prune(conn: &Pooled<'_>) -> Result<(), StoreError> {
 
 /// Index rows of a version, from its keys and persons: columns repo, rid, vno, keys, meta.
 pub(super) fn index_rows(row: &tokio_postgres::Row) -> Result<Vec<IdxRow>, StoreError> {
-    let repo = row.get::<_, i16>(0) as u16;
+    let repo = RepoId(row.get::<_, i16>(0) as u16);
     let rid = row.get::<_, i64>(1) as u64;
     let vno = row.get::<_, i32>(2) as u32;
     let keys = pack::read_keys(row.get(3))?;
     let meta = pack::read_meta(row.get(4))?;
-    let by_key = keys.into_iter().map(|k| (i64::from(k.param), k.value));
+    let by_key = keys.into_iter().map(|k| (field(repo, k.param), k.value));
     let by_person = meta
         .persons
         .iter()
-        .map(|p| (COMPARTMENT, compartment_value(*p)));
+        .map(|p| (compartment_field(repo), compartment_value(*p)));
     let all = by_key.chain(by_person);
     Ok(all
-        .map(|(param, value)| IdxRow {
-            repo,
-            param,
+        .map(|(field, value)| IdxRow {
+            field,
             value,
             rid,
             vno,
@@ -155,16 +154,15 @@ pub(super) fn index_rows(row: &tokio_postgres::Row) -> Result<Vec<IdxRow>, Store
 
 async fn remove(conn: &Conn, rows: &[IdxRow]) -> Result<(), StoreError> {
     for part in rows.chunks(5_000) {
-        let repos: Vec<i16> = part.iter().map(|r| r.repo as i16).collect();
-        let params: Vec<i64> = part.iter().map(|r| r.param).collect();
+        let fields: Vec<i64> = part.iter().map(|r| r.field).collect();
         let values: Vec<&[u8]> = part.iter().map(|r| r.value.as_slice()).collect();
         let rids: Vec<i64> = part.iter().map(|r| r.rid as i64).collect();
         let vnos: Vec<i32> = part.iter().map(|r| r.vno as i32).collect();
         conn.execute(
-            "DELETE FROM idx i USING unnest($1::smallint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::integer[])
-               u(repo, param, value, rid, vno)
-             WHERE i.repo = u.repo AND i.param = u.param AND i.value = u.value AND i.rid = u.rid AND i.vno = u.vno",
-            &[&repos, &params, &values, &rids, &vnos],
+            "DELETE FROM idx i USING unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::integer[])
+               u(field, value, rid, vno)
+             WHERE i.field = u.field AND i.value = u.value AND i.rid = u.rid AND i.vno = u.vno",
+            &[&fields, &values, &rids, &vnos],
         )
         .await?;
     }
@@ -280,7 +278,8 @@ async fn verify(conn: &Conn) -> Result<u64, StoreError> {
         }
         rows_seen += expected.len() as u64;
         for part in expected.chunks(5_000) {
-            if let Some((rid, param)) = first_missing(conn, part).await? {
+            if let Some((rid, field)) = first_missing(conn, part).await? {
+                let param = (field & 0xffff_ffff) - 1;
                 let what =
                     format!("record {rid} has a key of parameter {param} that the index lacks");
                 return Err(StoreError::Corrupt(what));
@@ -301,16 +300,14 @@ async fn verify(conn: &Conn) -> Result<u64, StoreError> {
 }
 
 async fn first_missing(conn: &Conn, part: &[IdxRow]) -> Result<Option<(i64, i64)>, StoreError> {
-    let repos: Vec<i16> = part.iter().map(|r| r.repo as i16).collect();
-    let params: Vec<i64> = part.iter().map(|r| r.param).collect();
+    let fields: Vec<i64> = part.iter().map(|r| r.field).collect();
     let values: Vec<&[u8]> = part.iter().map(|r| r.value.as_slice()).collect();
     let rids: Vec<i64> = part.iter().map(|r| r.rid as i64).collect();
     let vnos: Vec<i32> = part.iter().map(|r| r.vno as i32).collect();
-    let sql = "SELECT u.rid, u.param FROM unnest($1::smallint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::integer[])
-        u(repo, param, value, rid, vno) WHERE NOT EXISTS (SELECT 1 FROM idx i WHERE i.repo = u.repo AND i.param = u.param
-        AND i.value = u.value AND i.rid = u.rid AND i.vno = u.vno) LIMIT 1";
+    let sql = "SELECT u.rid, u.field FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::integer[])
+        u(field, value, rid, vno) WHERE NOT EXISTS (SELECT 1 FROM idx i WHERE i.field = u.field AND i.value = u.value AND i.rid = u.rid AND i.vno = u.vno) LIMIT 1";
     let row = conn
-        .query_opt(sql, &[&repos, &params, &values, &rids, &vnos])
+        .query_opt(sql, &[&fields, &values, &rids, &vnos])
         .await?;
     Ok(row.map(|r| (r.get(0), r.get(1))))
 }

@@ -3,7 +3,7 @@
 use super::link::{Conn, down};
 use super::names::Names;
 use super::rows::{RawHead, head_columns};
-use super::world::{ClaimState, Clock, MessageState, RecordName, RecordState, World};
+use super::world::{ClaimState, Clock, MessageState, RecordName, RecordState, World, field};
 use crate::{
     Alias, BlobHash, Commit, Expect, Filter, Head, IndexKey, PersonKey, PersonRef, PutId, RepoId,
     StoreError,
@@ -320,11 +320,10 @@ impl Search<'_> {
         keys.dedup();
         let lead = self.rarest(conn, &keys).await?;
         let sql = search_sql(keys.len());
-        let repo = self.repo.0 as i16;
-        let params: Vec<i64> = keys.iter().map(|k| i64::from(k.param)).collect();
+        let fields: Vec<i64> = keys.iter().map(|k| field(self.repo, k.param)).collect();
         let values: Vec<&[u8]> = keys.iter().map(|k| k.value.as_slice()).collect();
-        let (lead_param, lead_value) = match (params.get(lead), values.get(lead)) {
-            (Some(param), Some(value)) => (*param, *value),
+        let (lead_field, lead_value) = match (fields.get(lead), values.get(lead)) {
+            (Some(field), Some(value)) => (*field, *value),
             _ => return Ok(Vec::new()),
         };
         let mut after = 0i64;
@@ -333,15 +332,7 @@ impl Search<'_> {
             let rows = conn
                 .query(
                     &sql,
-                    &[
-                        &repo,
-                        &lead_param,
-                        &lead_value,
-                        &params,
-                        &values,
-                        &after,
-                        &PAGE,
-                    ],
+                    &[&lead_field, &lead_value, &fields, &values, &after, &PAGE],
                 )
                 .await?;
             let full = rows.len() as i64 == PAGE;
@@ -370,9 +361,9 @@ impl Search<'_> {
         let (mut best, mut fewest) = (0, i64::MAX);
         if keys.len() > 1 {
             for (i, key) in keys.iter().enumerate() {
-                let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE repo = $1 AND param = $2 AND value = $3 LIMIT 200) c";
-                let (repo, param) = (self.repo.0 as i16, i64::from(key.param));
-                let row = conn.query_opt(sql, &[&repo, &param, &key.value]).await?;
+                let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE field = $1 AND value = $2 LIMIT 200) c";
+                let field = field(self.repo, key.param);
+                let row = conn.query_opt(sql, &[&field, &key.value]).await?;
                 let count = row.map_or(0, |r| r.get(0));
                 if count < fewest {
                     (best, fewest) = (i, count);
@@ -392,15 +383,15 @@ pub(super) fn matches(head: &Head, author_org: Option<&str>, filter: &Filter) ->
 fn search_sql(keys: usize) -> String {
     let columns = head_columns!();
     let all = if keys > 1 {
-        "AND NOT EXISTS (SELECT 1 FROM unnest($4::bigint[], $5::bytea[]) k(param, value)
-           WHERE NOT EXISTS (SELECT 1 FROM idx o WHERE o.repo = $1 AND o.param = k.param
+        "AND NOT EXISTS (SELECT 1 FROM unnest($3::bigint[], $4::bytea[]) k(field, value)
+           WHERE NOT EXISTS (SELECT 1 FROM idx o WHERE o.field = k.field
              AND o.value = k.value AND o.rid = i.rid AND o.vno = i.vno))"
     } else {
-        "AND $4::bigint[] IS NOT NULL AND $5::bytea[] IS NOT NULL"
+        "AND $3::bigint[] IS NOT NULL AND $4::bytea[] IS NOT NULL"
     };
     format!(
         "SELECT {columns} FROM idx i JOIN head h ON h.rid = i.rid AND h.vno = i.vno AND h.op < 2
-         WHERE i.repo = $1 AND i.param = $2 AND i.value = $3 AND i.rid > $6 {all}
-         ORDER BY i.repo, i.param, i.value, i.rid LIMIT $7"
+         WHERE i.field = $1 AND i.value = $2 AND i.rid > $5 {all}
+         ORDER BY i.field, i.value, i.rid LIMIT $6"
     )
 }

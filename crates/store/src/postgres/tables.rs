@@ -174,7 +174,8 @@ impl Tables for PgTables<'_> {
     }
 
     fn day_streams(&mut self, day: &str) -> Result<Vec<DayStream>, StoreError> {
-        let sql = "SELECT stream, first, size, chain FROM journal_day WHERE day = $1 ORDER BY stream";
+        let sql =
+            "SELECT stream, first, size, chain FROM journal_day WHERE day = $1 ORDER BY stream";
         let rows = self.query(sql, &[&day])?;
         rows.iter()
             .map(|r| {

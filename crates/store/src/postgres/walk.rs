@@ -4,7 +4,7 @@
 use super::link::Conn;
 use super::reader::PgReader;
 use super::rows::{RawHead, head_columns};
-use super::world::compartment_value;
+use super::world::{compartment_field, compartment_value, field};
 use crate::{
     Direction, Granted, IndexRow, KeyRange, MAX_KEY_BYTES, PersonKey, RepoId, Rid, StoreError, Vno,
 };
@@ -20,26 +20,26 @@ const SMALL_RANGE: u64 = 256;
 const ASCENDING: &str = concat!(
     "SELECT i.value, i.rid, i.vno, ",
     head_columns!(),
-    " FROM idx i JOIN head h ON h.rid = i.rid WHERE i.repo = $1 AND i.param = $2
-      AND (i.value, i.rid, i.vno) > ($3, $4, $5) AND i.value < $6 ORDER BY i.value, i.rid, i.vno LIMIT $7"
+    " FROM idx i JOIN head h ON h.rid = i.rid WHERE i.field = $1
+      AND (i.value, i.rid, i.vno) > ($2, $3, $4) AND i.value < $5 ORDER BY i.value, i.rid, i.vno LIMIT $6"
 );
 const DESCENDING: &str = concat!(
     "SELECT i.value, i.rid, i.vno, ",
     head_columns!(),
-    " FROM idx i JOIN head h ON h.rid = i.rid WHERE i.repo = $1 AND i.param = $2
-      AND (i.value, i.rid, i.vno) < ($3, $4, $5) AND i.value >= $6
-      ORDER BY i.value DESC, i.rid DESC, i.vno DESC LIMIT $7"
+    " FROM idx i JOIN head h ON h.rid = i.rid WHERE i.field = $1
+      AND (i.value, i.rid, i.vno) < ($2, $3, $4) AND i.value >= $5
+      ORDER BY i.value DESC, i.rid DESC, i.vno DESC LIMIT $6"
 );
 const OF_TYPE: &str = concat!(
     "SELECT ",
     head_columns!(),
-    " FROM head h WHERE h.repo = $1 AND h.rtype = $2 AND h.rid > $3 ORDER BY h.rid LIMIT $4"
+    " FROM head h WHERE ((h.repo::bigint << 32) | h.rtype) = $1 AND h.rid > $2 ORDER BY h.rid LIMIT $3"
 );
 const OF_PERSON: &str = concat!(
     "SELECT i.rid, i.vno, ",
     head_columns!(),
     " FROM idx i JOIN head h ON h.rid = i.rid
-      WHERE i.repo = $1 AND i.param = -1 AND i.value = $2 AND (i.rid, i.vno) > ($3, $4) ORDER BY i.rid, i.vno LIMIT $5"
+      WHERE i.field = $1 AND i.value = $2 AND (i.rid, i.vno) > ($3, $4) ORDER BY i.rid, i.vno LIMIT $5"
 );
 
 type Place = (Vec<u8>, i64, i32);
@@ -157,20 +157,19 @@ impl<'a> Walk<'a> {
 
     /// The next rows: those that count, how many were current at the snapshot, whether there may be more.
     async fn page(&mut self, size: i64) -> Result<(Vec<IndexRow>, usize, bool), StoreError> {
-        let repo = self.repo.0 as i16;
-        let param = i64::from(self.range.param);
+        let field = field(self.repo, self.range.param);
         let (value, rid, vno) = &self.place;
         let rows = match self.direction {
             Direction::Ascending => {
                 let to = self.range.to.clone().unwrap_or_else(beyond);
                 self.conn
-                    .query(ASCENDING, &[&repo, &param, value, rid, vno, &to, &size])
+                    .query(ASCENDING, &[&field, value, rid, vno, &to, &size])
                     .await?
             }
             Direction::Descending => {
                 let from = &self.range.from;
                 self.conn
-                    .query(DESCENDING, &[&repo, &param, value, rid, vno, from, &size])
+                    .query(DESCENDING, &[&field, value, rid, vno, from, &size])
                     .await?
             }
         };
@@ -268,10 +267,11 @@ async fn small_compartment(
         .into_iter()
         .map(compartment_value)
         .collect();
-    let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE repo = $1 AND param = -1 AND value = ANY($2) LIMIT $3) c";
+    let sql =
+        "SELECT count(*) FROM (SELECT 1 FROM idx WHERE field = $1 AND value = ANY($2) LIMIT $3) c";
     let few = SMALL_COMPARTMENT + 1;
     let row = conn
-        .query_opt(sql, &[&(repo.0 as i16), &values, &few])
+        .query_opt(sql, &[&compartment_field(repo), &values, &few])
         .await?;
     if row.is_none_or(|r| r.get::<_, i64>(0) >= few) {
         return Ok(None);
@@ -304,7 +304,10 @@ pub(super) async fn compartment(
         let mut of_this = 0;
         loop {
             let rows = conn
-                .query(OF_PERSON, &[&(repo.0 as i16), &value, &rid, &vno, &PAGE])
+                .query(
+                    OF_PERSON,
+                    &[&compartment_field(repo), &value, &rid, &vno, &PAGE],
+                )
                 .await?;
             let more = rows.len() as i64 == PAGE;
             if let Some(last) = rows.last() {
@@ -358,14 +361,13 @@ pub(super) async fn types(
         return Ok(sorted.into_iter().take(limit).collect());
     }
     let mut found = Vec::new();
+    let kind = i64::from(repo.0) << 32 | i64::from(rtype);
     let mut place = number(after);
     let page = (limit as i64)
         .saturating_add(limit as i64 / 4)
         .clamp(32, PAGE);
     while found.len() < limit {
-        let rows = conn
-            .query(OF_TYPE, &[&(repo.0 as i16), &rtype, &place, &page])
-            .await?;
+        let rows = conn.query(OF_TYPE, &[&kind, &place, &page]).await?;
         let more = rows.len() as i64 == page;
         let newest: Vec<RawHead> = rows
             .iter()
@@ -397,11 +399,11 @@ async fn counted(
     range: &KeyRange,
     most: u64,
 ) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE repo = $1 AND param = $2 AND value >= $3 AND value < $4 LIMIT $5) c";
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE field = $1 AND value >= $2 AND value < $3 LIMIT $4) c";
     let to = range.to.clone().unwrap_or_else(beyond);
-    let (repo, param, most) = (repo.0 as i16, i64::from(range.param), most as i64);
+    let (field, most) = (field(repo, range.param), most as i64);
     let row = conn
-        .query_opt(sql, &[&repo, &param, &range.from, &to, &most])
+        .query_opt(sql, &[&field, &range.from, &to, &most])
         .await?;
     Ok(row.map_or(0, |r| r.get::<_, i64>(0) as u64))
 }
@@ -420,9 +422,8 @@ pub(super) async fn estimate(
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let to = range.to.clone().unwrap_or_else(beyond);
     let sql = format!(
-        "EXPLAIN (FORMAT JSON) SELECT 1 FROM idx WHERE repo = {} AND param = {} AND value >= '\\x{}'::bytea AND value < '\\x{}'::bytea",
-        repo.0,
-        range.param,
+        "EXPLAIN (FORMAT JSON) SELECT 1 FROM idx WHERE field = {} AND value >= '\\x{}'::bytea AND value < '\\x{}'::bytea",
+        field(repo, range.param),
         hex(&range.from),
         hex(&to)
     );

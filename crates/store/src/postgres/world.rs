@@ -139,8 +139,7 @@ pub(super) struct VersionRow {
 /// A row of `idx`.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct IdxRow {
-    pub(super) repo: u16,
-    pub(super) param: i64,
+    pub(super) field: i64,
     pub(super) value: Vec<u8>,
     pub(super) rid: u64,
     pub(super) vno: u32,
@@ -182,8 +181,15 @@ pub(super) struct Plan {
 pub(super) const EVENT_EPOCH: i16 = 0;
 /// Kind of an event row: a generation.
 pub(super) const EVENT_GENERATION: i16 = 1;
-/// Parameter under which compartments stand in `idx`.
-pub(super) const COMPARTMENT: i64 = -1;
+/// Repository and parameter as one number.
+pub(super) fn field(repo: RepoId, param: u32) -> i64 {
+    i64::from(repo.0) << 33 | (i64::from(param) + 1)
+}
+
+/// The field under which the compartments of a repository stand in `idx`.
+pub(super) fn compartment_field(repo: RepoId) -> i64 {
+    i64::from(repo.0) << 33
+}
 
 /// Index value of a compartment.
 pub(super) fn compartment_value(person: PersonKey) -> Vec<u8> {

@@ -294,11 +294,10 @@ pub(super) fn index(mut rows: Vec<IdxRow>, script: &mut Script) {
     }
     rows.sort();
     script.add(
-        "INSERT INTO idx (repo, param, value, rid, vno)
-         SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::integer[])",
+        "INSERT INTO idx (field, value, rid, vno)
+         SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::integer[])",
         vec![
-            column!(rows, |r| r.repo as i16),
-            column!(rows, |r| r.param),
+            column!(rows, |r| r.field),
             column!(rows, |r| r.value.clone()),
             column!(rows, |r| r.rid as i64),
             column!(rows, |r| r.vno as i32),
