@@ -140,7 +140,7 @@ mod tests {
         .unwrap();
         // Not through the parser, which may be off by the last bit.
         input["numbers"] = json!([
-            333333333.33333329,
+            333_333_333.333_333_3,
             1E30,
             4.50,
             2e-3,
