@@ -10,8 +10,8 @@ use std::sync::Arc;
 use store::{AuditEntry, Granted, PersonKey, Snapshot, StoreError};
 use trust::gather::SubjectRef;
 use trust::{
-    Access, Action, Ask, AttestFacts, Basis, Class, Controller, Decided, DenyClass, Interface,
-    Principal, Purpose, Trust,
+    Access, Action, Ask, AttestFacts, Basis, Class, Controller, Decided, Decision, DenyClass,
+    Interface, Principal, Purpose, Trust,
 };
 
 /// Why a call is refused openly. Everything else is answered as "no data".
@@ -379,6 +379,7 @@ impl Gate for TrustGate {
             .with_action(action)
             .with_classes(classes.iter().copied());
         ask.subjects_differ = subjects_differ;
+        let asked = ask.clone();
         let mut access = Access::new(caller.principal.clone(), Some(subject), ask, self.service);
         access.api = format!("fhir/{}", self.service);
         access.purpose = caller.purpose;
@@ -404,28 +405,21 @@ impl Gate for TrustGate {
                 | DenyClass::None,
             ) => {
                 if !action.is_write() {
-                    return Ok(Ok(gated));
+                    // What a patient without any settings would be answered openly, this one is answered openly too:
+                    // else the silence would tell of a setting.
+                    match gated
+                        .decided
+                        .as_deref()
+                        .and_then(|d| without_settings(d, &asked))
+                    {
+                        Some(refusal) => refusal,
+                        None => return Ok(Ok(gated)),
+                    }
+                } else {
+                    Refusal::forbidden("not allowed for this patient")
                 }
-                Refusal::forbidden("not allowed for this patient")
             }
-            Some(DenyClass::Auth) => Refusal {
-                status: StatusCode::UNAUTHORIZED,
-                issue: "login",
-                text: "a token is needed".to_owned(),
-                authenticate: Some("DPoP".to_owned()),
-            },
-            Some(DenyClass::Role) => {
-                Refusal::forbidden("this role, organisation or client may not do this here")
-            }
-            Some(DenyClass::Form) => {
-                Refusal::bad_request("the request names two different patients")
-            }
-            Some(DenyClass::Basis) => {
-                Refusal::forbidden("this access basis is not open to this caller; use another")
-            }
-            Some(DenyClass::NotNeeded) => {
-                Refusal::bad_request("not restricted: send the basis without FORHOYET_")
-            }
+            Some(class) => open_refusal(class),
         };
         // A refusal is a line in the log as well.
         gated.record(Some(&self.trust), &[])?;
@@ -442,6 +436,45 @@ impl Gate for TrustGate {
 
     fn hub_grant(&self) -> Granted {
         self.trust.hub("find-subject")
+    }
+}
+
+/// The refusal of a class that is told openly.
+fn open_refusal(class: DenyClass) -> Refusal {
+    match class {
+        DenyClass::Auth => Refusal {
+            status: StatusCode::UNAUTHORIZED,
+            issue: "login",
+            text: "a token is needed".to_owned(),
+            authenticate: Some("DPoP".to_owned()),
+        },
+        DenyClass::Form => Refusal::bad_request("the request names two different patients"),
+        DenyClass::Basis => {
+            Refusal::forbidden("this access basis is not open to this caller; use another")
+        }
+        DenyClass::NotNeeded => {
+            Refusal::bad_request("not restricted: send the basis without FORHOYET_")
+        }
+        _ => Refusal::forbidden("this role, organisation or client may not do this here"),
+    }
+}
+
+/// The open refusal that the same request would get for the same person without settings; `None` when it would be let in.
+fn without_settings(decided: &Decided, ask: &Ask) -> Option<Refusal> {
+    let mut facts = decided.facts.clone();
+    facts.settings = Default::default();
+    facts.blocking_persons.clear();
+    match trust::may(&facts, ask) {
+        Decision::Deny {
+            class:
+                class @ (DenyClass::Auth
+                | DenyClass::Role
+                | DenyClass::Form
+                | DenyClass::Basis
+                | DenyClass::NotNeeded),
+            ..
+        } => Some(open_refusal(class)),
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! made with the pack built into the program; their version stands with the put, so that an index can be rebuilt.
 
 use bytes::Bytes;
+use fhir::keys::Options;
 use fhir::{Doc, Finding, IssueCode, Limits, Pack};
 use store::{BlobHash, IndexKey, Op, PersonRef, Privacy, Put, PutId, RepoId};
 
@@ -44,20 +45,22 @@ pub fn prepare(
         });
     }
     let doc = Doc::parse_json(body, &Limits::default())?;
-    let mut put = prepare_doc(repo, rtype, id, op, &doc)?;
+    let mut put = prepare_doc(repo, rtype, id, op, &doc, None)?;
     put.persons = persons;
     put.privacy = privacy;
     put.blobs = blobs;
     Ok(put)
 }
 
-/// The same for a document that is parsed already; persons, privacy columns and blobs are left empty.
+/// The same for a document that is parsed already; persons, privacy columns and blobs are left empty. `options`: how
+/// references are read (own base URLs); the default knows none.
 pub fn prepare_doc(
     repo: RepoId,
     rtype: &str,
     id: PutId,
     op: Op,
     doc: &Doc,
+    options: Option<&Options>,
 ) -> Result<Put, Vec<Finding>> {
     if doc.resource_type() != rtype {
         return Err(vec![
@@ -79,7 +82,7 @@ pub fn prepare_doc(
         id,
         op,
         body: doc.bytes().clone(),
-        keys: keys_of(doc)?,
+        keys: keys_with(doc, options)?,
         pack: pack_version(),
         persons: Vec::new(),
         privacy: Privacy::default(),
@@ -87,13 +90,18 @@ pub fn prepare_doc(
     })
 }
 
-/// Findings of the base specification's structure rules.
-pub fn check(_doc: &Doc) -> Vec<Finding> {
-    Vec::new()
+/// Findings of the base specification: structure, cardinality, primitive formats, required bindings (spec/fhir-server.md
+/// §5; invariants and profiles are `$validate`'s business).
+pub fn check(doc: &Doc) -> Vec<Finding> {
+    fhir::validate::validate(Pack::r4(), doc)
 }
 
 /// Index keys of a document, within the store's limits.
 pub fn keys_of(doc: &Doc) -> Result<Vec<IndexKey>, Vec<Finding>> {
+    keys_with(doc, None)
+}
+
+fn keys_with(doc: &Doc, options: Option<&Options>) -> Result<Vec<IndexKey>, Vec<Finding>> {
     let too_many = || {
         vec![Finding::error(
             IssueCode::TooCostly,
@@ -104,7 +112,12 @@ pub fn keys_of(doc: &Doc) -> Result<Vec<IndexKey>, Vec<Finding>> {
             ),
         )]
     };
-    let keys = fhir::keys::extract(Pack::r4(), doc, edge::clock::real_now_us()).map_err(|e| {
+    let now_us = edge::clock::real_now_us();
+    let keys = match options {
+        Some(options) => fhir::keys::extract_with(Pack::r4(), doc, now_us, options),
+        None => fhir::keys::extract(Pack::r4(), doc, now_us),
+    };
+    let keys = keys.map_err(|e| {
         vec![Finding::error(
             IssueCode::TooCostly,
             "search-values",

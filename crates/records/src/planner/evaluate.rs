@@ -1,0 +1,510 @@
+//! Conditions on the store: sets of record numbers, and tests on the keys of few candidates.
+
+use super::{Cond, MAX_BETWEEN, MAX_ROWS, accepts};
+use crate::outcome::Failure;
+use fhir::keys::Options;
+use fhir::keys::encode::{self, sub};
+use fhir::keys::query::{Query, QueryRange};
+use fhir::pack::ParamInfo;
+use fhir::{Doc, Limits, Pack};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use store::{Direction, Granted, IndexKey, IndexRow, KeyRange, RepoId, Rid, Snapshot, StoreError};
+
+/// Up to so many candidates are tested one by one rather than intersected with a range.
+const FEW: usize = 200;
+/// Rows per scan call.
+const CHUNK: usize = 4_096;
+
+/// Evaluates conditions at one snapshot under one grant.
+pub struct Evaluator<'a> {
+    /// Where.
+    pub snapshot: &'a Snapshot,
+    /// What may be seen.
+    pub granted: &'a Granted,
+    /// Of which repository.
+    pub repo: RepoId,
+    /// Key options.
+    pub options: &'a Options,
+    left: Cell<usize>,
+    keys: RefCell<HashMap<Rid, Rc<Vec<IndexKey>>>>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// With the whole row budget.
+    pub fn new(
+        snapshot: &'a Snapshot,
+        granted: &'a Granted,
+        repo: RepoId,
+        options: &'a Options,
+    ) -> Self {
+        Self {
+            snapshot,
+            granted,
+            repo,
+            options,
+            left: Cell::new(MAX_ROWS),
+            keys: RefCell::default(),
+        }
+    }
+
+    pub fn spend(&self, rows: usize) -> Result<(), Failure> {
+        match self.left.get().checked_sub(rows) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => Err(too_many_rows()),
+        }
+    }
+
+    fn left(&self) -> usize {
+        self.left.get()
+    }
+
+    /// Records of a type for which all conditions hold, ascending. Without conditions: every visible record of the type.
+    pub fn matching(&self, rtype: &str, conds: &[Cond]) -> Result<Vec<Rid>, Failure> {
+        let all: Vec<&Cond> = conds.iter().collect();
+        self.narrow(rtype, None, &all)
+    }
+
+    /// The same, among `lead` (all of that type) when given.
+    fn narrow(
+        &self,
+        rtype: &str,
+        lead: Option<Vec<Rid>>,
+        conds: &[&Cond],
+    ) -> Result<Vec<Rid>, Failure> {
+        let mut rest: Vec<(u64, &Cond)> = Vec::with_capacity(conds.len());
+        let is_single = conds.len() == 1 && lead.is_none();
+        for cond in conds {
+            let cost = if is_single { 0 } else { self.cost(cond)? };
+            rest.push((cost, cond));
+        }
+        rest.sort_by_key(|(cost, cond)| (!cond.leads(), *cost));
+        let mut rest = rest.into_iter();
+        let mut rids = match lead {
+            Some(rids) => rids,
+            None if conds.iter().any(|c| c.leads()) => match rest.next() {
+                Some((_, first)) => {
+                    let rids = self.set(rtype, first)?;
+                    if first.is_typed() {
+                        rids
+                    } else {
+                        self.of_type(rtype, &rids)?
+                    }
+                }
+                None => Vec::new(),
+            },
+            None => self.all(rtype)?,
+        };
+        for (cost, cond) in rest {
+            if rids.is_empty() {
+                break;
+            }
+            rids = self.apply(rtype, rids, cond, cost)?;
+        }
+        for cond in conds {
+            rids = self.recheck(rids, cond)?;
+        }
+        Ok(rids)
+    }
+
+    /// Every visible record of a type.
+    pub fn all(&self, rtype: &str) -> Result<Vec<Rid>, Failure> {
+        let limit = self.left().saturating_add(1);
+        let rids = self
+            .snapshot
+            .type_rids(self.granted, self.repo, rtype, Rid(0), limit)
+            .map_err(costly)?;
+        self.spend(rids.len())?;
+        Ok(rids)
+    }
+
+    /// Those of a type.
+    fn of_type(&self, rtype: &str, rids: &[Rid]) -> Result<Vec<Rid>, Failure> {
+        self.spend(rids.len())?;
+        Ok(self
+            .snapshot
+            .heads(self.granted, rids)?
+            .into_iter()
+            .filter(|h| h.rtype == rtype)
+            .map(|h| h.rid)
+            .collect())
+    }
+
+    /// Rough number of rows; order only.
+    fn cost(&self, cond: &Cond) -> Result<u64, Failure> {
+        Ok(match cond {
+            Cond::Query { query, .. } => {
+                let mut rows = 0u64;
+                for range in &query.ranges {
+                    rows =
+                        rows.saturating_add(self.snapshot.estimate(self.repo, &key_range(range))?);
+                }
+                rows
+            }
+            Cond::Id(ids) => ids.len() as u64,
+            Cond::Rids(rids) => rids.len() as u64,
+            Cond::Any(list) => {
+                let mut rows = 0u64;
+                for cond in list {
+                    rows = rows.saturating_add(self.cost(cond)?);
+                }
+                rows
+            }
+            Cond::Nothing => 0,
+            Cond::LastUpdated(_) => u64::MAX,
+            Cond::Chain { .. } | Cond::Has { .. } => u64::MAX / 2,
+        })
+    }
+
+    /// Narrows candidates by one more condition.
+    fn apply(
+        &self,
+        rtype: &str,
+        rids: Vec<Rid>,
+        cond: &Cond,
+        cost: u64,
+    ) -> Result<Vec<Rid>, Failure> {
+        let is_few = rids.len() <= FEW || (rids.len() as u64).saturating_mul(4) < cost;
+        match cond {
+            Cond::LastUpdated(spans) => {
+                self.spend(rids.len())?;
+                Ok(self
+                    .snapshot
+                    .heads(self.granted, &rids)?
+                    .into_iter()
+                    .filter(|h| spans.iter().any(|s| s.holds(h.at)))
+                    .map(|h| h.rid)
+                    .collect())
+            }
+            // Hits are only candidates: the document decides, in `recheck`.
+            Cond::Query { query, .. } if query.negate && query.recheck => Ok(rids),
+            Cond::Query { query, .. } if is_few => {
+                let mut kept = Vec::with_capacity(rids.len());
+                for rid in rids {
+                    if accepts(query, &self.keys(rid)?) != query.negate {
+                        kept.push(rid);
+                    }
+                }
+                Ok(kept)
+            }
+            Cond::Query { query, .. } => {
+                let hits: HashSet<Rid> = self.ranges(query)?.into_iter().collect();
+                Ok(rids
+                    .into_iter()
+                    .filter(|rid| hits.contains(rid) != query.negate)
+                    .collect())
+            }
+            Cond::Chain {
+                param,
+                target,
+                inner,
+            } if is_few => self.chain_from(rids, param, target, inner),
+            Cond::Any(list) if !list.iter().all(Cond::leads) || is_few => {
+                let mut kept = BTreeSet::new();
+                for cond in list {
+                    kept.extend(self.apply(rtype, rids.clone(), cond, cost)?);
+                }
+                Ok(kept.into_iter().collect())
+            }
+            other => {
+                let hits: HashSet<Rid> = self.set(rtype, other)?.into_iter().collect();
+                Ok(rids.into_iter().filter(|rid| hits.contains(rid)).collect())
+            }
+        }
+    }
+
+    /// All records for which a leading condition may hold, ascending.
+    fn set(&self, rtype: &str, cond: &Cond) -> Result<Vec<Rid>, Failure> {
+        match cond {
+            Cond::Query { query, .. } => self.ranges(query),
+            Cond::Id(ids) => {
+                let mut rids = Vec::new();
+                self.spend(ids.len())?;
+                for id in ids {
+                    rids.extend(self.rid_of(rtype, id)?);
+                }
+                rids.sort_unstable();
+                Ok(rids)
+            }
+            Cond::Any(list) => {
+                let mut rids = BTreeSet::new();
+                for cond in list {
+                    rids.extend(self.set(rtype, cond)?);
+                }
+                Ok(rids.into_iter().collect())
+            }
+            Cond::Rids(rids) => Ok(rids.clone()),
+            Cond::Nothing => Ok(Vec::new()),
+            Cond::LastUpdated(_) => self.apply(rtype, self.all(rtype)?, cond, 0),
+            Cond::Chain {
+                param,
+                target,
+                inner,
+            } => {
+                let between = self.between(target, inner)?;
+                let mut rids = BTreeSet::new();
+                for head in self.snapshot.heads(self.granted, &between)? {
+                    rids.extend(self.referring(param, target, &head.id)?);
+                }
+                Ok(rids.into_iter().collect())
+            }
+            Cond::Has {
+                source,
+                param,
+                inner,
+            } => {
+                let mut ids = BTreeSet::new();
+                for rid in self.between(source, inner)? {
+                    ids.extend(self.referred(rid, param, rtype)?);
+                }
+                let mut rids = BTreeSet::new();
+                for id in ids {
+                    rids.extend(self.rid_of(rtype, &id)?);
+                }
+                Ok(rids.into_iter().collect())
+            }
+        }
+    }
+
+    /// Records of the other end of a hop.
+    fn between(&self, rtype: &str, inner: &Cond) -> Result<Vec<Rid>, Failure> {
+        let rids = self.narrow(rtype, None, &[inner])?;
+        if rids.len() > MAX_BETWEEN {
+            return Err(Failure::too_costly(format!(
+                "a chain passes more than {MAX_BETWEEN} resources; narrow it"
+            )));
+        }
+        self.spend(rids.len())?;
+        Ok(rids)
+    }
+
+    /// Few candidates: follow their references and test the other end.
+    fn chain_from(
+        &self,
+        rids: Vec<Rid>,
+        param: &ParamInfo,
+        target: &str,
+        inner: &Cond,
+    ) -> Result<Vec<Rid>, Failure> {
+        let mut ids_of: Vec<(Rid, Vec<String>)> = Vec::new();
+        let mut others: HashMap<String, Option<Rid>> = HashMap::new();
+        for rid in rids {
+            let ids = self.referred(rid, param, target)?;
+            for id in &ids {
+                if !others.contains_key(id) {
+                    let other = self.rid_of(target, id)?;
+                    others.insert(id.clone(), other);
+                }
+            }
+            ids_of.push((rid, ids));
+        }
+        let mut lead: Vec<Rid> = others.values().flatten().copied().collect();
+        lead.sort_unstable();
+        lead.dedup();
+        let hits: HashSet<Rid> = self
+            .narrow(target, Some(lead), &[inner])?
+            .into_iter()
+            .collect();
+        Ok(ids_of
+            .into_iter()
+            .filter(|(_, ids)| {
+                ids.iter().any(|id| {
+                    others
+                        .get(id)
+                        .copied()
+                        .flatten()
+                        .is_some_and(|r| hits.contains(&r))
+                })
+            })
+            .map(|(rid, _)| rid)
+            .collect())
+    }
+
+    /// Visible live records whose `param` refers to this record.
+    pub fn referring(&self, param: &ParamInfo, rtype: &str, id: &str) -> Result<Vec<Rid>, Failure> {
+        let key = IndexKey {
+            param: param.id | sub::MAIN,
+            value: encode::reference_local(id, Some(rtype)),
+        };
+        let rids = self
+            .snapshot
+            .range(self.granted, self.repo, &KeyRange::exact(&key), self.left())
+            .map_err(costly)?;
+        self.spend(rids.len().max(1))?;
+        Ok(rids)
+    }
+
+    /// Ids of type `rtype` that a record's `param` refers to.
+    fn referred(&self, rid: Rid, param: &ParamInfo, rtype: &str) -> Result<Vec<String>, Failure> {
+        let mut ids = Vec::new();
+        for key in self.keys(rid)?.iter() {
+            if key.param != (param.id | sub::MAIN) {
+                continue;
+            }
+            if let Some((id, key_type)) = local_target(&key.value)
+                && key_type == rtype
+            {
+                ids.push(id.to_owned());
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Number of a live visible record.
+    pub fn rid_of(&self, rtype: &str, id: &str) -> Result<Option<Rid>, Failure> {
+        self.spend(1)?;
+        Ok(self
+            .snapshot
+            .read(self.granted, self.repo, rtype, id)?
+            .filter(|r| !matches!(r.head.op, store::Op::Delete | store::Op::Purge))
+            .map(|r| r.head.rid))
+    }
+
+    /// Keys of a record, remembered for this search.
+    pub fn keys(&self, rid: Rid) -> Result<Rc<Vec<IndexKey>>, Failure> {
+        if let Some(keys) = self.keys.borrow().get(&rid) {
+            return Ok(keys.clone());
+        }
+        self.spend(1)?;
+        let keys = Rc::new(self.snapshot.keys(self.granted, rid)?);
+        let mut remembered = self.keys.borrow_mut();
+        if remembered.len() < 10_000 {
+            remembered.insert(rid, keys.clone());
+        }
+        Ok(keys)
+    }
+
+    /// Records with a key in one of the ranges, ascending.
+    fn ranges(&self, query: &Query) -> Result<Vec<Rid>, Failure> {
+        let mut rids = Vec::new();
+        for range in &query.ranges {
+            match &range.filter {
+                None => {
+                    let found = self
+                        .snapshot
+                        .range(self.granted, self.repo, &key_range(range), self.left())
+                        .map_err(costly)?;
+                    self.spend(found.len().max(1))?;
+                    rids.extend(found);
+                }
+                Some(filter) => self.scan(&key_range(range), Direction::Ascending, |row| {
+                    if filter.accepts(&row.value) {
+                        rids.push(row.rid);
+                    }
+                    true
+                })?,
+            }
+        }
+        rids.sort_unstable();
+        rids.dedup();
+        Ok(rids)
+    }
+
+    /// Visits rows of a range in order until the visitor says stop.
+    pub(super) fn scan(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        mut visit: impl FnMut(&IndexRow) -> bool,
+    ) -> Result<(), Failure> {
+        let mut after: Option<IndexRow> = None;
+        loop {
+            let rows = self
+                .snapshot
+                .scan(
+                    self.granted,
+                    self.repo,
+                    range,
+                    direction,
+                    after.as_ref(),
+                    CHUNK,
+                )
+                .map_err(costly)?;
+            self.spend(rows.len().max(1))?;
+            let is_last = rows.len() < CHUNK;
+            for row in &rows {
+                if !visit(row) {
+                    return Ok(());
+                }
+            }
+            match rows.into_iter().next_back() {
+                Some(row) if !is_last => after = Some(row),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Confirms candidates on their documents, where keys alone cannot decide.
+    fn recheck(&self, rids: Vec<Rid>, cond: &Cond) -> Result<Vec<Rid>, Failure> {
+        let Cond::Query {
+            param,
+            modifier,
+            value,
+            query,
+        } = cond
+        else {
+            return Ok(rids);
+        };
+        if !query.recheck {
+            return Ok(rids);
+        }
+        let mut kept = Vec::with_capacity(rids.len());
+        for chunk in rids.chunks(256) {
+            self.spend(chunk.len())?;
+            for record in self.snapshot.fetch(self.granted, chunk)? {
+                let Ok(doc) = Doc::parse_json(record.body, &Limits::default()) else {
+                    tracing::error!(rid = record.head.rid.0, "stored body is not readable");
+                    continue;
+                };
+                if fhir::keys::matches::matches(
+                    Pack::r4(),
+                    param,
+                    modifier.as_deref(),
+                    value,
+                    &doc,
+                    self.options,
+                )? {
+                    kept.push(record.head.rid);
+                }
+            }
+        }
+        Ok(kept)
+    }
+}
+
+/// Id and type of a key made by [`encode::reference_local`].
+fn local_target(value: &[u8]) -> Option<(&str, &str)> {
+    let rest = value.strip_prefix(&[1])?;
+    let end = rest.iter().position(|b| *b == 0)?;
+    let (id, rtype) = rest.split_at_checked(end)?;
+    Some((
+        std::str::from_utf8(id).ok()?,
+        std::str::from_utf8(rtype.get(1..)?).ok()?,
+    ))
+}
+
+fn key_range(range: &QueryRange) -> KeyRange {
+    KeyRange {
+        param: range.param,
+        from: range.from.clone(),
+        to: range.to.clone(),
+    }
+}
+
+fn too_many_rows() -> Failure {
+    Failure::too_costly(format!(
+        "the search would look at more than {MAX_ROWS} index rows; narrow it"
+    ))
+}
+
+/// `Invalid` of a bounded read means that the bound was met.
+fn costly(error: StoreError) -> Failure {
+    match error {
+        StoreError::Invalid(_) => too_many_rows(),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,585 @@
+//! read, vread, history (spec/fhir-server.md §2.1, §2.7).
+//!
+//! Visibility comes first: preconditions are looked at only for what the caller may see (spec/privacy.md §4.2).
+
+use crate::gate::{Caller, Gated};
+use crate::http::{Answer, Call, Content};
+use crate::outcome::{Failure, expired_page};
+use crate::paging::{LIFETIME_US, Page, Position, as_of, shape};
+use crate::params::{DEFAULT_COUNT, MAX_COUNT, SearchParams, Summary};
+use crate::planner::PatientScope;
+use crate::render::{self, Entry, Subset};
+use crate::repository::{Repository, is_closed};
+use axum::http::{StatusCode, header};
+use bytes::Bytes;
+use fhir::datetime::{Moment, Precision};
+use serde_json::json;
+use store::{HistoryScope, MicrosUtc, Op, Record, Seq, Snapshot, Vno};
+use trust::Action;
+use trust::gather::SubjectRef;
+
+/// Longest id (spec/fhir-server.md §1).
+pub(crate) fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+}
+
+pub(crate) fn etag(vno: Vno) -> String {
+    format!("W/\"{}\"", vno.0)
+}
+
+pub(crate) fn is_deleted(record: &Record) -> bool {
+    matches!(record.head.op, Op::Delete | Op::Purge)
+}
+
+/// Versions named by an `If-Match` or `If-None-Match` header; `None` for `*`.
+pub(crate) fn etags(text: &str) -> Result<Option<Vec<String>>, Failure> {
+    let text = text.trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let tags: Option<Vec<String>> = text
+        .split(',')
+        .map(|tag| {
+            let tag = tag.trim();
+            let tag = tag.strip_prefix("W/").unwrap_or(tag);
+            let tag = tag.strip_prefix('"')?.strip_suffix('"')?;
+            (!tag.contains('"')).then(|| tag.to_owned())
+        })
+        .collect();
+    tags.map(Some).ok_or_else(|| {
+        Failure::bad(
+            "value",
+            "an ETag is written W/\"1\"; give one or more, or *",
+        )
+    })
+}
+
+/// Whether a conditional read may answer 304.
+fn is_unchanged(call: &Call, record: &Record) -> Result<bool, Failure> {
+    if let Some(text) = call.header(header::IF_NONE_MATCH) {
+        let version = record.head.vno.0.to_string();
+        return Ok(etags(text)?.is_none_or(|tags| tags.contains(&version)));
+    }
+    Ok(call
+        .header(header::IF_MODIFIED_SINCE)
+        .and_then(render::parse_http_date)
+        .is_some_and(|since| record.head.at.div_euclid(1_000_000) <= since.div_euclid(1_000_000)))
+}
+
+impl Repository {
+    pub(crate) fn subset(&self, call: &Call, rtype: &str) -> Result<Subset, Failure> {
+        let params = SearchParams::read(&call.query)?;
+        if params.summary == Summary::Count {
+            return Err(Failure::bad("value", "_summary=count is for searches"));
+        }
+        let subset = Subset {
+            summary: params.summary,
+            elements: params.elements.clone(),
+        };
+        if params.executed.len()
+            != usize::from(params.summary != Summary::Full)
+                + usize::from(!params.elements.is_empty())
+            && params.conditions.iter().any(|_| !call.is_lenient)
+        {
+            return Err(Failure::bad(
+                "not-supported",
+                "a read takes _summary, _elements, _format and _pretty only",
+            ));
+        }
+        if !call.is_lenient {
+            subset.check(rtype)?;
+        }
+        Ok(subset)
+    }
+
+    /// A stored version as the caller gets it.
+    pub(crate) fn rendered(
+        &self,
+        record: &Record,
+        scope: &PatientScope,
+        subset: &Subset,
+    ) -> Result<Bytes, Failure> {
+        let mut body = render::resource(record)?;
+        if self.is_clinical() {
+            body = render::link_patient(body, scope);
+        }
+        subset.apply(body)
+    }
+
+    /// The identifiers and id that references to the patient are rendered with.
+    fn scope_for(&self, snapshot: &Snapshot, gated: &Gated) -> Result<PatientScope, Failure> {
+        if !self.is_clinical() {
+            return Ok(PatientScope::default());
+        }
+        let subject = gated.person.map(SubjectRef::Key);
+        self.patient_scope(snapshot, gated, subject.as_ref())
+    }
+
+    pub(crate) fn read(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        rtype: &str,
+        id: &str,
+    ) -> Result<Answer, Failure> {
+        let subset = self.subset(call, rtype)?;
+        if !is_id(id) {
+            return Err(Failure::not_found());
+        }
+        let snapshot = self.snapshot()?;
+        let gated = self.decide_by_id(&snapshot, caller, rtype, id, Action::Read)?;
+        if self.is_clinical() && rtype == "Patient" {
+            return self.read_patient(&snapshot, &gated, id, &subset);
+        }
+        if rtype == "Binary"
+            && let Some(originals) = &self.config.originals
+        {
+            let found = originals.original(&snapshot, &gated, id)?;
+            self.record(&gated, &item(&found, rtype, id))?;
+            let (kind, bytes) = found.ok_or_else(Failure::not_found)?;
+            return Ok(Answer {
+                content: Content::Raw(kind, bytes),
+                ..Answer::empty(StatusCode::OK)
+            });
+        }
+        let found = snapshot.read(&gated.granted, self.config.repo, rtype, id)?;
+        self.record(&gated, &item(&found, rtype, id))?;
+        let record = found.ok_or_else(Failure::not_found)?;
+        let scope = self.scope_for(&snapshot, &gated)?;
+        self.answer_version(call, &record, &scope, &subset)
+    }
+
+    fn read_patient(
+        &self,
+        snapshot: &Snapshot,
+        gated: &Gated,
+        id: &str,
+        subset: &Subset,
+    ) -> Result<Answer, Failure> {
+        let scope = self.scope_for(snapshot, gated)?;
+        let view = scope.view.filter(|_| scope.id.as_deref() == Some(id));
+        self.record(gated, &item(&view, "Patient", id))?;
+        let view = view.ok_or_else(Failure::not_found)?;
+        Ok(Answer::resource(
+            StatusCode::OK,
+            subset.apply(view.bytes().clone())?,
+        ))
+    }
+
+    fn answer_version(
+        &self,
+        call: &Call,
+        record: &Record,
+        scope: &PatientScope,
+        subset: &Subset,
+    ) -> Result<Answer, Failure> {
+        let tag = etag(record.head.vno);
+        if is_deleted(record) {
+            let mut failure = Failure::gone();
+            if let Ok(value) = header::HeaderValue::from_str(&tag) {
+                failure.headers.push((header::ETAG, value));
+            }
+            return Err(failure);
+        }
+        let answer = if is_unchanged(call, record)? {
+            Answer::empty(StatusCode::NOT_MODIFIED)
+        } else {
+            Answer::resource(StatusCode::OK, self.rendered(record, scope, subset)?)
+        };
+        Ok(answer
+            .with(header::ETAG, &tag)
+            .with(header::LAST_MODIFIED, &render::http_date(record.head.at)))
+    }
+
+    pub(crate) fn vread(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        rtype: &str,
+        id: &str,
+        version: &str,
+    ) -> Result<Answer, Failure> {
+        let subset = self.subset(call, rtype)?;
+        if !is_id(id) {
+            return Err(Failure::not_found());
+        }
+        let snapshot = self.snapshot()?;
+        let gated = self.decide_by_id(&snapshot, caller, rtype, id, Action::History)?;
+        let vno = version
+            .parse()
+            .ok()
+            .filter(|n| *n > 0 && !version.starts_with(['0', '+']));
+        let found = match vno {
+            Some(vno) if !(self.is_clinical() && rtype == "Patient") => {
+                snapshot.vread(&gated.granted, self.config.repo, rtype, id, Vno(vno))?
+            }
+            _ => None,
+        };
+        self.record(&gated, &item(&found, rtype, id))?;
+        let record = found.ok_or_else(Failure::not_found)?;
+        let scope = self.scope_for(&snapshot, &gated)?;
+        self.answer_version(call, &record, &scope, &subset)
+    }
+
+    pub(crate) fn history(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        rtype: &str,
+        id: &str,
+    ) -> Result<Answer, Failure> {
+        if !is_id(id) {
+            return Err(Failure::not_found());
+        }
+        let wish = self.history_wish(call)?;
+        let snapshot = self.snapshot()?;
+        let gated = self.decide_by_id(&snapshot, caller, rtype, id, Action::History)?;
+        let scope = HistoryScope::Instance {
+            repo: self.config.repo,
+            rtype: rtype.to_owned(),
+            id: id.to_owned(),
+        };
+        let answer = self.history_page(call, caller, &gated, &snapshot, &scope, wish)?;
+        answer.ok_or_else(Failure::not_found)
+    }
+
+    pub(crate) fn history_of_all(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        rtype: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let wish = self.history_wish(call)?;
+        let snapshot = self.snapshot()?;
+        let subject = self.subject_of_page(caller, &wish)?;
+        let gated = self.decide(
+            &snapshot,
+            caller,
+            subject,
+            Action::History,
+            &self.config.classes,
+        )?;
+        let repo = self.config.repo;
+        let scope = match rtype {
+            Some(rtype) => HistoryScope::Type {
+                repo,
+                rtype: rtype.to_owned(),
+            },
+            None => HistoryScope::Repository { repo },
+        };
+        let answer = self.history_page(call, caller, &gated, &snapshot, &scope, wish)?;
+        Ok(answer.unwrap_or_else(|| {
+            Answer::resource(StatusCode::OK, render::bundle("history", Some(0), &[], &[]))
+        }))
+    }
+
+    /// Parameters of a history; of a page link: those of the first page.
+    fn history_wish(&self, call: &Call) -> Result<HistoryWish, Failure> {
+        let wish = HistoryWish::read(&call.query)?;
+        let Some(token) = wish.page else {
+            return Ok(wish);
+        };
+        let page = self.pages.open(&token, edge::clock::real_now_us())?;
+        Ok(HistoryWish {
+            page: Some(token),
+            ..HistoryWish::read(&page.parameters)?
+        })
+    }
+
+    /// A page link carries its subject, so that it can be followed without repeating the header.
+    fn subject_of_page(
+        &self,
+        caller: &Caller,
+        wish: &HistoryWish,
+    ) -> Result<Option<SubjectRef>, Failure> {
+        let Some(token) = wish.page.as_ref().filter(|_| self.is_clinical()) else {
+            return Ok(None);
+        };
+        let page = self.pages.open(token, edge::clock::real_now_us())?;
+        Ok(match caller.named {
+            Some(_) => None,
+            None => page.person.map(|p| SubjectRef::Key(store::PersonKey(p))),
+        })
+    }
+
+    /// One page of a history; `None` when the scope has no visible version at all.
+    fn history_page(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        gated: &Gated,
+        now: &Snapshot,
+        scope: &HistoryScope,
+        wish: HistoryWish,
+    ) -> Result<Option<Answer>, Failure> {
+        let page = match &wish.page {
+            Some(token) => Some(self.resume(token, call, caller, gated)?),
+            None => None,
+        };
+        let (snapshot, before, granted) = match page.as_ref().filter(|_| !is_closed(gated)) {
+            Some(page) => (
+                self.config.store.snapshot_at(Seq(page.seq))?,
+                match page.position {
+                    Position::Before(seq) => Some(Seq(seq)),
+                    _ => return Err(expired_page()),
+                },
+                match as_of(gated.granted.filter(), page.decided_at) {
+                    Some(more) => gated.granted.narrowed(more),
+                    None => gated.granted.clone(),
+                },
+            ),
+            None => (now.clone(), None, gated.granted.clone()),
+        };
+        let mut records = snapshot.history(&granted, scope, before, wish.count + 1)?;
+        let is_nothing = records.is_empty() && (page.is_none() || is_closed(gated));
+        if let Some(since) = wish.since {
+            records.retain(|r| r.head.at >= since);
+        }
+        let has_more = records.len() > wish.count;
+        records.truncate(wish.count);
+        let items: Vec<String> = records
+            .iter()
+            .map(|r| format!("{}/{}/_history/{}", r.head.rtype, r.head.id, r.head.vno.0))
+            .collect();
+        self.record(gated, &items)?;
+        if is_nothing {
+            return Ok(None);
+        }
+        let patient = self.scope_for(now, gated)?;
+        let mut entries = Vec::with_capacity(records.len());
+        for record in &records {
+            entries.push(self.history_entry(call, record, &patient)?);
+        }
+        let mut parameters = Vec::new();
+        parameters.push(("_count".to_owned(), wish.count.to_string()));
+        if let Some(text) = &wish.since_text {
+            parameters.push(("_since".to_owned(), text.clone()));
+        }
+        let mut links = vec![(
+            "self",
+            format!(
+                "{}/{}?{}",
+                call.base,
+                call.path,
+                crate::params::encode(&parameters)
+            ),
+        )];
+        if let (true, Some(last)) = (has_more, records.last()) {
+            let next = Page {
+                position: Position::Before(last.head.seq.0),
+                parameters,
+                total: None,
+                ..self.page(call, caller, gated, &snapshot, page.as_ref())
+            };
+            links.push(("next", self.page_url(call, &next)?));
+        }
+        let total = (!has_more && page.is_none()).then_some(records.len() as u64);
+        Ok(Some(Answer::resource(
+            StatusCode::OK,
+            render::bundle("history", total, &links, &entries),
+        )))
+    }
+
+    fn history_entry(
+        &self,
+        call: &Call,
+        record: &Record,
+        patient: &PatientScope,
+    ) -> Result<Entry, Failure> {
+        let head = &record.head;
+        let address = format!("{}/{}", head.rtype, head.id);
+        let (method, url, status) = match head.op {
+            Op::Create => ("POST", head.rtype.clone(), "201"),
+            Op::Update => ("PUT", address.clone(), "200"),
+            Op::Delete | Op::Purge => ("DELETE", address.clone(), "204"),
+        };
+        let resource = if is_deleted(record) {
+            None
+        } else {
+            Some(self.rendered(record, patient, &Subset::default())?)
+        };
+        Ok(Entry {
+            full_url: Some(format!("{}/{address}", call.base)),
+            resource,
+            search_mode: None,
+            request: Some(json!({ "method": method, "url": url })),
+            response: Some(json!({
+                "status": status,
+                "etag": etag(head.vno),
+                "lastModified": render::instant(head.at),
+            })),
+        })
+    }
+
+    /// What every page link of this call shares.
+    pub(crate) fn page(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        gated: &Gated,
+        snapshot: &Snapshot,
+        earlier: Option<&Page>,
+    ) -> Page {
+        let now = edge::clock::real_now_us();
+        let decided = gated.decided.as_deref();
+        Page {
+            incarnation: self.config.store.incarnation(),
+            seq: snapshot.seq().0,
+            decided_at: earlier
+                .map_or_else(|| decided.map_or(now, |d| d.facts.at), |p| p.decided_at),
+            filter: shape(gated.granted.filter()),
+            epochs: decided.map(|d| [d.epochs.0.0, d.epochs.1.0, d.epochs.2.0]),
+            actor: actor_tag(caller),
+            person: gated.person.map(|p| p.0),
+            path: call.path.clone(),
+            parameters: Vec::new(),
+            total: None,
+            position: Position::Offset(0),
+            expires_at: earlier.map_or(now + LIFETIME_US, |p| p.expires_at),
+        }
+    }
+
+    pub(crate) fn page_url(&self, call: &Call, page: &Page) -> Result<String, Failure> {
+        let token = self.pages.seal(page)?;
+        let path = call.path.trim_end_matches('/');
+        let path = path
+            .strip_suffix("_search")
+            .unwrap_or(path)
+            .trim_end_matches('/');
+        let slash = if path.is_empty() { "" } else { "/" };
+        Ok(format!("{}{slash}{path}?_page={token}", call.base))
+    }
+
+    /// Opens a page link for a decision just made. A denial goes on to the ordinary answer; a decision that changed ends the
+    /// link (spec/privacy.md §10.4).
+    pub(crate) fn resume(
+        &self,
+        token: &str,
+        call: &Call,
+        caller: &Caller,
+        gated: &Gated,
+    ) -> Result<Page, Failure> {
+        let page = self.pages.open(token, edge::clock::real_now_us())?;
+        let strip = |path: &str| {
+            path.trim_end_matches('/')
+                .trim_end_matches("_search")
+                .trim_end_matches('/')
+                .to_owned()
+        };
+        if strip(&page.path) != strip(&call.path)
+            || page.actor != actor_tag(caller)
+            || page.person != gated.person.map(|p| p.0)
+        {
+            return Err(Failure::bad(
+                "invalid",
+                "this page link belongs to another request",
+            ));
+        }
+        if page.incarnation != self.config.store.incarnation() {
+            return Err(expired_page());
+        }
+        let epochs = gated
+            .decided
+            .as_deref()
+            .map(|d| [d.epochs.0.0, d.epochs.1.0, d.epochs.2.0]);
+        let has_changed = page.filter != shape(gated.granted.filter()) || page.epochs != epochs;
+        if has_changed && !is_closed(gated) {
+            return Err(expired_page());
+        }
+        Ok(page)
+    }
+}
+
+/// Fingerprint of who asks, for page links: nobody else can use them.
+fn actor_tag(caller: &Caller) -> u128 {
+    use trust::Principal as P;
+    let text = match &caller.principal {
+        P::Personnel {
+            nin,
+            client_id,
+            orgnr_parent,
+            ..
+        } => format!("p|{nin}|{client_id}|{orgnr_parent}|{}", caller.basis.code()),
+        P::System {
+            client_id,
+            orgnr_parent,
+        } => format!("s|{client_id}|{orgnr_parent}|{}", caller.basis.code()),
+        other => format!("o|{other:?}"),
+    };
+    let hash = store::sha256(text.as_bytes());
+    hash.iter()
+        .take(16)
+        .fold(0u128, |sum, b| (sum << 8) | u128::from(*b))
+}
+
+fn item<T>(found: &Option<T>, rtype: &str, id: &str) -> Vec<String> {
+    found.iter().map(|_| format!("{rtype}/{id}")).collect()
+}
+
+/// Parameters of a history.
+struct HistoryWish {
+    count: usize,
+    since: Option<MicrosUtc>,
+    since_text: Option<String>,
+    page: Option<String>,
+}
+
+impl HistoryWish {
+    fn read(query: &[(String, String)]) -> Result<Self, Failure> {
+        let mut wish = Self {
+            count: DEFAULT_COUNT,
+            since: None,
+            since_text: None,
+            page: None,
+        };
+        for (name, value) in query {
+            match name.as_str() {
+                "_count" => {
+                    wish.count = value
+                        .parse::<usize>()
+                        .ok()
+                        .filter(|n| *n > 0)
+                        .ok_or_else(|| Failure::bad("value", "_count must be a number from 1 on"))?
+                        .min(MAX_COUNT);
+                }
+                "_since" => {
+                    let moment = Moment::parse(&value.replace(' ', "+"), false)
+                        .filter(|m| m.precision() > Precision::Minute)
+                        .ok_or_else(|| Failure::bad("value", "_since must be an instant"))?;
+                    wish.since = Some(moment.range_us(&fhir::datetime::oslo()).0);
+                    wish.since_text = Some(value.clone());
+                }
+                "_page" => wish.page = Some(value.clone()),
+                "_format" | "_pretty" => {}
+                _ => {
+                    return Err(Failure::bad(
+                        "not-supported",
+                        "a history takes _count, _since, _format and _pretty only",
+                    ));
+                }
+            }
+        }
+        Ok(wish)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etags_are_read() {
+        assert_eq!(etags("W/\"3\"").unwrap(), Some(vec!["3".to_owned()]));
+        assert_eq!(
+            etags("\"3\", W/\"4\"").unwrap(),
+            Some(vec!["3".to_owned(), "4".to_owned()])
+        );
+        assert_eq!(etags("*").unwrap(), None);
+        for bad in ["", "3", "W/3", "\"a\"b\""] {
+            assert!(etags(bad).is_err(), "{bad}");
+        }
+    }
+}

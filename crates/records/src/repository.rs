@@ -1,0 +1,306 @@
+//! One repository as FHIR REST sees it: what the hub gives, what calls share.
+
+use crate::gate::{Caller, Gate, Gated};
+use crate::outcome::Failure;
+use crate::paging::Pages;
+use crate::patient::PatientIds;
+use crate::planner::PatientScope;
+use bytes::Bytes;
+use fhir::keys::Options;
+use fhir::{Doc, Finding, Limits, Pack};
+use registers::FNR_SYSTEM;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use store::{PersonKey, Privacy, RepoId, Snapshot, Store};
+use trust::gather::SubjectRef;
+use trust::{Action, Class};
+
+/// Sets the privacy columns of what comes in over HTTP. Only repositories that take writes from outside have one.
+pub trait Columns: Send + Sync {
+    /// Class, labels, author and the rest of a new or changed resource; findings when it cannot be told.
+    fn columns(&self, doc: &Doc, caller: &Caller) -> Result<Privacy, Vec<Finding>>;
+}
+
+/// Bytes behind a `Binary/[id]` that is not a stored resource (an original message).
+pub trait Originals: Send + Sync {
+    /// Content type and bytes, when a record that the grant admits refers to them.
+    fn original(
+        &self,
+        snapshot: &Snapshot,
+        gated: &Gated,
+        id: &str,
+    ) -> Result<Option<(String, Bytes)>, store::StoreError>;
+}
+
+/// What the hub gives to mount a repository.
+pub struct RepositoryConfig {
+    /// Name in the URL: `sandbox`, `kjernejournal`, …
+    pub name: String,
+    /// The repository.
+    pub repo: RepoId,
+    /// The store.
+    pub store: Store,
+    /// Public bases without trailing slash (`http://127.0.0.1:8080/fhir/sandbox`), the first one for callers whose `Host`
+    /// is none of them. References to any of them are local.
+    pub bases: Vec<String>,
+    /// Who may do what.
+    pub gate: Arc<dyn Gate>,
+    /// Resource types that exist here; `None` = every type of R4.
+    pub types: Option<BTreeSet<String>>,
+    /// Privacy classes that this repository holds; empty = all.
+    pub classes: Vec<Class>,
+    /// 32-byte key of the Patient ids; required unless the gate is open.
+    pub patient_key: Vec<u8>,
+    /// 32-byte key of page links.
+    pub page_key: Vec<u8>,
+    /// Takes writes over HTTP from personnel; `None` = read only (an open gate always takes writes).
+    pub columns: Option<Arc<dyn Columns>>,
+    /// Originals behind `Binary/[id]`.
+    pub originals: Option<Arc<dyn Originals>>,
+    /// `DELETE [base]/$reset` empties the repository.
+    pub can_reset: bool,
+    /// Software version in the CapabilityStatement.
+    pub version: &'static str,
+}
+
+/// Why a repository cannot be mounted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MountError {
+    /// A key is not 32 bytes.
+    #[error("repository {0}: keys of page links and Patient ids must be 32 bytes")]
+    Key(String),
+    /// No base URL.
+    #[error("repository {0}: a base URL is needed")]
+    Base(String),
+    /// Patient data without a decision maker.
+    #[error("repository {0}: a gate that is not open needs a decision maker")]
+    Gate(String),
+}
+
+/// A mounted repository.
+pub(crate) struct Repository {
+    pub config: RepositoryConfig,
+    pub options: Options,
+    pub pages: Pages,
+    patients: Option<PatientIds>,
+}
+
+impl Repository {
+    pub fn new(config: RepositoryConfig) -> Result<Self, MountError> {
+        let name = config.name.clone();
+        if config.bases.is_empty() {
+            return Err(MountError::Base(name));
+        }
+        let patients = if config.gate.is_open() {
+            None
+        } else {
+            if config.gate.trust().is_none() {
+                return Err(MountError::Gate(name));
+            }
+            Some(
+                PatientIds::new(&config.patient_key)
+                    .ok_or_else(|| MountError::Key(name.clone()))?,
+            )
+        };
+        Ok(Self {
+            options: Options {
+                own_bases: config.bases.clone(),
+                ..Options::default()
+            },
+            pages: Pages::new(&config.page_key, &name).ok_or(MountError::Key(name))?,
+            patients,
+            config,
+        })
+    }
+
+    /// Patient is a view here, and reads are decided per patient.
+    pub fn is_clinical(&self) -> bool {
+        self.patients.is_some()
+    }
+
+    pub fn has_type(&self, rtype: &str) -> bool {
+        Pack::r4().resource_type(rtype).is_some()
+            && self.config.types.as_ref().is_none_or(|types| {
+                types.contains(rtype) || (self.is_clinical() && rtype == "Patient")
+            })
+    }
+
+    /// Types of this repository, in definition order.
+    pub fn types(&self) -> Vec<&'static str> {
+        Pack::r4()
+            .resource_types()
+            .filter(|t| self.has_type(t))
+            .collect()
+    }
+
+    /// 404 for a type that is not here.
+    pub fn require_type(&self, rtype: &str) -> Result<(), Failure> {
+        if self.has_type(rtype) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            axum::http::StatusCode::NOT_FOUND,
+            "not-found",
+            "there is no such resource type here",
+        ))
+    }
+
+    /// The store's newest state.
+    pub fn snapshot(&self) -> Result<Snapshot, Failure> {
+        Ok(self.config.store.snapshot()?)
+    }
+
+    /// Decides about one patient; refusals are failures.
+    pub fn decide(
+        &self,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        subject: Option<SubjectRef>,
+        action: Action,
+        classes: &[Class],
+    ) -> Result<Gated, Failure> {
+        Ok(self
+            .config
+            .gate
+            .decide(snapshot, caller, subject, action, classes)??)
+    }
+
+    /// Writes the log line before the answer goes out.
+    pub fn record(&self, gated: &Gated, items: &[String]) -> Result<(), Failure> {
+        Ok(gated.record(self.config.gate.trust(), items)?)
+    }
+
+    /// Decides for an address that names a record. The subject is found with the hub's own grant; an id that does not exist
+    /// goes the same way with nobody as subject, and a record hidden from the caller gets the answer of an id that does not
+    /// exist (spec/privacy.md §4.2).
+    pub fn decide_by_id(
+        &self,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        rtype: &str,
+        id: &str,
+        action: Action,
+    ) -> Result<Gated, Failure> {
+        let classes = &self.config.classes;
+        if !self.is_clinical() {
+            return self.decide(snapshot, caller, None, action, classes);
+        }
+        let owner = match &self.patients {
+            Some(ids) if rtype == "Patient" => ids.person(id),
+            _ => snapshot
+                .read(&self.config.gate.hub_grant(), self.config.repo, rtype, id)?
+                .and_then(|r| r.head.persons.first().copied()),
+        };
+        if caller.named.is_some() {
+            return self.decide(snapshot, caller, caller.named.clone(), action, classes);
+        }
+        let unknown = self.decide(snapshot, caller, Some(nobody()), action, classes);
+        let subject = owner.map_or_else(nobody, SubjectRef::Key);
+        let gated = self.decide(snapshot, caller, Some(subject), action, classes)?;
+        if is_closed(&gated)
+            && let Err(refusal) = unknown
+        {
+            self.record(&gated, &[])?;
+            return Err(refusal);
+        }
+        Ok(gated)
+    }
+
+    /// Person behind a Patient id of this repository.
+    pub fn person_of_patient_id(&self, id: &str) -> Option<PersonKey> {
+        self.patients.as_ref()?.person(id)
+    }
+
+    /// Her id here, her identifiers, and her view when she is visible: a person without visible records is no Patient here,
+    /// whatever the reason.
+    pub fn patient_scope(
+        &self,
+        snapshot: &Snapshot,
+        gated: &Gated,
+        subject: Option<&SubjectRef>,
+    ) -> Result<PatientScope, Failure> {
+        let Some(ids) = &self.patients else {
+            return Ok(PatientScope::default());
+        };
+        let asked = match subject {
+            Some(SubjectRef::Nin(nin)) if !nin.is_empty() => {
+                vec![(FNR_SYSTEM.to_owned(), nin.clone())]
+            }
+            _ => Vec::new(),
+        };
+        let Some(person) = gated.person else {
+            return Ok(PatientScope {
+                identifiers: asked,
+                ..PatientScope::default()
+            });
+        };
+        let mut identifiers = self.config.store.person_identifiers(person)?;
+        for identifier in asked {
+            if !identifiers.contains(&identifier) {
+                identifiers.push(identifier);
+            }
+        }
+        let id = ids.id(person).ok_or_else(Failure::internal)?;
+        let is_visible = !snapshot
+            .compartment(
+                &gated.granted,
+                self.config.repo,
+                &BTreeSet::from([person]),
+                1,
+            )?
+            .is_empty();
+        let view = if is_visible {
+            self.patient_view(&id, gated, &identifiers)?
+        } else {
+            None
+        };
+        Ok(PatientScope {
+            person: Some(person),
+            identifiers,
+            id: Some(id),
+            view,
+        })
+    }
+
+    fn patient_view(
+        &self,
+        id: &str,
+        gated: &Gated,
+        identifiers: &[(String, String)],
+    ) -> Result<Option<Doc>, Failure> {
+        let Some(trust) = self.config.gate.trust() else {
+            return Ok(None);
+        };
+        let hide_address = gated
+            .decided
+            .as_ref()
+            .is_none_or(|d| d.flags().hide_address);
+        let registered = identifiers
+            .iter()
+            .filter(|(system, _)| system == FNR_SYSTEM)
+            .find_map(|(_, nin)| trust.directory().person(nin));
+        let value = match registered {
+            Some(person) => crate::patient::view(id, &person, hide_address),
+            None => serde_json::json!({
+                "resourceType": "Patient",
+                "id": id,
+                "identifier": identifiers.iter()
+                    .map(|(system, value)| serde_json::json!({ "system": system, "value": value }))
+                    .collect::<Vec<_>>(),
+            }),
+        };
+        Doc::parse_json(Bytes::from(value.to_string()), &Limits::default())
+            .map(Some)
+            .map_err(|_| Failure::internal())
+    }
+}
+
+/// The decision lets nothing through.
+pub(crate) fn is_closed(gated: &Gated) -> bool {
+    *gated.granted.filter() == store::Filter::Closed
+}
+
+/// The subject of an address that leads to nobody.
+pub(crate) fn nobody() -> SubjectRef {
+    SubjectRef::Nin(String::new())
+}

@@ -1,0 +1,669 @@
+//! Search: parameters → subject → decision → conditions → records → page (spec/fhir-server.md §3).
+
+use crate::gate::{Caller, Gated};
+use crate::http::{Answer, Call};
+use crate::include::Included;
+use crate::outcome::{Failure, Issue, outcome};
+use crate::paging::{Page, Position, as_of};
+use crate::params::{RawCondition, SearchParams, Summary, Total, encode};
+use crate::planner::{Compiler, Cond, Evaluator, PatientScope, check_sort};
+use crate::render::{self, Entry, Subset};
+use crate::repository::{Repository, is_closed};
+use crate::subject::{Named, references_to};
+use axum::http::StatusCode;
+use bytes::Bytes;
+use fhir::Pack;
+use std::collections::BTreeMap;
+use store::{Granted, Record, Rid, Seq, Snapshot};
+use trust::Action;
+use trust::gather::SubjectRef;
+
+/// A listing without conditions and order of more records than this is paged without being counted.
+const COUNTED_LISTING: usize = 10_000;
+
+/// Which records a search runs over.
+struct Target<'a> {
+    types: Vec<String>,
+    /// Compartment: its type and id.
+    compartment: Option<(&'a str, &'a str)>,
+}
+
+/// A search that has been read, decided and compiled.
+struct Ready {
+    params: SearchParams,
+    gated: Gated,
+    scope: PatientScope,
+    /// Conditions by type.
+    conds: BTreeMap<String, Vec<Cond>>,
+    page: Option<Page>,
+    snapshot: Snapshot,
+    granted: Granted,
+}
+
+impl Repository {
+    pub(crate) fn search_type(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        rtype: &str,
+    ) -> Result<Answer, Failure> {
+        let target = Target {
+            types: vec![rtype.to_owned()],
+            compartment: None,
+        };
+        self.search(call, caller, target)
+    }
+
+    pub(crate) fn search_system(&self, call: &Call, caller: &Caller) -> Result<Answer, Failure> {
+        let target = Target {
+            types: Vec::new(),
+            compartment: None,
+        };
+        self.search(call, caller, target)
+    }
+
+    pub(crate) fn search_compartment(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        compartment: &str,
+        id: &str,
+        of: &str,
+    ) -> Result<Answer, Failure> {
+        let types = if of == "*" {
+            let mut types: Vec<String> = Pack::r4()
+                .compartment_types(compartment)
+                .filter(|t| self.has_type(t) && *t != compartment)
+                .map(str::to_owned)
+                .collect();
+            types.sort();
+            types
+        } else {
+            self.require_type(of)?;
+            vec![of.to_owned()]
+        };
+        if self.is_clinical() && compartment != "Patient" {
+            return Err(Failure::not_found());
+        }
+        let target = Target {
+            types,
+            compartment: Some((compartment, id)),
+        };
+        self.search(call, caller, target)
+    }
+
+    fn search(&self, call: &Call, caller: &Caller, target: Target<'_>) -> Result<Answer, Failure> {
+        let ready = self.ready(call, caller, target)?;
+        let evaluator = Evaluator::new(
+            &ready.snapshot,
+            &ready.granted,
+            self.config.repo,
+            &self.options,
+        );
+        let subset = Subset {
+            summary: ready.params.summary,
+            elements: ready.params.elements.clone(),
+        };
+        let found = self.find(&ready, &evaluator)?;
+        let records = ready.snapshot.fetch(&ready.granted, &found.rids)?;
+        let included = self.included(
+            &evaluator,
+            &ready.scope,
+            &ready.params.includes,
+            &records,
+            found.has_patient,
+        )?;
+        let items = shown_items(&ready, &records, &included, found.has_patient);
+        self.record(&ready.gated, &items)?;
+        self.answer(call, caller, &ready, &found, &records, &included, &subset)
+    }
+
+    /// Reads, decides, compiles.
+    fn ready(&self, call: &Call, caller: &Caller, target: Target<'_>) -> Result<Ready, Failure> {
+        let sent = call.search_parameters()?;
+        let mut params = SearchParams::read(&sent)?;
+        let token = params.page.take();
+        let opened = match &token {
+            None => None,
+            Some(token) => {
+                if !params.executed.is_empty() {
+                    return Err(Failure::bad(
+                        "invalid",
+                        "a page link takes no other parameters",
+                    ));
+                }
+                let page = self.pages.open(token, edge::clock::real_now_us())?;
+                params = SearchParams::read(&page.parameters)?;
+                Some(page)
+            }
+        };
+        let types = self.types_of(&params, target.types)?;
+        let now = self.snapshot()?;
+        let (named, gated, scope) = self.decide_search(
+            &now,
+            caller,
+            &types,
+            &params,
+            target.compartment,
+            opened.as_ref(),
+        )?;
+        let mut ready = Ready {
+            granted: gated.granted.clone(),
+            snapshot: now,
+            conds: BTreeMap::new(),
+            page: None,
+            gated,
+            scope,
+            params,
+        };
+        self.compile(call, &types, &target.compartment, named, &mut ready)?;
+        if let Some(token) = &token {
+            let page = self.resume(token, call, caller, &ready.gated)?;
+            if !is_closed(&ready.gated) {
+                ready.snapshot = self.config.store.snapshot_at(Seq(page.seq))?;
+                if let Some(more) = as_of(ready.granted.filter(), page.decided_at) {
+                    ready.granted = ready.granted.narrowed(more);
+                }
+                ready.page = Some(page);
+            }
+        }
+        Ok(ready)
+    }
+
+    /// Types that the search runs over.
+    fn types_of(&self, params: &SearchParams, given: Vec<String>) -> Result<Vec<String>, Failure> {
+        match (&params.types, given.len()) {
+            (Some(_), 1) => Err(Failure::bad(
+                "invalid",
+                "_type is for searches over several types",
+            )),
+            (Some(types), _) => {
+                if types.iter().all(|t| self.has_type(t)) {
+                    Ok(types.clone())
+                } else {
+                    Err(Failure::bad("value", "_type names a type that is not here").on("_type"))
+                }
+            }
+            (None, 0) => Ok(self.types().into_iter().map(str::to_owned).collect()),
+            (None, _) => Ok(given),
+        }
+    }
+
+    fn decide_search(
+        &self,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        types: &[String],
+        params: &SearchParams,
+        compartment: Option<(&str, &str)>,
+        page: Option<&Page>,
+    ) -> Result<(Named, Gated, PatientScope), Failure> {
+        let action = if params.summary == Summary::Count {
+            Action::Count
+        } else {
+            Action::List
+        };
+        if !self.is_clinical() {
+            let gated = self.decide(snapshot, caller, None, action, &self.config.classes)?;
+            let named = Named {
+                rest: params.conditions.clone(),
+                ..Named::default()
+            };
+            return Ok((named, gated, PatientScope::default()));
+        }
+        let rtype = types.first().map_or("", String::as_str);
+        let mut named = self.named_subject(
+            snapshot,
+            caller,
+            if types.len() == 1 { rtype } else { "" },
+            &params.conditions,
+            compartment.map(|(_, id)| id),
+        )?;
+        if named.subject.is_none() && caller.named.is_none() {
+            named.subject = page
+                .and_then(|p| p.person)
+                .map(|p| SubjectRef::Key(store::PersonKey(p)));
+        }
+        let gated = self.decide(
+            snapshot,
+            caller,
+            named.subject.clone(),
+            action,
+            &self.config.classes,
+        )?;
+        let subject = named.subject.as_ref().or(caller.named.as_ref());
+        let scope = self.patient_scope(snapshot, &gated, subject)?;
+        Ok((named, gated, scope))
+    }
+
+    /// Compiles the conditions for every type. Lenient callers get unknown parameters left out and named.
+    fn compile(
+        &self,
+        call: &Call,
+        types: &[String],
+        compartment: &Option<(&str, &str)>,
+        named: Named,
+        ready: &mut Ready,
+    ) -> Result<(), Failure> {
+        let has_type = |t: &str| self.has_type(t);
+        let scope = std::mem::take(&mut ready.scope);
+        let compiler = Compiler {
+            options: &self.options,
+            has_type: &has_type,
+            patient: self.is_clinical().then_some(&scope),
+        };
+        let references = references_to(&scope, &named.by_reference);
+        let mut ignored: Vec<RawCondition> = Vec::new();
+        let is_single = types.len() == 1;
+        for rtype in types {
+            let mut conds = Vec::new();
+            match compartment {
+                Some((kind, id)) if !self.is_clinical() => {
+                    match compiler.compartment(kind, id, rtype) {
+                        Ok(cond) => conds.push(cond),
+                        Err(failure) if is_single => return Err(failure),
+                        Err(_) => continue,
+                    }
+                }
+                // Narrowed to the patient by the grant already.
+                _ => {}
+            }
+            match &references {
+                None => conds.push(Cond::Nothing),
+                Some(list) => {
+                    for raw in list {
+                        conds.push(compiler.compile(rtype, raw)?);
+                    }
+                }
+            }
+            for raw in &named.rest {
+                if ignored.contains(raw) {
+                    continue;
+                }
+                match compiler.compile(rtype, raw) {
+                    Ok(cond) => conds.push(cond),
+                    Err(failure) if call.is_lenient && is_unsupported(&failure) => {
+                        let text = failure
+                            .issues
+                            .first()
+                            .map_or_else(String::new, |i| i.text.clone());
+                        ready
+                            .params
+                            .ignore(raw, Issue::warning("not-supported", text));
+                        ignored.push(raw.clone());
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+            if let Err(failure) = check_sort(rtype, &ready.params.sort) {
+                if !call.is_lenient {
+                    return Err(failure);
+                }
+                ready.params.ignored.extend(
+                    failure
+                        .issues
+                        .iter()
+                        .map(|i| Issue::warning("not-supported", i.text.clone())),
+                );
+                ready.params.sort.clear();
+                ready.params.executed.retain(|(name, _)| name != "_sort");
+            }
+            if is_single && !call.is_lenient {
+                Subset {
+                    summary: ready.params.summary,
+                    elements: ready.params.elements.clone(),
+                }
+                .check(rtype)?;
+            }
+            ready.conds.insert(rtype.clone(), conds);
+        }
+        self.check_includes(call, &mut ready.params)?;
+        ready.scope = scope;
+        Ok(())
+    }
+
+    fn check_includes(&self, call: &Call, params: &mut SearchParams) -> Result<(), Failure> {
+        let mut kept = Vec::new();
+        for include in std::mem::take(&mut params.includes) {
+            match self.check_include(&include) {
+                Ok(()) => kept.push(include),
+                Err(failure) if call.is_lenient => params.ignored.extend(
+                    failure
+                        .issues
+                        .iter()
+                        .map(|i| Issue::warning("not-supported", i.text.clone())),
+                ),
+                Err(failure) => return Err(failure),
+            }
+        }
+        params.includes = kept;
+        Ok(())
+    }
+
+    /// The page's records, in order.
+    fn find(&self, ready: &Ready, evaluator: &Evaluator<'_>) -> Result<Found, Failure> {
+        let size = match ready.params.summary {
+            Summary::Count => 0,
+            _ => ready.params.page_size(),
+        };
+        if let Some(found) = self.plain_listing(ready, evaluator, size)? {
+            return Ok(found);
+        }
+        let mut of_type: BTreeMap<String, Vec<Rid>> = BTreeMap::new();
+        let mut has_patient = false;
+        let is_single = ready.conds.len() == 1;
+        for (rtype, conds) in &ready.conds {
+            if self.is_clinical() && rtype == "Patient" {
+                has_patient = self.patient_matches(ready, evaluator, conds)?;
+                continue;
+            }
+            // Most types of a system search hold nothing; one row tells.
+            if !is_single
+                && evaluator
+                    .snapshot
+                    .type_rids(evaluator.granted, self.config.repo, rtype, Rid(0), 1)?
+                    .is_empty()
+            {
+                continue;
+            }
+            of_type.insert(rtype.clone(), evaluator.matching(rtype, conds)?);
+        }
+        let total = of_type.values().map(Vec::len).sum::<usize>() as u64 + u64::from(has_patient);
+        if size == 0 {
+            return Ok(Found {
+                total: Some(total),
+                ..Found::default()
+            });
+        }
+        let sorted = evaluator.sorted(&of_type, &ready.params.sort)?;
+        let offset = match ready.page.as_ref().map(|p| p.position) {
+            Some(Position::Offset(n)) => usize::try_from(n).unwrap_or(usize::MAX),
+            _ => 0,
+        };
+        // The view, when it matches, is the first match of the first page.
+        let first = usize::from(has_patient && offset == 0);
+        let rids: Vec<Rid> = sorted
+            .iter()
+            .skip(offset.saturating_sub(usize::from(has_patient && offset > 0)))
+            .take(size - first.min(size))
+            .copied()
+            .collect();
+        let end = (offset + first + rids.len()) as u64;
+        Ok(Found {
+            has_patient: first == 1,
+            next: (end < total).then_some(Position::Offset(end)),
+            total: Some(total),
+            rids,
+        })
+    }
+
+    /// A type without conditions and order is read in the store's own order, page by page, however large it is.
+    fn plain_listing(
+        &self,
+        ready: &Ready,
+        evaluator: &Evaluator<'_>,
+        size: usize,
+    ) -> Result<Option<Found>, Failure> {
+        let mut types = ready.conds.iter();
+        let (Some((rtype, conds)), None) = (types.next(), types.next()) else {
+            return Ok(None);
+        };
+        let is_view = self.is_clinical() && rtype == "Patient";
+        if !conds.is_empty() || !ready.params.sort.is_empty() || is_view || size == 0 {
+            return Ok(None);
+        }
+        let after = match ready.page.as_ref().map(|p| p.position) {
+            Some(Position::After(rid)) => Rid(rid),
+            Some(_) => return Ok(None),
+            None => {
+                let few = evaluator.snapshot.type_rids(
+                    evaluator.granted,
+                    self.config.repo,
+                    rtype,
+                    Rid(0),
+                    COUNTED_LISTING + 1,
+                )?;
+                if few.len() <= COUNTED_LISTING {
+                    return Ok(None);
+                }
+                Rid(0)
+            }
+        };
+        let mut rids = evaluator.snapshot.type_rids(
+            evaluator.granted,
+            self.config.repo,
+            rtype,
+            after,
+            size + 1,
+        )?;
+        let has_more = rids.len() > size;
+        rids.truncate(size);
+        let total = match (&ready.page, ready.params.total) {
+            (Some(page), _) => page.total,
+            (None, Total::Accurate) => Some(evaluator.all(rtype)?.len() as u64),
+            _ => None,
+        };
+        Ok(Some(Found {
+            next: rids
+                .last()
+                .filter(|_| has_more)
+                .map(|rid| Position::After(rid.0)),
+            rids,
+            has_patient: false,
+            total,
+        }))
+    }
+
+    /// Whether the Patient view matches: conditions are tested on the view, `_has` on her records.
+    fn patient_matches(
+        &self,
+        ready: &Ready,
+        evaluator: &Evaluator<'_>,
+        conds: &[Cond],
+    ) -> Result<bool, Failure> {
+        let (Some(view), Some(id)) = (&ready.scope.view, &ready.scope.id) else {
+            return Ok(false);
+        };
+        let keys = crate::write::keys_of(view).map_err(|f| Failure::findings(&f))?;
+        for cond in conds {
+            let holds = match cond {
+                Cond::Has {
+                    source,
+                    param,
+                    inner,
+                } => {
+                    let value = ready.scope.identifier_value().unwrap_or_default();
+                    let query = fhir::keys::query::plan(
+                        Pack::r4(),
+                        param,
+                        Some("identifier"),
+                        &value,
+                        &self.options,
+                    )?;
+                    let refers = Cond::Query {
+                        param,
+                        modifier: Some("identifier".to_owned()),
+                        value,
+                        query,
+                    };
+                    !evaluator
+                        .matching(source, &[refers, inner.as_ref().clone()])?
+                        .is_empty()
+                }
+                other => other.holds_for(id, &keys, view, &self.options),
+            };
+            if !holds {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn answer(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        ready: &Ready,
+        found: &Found,
+        records: &[Record],
+        included: &Included,
+        subset: &Subset,
+    ) -> Result<Answer, Failure> {
+        let mut entries = Vec::with_capacity(records.len() + included.records.len() + 1);
+        if found.has_patient {
+            entries.extend(self.patient_entry(call, ready, subset, "match")?);
+        }
+        for (mode, list) in [("match", records), ("include", &included.records)] {
+            for record in list {
+                entries.push(Entry {
+                    full_url: Some(format!(
+                        "{}/{}/{}",
+                        call.base, record.head.rtype, record.head.id
+                    )),
+                    resource: Some(self.rendered(record, &ready.scope, subset)?),
+                    search_mode: Some(mode),
+                    ..Entry::default()
+                });
+            }
+        }
+        if included.patient {
+            entries.extend(self.patient_entry(call, ready, subset, "include")?);
+        }
+        if !ready.params.ignored.is_empty() {
+            entries.push(Entry {
+                resource: Some(Bytes::from(outcome(&ready.params.ignored).to_string())),
+                search_mode: Some("outcome"),
+                ..Entry::default()
+            });
+        }
+        let total = match ready.params.total {
+            Total::None if ready.params.summary != Summary::Count => None,
+            _ => found.total,
+        };
+        let mut links = vec![("self", self_link(call, &ready.params))];
+        if let Some(position) = found.next {
+            let page = Page {
+                parameters: ready.params.executed.clone(),
+                total: found.total,
+                position,
+                ..self.page(
+                    call,
+                    caller,
+                    &ready.gated,
+                    &ready.snapshot,
+                    ready.page.as_ref(),
+                )
+            };
+            links.push(("next", self.page_url(call, &page)?));
+        }
+        Ok(Answer::resource(
+            StatusCode::OK,
+            render::bundle("searchset", total, &links, &entries),
+        ))
+    }
+
+    fn patient_entry(
+        &self,
+        call: &Call,
+        ready: &Ready,
+        subset: &Subset,
+        mode: &'static str,
+    ) -> Result<Option<Entry>, Failure> {
+        let (Some(view), Some(id)) = (&ready.scope.view, &ready.scope.id) else {
+            return Ok(None);
+        };
+        Ok(Some(Entry {
+            full_url: Some(format!("{}/Patient/{id}", call.base)),
+            resource: Some(subset.apply(view.bytes().clone())?),
+            search_mode: Some(mode),
+            ..Entry::default()
+        }))
+    }
+
+    /// Records of a type that match conditional criteria, at most two (conditional create, update, delete).
+    pub(crate) fn matching_criteria(
+        &self,
+        snapshot: &Snapshot,
+        granted: &Granted,
+        rtype: &str,
+        criteria: &[(String, String)],
+    ) -> Result<(Vec<Record>, Vec<Cond>), Failure> {
+        let params = SearchParams::read(criteria)?;
+        if params.conditions.is_empty() {
+            return Err(Failure::bad(
+                "invalid",
+                "conditional requests need at least one search condition",
+            ));
+        }
+        let has_type = |t: &str| self.has_type(t);
+        let compiler = Compiler {
+            options: &self.options,
+            has_type: &has_type,
+            patient: None,
+        };
+        let conds = params
+            .conditions
+            .iter()
+            .map(|raw| compiler.compile(rtype, raw))
+            .collect::<Result<Vec<_>, _>>()?;
+        let evaluator = Evaluator::new(snapshot, granted, self.config.repo, &self.options);
+        let mut rids = evaluator.matching(rtype, &conds)?;
+        rids.truncate(2);
+        Ok((snapshot.fetch(granted, &rids)?, conds))
+    }
+}
+
+/// What a page holds.
+#[derive(Default)]
+struct Found {
+    rids: Vec<Rid>,
+    /// The Patient view is a match of this page.
+    has_patient: bool,
+    total: Option<u64>,
+    next: Option<Position>,
+}
+
+fn is_unsupported(failure: &Failure) -> bool {
+    failure
+        .issues
+        .first()
+        .is_some_and(|i| i.code == "not-supported")
+}
+
+/// What was executed, as an address.
+fn self_link(call: &Call, params: &SearchParams) -> String {
+    let path = call.path.trim_end_matches('/');
+    let path = path
+        .strip_suffix("_search")
+        .unwrap_or(path)
+        .trim_end_matches('/');
+    let slash = if path.is_empty() { "" } else { "/" };
+    let mut executed = params.executed.clone();
+    if params.summary != Summary::Count && !executed.iter().any(|(name, _)| name == "_count") {
+        executed.push(("_count".to_owned(), params.page_size().to_string()));
+    }
+    let query = encode(&executed);
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{}{slash}{path}{mark}{query}", call.base)
+}
+
+fn shown_items(
+    ready: &Ready,
+    records: &[Record],
+    included: &Included,
+    has_patient: bool,
+) -> Vec<String> {
+    let patient = ready
+        .scope
+        .id
+        .iter()
+        .filter(|_| has_patient || included.patient)
+        .map(|id| format!("Patient/{id}"));
+    records
+        .iter()
+        .chain(&included.records)
+        .map(|r| format!("{}/{}", r.head.rtype, r.head.id))
+        .chain(patient)
+        .collect()
+}
