@@ -363,7 +363,10 @@ impl Trust {
             epochs,
         );
         self.keep_trace(access, &facts, &decision);
+        // An empty id stands for "nobody": addresses that lead to no record are decided on, but are about no person.
+        let is_nobody = matches!(&access.subject, Some(SubjectRef::Nin(nin)) if nin.is_empty());
         let must_audit = access.subject.is_some()
+            && !is_nobody
             && access.ask.interface != Interface::Status
             && !matches!(
                 &decision,

@@ -146,7 +146,7 @@ fn subject_refs(access: &Access, facts: &Facts, register: Option<&Person>) -> Ve
     ) {
         (Some(key), _, _) => vec![PersonRef::Key(key)],
         (None, Some(person), _) => vec![PersonRef::id(registers::FNR_SYSTEM, &person.nin)],
-        (None, None, Some(crate::gather::SubjectRef::Nin(nin))) => {
+        (None, None, Some(crate::gather::SubjectRef::Nin(nin))) if !nin.is_empty() => {
             vec![PersonRef::id(registers::FNR_SYSTEM, nin)]
         }
         _ => Vec::new(),
