@@ -241,7 +241,7 @@ fn spawn(options: &Options, place: &Place, cycle: u64, seed: u64) -> Result<Chil
         command
             .env("LD_PRELOAD", layer)
             .env("HELSENAV_UNSYNCED_DIR", &place.folder);
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             // A kernel writes back what it likes before a flush: then a random part is lost, not the newest.
             command.env("HELSENAV_UNSYNCED_LEAK", "30");
         }

@@ -49,14 +49,18 @@ fn main() -> ExitCode {
             }
         };
     }
-    match parse(&arguments) {
-        Ok(Task::Run(options)) => run(&options),
-        Ok(Task::SelfTest(options)) => self_test(&options),
+    let (code, keep) = match parse(&arguments) {
+        Ok(Task::Run(options)) => (run(&options), options.keep),
+        Ok(Task::SelfTest(options)) => (self_test(&options), options.keep),
         Err(error) => {
             eprintln!("{error}\n\n{USAGE}");
-            ExitCode::from(2)
+            (ExitCode::from(2), false)
         }
+    };
+    if !keep {
+        let _ = std::fs::remove_dir_all(scratch());
     }
+    code
 }
 
 enum Task {

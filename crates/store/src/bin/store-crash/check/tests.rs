@@ -107,11 +107,12 @@ fn a_sound_store_passes() {
 }
 
 type Break = fn(&mut Dump);
+type BoxedBreak = Box<dyn Fn(&mut Dump)>;
 
 #[test]
 fn every_break_is_seen_and_told_from_a_loss() {
     let drop = |id: &'static str| move |d: &mut Dump| d.versions.retain(|v| v.id != id);
-    let losses: [(&str, Box<dyn Fn(&mut Dump)>); 7] = [
+    let losses: [(&str, BoxedBreak); 7] = [
         ("second record", Box::new(drop("b-c1t0n2"))),
         ("gone without effect", Box::new(|d| d.messages.clear())),
         (
