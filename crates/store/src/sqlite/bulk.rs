@@ -22,6 +22,11 @@ const CHUNK_BYTES: usize = 8 << 20;
 /// Index rows sorted and written at once.
 const RUN: usize = 400_000;
 
+/// (key, record, place as stored).
+type IndexRow = (Vec<u8>, u64, u64);
+/// (record, head, keys, blobs).
+type LoadedRow = (u64, Vec<u8>, Vec<u8>, Vec<u8>);
+
 /// A record of a load, engine-neutral.
 pub(super) struct Loaded {
     pub rtype: String,
@@ -333,8 +338,8 @@ impl Batch<'_> {
         &mut self,
         number: u64,
         limit: usize,
-    ) -> Result<(Vec<(Vec<u8>, u64, u64)>, bool), StoreError> {
-        let records: Vec<(u64, Vec<u8>, Vec<u8>, Vec<u8>)> = self
+    ) -> Result<(Vec<IndexRow>, bool), StoreError> {
+        let records: Vec<LoadedRow> = self
             .log
             .prepare_cached("SELECT rid, head, keys, blobs FROM loaded WHERE load = ?1 LIMIT ?2")
             .and_then(|mut s| {

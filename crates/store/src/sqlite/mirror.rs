@@ -43,7 +43,8 @@ impl Batch<'_> {
         committed: &Committed,
     ) -> Result<(), StoreError> {
         let mirrored = self.inner.mirrored && !self.inner.replaying.load(SeqCst);
-        if !mirrored || !(commit.mirror || !commit.purge.is_empty()) {
+        let concerned = commit.mirror || !commit.purge.is_empty();
+        if !(mirrored && concerned) {
             return Ok(());
         }
         let names = InBatch {

@@ -48,6 +48,8 @@ const TABLES: [&str; 17] = [
 ];
 
 type JournalItem = Result<Option<Item>, StoreError>;
+/// Where journal items go, and the thread that takes them.
+type Importer = (SyncSender<JournalItem>, JoinHandle<Result<(), StoreError>>);
 
 /// A store that is being filled.
 pub(super) struct Filling {
@@ -60,7 +62,7 @@ pub(super) struct Filling {
     next: Next,
     /// The bulk load that is coming in.
     load: Option<u64>,
-    journal: Option<(SyncSender<JournalItem>, JoinHandle<Result<(), StoreError>>)>,
+    journal: Option<Importer>,
 }
 
 impl Filling {
