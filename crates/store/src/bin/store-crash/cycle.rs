@@ -17,7 +17,7 @@ const PER_STORE: u64 = 10;
 /// Every so many cycles the database server is stopped hard.
 const SERVER_EVERY: u64 = 5;
 /// Acknowledged acts per kill, on the average, below which a run proves nothing.
-const LEAST_ACTS: u64 = 10;
+const LEAST_ACTS: u64 = 2;
 /// How long the child may take to open the store.
 const PATIENCE: Duration = Duration::from_secs(60);
 
