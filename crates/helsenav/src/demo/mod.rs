@@ -73,6 +73,8 @@ pub(crate) fn run(args: DemoArgs) -> Result<ExitCode> {
         opened,
         nation,
         demo_keys,
+        credentials,
+        fhir_ids,
         remembered,
         movable,
         is_first_start,
@@ -91,16 +93,14 @@ async fn serve(
     opened: Opened,
     nation: Arc<Nation>,
     demo_keys: keys::DemoKeys,
+    credentials: clients::Credentials,
+    fhir_ids: facts::FhirIds,
     remembered: Remembered,
     movable: Movable,
     is_first_start: bool,
     began: Instant,
 ) -> Result<ExitCode> {
     let now_s = jiff::Timestamp::now().as_second();
-    let credentials = {
-        let (secrets, nation) = (opened.secrets.clone(), nation.clone());
-        tokio::task::spawn_blocking(move || clients::Credentials::load(&secrets, &nation)).await??
-    };
     let mut message_trust = TrustStore::new(vec![keys::ca(&demo_keys)?]);
     message_trust.add_crl(Crl::from_pem(&demo_keys.crl_pem, &keys::ca(&demo_keys)?)?);
     let mut receipt_keys = HashMap::new();
@@ -119,7 +119,6 @@ async fn serve(
         receipt_keys.insert(organisation.her_id.0, vec![own.encryption]);
     }
     let clock = opened.clock.clone();
-    let fhir_ids = history::patient_ids(&opened, &nation)?;
     let driver = Arc::new(actors::Driver::new(
         nation.clone(),
         remembered.anchor,

@@ -153,6 +153,7 @@ fn practitioner(p: &model::Practitioner) -> Practitioner {
 }
 
 fn organisation_rows(
+    nation: &Nation,
     o: &model::Organisation,
     certificates: &dyn Fn(&str) -> Option<Certificates>,
 ) -> Vec<Row> {
@@ -198,9 +199,7 @@ fn organisation_rows(
         kinds: o.kinds.iter().map(|k| k.word().to_owned()).collect(),
         type_code: o.type_code.to_owned(),
         her_id: o.her_id.0,
-        units: o
-            .units
-            .iter()
+        units: own_units(nation, o)
             .map(|u| Unit {
                 orgnr: u.orgnr.to_string(),
                 name: u.name.clone(),
@@ -212,6 +211,21 @@ fn organisation_rows(
     };
     let mut rows: Vec<Row> = below.map(|p| Row::Party(Box::new(p))).collect();
     rows.insert(0, Row::Party(Box::new(top)));
-    rows.insert(0, Row::Organisation(Box::new(organisation)));
+    // AMK is a unit of the hospital, not an organisation number of its own.
+    if o.part_of.is_none() {
+        rows.insert(0, Row::Organisation(Box::new(organisation)));
+    }
     rows
+}
+
+/// Units of an organisation, those of its parts included.
+fn own_units<'n>(
+    nation: &'n Nation,
+    o: &'n model::Organisation,
+) -> impl Iterator<Item = &'n model::Unit> {
+    let parts = nation
+        .fixed_organisations()
+        .iter()
+        .filter(|part| part.part_of.is_some() && part.part_of == o.key);
+    o.units.iter().chain(parts.flat_map(|part| &part.units))
 }
