@@ -148,6 +148,22 @@ impl Num {
         Some(if m < 0 { (b, a) } else { (a, b) })
     }
 
+    /// The number times a power of ten.
+    #[must_use]
+    pub fn shifted(&self, power: i32) -> Num {
+        if self.digits.is_empty() {
+            return Num::zero();
+        }
+        Num {
+            neg: self.neg,
+            digits: self.digits.clone(),
+            point: self
+                .point
+                .saturating_add(power)
+                .clamp(-MAX_POINT, MAX_POINT),
+        }
+    }
+
     /// The number in scientific notation, e.g. `-54e-1`.
     pub fn to_text(&self) -> String {
         if self.digits.is_empty() {

@@ -200,3 +200,109 @@ fn only_target(param: &ParamInfo, wanted: Option<TypeId>, pack: &Pack) -> bool {
         && wanted.is_some()
         && param.targets.first().and_then(|t| pack.type_id(t)) == wanted
 }
+
+/// The patients that a document is about, subject first: its Patient compartment.
+pub fn compartment_patients(doc: &Doc, own_bases: &[String]) -> Vec<Target> {
+    compartment("Patient", doc, own_bases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+    use bytes::Bytes;
+
+    fn doc(text: &str) -> Doc {
+        Doc::parse_json(Bytes::copy_from_slice(text.as_bytes()), &Limits::default()).unwrap()
+    }
+
+    fn local(ty: &str, id: &str) -> Target {
+        Target::Local {
+            resource_type: ty.into(),
+            id: id.into(),
+            version: None,
+        }
+    }
+
+    #[test]
+    fn texts_and_what_they_point_to() {
+        let own = ["https://own/fhir".to_owned()];
+        let pack = Pack::r4();
+        let url = |u: &str, v: Option<&str>| Target::Absolute {
+            url: u.into(),
+            version: v.map(str::to_owned),
+        };
+        for (text, want) in [
+            ("Patient/1", local("Patient", "1")),
+            ("https://own/fhir/Patient/1", local("Patient", "1")),
+            (
+                "Patient/1/_history/2",
+                Target::Local {
+                    resource_type: "Patient".into(),
+                    id: "1".into(),
+                    version: Some("2".into()),
+                },
+            ),
+            (
+                "https://else/fhir/Patient/1",
+                url("https://else/fhir/Patient/1", None),
+            ),
+            ("urn:uuid:1", url("urn:uuid:1", None)),
+            (
+                "http://x/ValueSet/y|1.0",
+                url("http://x/ValueSet/y", Some("1.0")),
+            ),
+            ("#a", Target::Contained("a".into())),
+            ("patient/1", url("patient/1", None)),
+            ("Patient/a b", url("Patient/a b", None)),
+        ] {
+            assert_eq!(parse(text, &own, pack), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn compartment_of_a_patient() {
+        let d = doc(
+            r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},"performer":[{"reference":"Patient/2"},{"reference":"Practitioner/9"},{"reference":"Patient/1"}],
+            "subject":{"type":"Patient","reference":"Patient/1","identifier":{"system":"urn:f","value":"77"}}}"#,
+        );
+        let ident = Target::Identifier {
+            resource_type: "Patient".into(),
+            system: "urn:f".into(),
+            value: "77".into(),
+        };
+        assert_eq!(
+            compartment_patients(&d, &[]),
+            [local("Patient", "1"), ident, local("Patient", "2")]
+        );
+        let p = doc(
+            r#"{"resourceType":"Patient","id":"p","link":[{"other":{"reference":"Patient/q"},"type":"seealso"}]}"#,
+        );
+        assert_eq!(
+            compartment_patients(&p, &[]),
+            [local("Patient", "p"), local("Patient", "q")]
+        );
+        // Consent.patient can only be a patient, so an identifier without a type counts.
+        let c = doc(
+            r#"{"resourceType":"Consent","status":"active","scope":{"text":"x"},"category":[{"text":"x"}],"patient":{"identifier":{"system":"urn:f","value":"1"}}}"#,
+        );
+        assert_eq!(compartment_patients(&c, &[]).len(), 1);
+    }
+
+    #[test]
+    fn all_references_of_a_document() {
+        let d = doc(
+            r##"{"resourceType":"Observation","meta":{"profile":["http://p|1"]},"status":"final","code":{"text":"x"},"subject":{"reference":"Patient/1"},"hasMember":[{"reference":"#c"}],"contained":[{"resourceType":"Observation","id":"c","subject":{"reference":"Patient/2"}}]}"##,
+        );
+        let found: Vec<String> = references(&d, &[]).into_iter().map(|r| r.path).collect();
+        assert_eq!(
+            found,
+            [
+                "Observation.meta.profile[0]",
+                "Observation.subject",
+                "Observation.hasMember[0]",
+                "Observation.contained[0].subject"
+            ]
+        );
+    }
+}

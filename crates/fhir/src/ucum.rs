@@ -5,7 +5,9 @@
 //! and international units are never mixed. Special units (`Cel`, `[degF]`, `[pH]`) stand for themselves.
 
 use rust_decimal::Decimal;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 /// A unit in canonical form: `factor` × the product of base symbols with exponents.
 #[derive(Debug, Clone, PartialEq)]
@@ -215,6 +217,11 @@ impl Unit {
         p.rest.is_empty().then_some(u)
     }
 
+    /// The power of ten that is the whole factor, when it is one.
+    pub fn power_of_ten(&self) -> Option<i32> {
+        (self.num == Decimal::ONE && self.den == Decimal::ONE).then_some(self.exp10)
+    }
+
     /// The unit of the canonical form, e.g. `g.m-3`, `1` when dimensionless.
     pub fn canonical(&self) -> String {
         if self.dims.is_empty() {
@@ -255,6 +262,42 @@ impl Unit {
     pub fn combine(&self, other: &Unit, divide: bool) -> Option<Unit> {
         self.times(other, if divide { -1 } else { 1 })
     }
+}
+
+/// A parsed unit with its canonical text.
+#[derive(Debug)]
+pub struct Known {
+    /// The unit.
+    pub unit: Unit,
+    /// [`Unit::canonical`]
+    pub canonical: String,
+}
+
+/// [`Unit::parse`] remembered per thread: documents repeat few units many times.
+pub fn known(code: &str) -> Option<Rc<Known>> {
+    const KEPT: usize = 512;
+    thread_local! {
+        static CACHE: RefCell<HashMap<Box<str>, Option<Rc<Known>>>> = RefCell::new(HashMap::new());
+    }
+    CACHE.with(|c| {
+        if let Some(hit) = c.borrow().get(code) {
+            return hit.clone();
+        }
+        let parsed = Unit::parse(code).map(|unit| {
+            Rc::new(Known {
+                canonical: unit.canonical(),
+                unit,
+            })
+        });
+        if code.len() <= 64 {
+            let mut cache = c.borrow_mut();
+            if cache.len() >= KEPT {
+                cache.clear();
+            }
+            cache.insert(Box::from(code), parsed.clone());
+        }
+        parsed
+    })
 }
 
 struct Parser<'c> {

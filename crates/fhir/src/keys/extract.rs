@@ -2,14 +2,17 @@
 
 use std::sync::LazyLock;
 
+use rust_decimal::Decimal;
+
 use super::encode::{self, Edge, sub};
 use super::values::{self, Amount};
 use super::{Options, SearchKey};
+use crate::decimal::Num;
 use crate::doc::{Doc, Node};
 use crate::pack::{Pack, ParamInfo, ParamKind};
 use crate::path::{Env, EvalError, Item};
 use crate::refs::{self, Target};
-use crate::ucum::Unit;
+use crate::ucum::{self, Unit};
 
 /// Most keys of one resource.
 const MAX_KEYS: usize = 20_000;
@@ -58,7 +61,7 @@ pub fn extract_with(
         let mut fault = None;
         let before = out.len();
         let mut present = false;
-        expr.for_each(&env, &mut |item| {
+        expr.for_each_repeated(&env, &mut |item| {
             present = true;
             if out.len() > MAX_KEYS {
                 return;
@@ -208,13 +211,14 @@ impl<'d> Work<'_, 'd> {
         if a.system != encode::UCUM {
             return;
         }
-        let Some(unit) = Unit::parse(a.code) else {
+        let Some(known) = ucum::known(a.code) else {
             return;
         };
-        let (Some(low), Some(high)) = (canonical(&a.low, &unit), canonical(&a.high, &unit)) else {
+        let unit = &known.unit;
+        let (Some(low), Some(high)) = (canonical(&a.low, unit), canonical(&a.high, unit)) else {
             return;
         };
-        let head = encode::canonical_head(&unit.canonical());
+        let head = encode::canonical_head(&known.canonical);
         let row = |edges: &[&Edge]| {
             let mut key = head.to_vec();
             for e in edges {
@@ -243,7 +247,7 @@ impl<'d> Work<'_, 'd> {
             let env = Env::new(element, now_us);
             let mut found: Vec<Row> = Vec::new();
             part.expr
-                .for_each(&env, &mut |item| {
+                .for_each_repeated(&env, &mut |item| {
                     self.rows.clear();
                     self.simple(part.kind, part.folds_case, &item);
                     found.append(&mut self.rows);
@@ -277,11 +281,13 @@ impl<'d> Work<'_, 'd> {
 pub(super) fn canonical(edge: &Edge, unit: &Unit) -> Option<Edge> {
     match edge {
         Edge::At(n) => {
-            let value = rust_decimal::Decimal::from_scientific(&n.to_text())
-                .ok()
-                .or_else(|| n.to_text().parse().ok())?;
+            if let Some(power) = unit.power_of_ten() {
+                return Some(Edge::At(n.shifted(power)));
+            }
+            let text = n.to_text();
+            let value = Decimal::from_scientific(&text).ok()?;
             let (v, exp) = unit.scale(value)?;
-            crate::decimal::Num::parse(&format!("{v}e{exp}")).map(Edge::At)
+            Num::parse(&v.to_string()).map(|n| Edge::At(n.shifted(exp)))
         }
         other => Some(other.clone()),
     }

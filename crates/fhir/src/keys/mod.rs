@@ -13,7 +13,11 @@ mod values;
 
 pub use extract::{KeyError, extract, extract_with};
 
+pub use crate::refs::{Ref, Target, compartment, compartment_patients, param_targets, references};
+
 use jiff::tz::TimeZone;
+
+use crate::pack::{Pack, ParamInfo};
 
 /// One index row: `param` is the stable number of (type, parameter, sub-kind), `value` orders as the values do (≤ 255 bytes).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +44,11 @@ impl Default for Options {
             own_bases: Vec::new(),
         }
     }
+}
+
+/// The search parameter of a resource type, with its stable id; `None` when the type has no such parameter.
+pub fn param_id<'p>(pack: &'p Pack, resource_type: &str, code: &str) -> Option<&'p ParamInfo> {
+    pack.param(resource_type, code)
 }
 
 #[cfg(test)]

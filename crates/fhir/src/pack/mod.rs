@@ -487,3 +487,6 @@ impl Pack {
             .flat_map(|m| m.keys().map(AsRef::as_ref))
     }
 }
+
+#[cfg(test)]
+mod tests;

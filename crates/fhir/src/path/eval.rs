@@ -37,7 +37,7 @@ pub(super) type Res<T> = Result<T, EvalError>;
 pub(super) type Sink<'s, 'a> = &'s mut dyn FnMut(Item<'a>) -> Res<Flow>;
 
 /// Steps allowed in one evaluation unless set otherwise.
-const STEPS: u64 = 2_000_000;
+const STEPS: u64 = 500_000;
 
 /// What an evaluation can see besides its focus.
 pub struct Env<'a> {
@@ -147,6 +147,16 @@ impl Expr {
         each_of(self.ast(), env, sink)
     }
 
+    /// Streams the items, keeping those that a top-level union (`a | b`) would drop as equal to earlier ones: for callers
+    /// that do not mind repeats, without the comparisons.
+    pub fn for_each_repeated<'a>(
+        &'a self,
+        env: &Env<'a>,
+        sink: &mut dyn FnMut(Item<'a>),
+    ) -> Result<(), EvalError> {
+        repeated(self.ast(), env, sink)
+    }
+
     /// The expression as an invariant: true, false, or `None` when it yields nothing.
     pub fn test<'a>(&'a self, env: &Env<'a>) -> Result<Option<bool>, EvalError> {
         let focus = Item::Node(env.focus);
@@ -160,8 +170,21 @@ impl Expr {
     }
 }
 
-/// Streams one part of an expression (an alternative of a union).
-pub(crate) fn each_of<'a>(
+fn repeated<'a>(
+    ast: &'a Ast,
+    env: &Env<'a>,
+    sink: &mut dyn FnMut(Item<'a>),
+) -> Result<(), EvalError> {
+    match ast {
+        Ast::Binary(Op::Union, a, b) => {
+            repeated(a, env, sink)?;
+            repeated(b, env, sink)
+        }
+        other => each_of(other, env, sink),
+    }
+}
+
+fn each_of<'a>(
     ast: &'a Ast,
     env: &Env<'a>,
     sink: &mut dyn FnMut(Item<'a>),

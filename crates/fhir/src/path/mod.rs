@@ -16,8 +16,6 @@ mod text;
 mod value;
 
 pub use convert::to_text;
-#[allow(unused_imports)]
-pub(crate) use eval::each_of;
 pub use eval::{Env, EvalError, Flow};
 pub use parse::CompileError;
 pub(crate) use parse::Resolver;
@@ -87,3 +85,6 @@ pub(crate) fn calendar_unit(word: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! XML → JSON bytes with the positions of the XML.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
@@ -48,6 +50,8 @@ fn fault<T>(
 /// The JSON of an XML resource, and where its parts stand in the XML.
 pub(crate) fn to_json(src: &[u8], limits: &Limits) -> Result<(Bytes, Origin), Vec<Finding>> {
     let pack = Pack::r4();
+    let normal = line_ends(src, limits);
+    let src: &[u8] = &normal;
     let mut reader = Tree {
         src,
         limits,
@@ -81,6 +85,24 @@ pub(crate) fn to_json(src: &[u8], limits: &Limits) -> Result<(Bytes, Origin), Ve
             ])
         }
     }
+}
+
+/// Line ends as XML 1.0 §2.11 wants them read: CR LF and CR become LF.
+fn line_ends<'s>(src: &'s [u8], limits: &Limits) -> Cow<'s, [u8]> {
+    if src.len() > limits.max_bytes || !src.contains(&b'\r') {
+        return Cow::Borrowed(src);
+    }
+    let mut out = Vec::with_capacity(src.len());
+    let mut before = 0;
+    for b in src {
+        match (*b, before) {
+            (b'\n', b'\r') => {}
+            (b'\r', _) => out.push(b'\n'),
+            (b, _) => out.push(b),
+        }
+        before = *b;
+    }
+    Cow::Owned(out)
 }
 
 struct Tree<'s> {

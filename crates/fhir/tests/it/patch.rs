@@ -1,8 +1,8 @@
-//! JSON Patch against the official cases.
+//! JSON Patch and FHIRPath Patch against the official cases.
 
-use fhir::Limits;
 use fhir::json::value::Value;
-use fhir::patch::json_patch;
+use fhir::patch::{fhirpath_patch, json_patch};
+use fhir::{Doc, Limits};
 
 #[test]
 fn official_json_patch_cases() {
@@ -35,4 +35,57 @@ fn official_json_patch_cases() {
     }
     println!("{run} cases");
     assert!(run > 10);
+}
+
+/// The XML between two tags, without looking inside.
+fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
+    let start = text.find(open)? + open.len();
+    let end = start + text[start..].find(close)?;
+    Some(text[start..end].trim())
+}
+
+#[test]
+fn official_fhirpath_patch_cases() {
+    let Some(dir) = crate::shared("patch") else {
+        return;
+    };
+    let text = std::fs::read_to_string(dir.join("fhir-patch-tests.xml")).unwrap();
+    let limits = Limits::default();
+    let mut run = 0;
+    for case in text.split("<case ").skip(1) {
+        let name = between(case, "name=\"", "\"").unwrap();
+        let doc = |tag: &str| {
+            between(case, &format!("<{tag}>"), &format!("</{tag}>")).map(|x| {
+                Doc::parse_xml(x.as_bytes(), &limits).unwrap_or_else(|f| panic!("{name}: {f:?}"))
+            })
+        };
+        let (input, diff) = (doc("input").unwrap(), doc("diff").unwrap());
+        let got = fhirpath_patch(&input, &diff, &limits, 0);
+        match doc("output") {
+            Some(want) => {
+                let got = Value::parse(&got.unwrap_or_else(|f| panic!("{name}: {f:?}")), &limits)
+                    .unwrap();
+                let want = Value::parse(want.bytes(), &limits).unwrap();
+                // Narrative differs in white space and in how quotes are written.
+                let strip = |v: &Value| {
+                    String::from_utf8(v.to_vec())
+                        .unwrap()
+                        .replace("\\n", "")
+                        .replace("&quot;", "\\\"")
+                        .split_whitespace()
+                        .collect::<String>()
+                };
+                assert!(
+                    got.same(&want) || strip(&got) == strip(&want),
+                    "{name}:\n{}\n{}",
+                    strip(&got),
+                    strip(&want)
+                );
+            }
+            None => assert!(got.is_err(), "{name} must fail"),
+        }
+        run += 1;
+    }
+    println!("{run} cases");
+    assert_eq!(run, 33);
 }
