@@ -3,7 +3,7 @@
 use crate::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Version of both files' schema; other versions are refused.
 pub(super) const SCHEMA_VERSION: i64 = 1;
@@ -177,6 +177,21 @@ pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A number as SQLite knows it; one that no row can have for what is larger.
+pub(super) fn number(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(-1)
+}
+
+/// Flushes what recovery may have found in the page cache only: it is answered from, so it must survive power loss.
+pub(super) fn flush_wal(path: &Path) -> Result<(), StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    match std::fs::File::open(&name).and_then(|f| f.sync_all()) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(cannot_open(path, e)),
+        _ => Ok(()),
+    }
+}
+
 /// Length of the write-ahead log beside a database file.
 pub(super) fn wal_bytes(path: &Path) -> u64 {
     let mut name = path.as_os_str().to_owned();
@@ -194,18 +209,28 @@ pub(super) struct Reading {
 pub(super) struct Pool {
     log: PathBuf,
     index: PathBuf,
-    idle: Mutex<Vec<Reading>>,
+    state: Mutex<PoolState>,
+    returned: Condvar,
 }
 
-/// Idle connections kept at most.
-const MAX_IDLE: usize = 32;
+#[derive(Default)]
+struct PoolState {
+    idle: Vec<Reading>,
+    in_use: usize,
+}
+
+/// Pairs in use at most: more readers at once than this wait for one another. Bounds memory and file descriptors.
+const MAX_IN_USE: usize = 48;
+/// Idle pairs kept at most.
+const MAX_IDLE: usize = 16;
 
 impl Pool {
     pub(super) fn new(log: PathBuf, index: PathBuf) -> Self {
         Self {
             log,
             index,
-            idle: Mutex::default(),
+            state: Mutex::default(),
+            returned: Condvar::new(),
         }
     }
 
@@ -224,15 +249,26 @@ impl Pool {
 
     /// Closes idle connections.
     pub(super) fn close(&self) {
-        self.lock().clear();
+        self.lock().idle.clear();
     }
 
-    /// Runs `f` with a pair of connections. One that met an error is not used again.
+    /// Runs `f` with a pair of connections; not to be called inside itself. One that met an error is not used again.
     pub(super) fn with<T>(
         &self,
         f: impl FnOnce(&Reading) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let taken = self.lock().pop();
+        let taken = {
+            let mut state = self.lock();
+            while state.in_use >= MAX_IN_USE {
+                state = self
+                    .returned
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            state.in_use += 1;
+            state.idle.pop()
+        };
+        let _place = Place(self);
         let reading = match taken {
             Some(reading) => reading,
             None => self.fresh()?,
@@ -245,16 +281,26 @@ impl Pool {
                 Err(StoreError::Unavailable(_) | StoreError::Corrupt(_))
             )
         {
-            let mut idle = self.lock();
-            if idle.len() < MAX_IDLE {
-                idle.push(reading);
+            let mut state = self.lock();
+            if state.idle.len() < MAX_IDLE {
+                state.idle.push(reading);
             }
         }
         out
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Reading>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A pair in use; given back when dropped, also by a panic.
+struct Place<'a>(&'a Pool);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.lock().in_use -= 1;
+        self.0.returned.notify_one();
     }
 }
 

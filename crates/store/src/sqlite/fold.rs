@@ -180,7 +180,7 @@ impl Folder {
                     .execute(params![s.seq, s.at, s.rid, s.prev_seq])
                     .map_err(unavailable)?;
             }
-            folder.set_meta("applied", generation.last_seq())
+            folder.set_meta("applied", generation.last_seq().max(folder.applied_now()?))
         })
     }
 

@@ -4,7 +4,7 @@ use super::Inner;
 use super::batch::Batch;
 use super::codec;
 use super::memtable::RowKey;
-use super::shared::locked;
+use super::shared::{LOAD_BASE, locked};
 use crate::{
     Commit, CommitError, Committed, Expect, MAX_BODY_BYTES, MAX_COMMIT_PARTS,
     MAX_INLINE_BLOB_BYTES, MAX_KEY_BYTES, MAX_KEYS, Op, Pending, Put, PutId, StoreError,
@@ -134,6 +134,13 @@ impl Inbox {
         self.arrived.notify_all();
     }
 
+    /// The writer is gone: who waits learns it, because the answers' other ends are dropped.
+    pub(super) fn abandon(&self) {
+        self.close();
+        let left = std::mem::take(&mut locked(&self.waiting).work);
+        drop(left);
+    }
+
     pub(super) fn len(&self) -> usize {
         locked(&self.waiting).work.len()
     }
@@ -260,6 +267,9 @@ impl Inner {
         }
         for position in &commit.position {
             at_most("consumer name bytes", position.consumer.len(), MAX_NAME)?;
+            if position.to.0 >= LOAD_BASE {
+                return Err(invalid("a position beyond every place of the log"));
+            }
         }
         Ok(())
     }

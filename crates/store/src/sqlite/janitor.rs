@@ -21,6 +21,8 @@ const IDLE_BYTES: u64 = 4 << 20;
 /// Rows one sweep removes in one batch.
 const SWEEP_AT_ONCE: usize = 1_000;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// Pause after a long reader stood in the way.
+const STAND_BACK: Duration = Duration::from_secs(3);
 const SEAL_EVERY: Duration = Duration::from_secs(2);
 
 /// Connections that only copy write-ahead logs back.
@@ -74,24 +76,26 @@ impl Inner {
         checkpoint(&checkpointer.index, "TRUNCATE")
     }
 
-    fn checkpoint_log(&self) -> Result<(), StoreError> {
+    /// False when a reader stood in the way of starting the write-ahead log anew.
+    fn checkpoint_log(&self, restart: bool) -> Result<bool, StoreError> {
         let unsaved = self.unsaved.swap(0, Relaxed);
         let length = db::wal_bytes(&self.log_path);
         let checkpointer = locked(&self.checkpointer);
         if unsaved > 0 || length > 0 {
             checkpoint(&checkpointer.log, "PASSIVE")?;
         }
-        let mode = if unsaved == 0 && length > IDLE_BYTES {
+        let mode = if !restart {
+            return Ok(true);
+        } else if unsaved == 0 && length > IDLE_BYTES {
             "TRUNCATE"
         } else if length > RESTART_BYTES {
             "RESTART"
         } else {
-            return Ok(());
+            return Ok(true);
         };
         let _gate = locked(&self.gate);
-        checkpoint(&checkpointer.log, mode)?;
         self.stats.checkpoints.fetch_add(1, Relaxed);
-        Ok(())
+        checkpoint(&checkpointer.log, mode)
     }
 
     fn checkpoint_index(&self, idle: bool) -> Result<(), StoreError> {
@@ -160,6 +164,8 @@ pub(super) fn janitor_loop(inner: &Inner) {
     let mut folds = 0;
     // A purge from before the last stop goes on at once.
     let mut purging = true;
+    // What a long reader (a backup) stands in the way of is not tried again at once: each try stops the writer shortly.
+    let (mut purge_at, mut restart_at) = (Instant::now(), Instant::now());
     while !inner.stopping() {
         let rung = inner.janitor.sleep(Duration::from_millis(200));
         if inner.stopping() {
@@ -169,15 +175,25 @@ pub(super) fn janitor_loop(inner: &Inner) {
             continue;
         }
         purging |= rung;
-        if purging {
+        if purging && Instant::now() >= purge_at {
+            purge_at = Instant::now() + STAND_BACK;
             match inner.advance_purges() {
-                Ok(done) => purging = !done,
+                Ok(true) => {
+                    purging = false;
+                    purge_at = Instant::now();
+                }
+                Ok(false) => {}
                 Err(e) => warn(inner, "purge", &e),
             }
         }
         let idle = inner.unsaved.load(Relaxed) == 0;
         if inner.unsaved.load(Relaxed) >= CHECKPOINT_BYTES || idle {
-            report(inner, "checkpoint of the log", inner.checkpoint_log());
+            let restart = Instant::now() >= restart_at;
+            match inner.checkpoint_log(restart) {
+                Ok(true) => {}
+                Ok(false) => restart_at = Instant::now() + STAND_BACK,
+                Err(e) => warn(inner, "checkpoint of the log", &e),
+            }
         }
         let now_folded = inner.stats.folds.load(Relaxed);
         if now_folded != folds || idle {

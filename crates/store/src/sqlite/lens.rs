@@ -1,7 +1,7 @@
 //! Looking at the log at one place: which version of a record is newest there, and what it says.
 
 use super::codec::{self, RawHead, damaged, op};
-use super::db::unavailable;
+use super::db::{number, unavailable};
 use super::shared::{LOAD_BASE, Loads};
 use crate::{IndexKey, StoreError};
 use bytes::Bytes;
@@ -66,7 +66,7 @@ impl<'a> Lens<'a> {
             .log
             .prepare_cached("SELECT seq, head FROM head WHERE rid = ?1")
             .map_err(unavailable)?;
-        let mut rows = statement.query([rid]).map_err(unavailable)?;
+        let mut rows = statement.query([number(rid)]).map_err(unavailable)?;
         let Some(row) = rows.next().map_err(unavailable)? else {
             return Ok(None);
         };
@@ -96,7 +96,7 @@ impl<'a> Lens<'a> {
         let stored: Option<u64> = self
             .log
             .prepare_cached("SELECT seq FROM head WHERE rid = ?1")
-            .and_then(|mut s| s.query_row([rid], |r| r.get(0)).optional())
+            .and_then(|mut s| s.query_row([number(rid)], |r| r.get(0)).optional())
             .map_err(unavailable)?;
         match stored.and_then(|s| self.loads.place(s)) {
             Some(seq) => self.walk_back(seq),

@@ -37,6 +37,7 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
     let next = next(&log)?;
     let loads = loads(&log)?;
     if !config.unsafe_no_sync {
+        db::flush_wal(&log_path)?;
         std::fs::File::open(folder)
             .and_then(|f| f.sync_all())
             .map_err(cannot)?;

@@ -5,7 +5,7 @@
 
 use super::Inner;
 use super::batch::Batch;
-use super::db::{ReadTx, unavailable};
+use super::db::{ReadTx, number, unavailable};
 use super::shared::{Alarm, locked, now_micros};
 use crate::{DeadLetter, Leased, QueueMessageId, QueueStats, StoreError};
 use bytes::Bytes;
@@ -492,7 +492,7 @@ impl Inner {
             let queue: Option<u32> = batch
                 .log
                 .prepare_cached("SELECT queue FROM dead WHERE id = ?1")
-                .and_then(|mut s| s.query_row([id.0], |r| r.get(0)).optional())
+                .and_then(|mut s| s.query_row([number(id.0)], |r| r.get(0)).optional())
                 .map_err(unavailable)?;
             let Some(queue) = queue else { return Ok(false) };
             batch.execute(

@@ -1,9 +1,12 @@
 //! Reads at one snapshot. Every row is checked for its place (does this version count here?) and against the grant's
 //! filter before anything is counted, limited or returned.
+//!
+//! Histories of a type or repository leave out what a bulk load brought (its records share one place); the history of one
+//! record has it.
 
 use super::Inner;
 use super::codec;
-use super::db::{ReadTx, Reading, unavailable};
+use super::db::{ReadTx, Reading, number, unavailable};
 use super::lens::{ANY, Lens, Placed};
 use super::shared::{Aliases, Names, Published};
 use super::walk::{Span, walk};
@@ -21,7 +24,7 @@ const MAX_ROWS_LOOKED_AT: usize = 8_000_000;
 /// A compartment of more records than this no longer leads a query.
 const MAX_LEADING_RECORDS: usize = 20_000;
 /// Estimates are counted up to here.
-const MAX_ESTIMATE: u64 = 20_000;
+const MAX_ESTIMATE: u64 = 4_000;
 /// Records whose verdict one call remembers.
 const MAX_REMEMBERED: usize = 100_000;
 
@@ -128,13 +131,6 @@ impl View<'_> {
             .filter(|h| !matches!(h.op, crate::Op::Delete | crate::Op::Purge)))
     }
 
-    fn admits(&self, grant: &Granted, rid: u64, placed: Placed) -> Result<bool, StoreError> {
-        match grant.filter() {
-            Filter::Open => Ok(true),
-            filter => Ok(filter.admits(&self.head(rid, placed)?)),
-        }
-    }
-
     /// Whether an index row counts: its version is the newest here, and the filter admits it.
     fn counts(
         &self,
@@ -149,10 +145,13 @@ impl View<'_> {
         if let Some((newest, admitted)) = verdicts.get(&rid) {
             return Ok(*newest == seq && *admitted);
         }
+        if *grant.filter() == Filter::Open {
+            return Ok(self.lens.newest(rid)? == Some(seq));
+        }
         let Some(placed) = self.lens.head_if(rid, |newest| newest == seq)? else {
             return Ok(false);
         };
-        let admitted = self.admits(grant, rid, placed)?;
+        let admitted = grant.filter().admits(&self.head(rid, placed)?);
         if verdicts.len() < MAX_REMEMBERED {
             verdicts.insert(rid, (seq, admitted));
         }
@@ -323,16 +322,6 @@ impl View<'_> {
         Ok(places)
     }
 
-    fn record(&self, rid: u64, placed: Placed) -> Result<Option<Record>, StoreError> {
-        let Some(body) = self.lens.body(rid, placed.seq)? else {
-            return Ok(None);
-        };
-        Ok(Some(Record {
-            head: self.head(rid, placed)?,
-            body,
-        }))
-    }
-
     /// A version, if it passes the filter itself.
     fn version(&self, grant: &Granted, rid: u64, seq: u64) -> Result<Option<Record>, StoreError> {
         let Some(version) = self.lens.version(rid, seq)? else {
@@ -463,13 +452,11 @@ impl Reader for Snap {
             let Some(rid) = v.rid(repo, rtype, id)? else {
                 return Ok(None);
             };
-            let Some(placed) = v.lens.head(rid)? else {
+            let Some(head) = v.visible(grant, rid)? else {
                 return Ok(None);
             };
-            if !v.admits(grant, rid, placed.clone())? {
-                return Ok(None);
-            }
-            v.record(rid, placed)
+            let body = v.lens.body(rid, head.seq.0)?;
+            Ok(body.map(|body| Record { head, body }))
         })
     }
 
@@ -709,7 +696,7 @@ impl View<'_> {
             .prepare_cached(
                 "SELECT coalesce(max(seq), 0) FROM epoch WHERE person = ?1 AND seq <= ?2",
             )
-            .and_then(|mut s| s.query_row([person, self.lens.seq], |r| r.get(0)))
+            .and_then(|mut s| s.query_row([number(person), number(self.lens.seq)], |r| r.get(0)))
             .map_err(unavailable)
     }
 }

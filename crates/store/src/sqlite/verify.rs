@@ -9,21 +9,29 @@ use std::collections::HashSet;
 
 impl Inner {
     /// Recomputes every row from the log and looks for it; then looks for rows that nothing explains. Returns how many
-    /// rows count. Folding waits meanwhile; commits do not.
+    /// rows count. Works on one state of both files; nobody waits for it.
     pub(super) fn verify_index(&self) -> Result<u64, StoreError> {
         self.running()?;
         self.fold_all()?;
-        let folder = self.folder();
         let reading = self.pool.fresh()?;
-        let _tx = ReadTx::begin(&reading.log)?;
+        // The index first: the log is then at least as far.
+        let _index = ReadTx::begin(&reading.index)?;
+        let applied: u64 = reading
+            .index
+            .query_row(
+                "SELECT coalesce(max(value), 0) FROM meta WHERE key = 'applied'",
+                [],
+                |r| r.get(0),
+            )
+            .map_err(unavailable)?;
+        let _log = ReadTx::begin(&reading.log)?;
         let loads = self.loads.get();
-        let applied: u64 = folder.applied_now()?;
         let lens = Lens {
             log: &reading.log,
             loads: &loads,
             seq: applied,
         };
-        let mut present = folder
+        let mut present = reading
             .index
             .prepare("SELECT EXISTS(SELECT 1 FROM idx WHERE k = ?1 AND rid = ?2 AND seq = ?3)")
             .map_err(unavailable)?;
@@ -51,12 +59,12 @@ impl Inner {
                 expected += 1;
             }
         }
-        let superseded = pairs(&folder.index, "SELECT rid, prev_seq FROM superseded")?;
+        let superseded = pairs(&reading.index, "SELECT rid, prev_seq FROM superseded")?;
         let purged: HashSet<u64> = pairs(&reading.log, "SELECT rid, state FROM purge")?
             .into_iter()
             .map(|(rid, _)| rid)
             .collect();
-        let mut all = folder
+        let mut all = reading
             .index
             .prepare("SELECT rid, seq FROM idx")
             .map_err(unavailable)?;

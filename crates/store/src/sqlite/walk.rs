@@ -193,9 +193,9 @@ pub(super) fn walk(
     } else {
         (&span.from, &span.to)
     };
-    let (k, rid) = span
-        .effective_after()
-        .map_or((start, -1), |(k, rid)| (k, *rid as i64));
+    let (k, rid) = span.effective_after().map_or((start, -1), |(k, rid)| {
+        (k, i64::try_from(*rid).unwrap_or(i64::MAX))
+    });
     let rows = statement
         .query(rusqlite::params![k, rid, end])
         .map_err(unavailable)?;

@@ -24,6 +24,9 @@ const GENERATION_AGE: Duration = Duration::from_secs(5);
 /// Frozen generations beyond which the writer waits for the fold.
 const MAX_FROZEN: usize = 3;
 
+/// How long the writer waits for the fold before it turns commits away.
+const FOLD_PATIENCE: Duration = Duration::from_secs(30);
+
 /// What the writer owns.
 pub(super) struct Writer {
     pub inner: Arc<Inner>,
@@ -39,13 +42,13 @@ pub(super) struct Writer {
 /// Answers of a batch, given after its flush.
 #[derive(Default)]
 struct Answers {
-    commits: Vec<(Answer, Result<Committed, CommitError>)>,
+    commits: Vec<(Answer, Box<Prepared>, Result<Committed, CommitError>)>,
     tasks: Vec<(TaskAnswer, Result<(), StoreError>)>,
 }
 
 impl Answers {
     fn send(self, snapshot: u64) {
-        for (to, mut answer) in self.commits {
+        for (to, _, mut answer) in self.commits {
             if let Ok(committed) = &mut answer {
                 committed.snapshot = Seq(snapshot);
             }
@@ -58,7 +61,7 @@ impl Answers {
 
     /// The batch did not happen, or may not have.
     fn fail(self, commit: &CommitError, task: &StoreError) {
-        for (to, answer) in self.commits {
+        for (to, _, answer) in self.commits {
             let _ = to.send(match answer {
                 Err(CommitError::Invalid(why)) => Err(CommitError::Invalid(why)),
                 _ => Err(commit.clone()),
@@ -97,8 +100,11 @@ impl Writer {
             if work.is_empty() && !self.inner.queues.has_counts() {
                 continue;
             }
-            self.wait_for_fold();
-            self.batch(work);
+            if self.wait_for_fold() {
+                self.batch(work);
+            } else {
+                turn_away(work);
+            }
         }
     }
 
@@ -116,8 +122,8 @@ impl Writer {
             Ok(done) => done,
             Err((e, pins)) => {
                 self.roll_back(&pins, counts);
-                let why = e.to_string();
-                answers.fail(&CommitError::Unavailable(why), &e);
+                drop(gate);
+                self.one_by_one(answers, &e);
                 return;
             }
         };
@@ -161,6 +167,21 @@ impl Writer {
                 answers.fail(&CommitError::OutcomeUnknown(why), &e);
             }
         }
+    }
+
+    /// A batch that failed before its flush: if several commits were in it, each gets a batch of its own, so that one
+    /// that cannot be written takes no other with it.
+    fn one_by_one(&mut self, mut answers: Answers, e: &StoreError) {
+        let commits = std::mem::take(&mut answers.commits);
+        let alone = commits.len() < 2;
+        for (answer, prepared, result) in commits {
+            match result {
+                Err(CommitError::Invalid(_)) => drop(answer.send(result)),
+                _ if alone => drop(answer.send(Err(CommitError::Unavailable(e.to_string())))),
+                _ => self.batch(vec![Work::Commit(prepared, answer)]),
+            }
+        }
+        answers.fail(&CommitError::Unavailable(e.to_string()), e);
     }
 
     /// Everything of the batch, into an open transaction.
@@ -215,10 +236,10 @@ impl Writer {
                     inner.stats.commits.fetch_add(1, Relaxed);
                     inner.unsaved.fetch_add(prepared.bytes as u64, Relaxed);
                     match result {
-                        Ok(result) => answers.commits.push((answer, result)),
+                        Ok(result) => answers.commits.push((answer, prepared, result)),
                         Err(e) => {
                             let unavailable = CommitError::Unavailable(e.to_string());
-                            answers.commits.push((answer, Err(unavailable)));
+                            answers.commits.push((answer, prepared, Err(unavailable)));
                             failed = Some(e);
                         }
                     }
@@ -343,15 +364,18 @@ impl Writer {
         }
     }
 
-    /// Memory stays bounded: a fold that falls behind slows the writer down.
-    fn wait_for_fold(&self) {
-        while self.inner.published.get().generations.len() > MAX_FROZEN + 1
-            && self.inner.running().is_ok()
-        {
+    /// Memory stays bounded: a fold that falls behind slows the writer down. False when it does not get on at all.
+    fn wait_for_fold(&self) -> bool {
+        let deadline = Instant::now() + FOLD_PATIENCE;
+        while self.inner.published.get().generations.len() > MAX_FROZEN + 1 {
+            if self.inner.stopping() || Instant::now() > deadline {
+                return false;
+            }
             self.inner.stats.fold_waits.fetch_add(1, Relaxed);
             self.inner.to_fold.ring();
             self.inner.folded.sleep(Duration::from_millis(50));
         }
+        true
     }
 
     fn append_mirror(&mut self, done: &Done) -> Result<(), StoreError> {
@@ -398,6 +422,27 @@ fn in_savepoint(batch: &mut Batch<'_>, task: super::inbox::Task) -> Result<(), S
     }
     batch.execute("RELEASE task", [])?;
     result
+}
+
+fn turn_away(work: Vec<Work>) {
+    let why = "the index cannot be written; look for an earlier warning";
+    for work in work {
+        match work {
+            Work::Commit(_, answer) => {
+                let _ = answer.send(Err(CommitError::Unavailable(why.to_owned())));
+            }
+            Work::Task(_, answer) => {
+                let _ = answer.try_send(Err(StoreError::Unavailable(why.to_owned())));
+            }
+        }
+    }
+}
+
+/// Also when it panics: nobody waits for a writer that is gone.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.inner.inbox.abandon();
+    }
 }
 
 fn add_time(to: &AtomicU64, time: Duration) {
