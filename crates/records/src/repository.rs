@@ -5,6 +5,7 @@ use crate::outcome::Failure;
 use crate::paging::Pages;
 use crate::patient::PatientIds;
 use crate::planner::PatientScope;
+use aws_lc_rs::hkdf;
 use bytes::Bytes;
 use fhir::keys::Options;
 use fhir::{Doc, Finding, Limits, Pack};
@@ -49,10 +50,9 @@ pub struct RepositoryConfig {
     pub types: Option<BTreeSet<String>>,
     /// Privacy classes that this repository holds; empty = all.
     pub classes: Vec<Class>,
-    /// 32-byte key of the Patient ids; required unless the gate is open.
-    pub patient_key: Vec<u8>,
-    /// 32-byte key of page links.
-    pub page_key: Vec<u8>,
+    /// Secret of the repository, at least 32 bytes, never changed: Patient ids and page links are made with keys derived
+    /// from it.
+    pub key: Vec<u8>,
     /// Takes writes over HTTP from personnel; `None` = read only (an open gate always takes writes).
     pub columns: Option<Arc<dyn Columns>>,
     /// Originals behind `Binary/[id]`.
@@ -63,11 +63,56 @@ pub struct RepositoryConfig {
     pub version: &'static str,
 }
 
+impl RepositoryConfig {
+    /// All types, read only unless the gate is open, without originals, not to be reset.
+    pub fn new(
+        name: &str,
+        repo: RepoId,
+        store: Store,
+        bases: Vec<String>,
+        gate: Arc<dyn Gate>,
+        key: Vec<u8>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            repo,
+            store,
+            bases,
+            gate,
+            types: None,
+            classes: Vec::new(),
+            key,
+            columns: None,
+            originals: None,
+            can_reset: false,
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// Patient ids as the repository with this secret makes them; `None` when the secret is too short.
+pub fn patient_ids(key: &[u8]) -> Option<PatientIds> {
+    PatientIds::new(&derived(key, b"helsenav/patient-ids")?)
+}
+
+/// A 32-byte key for one use (HKDF-SHA-256, RFC 5869).
+fn derived(key: &[u8], info: &[u8]) -> Option<[u8; 32]> {
+    if key.len() < 32 {
+        return None;
+    }
+    let mut out = [0; 32];
+    let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, b"helsenav/repository").extract(key);
+    let infos = [info];
+    let okm = secret.expand(&infos, hkdf::HKDF_SHA256).ok()?;
+    okm.fill(&mut out).ok()?;
+    Some(out)
+}
+
 /// Why a repository cannot be mounted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MountError {
-    /// A key is not 32 bytes.
-    #[error("repository {0}: keys of page links and Patient ids must be 32 bytes")]
+    /// The secret is too short.
+    #[error("repository {0}: the secret must be at least 32 bytes")]
     Key(String),
     /// No base URL.
     #[error("repository {0}: a base URL is needed")]
@@ -97,17 +142,16 @@ impl Repository {
             if config.gate.trust().is_none() {
                 return Err(MountError::Gate(name));
             }
-            Some(
-                PatientIds::new(&config.patient_key)
-                    .ok_or_else(|| MountError::Key(name.clone()))?,
-            )
+            Some(patient_ids(&config.key).ok_or_else(|| MountError::Key(name.clone()))?)
         };
         Ok(Self {
             options: Options {
                 own_bases: config.bases.clone(),
                 ..Options::default()
             },
-            pages: Pages::new(&config.page_key, &name).ok_or(MountError::Key(name))?,
+            pages: derived(&config.key, b"helsenav/page-links")
+                .and_then(|key| Pages::new(&key, &name))
+                .ok_or(MountError::Key(name))?,
             patients,
             config,
         })
