@@ -87,7 +87,7 @@ impl Helsenorge {
         let snapshot = self.store().snapshot()?;
         let decided = self.decide(&snapshot, citizen, Action::List, Class::UsageLog, "innsyn")?;
         let entries = self.store().journal_of(citizen.key, before, PAGE_LINES)?;
-        let next_before = (entries.len() == PAGE_LINES)
+        let next_before = (entries.len() >= PAGE_LINES)
             .then(|| entries.last().map(|e| e.recorded_at))
             .flatten();
         let blocks = self.trust.setting_rows(&snapshot, citizen.key)?;

@@ -475,13 +475,7 @@ impl Hub {
             let mut router = Router::new();
             for (name, gate) in gates {
                 let key = repository_keys.get(name).cloned().unwrap_or_default();
-                router = router.merge(crate::fhir::repository(
-                    &store,
-                    name,
-                    &addresses.base,
-                    gate,
-                    key,
-                )?);
+                router = router.merge(crate::fhir::repository(&store, name, &origins, gate, key)?);
             }
             router
         };

@@ -14,7 +14,6 @@ use nation::{Nation, Person};
 use provesvar::Provesvar;
 use provesvar::intake::Planned;
 use provesvar::project::{Parties, project};
-use records::patient::PatientIds;
 use registers::{Directory, FNR_SYSTEM, person_ref};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -230,7 +229,8 @@ pub(crate) fn patient_ids(opened: &Opened, nation: &Nation) -> Result<FhirIds> {
             .get_or_make(&format!("fhir-{repository}"), || {
                 hub::keys::random_bytes(32)
             })?;
-        let permutation = PatientIds::new(&key).context("a repository key is damaged")?;
+        let permutation =
+            records::repository::patient_ids(&key).context("a repository key is damaged")?;
         for person in nation.story_persons() {
             let person_key = opened
                 .store

@@ -65,6 +65,8 @@ pub(crate) fn run(args: DemoArgs) -> Result<ExitCode> {
     if is_first_start {
         import(&opened, &nation, &demo_keys, remembered.population)?;
     }
+    let credentials = clients::Credentials::load(&opened.secrets, &nation)?;
+    let fhir_ids = history::patient_ids(&opened, &nation)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -25,7 +25,7 @@ pub(crate) fn rows<'n>(
 ) -> impl Iterator<Item = Row> + 'n {
     let organisations = nation
         .organisations()
-        .flat_map(|o| organisation_rows(o, certificates));
+        .flat_map(|o| organisation_rows(nation, o, certificates));
     let fixed = nation
         .fixed_persons()
         .iter()
