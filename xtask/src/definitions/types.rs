@@ -23,10 +23,17 @@ pub fn official(resources: &[Value]) -> HashMap<String, (usize, Value)> {
 }
 
 /// All types: data types first, then resources, each followed by its nested structures.
-pub fn types(data_types: &[Value], resources: &[Value], official: &HashMap<String, (usize, Value)>, notes: &mut Vec<String>) -> Result<Vec<TypeFact>> {
+pub fn types(
+    data_types: &[Value],
+    resources: &[Value],
+    official: &HashMap<String, (usize, Value)>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<TypeFact>> {
     let mut out = Vec::new();
     for sd in data_types.iter().chain(resources) {
-        if text(sd, "resourceType") != "StructureDefinition" || text(sd, "derivation") == "constraint" {
+        if text(sd, "resourceType") != "StructureDefinition"
+            || text(sd, "derivation") == "constraint"
+        {
             continue;
         }
         if NOT_R4.contains(&text(sd, "id")) {
@@ -39,7 +46,12 @@ pub fn types(data_types: &[Value], resources: &[Value], official: &HashMap<Strin
     for t in &out {
         for e in &t.elements {
             for ty in &e.types {
-                ensure!(known.contains(ty.as_str()), "{}.{} has the unknown type {ty}", t.name, e.name);
+                ensure!(
+                    known.contains(ty.as_str()),
+                    "{}.{} has the unknown type {ty}",
+                    t.name,
+                    e.name
+                );
             }
         }
     }
@@ -61,14 +73,27 @@ fn last(path: &str) -> &str {
 }
 
 fn is_container(e: &Value) -> bool {
-    e.get("contentReference").is_some() || matches!(items(e, "type").first().map(|t| text(t, "code")), Some("BackboneElement" | "Element"))
+    e.get("contentReference").is_some()
+        || matches!(
+            items(e, "type").first().map(|t| text(t, "code")),
+            Some("BackboneElement" | "Element")
+        )
 }
 
 /// The elements that R4 has, in definition order.
-fn keep<'v>(name: &str, sd: &'v Value, official: &'v HashMap<String, (usize, Value)>, notes: &mut Vec<String>) -> Vec<Kept<'v>> {
+fn keep<'v>(
+    name: &str,
+    sd: &'v Value,
+    official: &'v HashMap<String, (usize, Value)>,
+    notes: &mut Vec<String>,
+) -> Vec<Kept<'v>> {
     let mut kept: Vec<Kept<'v>> = Vec::new();
     let mut paths: HashSet<String> = HashSet::from([name.to_owned()]);
-    let all = sd.pointer("/snapshot/element").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let all = sd
+        .pointer("/snapshot/element")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     for (place, e) in all.iter().enumerate().skip(1) {
         let path = text(e, "path");
         // A data element with max 0 describes a constraint on the type (SimpleQuantity), not the type.
@@ -77,11 +102,20 @@ fn keep<'v>(name: &str, sd: &'v Value, official: &'v HashMap<String, (usize, Val
         } else if !paths.contains(parent(path)) {
             None
         } else {
-            let base = e.pointer("/base/path").and_then(Value::as_str).unwrap_or_default();
+            let base = e
+                .pointer("/base/path")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let infrastructure = matches!(last(path), "id" | "extension" | "modifierExtension");
-            let inherited = (base != path || official.contains_key(path)) && (official.contains_key(base) || base.starts_with("Element.") || base.starts_with("BackboneElement."));
+            let inherited = (base != path || official.contains_key(path))
+                && (official.contains_key(base)
+                    || base.starts_with("Element.")
+                    || base.starts_with("BackboneElement."));
             let prefix = format!("{path}.");
-            let structural = is_container(e) && (e.get("contentReference").is_some() || official.keys().any(|k| k.starts_with(&prefix)) || text(sd, "kind") == "complex-type");
+            let structural = is_container(e)
+                && (e.get("contentReference").is_some()
+                    || official.keys().any(|k| k.starts_with(&prefix))
+                    || text(sd, "kind") == "complex-type");
             // Data elements whose id would be longer than 64 characters were never published.
             let unpublished = path.len() > 61;
             (infrastructure || inherited || structural || unpublished).then_some(e)
@@ -89,26 +123,48 @@ fn keep<'v>(name: &str, sd: &'v Value, official: &'v HashMap<String, (usize, Val
         match def {
             Some(def) => {
                 paths.insert(path.to_owned());
-                kept.push(Kept { path: path.to_owned(), def, place: place * 1000 });
+                kept.push(Kept {
+                    path: path.to_owned(),
+                    def,
+                    place: place * 1000,
+                });
             }
             None => notes.push(format!("{path} is not in R4, left out")),
         }
     }
     let prefix = format!("{name}.");
-    let mut missing: Vec<(&String, &(usize, Value))> = official.iter().filter(|(p, _)| p.starts_with(&prefix) && !paths.contains(*p)).collect();
+    let mut missing: Vec<(&String, &(usize, Value))> = official
+        .iter()
+        .filter(|(p, _)| p.starts_with(&prefix) && !paths.contains(*p))
+        .collect();
     missing.sort_by_key(|(_, (i, _))| *i);
     for (path, (index, def)) in missing {
         // After the sibling that stands before it in the data elements.
-        let before = kept.iter().filter(|k| parent(&k.path) == parent(path) && official.get(&k.path).is_some_and(|(i, _)| i < index)).map(|k| k.place).max();
+        let before = kept
+            .iter()
+            .filter(|k| {
+                parent(&k.path) == parent(path)
+                    && official.get(&k.path).is_some_and(|(i, _)| i < index)
+            })
+            .map(|k| k.place)
+            .max();
         let place = before.unwrap_or(0) + 1;
         notes.push(format!("{path} taken from the data elements"));
-        kept.push(Kept { path: path.clone(), def, place });
+        kept.push(Kept {
+            path: path.clone(),
+            def,
+            place,
+        });
     }
     kept.sort_by_key(|k| k.place);
     kept
 }
 
-fn structure(sd: &Value, official: &HashMap<String, (usize, Value)>, notes: &mut Vec<String>) -> Result<Vec<TypeFact>> {
+fn structure(
+    sd: &Value,
+    official: &HashMap<String, (usize, Value)>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<TypeFact>> {
     let name = text(sd, "id");
     let kind = match text(sd, "kind") {
         "primitive-type" => TypeKind::Primitive,
@@ -120,11 +176,21 @@ fn structure(sd: &Value, official: &HashMap<String, (usize, Value)>, notes: &mut
         name: name.to_owned(),
         kind,
         base: last_url(text(sd, "baseDefinition")).to_owned(),
-        is_abstract: sd.get("abstract").and_then(Value::as_bool).unwrap_or_default(),
+        is_abstract: sd
+            .get("abstract")
+            .and_then(Value::as_bool)
+            .unwrap_or_default(),
         elements: Vec::new(),
-        rules: sd.pointer("/snapshot/element/0").map(|e| rules(e, text(sd, "url"))).unwrap_or_default(),
+        rules: sd
+            .pointer("/snapshot/element/0")
+            .map(|e| rules(e, text(sd, "url")))
+            .unwrap_or_default(),
     }];
-    let nested: HashSet<&str> = kept.iter().filter(|k| kept.iter().any(|c| parent(&c.path) == k.path)).map(|k| k.path.as_str()).collect();
+    let nested: HashSet<&str> = kept
+        .iter()
+        .filter(|k| kept.iter().any(|c| parent(&c.path) == k.path))
+        .map(|k| k.path.as_str())
+        .collect();
     for k in &kept {
         if kind == TypeKind::Primitive && last(&k.path) == "value" {
             continue;
@@ -136,7 +202,11 @@ fn structure(sd: &Value, official: &HashMap<String, (usize, Value)>, notes: &mut
             out.push(TypeFact {
                 name: k.path.clone(),
                 kind: TypeKind::Backbone,
-                base: items(k.def, "type").first().map(|t| text(t, "code")).unwrap_or("BackboneElement").to_owned(),
+                base: items(k.def, "type")
+                    .first()
+                    .map(|t| text(t, "code"))
+                    .unwrap_or("BackboneElement")
+                    .to_owned(),
                 is_abstract: false,
                 elements: Vec::new(),
                 rules: Vec::new(),
@@ -162,7 +232,10 @@ fn element(k: &Kept<'_>, of_resource: bool) -> ElementFact {
     for t in items(e, "type") {
         let code = text(t, "code");
         let code = if let Some(system) = code.strip_prefix("http://hl7.org/fhirpath/System.") {
-            let declared = t.pointer("/extension/0/valueUrl").and_then(Value::as_str).unwrap_or("string");
+            let declared = t
+                .pointer("/extension/0/valueUrl")
+                .and_then(Value::as_str)
+                .unwrap_or("string");
             if of_resource && name == "id" {
                 "id"
             } else if declared == "string" && system != "String" {
@@ -186,16 +259,34 @@ fn element(k: &Kept<'_>, of_resource: bool) -> ElementFact {
     if let Some(r) = e.get("contentReference").and_then(Value::as_str) {
         types = vec![r.trim_start_matches('#').to_owned()];
     }
-    let binding = e.get("binding").filter(|b| text(b, "strength") == "required").map(|b| text(b, "valueSet")).unwrap_or_default();
+    let binding = e
+        .get("binding")
+        .filter(|b| text(b, "strength") == "required")
+        .map(|b| text(b, "valueSet"))
+        .unwrap_or_default();
     ElementFact {
         name: name.trim_end_matches("[x]").to_owned(),
-        min: e.get("min").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
-        max: if max == "*" { 0 } else { max.parse().unwrap_or(1) },
+        min: e
+            .get("min")
+            .and_then(Value::as_u64)
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or_default(),
+        max: if max == "*" {
+            0
+        } else {
+            max.parse().unwrap_or(1)
+        },
         choice: name.ends_with("[x]"),
         types,
         targets,
-        summary: e.get("isSummary").and_then(Value::as_bool).unwrap_or_default(),
-        modifier: e.get("isModifier").and_then(Value::as_bool).unwrap_or_default(),
+        summary: e
+            .get("isSummary")
+            .and_then(Value::as_bool)
+            .unwrap_or_default(),
+        modifier: e
+            .get("isModifier")
+            .and_then(Value::as_bool)
+            .unwrap_or_default(),
         required: binding.split('|').next().unwrap_or_default().to_owned(),
         rules: rules(e, ""),
     }
@@ -210,6 +301,11 @@ fn rules(e: &Value, own_url: &str) -> Vec<RuleFact> {
             let foreign = !source.is_empty() && (own_url.is_empty() || source != own_url);
             key != "ele-1" && !foreign && !text(c, "expression").is_empty()
         })
-        .map(|c| RuleFact { key: text(c, "key").to_owned(), severity: text(c, "severity").to_owned(), expression: text(c, "expression").to_owned(), human: text(c, "human").to_owned() })
+        .map(|c| RuleFact {
+            key: text(c, "key").to_owned(),
+            severity: text(c, "severity").to_owned(),
+            expression: text(c, "expression").to_owned(),
+            human: text(c, "human").to_owned(),
+        })
         .collect()
 }

@@ -8,30 +8,58 @@ use serde_json::Value;
 use super::{items, text};
 
 /// The members of every value set that a required binding names and that can be listed.
-pub fn value_sets(types: &[TypeFact], terminology: &[Value], notes: &mut Vec<String>) -> Vec<ValueSetFact> {
+pub fn value_sets(
+    types: &[TypeFact],
+    terminology: &[Value],
+    notes: &mut Vec<String>,
+) -> Vec<ValueSetFact> {
     let by_url: HashMap<&str, &Value> = terminology.iter().map(|r| (text(r, "url"), r)).collect();
-    let sets: HashMap<&str, &Value> = terminology.iter().filter(|r| text(r, "resourceType") == "ValueSet").map(|r| (text(r, "url"), r)).collect();
-    let systems: HashMap<&str, &Value> = terminology.iter().filter(|r| text(r, "resourceType") == "CodeSystem").map(|r| (text(r, "url"), r)).collect();
+    let sets: HashMap<&str, &Value> = terminology
+        .iter()
+        .filter(|r| text(r, "resourceType") == "ValueSet")
+        .map(|r| (text(r, "url"), r))
+        .collect();
+    let systems: HashMap<&str, &Value> = terminology
+        .iter()
+        .filter(|r| text(r, "resourceType") == "CodeSystem")
+        .map(|r| (text(r, "url"), r))
+        .collect();
     debug_assert!(by_url.len() <= terminology.len());
-    let needed: BTreeSet<&str> = types.iter().flat_map(|t| &t.elements).map(|e| e.required.as_str()).filter(|u| !u.is_empty()).collect();
+    let needed: BTreeSet<&str> = types
+        .iter()
+        .flat_map(|t| &t.elements)
+        .map(|e| e.required.as_str())
+        .filter(|u| !u.is_empty())
+        .collect();
     let mut out = Vec::new();
     for url in needed {
         match sets.get(url).and_then(|v| expand(v, &sets, &systems, 0)) {
-            Some(systems) if !systems.is_empty() => out.push(ValueSetFact { url: url.to_owned(), systems }),
-            _ => notes.push(format!("members of {url} cannot be listed; the binding is not checked")),
+            Some(systems) if !systems.is_empty() => out.push(ValueSetFact {
+                url: url.to_owned(),
+                systems,
+            }),
+            _ => notes.push(format!(
+                "members of {url} cannot be listed; the binding is not checked"
+            )),
         }
     }
     out
 }
 
 /// (system, codes) of a value set; `None` when part of it is not in the package.
-fn expand(set: &Value, sets: &HashMap<&str, &Value>, systems: &HashMap<&str, &Value>, depth: usize) -> Option<Vec<(String, Vec<String>)>> {
+fn expand(
+    set: &Value,
+    sets: &HashMap<&str, &Value>,
+    systems: &HashMap<&str, &Value>,
+    depth: usize,
+) -> Option<Vec<(String, Vec<String>)>> {
     let compose = set.get("compose")?;
     if compose.get("exclude").is_some() || depth > 5 {
         return None;
     }
     let mut out: Vec<(String, Vec<String>)> = Vec::new();
-    let mut add = |system: &str, codes: Vec<String>| match out.iter_mut().find(|(s, _)| s == system) {
+    let mut add = |system: &str, codes: Vec<String>| match out.iter_mut().find(|(s, _)| s == system)
+    {
         Some((_, list)) => {
             let fresh: Vec<String> = codes.into_iter().filter(|c| !list.contains(c)).collect();
             list.extend(fresh);
@@ -54,12 +82,17 @@ fn expand(set: &Value, sets: &HashMap<&str, &Value>, systems: &HashMap<&str, &Va
         }
         let listed = items(include, "concept");
         if listed.is_empty() {
-            let cs = systems.get(system).filter(|c| text(c, "content") == "complete")?;
+            let cs = systems
+                .get(system)
+                .filter(|c| text(c, "content") == "complete")?;
             let mut codes = Vec::new();
             flatten(cs, &mut codes);
             add(system, codes);
         } else {
-            add(system, listed.iter().map(|c| text(c, "code").to_owned()).collect());
+            add(
+                system,
+                listed.iter().map(|c| text(c, "code").to_owned()).collect(),
+            );
         }
     }
     Some(out)

@@ -151,6 +151,7 @@ impl Builder<'_> {
             parent,
             child: NO,
             next: NO,
+            place: 0,
             elem: ElemId::NONE,
             base_name: NameId::NONE,
             ty: TypeId::NONE,
@@ -170,6 +171,7 @@ impl Builder<'_> {
             *count += 1;
             let p = *pending;
             let cur = *cursor;
+            let place = *count - 1;
             if cur != NO {
                 let next = self.next_same(cur);
                 if let Some(Frame::Array { cursor, .. }) = self.frames.last_mut() {
@@ -182,6 +184,9 @@ impl Builder<'_> {
                 p,
                 flag::IN_ARRAY | if p.under { flag::UNDER } else { 0 },
             )?;
+            if let Some(r) = self.raw_mut(index) {
+                r.place = place;
+            }
             self.note_first(p.key, index);
             return Ok(index);
         }

@@ -36,7 +36,7 @@ pub(crate) mod flag {
     pub const OBJECT: u16 = 1 << 8;
 }
 
-/// One node; 38 bytes of facts. `val` is the span of the literal's text, or of the whole object for complex nodes.
+/// One node; 42 bytes of facts. `val` is the span of the literal's text, or of the whole object for complex nodes.
 #[derive(Debug, Clone)]
 pub(crate) struct Raw {
     pub name: u32,
@@ -47,6 +47,8 @@ pub(crate) struct Raw {
     pub parent: u32,
     pub child: u32,
     pub next: u32,
+    /// Place in the JSON array.
+    pub place: u32,
     pub elem: ElemId,
     pub base_name: NameId,
     pub ty: TypeId,

@@ -52,6 +52,7 @@ static EMPTY: Raw = Raw {
     parent: NO,
     child: NO,
     next: NO,
+    place: 0,
     elem: ElemId::NONE,
     base_name: NameId::NONE,
     ty: TypeId::NONE,
@@ -259,6 +260,11 @@ impl<'d> Node<'d> {
         self.raw().flags & flag::IN_ARRAY != 0
     }
 
+    /// Place in the JSON array, counted from 0; `None` outside arrays.
+    pub fn place(&self) -> Option<usize> {
+        self.in_array().then_some(self.raw().place as usize)
+    }
+
     /// `resourceType` text, when the node is a resource.
     pub fn resource_type(&self) -> Option<&'d str> {
         let mut child = self.raw().child;
@@ -324,13 +330,7 @@ impl<'d> Node<'d> {
                 None => out.push_str(&crate::finding::safe_name(n.name())),
             }
             if n.in_array() {
-                let before = n.parent().map_or(0, |p| {
-                    p.fields()
-                        .take_while(|s| s.index != n.index)
-                        .filter(|s| s.name_bytes() == n.name_bytes())
-                        .count()
-                });
-                let _ = write!(out, "[{before}]");
+                let _ = write!(out, "[{}]", n.raw().place);
             }
         }
         out

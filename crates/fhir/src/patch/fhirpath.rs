@@ -103,14 +103,7 @@ fn steps(node: Node<'_>) -> Vec<Step> {
     let mut out = Vec::new();
     let mut at = node;
     while let Some(parent) = at.parent() {
-        let place = at.in_array().then(|| {
-            parent
-                .fields()
-                .take_while(|s| s.index() != at.index())
-                .filter(|s| s.name() == at.name())
-                .count()
-        });
-        out.push((at.name().to_owned(), place));
+        out.push((at.name().to_owned(), at.place()));
         at = parent;
     }
     out.reverse();

@@ -1,6 +1,7 @@
 //! XML → JSON bytes with the positions of the XML.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use quick_xml::Reader;
@@ -535,15 +536,18 @@ impl Writer<'_> {
             self.key(first, "url");
             write_string(&mut self.out, url);
         }
-        let mut done: Vec<&str> = Vec::new();
-        for (i, child) in node.children.iter().enumerate() {
-            if done.contains(&child.name.as_str()) {
-                continue;
+        // Elements of one name become one member, at the place of the first.
+        let mut groups: Vec<Vec<&Node>> = Vec::new();
+        let mut place: HashMap<&str, usize> = HashMap::new();
+        for child in &node.children {
+            let at = *place.entry(&child.name).or_insert(groups.len());
+            match groups.get_mut(at) {
+                Some(g) => g.push(child),
+                None => groups.push(vec![child]),
             }
-            done.push(&child.name);
-            let rest = node.children.get(i..).unwrap_or_default();
-            let group: Vec<&Node> = rest.iter().filter(|c| c.name == child.name).collect();
-            self.group(&group, first);
+        }
+        for group in &groups {
+            self.group(group, first);
         }
     }
 
