@@ -2,7 +2,7 @@
 //! visible when the generation gets its place in the log, under the lock of the feed row.
 
 use super::check;
-use super::link::Conn;
+use super::link::{Conn, NO_TIMEOUT};
 use super::load::begin_locked;
 use super::pack::{self, Meta};
 use super::shared::Shared;
@@ -49,8 +49,8 @@ pub(super) fn begin(
             repo.0
         )));
     };
-    let (conn, generation) = shared.link.block_on(async {
-        let conn = shared.link.connect().await?;
+    let conn = shared.link.connect_here(NO_TIMEOUT)?;
+    let generation = conn.block_on(async {
         if occupied(&conn, repo, i64::MIN).await? {
             let what = "a bulk load needs an empty repository".to_owned();
             return Err(StoreError::Invalid(what));
@@ -59,7 +59,7 @@ pub(super) fn begin(
         let row = conn.query_opt(sql, &[target]).await?;
         let number = row.map_or(1, |r| r.get::<_, i64>(0));
         conn.batch("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
-        Ok((conn, number))
+        Ok(number)
     })?;
     Ok(Load {
         shared: shared.clone(),
@@ -96,6 +96,7 @@ impl Load {
     fn write(&mut self, puts: &[Put]) -> Result<(), StoreError> {
         self.intern(puts)?;
         self.name_types(puts)?;
+        self.check_blobs(puts)?;
         let shared = self.shared.clone();
         // numbers are given out in blocks, so that the feed row is locked only for a moment
         let taken = puts.len() as i64;
@@ -111,8 +112,7 @@ impl Load {
         write::references(&versions, &mut script);
         write::new_heads(&heads, &mut script);
         write::index(idx, &mut script);
-        shared
-            .link
+        self.conn
             .block_on(script.run(&self.conn))
             .map_err(|e| match e {
                 StoreError::Unavailable(what) if what.contains("23505") => {
@@ -120,6 +120,21 @@ impl Load {
                 }
                 other => other,
             })
+    }
+
+    fn check_blobs(&self, puts: &[Put]) -> Result<(), StoreError> {
+        let wanted: BTreeSet<&[u8]> = puts.iter().flat_map(|p| &p.blobs).map(|h| &h[..]).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<&[u8]> = wanted.into_iter().collect();
+        let sql = "SELECT count(*) FROM blob WHERE hash = ANY($1)";
+        let row = self.conn.block_on(self.conn.query_opt(sql, &[&wanted]))?;
+        if row.map_or(0, |r| r.get::<_, i64>(0)) == wanted.len() as i64 {
+            return Ok(());
+        }
+        let what = "a record of the load refers to a blob that is not stored".to_owned();
+        Err(StoreError::Invalid(what))
     }
 
     fn rows(
@@ -351,9 +366,8 @@ impl BulkWriter for Load {
             ));
         }
         self.flush()?;
-        let shared = self.shared.clone();
-        let seq = shared.link.block_on(self.switch_in())?;
-        shared.wake.ring(Some(seq.0));
+        let seq = self.conn.block_on(self.switch_in())?;
+        self.shared.wake.ring(Some(seq.0));
         Ok(seq)
     }
 }

@@ -5,7 +5,7 @@ use super::journal::{self, Journal, Line};
 use super::link::Link;
 use super::shared::{Counters, Shared, Wake, count};
 use super::writer::{self, Job};
-use super::{backup, blobs, bulk, feed, keeper, queue, reader, schema};
+use super::{blobs, bulk, feed, keeper, queue, reader, schema, sink, source};
 use crate::{
     AuditEntry, BlobHash, BulkWriter, Commit, DeadLetter, Durability, Engine, EngineConfig,
     FeedEntry, HeadSigner, JournalEntry, Leased, LogHead, MicrosUtc, Pending, PersonKey,
@@ -383,12 +383,12 @@ impl Engine for Postgres {
     fn backup(&self, out: &mut dyn Write) -> Result<Seq, StoreError> {
         // what waits is not in a backup: it is sealed first
         self.seal()?;
-        let source = backup::PgSource::new(&self.shared)?;
+        let source = source::PgSource::new(&self.shared)?;
         Ok(crate::backup::write(&source, out)?.seq)
     }
 
     fn restore(&self, input: &mut dyn Read) -> Result<Seq, StoreError> {
-        let mut sink = backup::PgSink::new(&self.shared, self.submitter());
+        let mut sink = sink::PgSink::new(&self.shared, self.submitter());
         let mirror = self.shared.mirror.as_deref();
         let (summary, _) = crate::backup::restore(input, &mut sink, mirror)?;
         Ok(summary.seq)
@@ -442,10 +442,7 @@ impl Engine for Postgres {
             .take();
         let Some(runtime) = runtime else { return };
         for task in tasks {
-            let ended = self
-                .shared
-                .link
-                .block_on(async { tokio::time::timeout(CLOSE_WITHIN, task).await });
+            let ended = runtime.block_on(async { tokio::time::timeout(CLOSE_WITHIN, task).await });
             if !matches!(ended, Ok(Ok(()))) {
                 tracing::error!("a task of the store did not end in order");
             }
@@ -458,6 +455,10 @@ impl Engine for Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.close();
+        // a last handle may be dropped by an async task, where nothing may block
+        let closed = std::thread::scope(|scope| scope.spawn(|| self.close()).join());
+        if closed.is_err() {
+            tracing::error!("closing the store had panicked");
+        }
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn audit(
             answer: Some(answer),
         })
         .map_err(|_| full())?;
-    let result = shared.link.block_on(flushed);
+    let result = flushed.blocking_recv();
     result
         .unwrap_or_else(|_| Err("the store is closed".to_owned()))
         .map_err(StoreError::Unavailable)
@@ -150,7 +150,6 @@ async fn append(
 
 /// Persons for the journal's rules.
 struct Persons<'a> {
-    shared: &'a Shared,
     conn: &'a Conn,
     submit: &'a dyn Fn(Commit) -> Pending,
     names: Arc<Names>,
@@ -163,7 +162,7 @@ impl Persons<'_> {
     ) -> Result<BTreeMap<(String, String), PersonKey>, StoreError> {
         let (systems, values): (Vec<&str>, Vec<&str>) =
             list.iter().map(|(s, v)| (s.as_str(), v.as_str())).unzip();
-        let rows = self.shared.link.block_on(self.conn.query(
+        let rows = self.conn.block_on(self.conn.query(
             "SELECT i.system, i.value, i.person FROM unnest($1::text[], $2::text[]) k(system, value)
                JOIN ident i ON i.system = k.system AND i.value = k.value",
             &[&systems, &values],
@@ -215,7 +214,7 @@ impl Interner for Persons<'_> {
     fn identifiers(&self, keys: &[PersonKey]) -> Result<Vec<(String, String)>, StoreError> {
         let keys: Vec<i64> = keys.iter().map(|k| k.0 as i64).collect();
         let sql = "SELECT system, value FROM ident WHERE person = ANY($1) ORDER BY system, value";
-        let rows = self.shared.link.block_on(self.conn.query(sql, &[&keys]))?;
+        let rows = self.conn.block_on(self.conn.query(sql, &[&keys]))?;
         Ok(rows.iter().map(|r| (r.get(0), r.get(1))).collect())
     }
 
@@ -241,7 +240,7 @@ impl Journal<'_> {
         work: impl FnOnce(&Pooled<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.shared.open()?;
-        let conn = self.shared.link.block_on(self.shared.link.take())?;
+        let conn = self.shared.link.take()?;
         let result = work(&conn);
         if result.is_err() {
             // it may stand inside a transaction
@@ -264,17 +263,15 @@ impl Journal<'_> {
         begin: &str,
         work: impl FnOnce(&mut PgTables<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let link = &self.shared.link;
-        link.block_on(conn.batch(begin))?;
-        let value = work(&mut PgTables { link, conn })?;
-        link.block_on(conn.batch("COMMIT"))?;
+        conn.block_on(conn.batch(begin))?;
+        let value = work(&mut PgTables { conn })?;
+        conn.block_on(conn.batch("COMMIT"))?;
         Ok(value)
     }
 
     fn persons<'a>(&'a self, conn: &'a Conn) -> Result<Persons<'a>, StoreError> {
-        let (_, names) = self.shared.link.block_on(self.shared.tip(conn))?;
+        let (_, names) = conn.block_on(self.shared.tip(conn))?;
         Ok(Persons {
-            shared: self.shared,
             conn,
             submit: self.submit,
             names,
@@ -282,7 +279,7 @@ impl Journal<'_> {
     }
 
     fn waiting(&self, conn: &Conn, id: Option<Uuid>) -> Result<Vec<Appended>, StoreError> {
-        let rows = self.shared.link.block_on(async {
+        let rows = conn.block_on(async {
             match id {
                 Some(id) => {
                     let sql = "SELECT data FROM audit_pending WHERE id = $1 ORDER BY n";
@@ -319,8 +316,7 @@ impl Journal<'_> {
         self.with(|conn| {
             let waiting = self.waiting(conn, Some(id))?;
             let persons = self.persons(conn)?;
-            let link = &self.shared.link;
-            if let Some(row) = (PgTables { link, conn }).row_by_id(id)? {
+            if let Some(row) = (PgTables { conn }).row_by_id(id)? {
                 return seal::entry_of(&persons, row).map(Some);
             }
             waiting
@@ -334,24 +330,22 @@ impl Journal<'_> {
     pub(super) fn seal(&self) -> Result<u64, StoreError> {
         let lock: super::link::Params<'_> = &[&LOCK_SEALER, &self.shared.link.schema];
         self.with(|conn| {
-            let link = &self.shared.link;
-            link.block_on(conn.execute("SELECT pg_advisory_lock($1, hashtext($2))", lock))?;
+            conn.block_on(conn.execute("SELECT pg_advisory_lock($1, hashtext($2))", lock))?;
             let result = self.seal_locked(conn);
             // on an error the connection is dropped and the lock with it
             let sealed = result?;
-            link.block_on(conn.execute("SELECT pg_advisory_unlock($1, hashtext($2))", lock))?;
+            conn.block_on(conn.execute("SELECT pg_advisory_unlock($1, hashtext($2))", lock))?;
             count(&self.shared.counters.sealed, sealed);
             Ok(sealed)
         })
     }
 
     fn seal_locked(&self, conn: &Conn) -> Result<u64, StoreError> {
-        let link = &self.shared.link;
         let today = seal::day_of(seal::now())?;
         let mut sealed = 0;
         loop {
             let sql = "SELECT n, data FROM audit_pending ORDER BY recorded_at, n LIMIT $1";
-            let rows = link.block_on(conn.query(sql, &[&SEAL_BATCH]))?;
+            let rows = conn.block_on(conn.query(sql, &[&SEAL_BATCH]))?;
             let numbers: Vec<i64> = rows.iter().map(|r| r.get(0)).collect();
             let entries: Vec<Appended> = rows
                 .iter()
@@ -365,7 +359,7 @@ impl Journal<'_> {
             sealed += self.tables_on(conn, "BEGIN", |t| {
                 let stream = t.own_stream()?;
                 let new = seal::seal_into(t, &stream, &today, &resolved)?;
-                link.block_on(
+                conn.block_on(
                     conn.execute("DELETE FROM audit_pending WHERE n = ANY($1)", &[&numbers]),
                 )?;
                 Ok(new)
@@ -393,7 +387,7 @@ impl Journal<'_> {
         self.tables("BEGIN", |t| {
             let lock: super::link::Params<'_> = &[&LOCK_SEALER, &self.shared.link.schema];
             let sql = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
-            t.link.block_on(t.conn.execute(sql, lock))?;
+            t.conn.block_on(t.conn.execute(sql, lock))?;
             head::sign(t, signer, day, close, seal::now())
         })
     }

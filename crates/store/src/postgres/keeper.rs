@@ -1,7 +1,7 @@
 //! Housekeeping: expired messages and claims, unused blobs, superseded index rows, erasures, sealing. One thread per
 //! process; what must not run twice at a time takes a lock in the database.
 
-use super::link::{Conn, Pooled, transaction};
+use super::link::{Conn, NO_TIMEOUT, transaction};
 use super::mirror;
 use super::pack;
 use super::schema::LOCK_KEEPER;
@@ -18,12 +18,13 @@ const WINDOW: i64 = 2_000;
 
 /// Everything that is due. Returns without doing anything when another process is at it.
 pub(super) fn maintain(shared: &Arc<Shared>) -> Result<(), StoreError> {
-    shared.once(async |conn| {
+    shared.open()?;
+    let conn = &shared.link.connect_here(NO_TIMEOUT)?;
+    conn.block_on(async {
         let lock: super::link::Params<'_> = &[&LOCK_KEEPER, &shared.link.schema];
         conn.execute("SELECT pg_advisory_lock($1, hashtext($2))", lock)
             .await?;
         let result = rounds(shared, conn).await;
-        // the connection goes back to the pool: never with the lock
         if conn
             .execute("SELECT pg_advisory_unlock($1, hashtext($2))", lock)
             .await
@@ -35,7 +36,7 @@ pub(super) fn maintain(shared: &Arc<Shared>) -> Result<(), StoreError> {
     })
 }
 
-async fn rounds(shared: &Shared, conn: &Pooled<'_>) -> Result<(), StoreError> {
+async fn rounds(shared: &Shared, conn: &Conn) -> Result<(), StoreError> {
     sweep_messages(conn).await?;
     conn.execute("DELETE FROM claim WHERE until <= now_us()", &[])
         .await?;
@@ -103,7 +104,7 @@ async fn move_floor(shared: &Shared, conn: &Conn) -> Result<(), StoreError> {
 }
 
 /// Removes index rows that no snapshot above the floor needs.
-async fn prune(conn: &Pooled<'_>) -> Result<(), StoreError> {
+async fn prune(conn: &Conn) -> Result<(), StoreError> {
     loop {
         let row = conn
             .query_opt("SELECT pruned, floor FROM clock", &[])
@@ -171,7 +172,7 @@ async fn remove(conn: &Conn, rows: &[IdxRow]) -> Result<(), StoreError> {
 
 /// Erases what is hidden: index rows, bodies, keys, privacy columns, references to blobs and blobs that nothing else
 /// refers to; then lets the server reclaim the space.
-async fn erase(shared: &Shared, conn: &Pooled<'_>) -> Result<(), StoreError> {
+async fn erase(shared: &Shared, conn: &Conn) -> Result<(), StoreError> {
     let sql = "SELECT p.rid, h.purged FROM purge p JOIN head h ON h.rid = p.rid WHERE NOT p.erased ORDER BY p.seq LIMIT 1000";
     let waiting = conn.query(sql, &[]).await?;
     for row in &waiting {
@@ -213,7 +214,7 @@ async fn erase(shared: &Shared, conn: &Pooled<'_>) -> Result<(), StoreError> {
 
 /// Removes blobs that no version has come to refer to within an hour. Older ones were looked at before: once a blob is
 /// referred to, only an erasure ends that, and it removes the blob itself.
-async fn sweep_blobs(shared: &Shared, conn: &Pooled<'_>) -> Result<(), StoreError> {
+async fn sweep_blobs(shared: &Shared, conn: &Conn) -> Result<(), StoreError> {
     let from = shared.swept_to.load(Ordering::Relaxed);
     let now: i64 = conn
         .query_opt("SELECT now_us()", &[])
@@ -256,7 +257,9 @@ pub(super) fn purge_state(
 
 /// Recomputes the index rows of every version that is not superseded and compares. Number of rows.
 pub(super) fn verify_index(shared: &Shared) -> Result<u64, StoreError> {
-    shared.once(async |conn| {
+    shared.open()?;
+    let conn = &shared.link.connect_here(NO_TIMEOUT)?;
+    conn.block_on(async {
         transaction(conn, super::journal::SNAPSHOT, async |conn: &Conn| {
             verify(conn).await
         })

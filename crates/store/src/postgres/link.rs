@@ -2,11 +2,21 @@
 
 use crate::StoreError;
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::pin::Pin;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, Connection, NoTls, Row, Socket, Statement};
+
+/// Longest wait for a pooled connection.
+const POOL_WAIT: Duration = Duration::from_secs(30);
+/// Longest statement of a read.
+const STATEMENT_TIMEOUT: &str = "60s";
+/// No limit, for housekeeping, backups and loads.
+pub(super) const NO_TIMEOUT: &str = "0";
 
 /// Parameters of a statement.
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -32,9 +42,65 @@ pub(super) fn describe(error: &tokio_postgres::Error) -> String {
 pub(super) struct Conn {
     pub(super) client: Client,
     statements: Mutex<HashMap<String, Statement>>,
+    own: Option<Own>,
+}
+
+/// The socket's side of a connection.
+type Driven = Pin<Box<Connection<Socket, NoTlsStream>>>;
+
+/// A connection that no task drives: whoever waits for an answer reads the socket, without a hop to another thread.
+struct Own {
+    runtime: Option<Runtime>,
+    connection: Mutex<Option<Driven>>,
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Conn {
+    /// Runs a future that speaks over this connection, on the calling thread, until it is done. Only for connections
+    /// made by [`Link::connect_here`] (the pool's too); any thread may call, one at a time.
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        let Some((own, runtime)) = self
+            .own
+            .as_ref()
+            .and_then(|o| Some((o, o.runtime.as_ref()?)))
+        else {
+            return futures_util::future::FutureExt::now_or_never(future).unwrap_or_else(|| {
+                unreachable!("a driven connection is awaited, never blocked on")
+            });
+        };
+        let mut connection = own
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut future = std::pin::pin!(future);
+        runtime.block_on(std::future::poll_fn(|cx| {
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                return Poll::Ready(value);
+            }
+            let ended = connection
+                .as_mut()
+                .is_some_and(|c| c.as_mut().poll(cx).is_ready());
+            if ended {
+                // the client sees it as closed from here on
+                *connection = None;
+            }
+            future.as_mut().poll(cx)
+        }))
+    }
+
+    /// Whether the connection still stands, after a look at what the server has sent while it was idle.
+    fn alive(&self) -> bool {
+        self.block_on(tokio::task::yield_now());
+        !self.client.is_closed()
+    }
+
     /// The statement, prepared once per connection.
     pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
         if let Ok(cache) = self.statements.lock()
@@ -86,8 +152,9 @@ pub(super) struct Link {
     /// Schema of the tables, checked to be a plain name.
     pub(super) schema: String,
     handle: tokio::runtime::Handle,
-    idle: Mutex<Vec<Conn>>,
-    permits: Semaphore,
+    pool: Mutex<Pool>,
+    freed: Condvar,
+    most: usize,
 }
 
 /// Settings of every session. All access paths are index look-ups, so the planner is kept from others.
@@ -127,8 +194,9 @@ impl Link {
             config,
             schema: schema.to_owned(),
             handle,
-            idle: Mutex::default(),
-            permits: Semaphore::new(max_connections.max(1)),
+            pool: Mutex::default(),
+            freed: Condvar::new(),
+            most: max_connections.max(1),
         })
     }
 
@@ -145,6 +213,7 @@ impl Link {
         Ok(Conn {
             client,
             statements: Mutex::default(),
+            own: None,
         })
     }
 
@@ -173,44 +242,91 @@ impl Link {
         }
     }
 
-    /// A pooled connection; waits while all are in use.
-    pub(super) async fn take(&self) -> Result<Pooled<'_>, StoreError> {
-        let permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?;
-        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
-        let conn = match idle.filter(|c| !c.client.is_closed()) {
-            Some(conn) => conn,
-            None => self.connect().await?,
+    /// A new connection outside the pool that the calling thread drives.
+    pub(super) fn connect_here(&self, patience: &str) -> Result<Conn, StoreError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| StoreError::Unavailable(format!("runtime of a connection: {e}")))?;
+        let (client, connection) = runtime.block_on(self.config.connect(NoTls)).map_err(down)?;
+        let conn = Conn {
+            client,
+            statements: Mutex::default(),
+            own: Some(Own {
+                runtime: Some(runtime),
+                connection: Mutex::new(Some(Box::pin(connection))),
+            }),
         };
-        Ok(Pooled {
-            conn: Some(conn),
-            link: self,
-            _permit: permit,
-        })
+        let session = format!(
+            "{SESSION} SET statement_timeout = '{patience}'; SET search_path TO {};",
+            self.schema
+        );
+        conn.block_on(conn.client.batch_execute(&session))
+            .map_err(down)?;
+        Ok(conn)
     }
 
-    /// Runs a future on the engine's runtime and blocks the calling thread until it is done.
-    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.handle.block_on(future)
+    /// A pooled connection; waits while all are in use.
+    pub(super) fn take(&self) -> Result<Pooled<'_>, StoreError> {
+        let until = Instant::now() + POOL_WAIT;
+        let mut pool = self.pool();
+        loop {
+            if pool.closed {
+                return Err(StoreError::Unavailable("the store is closed".to_owned()));
+            }
+            if pool.out < self.most {
+                break;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let what = "all connections to the database are in use".to_owned();
+                return Err(StoreError::Unavailable(what));
+            }
+            pool = self
+                .freed
+                .wait_timeout(pool, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        pool.out += 1;
+        let idle = pool.idle.pop();
+        drop(pool);
+        // from here on the place is given back by the drop of `Pooled`
+        let mut pooled = Pooled {
+            conn: idle.filter(Conn::alive),
+            link: self,
+        };
+        if pooled.conn.is_none() {
+            pooled.conn = Some(self.connect_here(STATEMENT_TIMEOUT)?);
+        }
+        Ok(pooled)
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses further work and drops idle connections.
     pub(super) fn close(&self) {
-        self.permits.close();
-        if let Ok(mut idle) = self.idle.lock() {
-            idle.clear();
-        }
+        let mut pool = self.pool();
+        pool.closed = true;
+        pool.idle.clear();
+        self.freed.notify_all();
     }
 }
 
-/// A connection out of the pool; goes back when dropped, unless it is broken or inside a transaction.
+/// Connections of the pool.
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Conn>,
+    out: usize,
+    closed: bool,
+}
+
+/// A connection out of the pool; goes back when dropped, unless it is broken.
 pub(super) struct Pooled<'a> {
     conn: Option<Conn>,
     link: &'a Link,
-    _permit: SemaphorePermit<'a>,
 }
 
 impl Pooled<'_> {
@@ -233,19 +349,21 @@ impl std::ops::Deref for Pooled<'_> {
 
 impl Drop for Pooled<'_> {
     fn drop(&mut self) {
+        let mut pool = self.link.pool();
+        pool.out = pool.out.saturating_sub(1);
         if let Some(conn) = self.conn.take()
             && !conn.client.is_closed()
-            && let Ok(mut idle) = self.link.idle.lock()
-            && !self.link.permits.is_closed()
+            && !pool.closed
         {
-            idle.push(conn);
+            pool.idle.push(conn);
         }
+        self.link.freed.notify_one();
     }
 }
 
 /// `BEGIN … COMMIT` around a piece of work on one pooled connection; rolls back on error.
 pub(super) async fn transaction<T>(
-    conn: &Pooled<'_>,
+    conn: &Conn,
     begin: &str,
     work: impl AsyncFnOnce(&Conn) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {

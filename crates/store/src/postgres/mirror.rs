@@ -144,7 +144,8 @@ async fn drain_locked(
         .map_err(|_| {
             StoreError::Corrupt("a row of the mirror's outbox cannot be read".to_owned())
         })?;
-    tokio::task::block_in_place(|| Mirror::open(folder, shared.unsafe_no_sync)?.append(&entries))?;
+    // a short write, and rare: purges and settings only
+    Mirror::open(folder, shared.unsafe_no_sync)?.append(&entries)?;
     conn.execute("DELETE FROM mirror_outbox WHERE n <= $1", &[&last])
         .await?;
     Ok(())

@@ -11,7 +11,6 @@
 //! Rules: DESIGN §3; spec/dependencies.md §7 and §10.5 (surrogate keys, batches over `unnest`).
 
 mod aliases;
-mod backup;
 mod blobs;
 mod bulk;
 mod check;
@@ -30,6 +29,8 @@ mod reader;
 mod rows;
 mod schema;
 mod shared;
+mod sink;
+mod source;
 mod tables;
 mod walk;
 mod world;

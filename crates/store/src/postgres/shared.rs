@@ -1,6 +1,6 @@
 //! What the parts of one opened engine share.
 
-use super::link::{Conn, Link, Pooled};
+use super::link::{Conn, Link};
 use super::names::Names;
 use crate::{MicrosUtc, RepoId, RepoKind, Seq, StoreError};
 use std::collections::{BTreeMap, HashMap};
@@ -72,32 +72,28 @@ impl Shared {
         work: impl AsyncFn(&Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.open()?;
-        self.link.block_on(async {
-            let mut tries = 0;
-            loop {
-                let conn = self.link.take().await?;
-                let result = work(&conn).await;
-                tries += 1;
-                if result.is_err() && conn.client.is_closed() && tries < 3 {
-                    conn.discard();
-                    count(&self.counters.reconnects, 1);
-                    continue;
-                }
-                return result;
+        let mut tries = 0;
+        loop {
+            let conn = self.link.take()?;
+            let result = conn.block_on(work(&conn));
+            tries += 1;
+            if result.is_err() && conn.client.is_closed() && tries < 3 {
+                conn.discard();
+                count(&self.counters.reconnects, 1);
+                continue;
             }
-        })
+            return result;
+        }
     }
 
     /// Runs work on a pooled connection and blocks; never twice.
     pub(super) fn once<T>(
         &self,
-        work: impl AsyncFnOnce(&Pooled<'_>) -> Result<T, StoreError>,
+        work: impl AsyncFnOnce(&Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.open()?;
-        self.link.block_on(async {
-            let conn = self.link.take().await?;
-            work(&conn).await
-        })
+        let conn = self.link.take()?;
+        conn.block_on(work(&conn))
     }
 
     /// The feed row, and names at least as new as it.

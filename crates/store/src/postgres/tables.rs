@@ -1,6 +1,6 @@
 //! The sealed journal's rows in PostgreSQL.
 
-use super::link::{Conn, Link};
+use super::link::Conn;
 use crate::journal::{
     DayStream, Hash, HeadRow, LineState, Node, RowColumns, SealedRow, StreamState, Tables,
 };
@@ -17,7 +17,6 @@ macro_rules! columns {
 
 /// Operations inside a transaction that the caller has begun on `conn`.
 pub(super) struct PgTables<'a> {
-    pub(super) link: &'a Link,
     pub(super) conn: &'a Conn,
 }
 
@@ -60,15 +59,15 @@ fn most(limit: usize) -> i64 {
 
 impl PgTables<'_> {
     fn query(&self, sql: &str, params: super::link::Params<'_>) -> Result<Vec<Row>, StoreError> {
-        self.link.block_on(self.conn.query(sql, params))
+        self.conn.block_on(self.conn.query(sql, params))
     }
 
     fn one(&self, sql: &str, params: super::link::Params<'_>) -> Result<Option<Row>, StoreError> {
-        self.link.block_on(self.conn.query_opt(sql, params))
+        self.conn.block_on(self.conn.query_opt(sql, params))
     }
 
     fn run(&self, sql: &str, params: super::link::Params<'_>) -> Result<(), StoreError> {
-        self.link
+        self.conn
             .block_on(self.conn.execute(sql, params))
             .map(|_| ())
     }
