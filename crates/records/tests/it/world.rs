@@ -8,14 +8,14 @@ use jiff::civil::date;
 use records::gate::{Caller, Gate, Gated, OpenGate, Refusal, TrustGate};
 use records::repository::{RepositoryConfig, patient_ids};
 use registers::{
-    Authorisation, Directory, FNR_SYSTEM, GpRelation, Organisation, Party, Person, PersonName,
-    Practitioner, Protection, Sex, Unit,
+    Authorisation, Directory, FNR_SYSTEM, GpRelation, HPR_SYSTEM, Organisation, Party, Person,
+    PersonName, Practitioner, Protection, Sex, Unit,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{
-    Commit, Granted, Op, PersonRef, Privacy, PutId, RepoKind, RepositoryDecl, Snapshot, Store,
-    StoreConfig, StoreError,
+    Alias, Commit, Granted, Op, PersonRef, Privacy, PutId, RepoKind, RepositoryDecl, Snapshot,
+    Store, StoreConfig, StoreError,
 };
 use tower::ServiceExt;
 use trust::gather::SubjectRef;
@@ -209,6 +209,11 @@ pub struct World {
 
 const KEY: [u8; 32] = [7; 32];
 
+/// Runs blocking work on a thread of its own: the tests themselves are async.
+fn outside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|s| s.spawn(work).join().unwrap())
+}
+
 impl World {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -266,18 +271,33 @@ impl World {
             )
         })
         .unwrap();
-        Self {
+        let world = Self {
             store,
             trust,
             sandbox,
             results,
             _folder: folder,
-        }
+        };
+        // As the register's import does: personnel are one person under both numbers.
+        let alias = HPR.map(|(nin, hpr)| Alias::AlsoKnownAs {
+            person: PersonRef::id(FNR_SYSTEM, nin),
+            system: HPR_SYSTEM.to_owned(),
+            value: hpr.to_owned(),
+        });
+        world.commit(Commit {
+            alias: alias.to_vec(),
+            ..Commit::default()
+        });
+        world
+    }
+
+    fn commit(&self, commit: Commit) -> store::Committed {
+        outside(|| self.store.commit(commit).unwrap())
     }
 
     /// Id of a person in the results repository.
     pub fn patient_id(&self, nin: &str) -> String {
-        let key = self.store.intern_person(FNR_SYSTEM, nin).unwrap();
+        let key = outside(|| self.store.intern_person(FNR_SYSTEM, nin).unwrap());
         patient_ids(&KEY).unwrap().id(key).unwrap()
     }
 
@@ -314,36 +334,30 @@ impl World {
         let number = format!(",\"valueQuantity\":{{\"value\":{value},\"unit\":\"g/L\"}}}}");
         let text = observation.to_string();
         let body = format!("{}{number}", text.strip_suffix('}').unwrap());
-        let done = self
-            .store
-            .commit(Commit {
-                put: vec![put("Observation", body, Class::LabObservation)],
-                ..Commit::default()
-            })
-            .unwrap();
+        let done = self.commit(Commit {
+            put: vec![put("Observation", body, Class::LabObservation)],
+            ..Commit::default()
+        });
         let observation = done.puts[0].id.clone();
         let report = json!({
             "resourceType": "DiagnosticReport", "status": "final", "subject": subject,
             "code": { "text": "Klinisk kjemi" },
             "result": [{ "reference": format!("Observation/{observation}") }],
         });
-        let done = self
-            .store
-            .commit(Commit {
-                put: vec![put(
-                    "DiagnosticReport",
-                    report.to_string(),
-                    Class::LabReport,
-                )],
-                ..Commit::default()
-            })
-            .unwrap();
+        let done = self.commit(Commit {
+            put: vec![put(
+                "DiagnosticReport",
+                report.to_string(),
+                Class::LabReport,
+            )],
+            ..Commit::default()
+        });
         (observation, done.puts[0].id.clone())
     }
 
     /// A citizen's setting, switched.
     pub fn set(&self, nin: &str, setting: Setting, is_active: bool) {
-        let key = self.store.intern_person(FNR_SYSTEM, nin).unwrap();
+        let key = outside(|| self.store.intern_person(FNR_SYSTEM, nin).unwrap());
         let rows = self
             .trust
             .setting_rows(&self.store.snapshot().unwrap(), key)
@@ -362,7 +376,7 @@ impl World {
             edge::clock::real_now_us(),
             Vec::new(),
         );
-        self.store.commit(commit).unwrap();
+        self.commit(commit);
     }
 
     pub fn block(&self, nin: &str, doctor: &str) {
@@ -381,7 +395,7 @@ impl World {
 
     /// Lines in a person's log.
     pub fn log(&self, nin: &str) -> Vec<store::JournalEntry> {
-        let key = self.store.intern_person(FNR_SYSTEM, nin).unwrap();
+        let key = outside(|| self.store.intern_person(FNR_SYSTEM, nin).unwrap());
         self.store.journal_of(key, None, 1_000).unwrap()
     }
 }
