@@ -64,6 +64,7 @@ const RULES: u64 = 0;
 struct Stats {
     commits: AtomicU64,
     refused: AtomicU64,
+    purges: AtomicU64,
     batches: AtomicU64,
     folds: AtomicU64,
     fold_waits: AtomicU64,
@@ -162,6 +163,7 @@ impl Inner {
         let mut all = vec![
             ("store_commits", self.stats.commits.load(Relaxed)),
             ("store_refused", self.stats.refused.load(Relaxed)),
+            ("store_purges", self.stats.purges.load(Relaxed)),
             ("store_batches", self.stats.batches.load(Relaxed)),
             ("store_waiting", self.inbox.len() as u64),
             ("store_seq", published.seq),
@@ -409,6 +411,7 @@ impl SqliteEngine {
             pinned: published,
             seq,
             at,
+            known: Mutex::default(),
         }
     }
 }

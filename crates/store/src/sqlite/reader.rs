@@ -8,7 +8,7 @@ use super::Inner;
 use super::codec;
 use super::db::{ReadTx, Reading, number, unavailable};
 use super::lens::{ANY, Lens, Placed};
-use super::shared::{Aliases, Names, Published};
+use super::shared::{Aliases, Names, Published, locked};
 use super::walk::{Span, walk};
 use crate::{
     Direction, Filter, Granted, Head, HistoryScope, IndexKey, IndexRow, KeyRange, MicrosUtc,
@@ -16,8 +16,8 @@ use crate::{
 };
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow::{Break, Continue};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 
 /// Index rows one call may look at, hidden ones included: bounds the work, far above any caller's own limit.
 const MAX_ROWS_LOOKED_AT: usize = 8_000_000;
@@ -35,13 +35,31 @@ pub(super) struct Snap {
     pub pinned: Arc<Published>,
     pub seq: u64,
     pub at: i64,
+    /// Compartments found out already: the legs of one search ask for the same one again and again.
+    pub known: Mutex<Vec<Arc<Leading>>>,
 }
+
+/// The live records of a repository that a filter with compartments admits.
+pub(super) struct Leading {
+    repo: RepoId,
+    filter: Filter,
+    /// What it was found under: purges hide at once and merges count at once, also in older snapshots.
+    purges: u64,
+    aliases: Arc<Aliases>,
+    /// Record → place; `None` = too many to lead.
+    records: Option<HashMap<u64, u64>>,
+}
+
+/// Compartments a snapshot remembers.
+const MAX_KNOWN: usize = 8;
 
 /// One call's view: open transactions, names, aliases.
 pub(super) struct View<'a> {
     pub lens: Lens<'a>,
     pub index: &'a rusqlite::Connection,
     pub pinned: &'a Published,
+    known: &'a Mutex<Vec<Arc<Leading>>>,
+    purges: u64,
     types: Arc<Names>,
     aliases: Arc<Aliases>,
 }
@@ -53,6 +71,7 @@ impl Snap {
     /// Runs `f` inside one read transaction of each file.
     fn view<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.inner.running()?;
+        let purges = self.inner.stats.purges.load(SeqCst);
         self.inner.pool.with(|reading: &Reading| {
             let _log = ReadTx::begin(&reading.log)?;
             let _index = ReadTx::begin(&reading.index)?;
@@ -65,6 +84,8 @@ impl Snap {
                 },
                 index: &reading.index,
                 pinned: &self.pinned,
+                known: &self.known,
+                purges,
                 types: self.inner.types.get(),
                 aliases: self.inner.aliases.get(),
             })
@@ -223,16 +244,33 @@ impl View<'_> {
         Ok(Some(found))
     }
 
-    /// The records that the filter's compartments leave, when it has any and they are few enough to lead.
-    fn leading(
-        &self,
-        grant: &Granted,
-        repo: RepoId,
-    ) -> Result<Option<HashMap<u64, u64>>, StoreError> {
-        match grant.filter().compartments() {
-            Some(persons) => self.compartment(grant, repo, persons, MAX_LEADING_RECORDS),
-            None => Ok(None),
+    /// The records that the filter's compartments leave, when it has any; few enough of them lead the query.
+    fn leading(&self, grant: &Granted, repo: RepoId) -> Result<Option<Arc<Leading>>, StoreError> {
+        let Some(persons) = grant.filter().compartments() else {
+            return Ok(None);
+        };
+        let fits = |l: &Leading| {
+            l.repo == repo
+                && l.purges == self.purges
+                && Arc::ptr_eq(&l.aliases, &self.aliases)
+                && l.filter == *grant.filter()
+        };
+        if let Some(known) = locked(self.known).iter().find(|l| fits(l)) {
+            return Ok(Some(Arc::clone(known)).filter(|l| l.records.is_some()));
         }
+        let found = Arc::new(Leading {
+            repo,
+            filter: grant.filter().clone(),
+            purges: self.purges,
+            aliases: Arc::clone(&self.aliases),
+            records: self.compartment(grant, repo, persons, MAX_LEADING_RECORDS)?,
+        });
+        let mut known = locked(self.known);
+        if known.len() >= MAX_KNOWN {
+            known.remove(0);
+        }
+        known.push(Arc::clone(&found));
+        Ok(Some(found).filter(|l| l.records.is_some()))
     }
 
     /// Rows of the span carried by these records, from their own keys.
@@ -275,8 +313,9 @@ impl View<'_> {
         span: &Span,
         mut visit: impl FnMut(&[u8], u64) -> Result<std::ops::ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        let records = self.leading(grant, repo)?;
-        if let Some(records) = &records {
+        let leading = self.leading(grant, repo)?;
+        let records = leading.as_ref().and_then(|l| l.records.as_ref());
+        if let Some(records) = records {
             let worth = records.len() as u64 * 4;
             if self.count_rows(span, worth + 1)? > worth {
                 for (k, rid) in self.rows_of(records, repo, span)? {
@@ -287,7 +326,7 @@ impl View<'_> {
                 return Ok(());
             }
         }
-        self.each(grant, span, records.as_ref(), |k, rid, _| visit(k, rid))
+        self.each(grant, span, records, |k, rid, _| visit(k, rid))
     }
 
     /// Places of versions of these types before `before`, newest first, at most `limit`.
@@ -584,8 +623,9 @@ impl Reader for Snap {
             let Some(n) = v.types.number(rtype).filter(|_| limit > 0) else {
                 return Ok(rids);
             };
-            if let Some(records) = v.leading(grant, repo)? {
-                for rid in records.into_keys().filter(|rid| *rid > after.0) {
+            let leading = v.leading(grant, repo)?;
+            if let Some(records) = leading.as_ref().and_then(|l| l.records.as_ref()) {
+                for rid in records.keys().copied().filter(|rid| *rid > after.0) {
                     if v.lens.head(rid)?.is_some_and(|p| p.head.rtype == n) {
                         rids.push(Rid(rid));
                     }

@@ -316,6 +316,9 @@ impl Writer {
             }
             rows = running.add(done.rows, &done.superseded, seq);
         }
+        if done.purged {
+            inner.stats.purges.fetch_add(1, SeqCst);
+        }
         let at = done.next.seq_at;
         inner.published.update(|p| Published {
             seq,
