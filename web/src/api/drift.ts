@@ -1,0 +1,196 @@
+import type { Text } from '../i18n/texts.tsx';
+
+/**
+ * View models of the operator's pages. Messages are as `crates/meldinger` (`view.rs`) writes them and the validator's report
+ * as `crates/edi` (`report.rs`); the timeline and the health page are the contract with the hub's `Operations`.
+ */
+
+export interface PartyView {
+  her_id: number;
+  name: string | null;
+}
+
+export type StateCode =
+  | 'queued'
+  | 'collected'
+  | 'receipt_sealed'
+  | 'accepted'
+  | 'accepted_with_remarks'
+  | 'rejected'
+  | 'overdue'
+  | 'failed'
+  | 'done'
+  | 'dropped';
+
+export interface MessageState {
+  code: StateCode;
+  codes?: string[];
+  condition?: string;
+  reason?: string;
+}
+
+export type AlertCode = 'spoofing' | 'false_duplicate' | 'hostile_xml';
+
+export interface MessageRow {
+  id: string;
+  received_at: string;
+  subject: string;
+  from: PartyView;
+  to: PartyView;
+  state: MessageState;
+  receipt_until: string | null;
+  waiting_hours: number | null;
+  wait_level: 'waiting' | 'yellow' | 'red' | null;
+  receipt_after_s: number | null;
+  needs_human: boolean;
+  alert: AlertCode | null;
+}
+
+/** `GET /api/drift/messages?state&function&her_id&before`; `state` also takes `needs_human`. */
+export interface MessagePage {
+  rows: MessageRow[];
+  /** Pass it as `before`. */
+  next: string | null;
+  summary?: Summary | null;
+}
+
+export interface Summary {
+  by_state: Partial<Record<StateCode, number>>;
+  needs_human: number;
+  without_receipt: Record<string, number>;
+  cut: boolean;
+}
+
+export interface Step {
+  at: string;
+  what: string;
+  detail?: string;
+  bytes?: number;
+  condition?: string | null;
+  queue?: string;
+  attempt?: number;
+  how?: string;
+  failed?: boolean;
+  reason?: string;
+  status?: string;
+  codes?: string[];
+  hours?: number;
+  same_content?: boolean;
+  text?: string;
+}
+
+export interface MessageDetail extends MessageRow {
+  envelope: {
+    queue: string;
+    message_id: string;
+    msg_id: string | null;
+    conversation: string | null;
+    content_type: string;
+    bytes: number;
+    sent_at: string;
+    failed_deliveries: number;
+  };
+  steps: Step[];
+  receipt: { kind: 'sealed' } | { kind: 'known'; status: string; codes: string[] } | null;
+  ahead: number | null;
+  related: { relation: 'copy' | 'receipt' | 'error' | 'about' | 'thread'; row: MessageRow }[];
+  has_original: boolean;
+  resend_rule: 'new_message_id_same_msg_id' | 'new_message_id_new_msg_id' | null;
+}
+
+export interface PartySummary {
+  organisation: string;
+  her_id: number | null;
+  unit: string | null;
+  level2_her_id: number | null;
+}
+
+export interface Finding {
+  severity: 'Error' | 'Warning' | 'Info' | 'error' | 'warning' | 'info';
+  code: string | null;
+  rule_id: string;
+  rule: string;
+  line: number;
+  column: number;
+  element: string;
+  text_nb: string;
+  text_en: string;
+}
+
+/** `POST /api/drift/validate` (bytes). */
+export interface Report {
+  valid: boolean;
+  identified: {
+    version: string | null;
+    root_namespace: string;
+    payload_namespace: string | null;
+    document_type: string | null;
+    processing_status: string | null;
+  };
+  what: Text;
+  size_bytes: number;
+  sender: PartySummary | null;
+  receiver: PartySummary | null;
+  copies: PartySummary[];
+  gen_date: string | null;
+  ack: string | null;
+  answer: Text;
+  findings: Finding[];
+  passed: Text[];
+  not_run: { what: Text; how: Text }[];
+}
+
+export type StoryKind = 'message' | 'lookup' | 'setting' | 'refusal' | 'emergency' | 'appointment' | 'reading';
+export type StoryState = 'done' | 'running' | 'waiting' | 'failed' | 'passed_over';
+
+export interface StoryStep {
+  /** Name of the step, for `until`. */
+  id: string;
+  /** When it happens on the story's clock, RFC 3339. */
+  at: string;
+  /** Story id of the person, such as `blokk`. */
+  person: string;
+  /** Name of the person. */
+  name: string;
+  kind: StoryKind;
+  state: StoryState;
+  text: Text | string;
+  /** Message of `/drift/meldinger/:id`, when there is one. */
+  message?: string | null;
+  /** What went wrong. */
+  detail?: string | null;
+}
+
+/** `GET /api/drift/timeline`. */
+export interface Timeline {
+  /** Now on the story's clock, RFC 3339. */
+  now: string;
+  steps: StoryStep[];
+}
+
+/** `POST /api/drift/timeline/play`. */
+export interface Played {
+  passed_over?: string[];
+}
+
+export type HealthState = 'ok' | 'watch' | 'fault';
+
+export interface HealthRow {
+  /** `sources`, `queues`, `listeners`, `certificates`, `store`, `feed`, `receipts`, `log`. */
+  group: string;
+  name: Text | string;
+  state: HealthState;
+  /** Number or word, with its unit. */
+  value: Text | string | number | null;
+  /** What is normal. */
+  limit?: Text | string | number | null;
+  /** What to do when it is not. */
+  advice?: Text | string | null;
+  href?: string | null;
+}
+
+/** `GET /api/drift/health`. */
+export interface Health {
+  at: string;
+  rows: HealthRow[];
+}

@@ -1,0 +1,73 @@
+import { useSession } from '../api/session.tsx';
+import { drift } from '../i18n/drift.ts';
+import { useTexts } from '../i18n/texts.tsx';
+import { Page } from '../parts/page.tsx';
+import { match, usePath } from '../router.tsx';
+import { NotFound } from '../shell/Frames.tsx';
+import { Shell } from '../shell/Shell.tsx';
+import './drift.css';
+import { HealthPage } from './Health.tsx';
+import { LoginPage } from './Login.tsx';
+import { MessagePage } from './Message.tsx';
+import { MessagesPage } from './Messages.tsx';
+import { TimelinePage } from './Timeline.tsx';
+import { ValidatorPage } from './Validator.tsx';
+
+/** The operator's portal, and an organisation's own view of its messages. */
+export default function Drift() {
+  const t = useTexts(drift);
+  const { view } = useSession();
+  const menu = [
+    { href: '/drift', text: t('menu.home') },
+    { href: '/drift/meldinger', text: t('menu.messages') },
+    { href: '/drift/validator', text: t('menu.validator') },
+    ...(view?.is_demo ? [{ href: '/drift/tidslinje', text: t('menu.timeline') }] : []),
+    { href: '/drift/tilstand', text: t('menu.health') },
+  ];
+  return (
+    <Shell menu={menu}>
+      <Pages />
+    </Shell>
+  );
+}
+
+function Pages() {
+  const path = usePath();
+  const { view } = useSession();
+  if (view?.kind !== 'operator' && view?.kind !== 'party') return <LoginPage />;
+  const message = match('/drift/meldinger/:id', path);
+  if (path === '/drift') return <Overview />;
+  if (path === '/drift/meldinger') return <MessagesPage />;
+  if (message?.['id']) return <MessagePage key={message['id']} id={message['id']} />;
+  if (path === '/drift/validator') return <ValidatorPage />;
+  if (path === '/drift/tidslinje' && view.is_demo) return <TimelinePage />;
+  if (path === '/drift/tilstand') return <HealthPage />;
+  return <NotFound home="/drift" />;
+}
+
+function Overview() {
+  const t = useTexts(drift);
+  const { view } = useSession();
+  const tiles = [
+    ['/drift/meldinger', t('menu.messages'), t('home.messages')],
+    ['/drift/validator', t('menu.validator'), t('home.validator')],
+    ...(view?.is_demo ? [['/drift/tidslinje', t('menu.timeline'), t('home.timeline')]] : []),
+    ['/drift/tilstand', t('menu.health'), t('home.health')],
+  ] as const;
+  const isParty = view?.kind === 'party';
+  return (
+    <Page title={t('home.title')}>
+      <p className="lead">{isParty ? t('home.party', { organisation: view.organisation ?? '' }) : t('home.operator')}</p>
+      <ul className="tiles">
+        {tiles.map(([href, title, text]) => (
+          <li key={href}>
+            <a className="tile" href={href}>
+              <span className="tile__title">{title}</span>
+              <span className="tile__text">{text}</span>
+            </a>
+          </li>
+        ))}
+      </ul>
+    </Page>
+  );
+}
