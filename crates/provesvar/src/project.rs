@@ -420,7 +420,11 @@ fn instant(ts: &Ts) -> Option<String> {
 
 fn coding(code: &Coded, default_list: u32) -> Value {
     let system = match code.system.as_deref() {
-        Some(oid) if !oid.is_empty() => codes::oid::to_fhir_uri(oid).into_owned(),
+        // National lists in the form of the implementation guide (spec/nilar.md §3.2); others as they came.
+        Some(oid) if !oid.is_empty() => match codes::oid::list_number(oid) {
+            Some(number) => list(number),
+            None => codes::oid::to_fhir_uri(oid).into_owned(),
+        },
         _ => list(default_list),
     };
     let mut coding = json!({ "system": system, "code": code.code() });
@@ -433,7 +437,7 @@ fn coding(code: &Coded, default_list: u32) -> Value {
 }
 
 fn list(number: u32) -> String {
-    format!("urn:oid:2.16.578.1.12.4.1.1.{number}")
+    format!("http://ehelse.no/fhir/CodeSystem/no-kodeverk-{number}")
 }
 
 fn reference(rtype: &str, id: &str) -> Value {

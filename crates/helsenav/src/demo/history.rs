@@ -143,7 +143,7 @@ fn message(nation: &Nation, person: &Person, report: &LabReport) -> Message {
             serv_type: Coded::cs("N", "Ny"),
             issue_date: ts(report.issued),
             status: Coded::cs("F", "Endelig rapport"),
-            discipline: Coded::cv("CLIN", 8202, "Klinisk kjemi"),
+            discipline: Coded::cs("CLIN", "Klinisk kjemi"),
             report_id: report.number.clone(),
             provider: Party {
                 hcp: Hcp {
@@ -191,7 +191,15 @@ fn log_line(opened: &Opened, person: &Person, line: &LogLine) -> AuditEntry {
         ("interface".to_owned(), json!("PersonnelPortal")),
         ("action".to_owned(), json!("Read")),
         ("basis".to_owned(), json!(line.basis)),
-        ("parts".to_owned(), json!([line.part])),
+        (
+            "parts".to_owned(),
+            json!(
+                trust::Part::parse(line.part)
+                    .map(|p| p.code())
+                    .into_iter()
+                    .collect::<Vec<_>>()
+            ),
+        ),
         ("actor.kind".to_owned(), json!("personnel")),
         ("actor.hpr".to_owned(), json!(line.actor.0.to_string())),
         ("actor.role".to_owned(), json!(line.role)),
