@@ -5,14 +5,23 @@ use edge::Clock;
 use hub::demo::StoryDriver;
 use nation::Nation;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// Keeps the story's place between starts, in the data folder.
+pub(crate) const STORY_FILE: &str = "story.json";
 
 /// Drives the story.
 pub(crate) struct Driver {
     nation: Arc<Nation>,
     anchor: jiff::civil::Date,
     pace: f64,
+    kept_in: Option<PathBuf>,
+    /// `None` until the actors have started.
+    player: watch::Sender<Option<actors::story::Player>>,
+    handle: Arc<Mutex<Option<actors::Handle>>>,
 }
 
 impl Driver {
@@ -22,35 +31,85 @@ impl Driver {
             nation,
             anchor,
             pace,
+            kept_in: None,
+            player: watch::Sender::new(None),
+            handle: Arc::default(),
         }
     }
 
-    /// Starts the actors; plays the story by itself when asked.
+    /// The same, remembering the story's place in this file.
+    pub(crate) fn keeping(mut self, file: PathBuf) -> Self {
+        self.kept_in = Some(file);
+        self
+    }
+
+    /// Starts the actors; plays the story by itself when asked. The actors get facts.json and nothing of the hub: they
+    /// ask for the clock over HTTP like everybody.
     pub(crate) fn start(
         &self,
-        _facts: &Value,
+        facts: &Value,
         _clock: Clock,
-        _plays: bool,
-        _is_first: bool,
+        plays: bool,
+        is_first: bool,
     ) -> Result<()> {
-        let _ = (&self.nation, self.anchor, self.pace);
+        let facts = actors::Facts::from_value(facts)?;
+        let options = actors::Options {
+            auto_pace: plays.then_some(self.pace),
+            is_first_start: is_first,
+            kept_in: self.kept_in.clone(),
+            background: plays,
+            bad_cases_hourly: plays,
+        };
+        let (nation, player, handle) = (
+            self.nation.clone(),
+            self.player.clone(),
+            self.handle.clone(),
+        );
+        tokio::spawn(async move {
+            match actors::run(facts, nation, options).await {
+                Ok(started) => {
+                    player.send_replace(Some(started.player()));
+                    *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+                }
+                Err(error) => tracing::error!(%error, "the actors could not be started"),
+            }
+        });
         Ok(())
     }
 
     /// Ends them.
-    pub(crate) async fn stop(&self) {}
+    pub(crate) async fn stop(&self) {
+        let handle = self
+            .handle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(handle) = handle {
+            handle.stop().await;
+        }
+    }
 }
 
 impl StoryDriver for Driver {
     fn play(
         &self,
-        _until: String,
-        _pace: f64,
+        until: String,
+        pace: f64,
     ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send>> {
-        Box::pin(async { Ok(json!({})) })
+        let mut player = self.player.subscribe();
+        Box::pin(async move {
+            let player = player.wait_for(Option::is_some).await;
+            let player = player.ok().and_then(|p| p.clone());
+            let player = player.ok_or("the actors are not running")?;
+            player.play(&until, pace).await
+        })
     }
 
     fn status(&self) -> Value {
-        json!({ "steps": [] })
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        match handle.as_ref() {
+            Some(handle) => handle.status(),
+            None => json!({ "day": self.anchor.to_string(), "steps": [], "is_starting": true }),
+        }
     }
 }
