@@ -1,16 +1,17 @@
 //! Batch and transaction (spec/fhir-server.md §4). Transactions are one commit; batches are their entries one by one.
 
-use crate::change::{Change, Preconditions, Write, location};
+use crate::carry::location;
+use crate::change::{Change, Preconditions, Write};
 use crate::gate::Caller;
 use crate::http::{Answer, Call, Content, Return, dispatch};
 use crate::outcome::Failure;
 use crate::params;
-use crate::planner::PatientScope;
 use crate::read::etag;
 use crate::render::{self, Entry, Subset};
 use crate::repository::Repository;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use bytes::Bytes;
+use fhir::build::Json;
 use fhir::{Doc, Limits, Node, Pack};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -132,8 +133,7 @@ impl Repository {
                 ),
                 Some(Change::Nothing) => written_entry("204 No Content", None, None),
                 Some(Change::Kept(record)) => {
-                    let body =
-                        self.rendered(record, &PatientScope::default(), &Subset::default())?;
+                    let body = self.rendered(record, None, &Subset::default())?;
                     let head = &record.head;
                     written_entry(
                         "200 OK",
@@ -295,7 +295,7 @@ impl Repository {
         let doc = Doc::parse_json(whole.clone(), &Limits::default())
             .map_err(|f| Failure::findings(&f))?;
         let reference_type = Pack::r4().known.reference;
-        let mut edits: Vec<(usize, usize, String)> = Vec::new();
+        let mut edits: Vec<(usize, usize, Vec<u8>)> = Vec::new();
         for node in doc.nodes().filter(|n| n.type_id() == reference_type) {
             let Some(text) = node.str_at("reference") else {
                 continue;
@@ -332,21 +332,13 @@ impl Repository {
                 None => target,
             };
             value.insert("reference".to_owned(), Value::String(target));
-            edits.push((at, at + raw.len(), Value::Object(value).to_string()));
+            edits.push((
+                at,
+                at + raw.len(),
+                Value::Object(value).to_string().into_bytes(),
+            ));
         }
-        edits.sort_by_key(|e| e.0);
-        let mut out = Vec::with_capacity(whole.len());
-        let mut done = 0;
-        for (from, to, text) in edits {
-            if from < done {
-                continue;
-            }
-            out.extend_from_slice(whole.get(done..from).unwrap_or_default());
-            out.extend_from_slice(text.as_bytes());
-            done = to;
-        }
-        out.extend_from_slice(whole.get(done..).unwrap_or_default());
-        Ok(Bytes::from(out))
+        Ok(render::splice(&whole, edits))
     }
 
     /// A conditional reference: exactly one match in the store or among this transaction's conditional creates.
@@ -562,15 +554,16 @@ fn written_entry(
     place: Option<(String, String, i64)>,
     resource: Option<Bytes>,
 ) -> Entry {
-    let mut response = json!({ "status": status });
+    let mut response = Json::new().put("status", status);
     if let Some((location, etag, at)) = place {
-        response["location"] = json!(location);
-        response["etag"] = json!(etag);
-        response["lastModified"] = json!(render::instant(at));
+        response = response
+            .put("location", location)
+            .put("etag", etag)
+            .put("lastModified", render::instant(at));
     }
     Entry {
         resource,
-        response: Some(response),
+        response: Some(response.build()),
         ..Entry::default()
     }
 }
@@ -589,12 +582,12 @@ fn response_entry(call: &Call, item: &Item<'_>, result: Result<Answer, Failure>)
             };
         }
     };
-    let mut response = json!({ "status": answer.status.as_u16().to_string() });
+    let mut response = Json::new().put("status", answer.status.as_u16().to_string());
     for (name, value) in &answer.headers {
         let text = value.to_str().unwrap_or_default();
         match *name {
-            header::ETAG => response["etag"] = json!(text),
-            header::LOCATION => response["location"] = json!(text),
+            header::ETAG => response = response.put("etag", text),
+            header::LOCATION => response = response.put("location", text),
             _ => {}
         }
     }
@@ -606,7 +599,7 @@ fn response_entry(call: &Call, item: &Item<'_>, result: Result<Answer, Failure>)
             Content::Resource(json) if wants => Some(json),
             _ => None,
         },
-        response: Some(response),
+        response: Some(response.build()),
         ..Entry::default()
     }
 }

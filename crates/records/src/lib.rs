@@ -14,6 +14,7 @@
 //! §4.2, §8, §10.4.
 
 mod bundle;
+mod carry;
 mod change;
 pub mod gate;
 pub mod http;

@@ -6,6 +6,7 @@ use crate::repository::Repository;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use fhir::Pack;
+use fhir::build::Json;
 use fhir::pack::ParamKind;
 use serde_json::{Value, json};
 
@@ -13,7 +14,21 @@ use serde_json::{Value, json};
 pub(crate) fn capabilities(repository: &Repository, call: &Call) -> Result<Answer, Failure> {
     let clinical = repository.is_clinical();
     let writes = !clinical || repository.config.columns.is_some();
-    let mut statement = json!({
+    let security = if clinical {
+        "Access tokens of HelseID as Bearer or DPoP. Headers: nhn-access-basis (UNNTAK, SAMTYKKE, AKUTT, FORHOYET_SAMTYKKE, FORHOYET_AKUTT), nhn-user-role, nhn-patient-nin. A search comes down to exactly one patient."
+    } else {
+        "No token: synthetic data for experiments."
+    };
+    let mut interactions = vec!["search-system", "history-system"];
+    if !clinical {
+        interactions.extend(["transaction", "batch"]);
+    }
+    let resources: Vec<Value> = repository
+        .types()
+        .into_iter()
+        .map(|rtype| resource(rtype, clinical, writes))
+        .collect();
+    let statement = json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
         "date": "2026-11-01",
@@ -22,30 +37,14 @@ pub(crate) fn capabilities(repository: &Repository, call: &Call) -> Result<Answe
         "implementation": { "description": format!("Helsenav {}", repository.config.name), "url": call.base },
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+        "rest": [{
+            "mode": "server",
+            "security": { "cors": true, "description": security },
+            "resource": resources,
+            "interaction": codes(&interactions),
+            "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
+        }],
     });
-    let mut rest = json!({
-        "mode": "server",
-        "resource": repository.types().into_iter()
-            .map(|rtype| resource(rtype, clinical, writes))
-            .collect::<Vec<_>>(),
-        "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
-    });
-    let mut interactions = vec!["search-system", "history-system"];
-    if clinical {
-        rest["security"] = json!({
-            "cors": true,
-            "description": "Access tokens of HelseID as Bearer or DPoP. Headers: nhn-access-basis (UNNTAK, SAMTYKKE, AKUTT, FORHOYET_SAMTYKKE, FORHOYET_AKUTT), nhn-user-role, nhn-patient-nin. A search comes down to exactly one patient.",
-        });
-    } else {
-        rest["security"] =
-            json!({ "cors": true, "description": "No token: synthetic data for experiments." });
-        interactions.extend(["transaction", "batch"]);
-    }
-    rest["interaction"] = interactions
-        .into_iter()
-        .map(|code| json!({ "code": code }))
-        .collect();
-    statement["rest"] = json!([rest]);
     Ok(Answer::resource(
         StatusCode::OK,
         Bytes::from(statement.to_string()),
@@ -76,30 +75,47 @@ fn resource(rtype: &str, clinical: bool, writes: bool) -> Value {
         .filter(|p| p.kind == ParamKind::Reference)
         .map(|p| format!("{rtype}:{}", p.code))
         .collect();
-    let mut out = json!({
-        "type": rtype,
-        "interaction": interactions.iter().map(|code| json!({ "code": code })).collect::<Vec<_>>(),
-        "versioning": if is_view { "no-version" } else { "versioned" },
-        "readHistory": !is_view,
-        "updateCreate": !clinical,
-        "conditionalCreate": writes && !is_view,
-        "conditionalRead": if is_view { "not-supported" } else { "full-support" },
-        "conditionalUpdate": !clinical,
-        "conditionalDelete": if clinical { "not-supported" } else { "single" },
-        "referencePolicy": ["literal", "logical"],
-        "searchParam": params.iter()
-            .map(|p| json!({ "name": p.code, "type": p.kind.as_str() }))
-            .collect::<Vec<_>>(),
-        "operation": [{ "name": "validate", "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate" }],
-    });
-    if !references.is_empty() {
-        out["searchInclude"] = json!(references);
-    }
-    let incoming: Vec<String> = incoming(rtype);
-    if !incoming.is_empty() {
-        out["searchRevInclude"] = json!(incoming);
-    }
-    out
+    Json::new()
+        .put("type", rtype)
+        .put("interaction", codes(&interactions))
+        .put(
+            "versioning",
+            if is_view { "no-version" } else { "versioned" },
+        )
+        .put("readHistory", !is_view)
+        .put("updateCreate", !clinical)
+        .put("conditionalCreate", writes && !is_view)
+        .put(
+            "conditionalRead",
+            if is_view {
+                "not-supported"
+            } else {
+                "full-support"
+            },
+        )
+        .put("conditionalUpdate", !clinical)
+        .put(
+            "conditionalDelete",
+            if clinical { "not-supported" } else { "single" },
+        )
+        .put("referencePolicy", json!(["literal", "logical"]))
+        .list("searchInclude", references)
+        .list("searchRevInclude", incoming(rtype))
+        .list(
+            "searchParam",
+            params
+                .iter()
+                .map(|p| json!({ "name": p.code, "type": p.kind.as_str() })),
+        )
+        .put(
+            "operation",
+            json!([{ "name": "validate", "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate" }]),
+        )
+        .build()
+}
+
+fn codes(codes: &[&str]) -> Value {
+    codes.iter().map(|code| json!({ "code": code })).collect()
 }
 
 /// Reference parameters of other types that lead to a type by name (those that lead anywhere are not listed).

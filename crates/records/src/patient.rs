@@ -6,6 +6,7 @@
 use aws_lc_rs::cipher::{
     AES_256, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey,
 };
+use fhir::build::Json;
 use registers::{Person, Protection, Sex};
 use serde_json::{Value, json};
 use store::PersonKey;
@@ -71,31 +72,41 @@ impl PatientIds {
 
 /// The register's person as R4 Patient (no-basis shape), without what the reader may not see.
 pub fn view(id: &str, person: &Person, hide_address: bool) -> Value {
-    let mut patient = json!({
-        "resourceType": "Patient",
-        "id": id,
-        "meta": { "profile": ["http://hl7.no/fhir/StructureDefinition/no-basis-Patient"] },
-        "identifier": [{ "system": registers::FNR_SYSTEM, "value": person.nin }],
-        "name": [{ "use": "official", "family": person.name.family, "given": given(person) }],
-        "gender": match person.sex { Sex::Female => "female", Sex::Male => "male" },
-    });
-    if let Some(born) = person.born {
-        patient["birthDate"] = json!(born.to_string());
-    }
-    if let Some(died) = person.died {
-        patient["deceasedDateTime"] = json!(died.to_string());
-    }
     let hides = hide_address || person.protection > Protection::Unclassified;
-    if let Some(address) = person.address.as_ref().filter(|_| !hides) {
-        patient["address"] = json!([{
+    let address = person.address.as_ref().filter(|_| !hides).map(|address| {
+        json!([{
             "use": "home",
             "line": [address.street],
             "city": address.place,
             "postalCode": address.postcode,
             "country": "NO",
-        }]);
-    }
-    patient
+        }])
+    });
+    Json::resource("Patient")
+        .put("id", id)
+        .put(
+            "meta",
+            json!({ "profile": ["http://hl7.no/fhir/StructureDefinition/no-basis-Patient"] }),
+        )
+        .put(
+            "identifier",
+            json!([{ "system": registers::FNR_SYSTEM, "value": person.nin }]),
+        )
+        .put(
+            "name",
+            json!([{ "use": "official", "family": person.name.family, "given": given(person) }]),
+        )
+        .put(
+            "gender",
+            match person.sex {
+                Sex::Female => "female",
+                Sex::Male => "male",
+            },
+        )
+        .maybe("birthDate", person.born.map(|d| d.to_string()))
+        .maybe("deceasedDateTime", person.died.map(|d| d.to_string()))
+        .maybe("address", address)
+        .build()
 }
 
 fn given(person: &Person) -> Vec<&str> {

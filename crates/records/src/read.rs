@@ -8,13 +8,13 @@ use crate::outcome::{Failure, expired_page};
 use crate::paging::{LIFETIME_US, Page, Position, as_of, shape};
 use crate::params::{DEFAULT_COUNT, MAX_COUNT, SearchParams, Summary};
 use crate::planner::PatientScope;
-use crate::render::{self, Entry, Subset};
+use crate::render::{self, Entry, Sight, Subset};
 use crate::repository::{Repository, is_closed};
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use fhir::datetime::{Moment, Precision};
 use serde_json::json;
-use store::{HistoryScope, MicrosUtc, Op, Record, Seq, Snapshot, Vno};
+use store::{Granted, HistoryScope, MicrosUtc, Op, Record, Seq, Snapshot, Vno};
 use trust::Action;
 use trust::gather::SubjectRef;
 
@@ -95,18 +95,41 @@ impl Repository {
         Ok(subset)
     }
 
-    /// A stored version as the caller gets it.
+    /// A stored version as the caller gets it. `sight` is given in clinical repositories.
     pub(crate) fn rendered(
         &self,
         record: &Record,
-        scope: &PatientScope,
+        sight: Option<&Sight<'_>>,
         subset: &Subset,
     ) -> Result<Bytes, Failure> {
         let mut body = render::resource(record)?;
-        if self.is_clinical() {
-            body = render::link_patient(body, scope);
+        if let Some(sight) = sight {
+            body = render::references(body, record, sight)?;
         }
         subset.apply(body)
+    }
+
+    /// Runs `work` with the sight of a decision; none in open repositories.
+    pub(crate) fn with_sight<T>(
+        &self,
+        snapshot: &Snapshot,
+        granted: &Granted,
+        caller: &Caller,
+        scope: &PatientScope,
+        work: impl FnOnce(Option<&Sight<'_>>) -> T,
+    ) -> T {
+        if !self.is_clinical() {
+            return work(None);
+        }
+        let has_type = |t: &str| self.has_type(t);
+        work(Some(&Sight {
+            snapshot,
+            granted,
+            repo: self.config.repo,
+            scope,
+            organisation: organisation_of(caller),
+            has_type: &has_type,
+        }))
     }
 
     /// The identifiers and id that references to the patient are rendered with.
@@ -149,7 +172,9 @@ impl Repository {
         self.record(&gated, &item(&found, rtype, id))?;
         let record = found.ok_or_else(Failure::not_found)?;
         let scope = self.scope_for(&snapshot, &gated)?;
-        self.answer_version(call, &record, &scope, &subset)
+        self.with_sight(&snapshot, &gated.granted, caller, &scope, |sight| {
+            self.answer_version(call, &record, sight, &subset)
+        })
     }
 
     fn read_patient(
@@ -173,7 +198,7 @@ impl Repository {
         &self,
         call: &Call,
         record: &Record,
-        scope: &PatientScope,
+        sight: Option<&Sight<'_>>,
         subset: &Subset,
     ) -> Result<Answer, Failure> {
         let tag = etag(record.head.vno);
@@ -187,7 +212,7 @@ impl Repository {
         let answer = if is_unchanged(call, record)? {
             Answer::empty(StatusCode::NOT_MODIFIED)
         } else {
-            Answer::resource(StatusCode::OK, self.rendered(record, scope, subset)?)
+            Answer::resource(StatusCode::OK, self.rendered(record, sight, subset)?)
         };
         Ok(answer
             .with(header::ETAG, &tag)
@@ -221,7 +246,9 @@ impl Repository {
         self.record(&gated, &item(&found, rtype, id))?;
         let record = found.ok_or_else(Failure::not_found)?;
         let scope = self.scope_for(&snapshot, &gated)?;
-        self.answer_version(call, &record, &scope, &subset)
+        self.with_sight(&snapshot, &gated.granted, caller, &scope, |sight| {
+            self.answer_version(call, &record, sight, &subset)
+        })
     }
 
     pub(crate) fn history(
@@ -349,10 +376,12 @@ impl Repository {
             return Ok(None);
         }
         let patient = self.scope_for(now, gated)?;
-        let mut entries = Vec::with_capacity(records.len());
-        for record in &records {
-            entries.push(self.history_entry(call, record, &patient)?);
-        }
+        let entries = self.with_sight(now, &gated.granted, caller, &patient, |sight| {
+            records
+                .iter()
+                .map(|record| self.history_entry(call, record, sight))
+                .collect::<Result<Vec<_>, _>>()
+        })?;
         let mut parameters = Vec::new();
         parameters.push(("_count".to_owned(), wish.count.to_string()));
         if let Some(text) = &wish.since_text {
@@ -387,7 +416,7 @@ impl Repository {
         &self,
         call: &Call,
         record: &Record,
-        patient: &PatientScope,
+        sight: Option<&Sight<'_>>,
     ) -> Result<Entry, Failure> {
         let head = &record.head;
         let address = format!("{}/{}", head.rtype, head.id);
@@ -399,7 +428,7 @@ impl Repository {
         let resource = if is_deleted(record) {
             None
         } else {
-            Some(self.rendered(record, patient, &Subset::default())?)
+            Some(self.rendered(record, sight, &Subset::default())?)
         };
         Ok(Entry {
             full_url: Some(format!("{}/{address}", call.base)),
@@ -490,6 +519,15 @@ impl Repository {
             return Err(expired_page());
         }
         Ok(page)
+    }
+}
+
+/// Main unit of the caller.
+fn organisation_of(caller: &Caller) -> Option<&str> {
+    match &caller.principal {
+        trust::Principal::Personnel { orgnr_parent, .. }
+        | trust::Principal::System { orgnr_parent, .. } => Some(orgnr_parent),
+        _ => None,
     }
 }
 

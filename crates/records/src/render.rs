@@ -6,13 +6,13 @@ use crate::outcome::Failure;
 use crate::params::Summary;
 use crate::planner::PatientScope;
 use bytes::Bytes;
-use fhir::{Doc, Limits, Pack};
+use fhir::{Doc, Limits, Node, Pack};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
-use store::{MicrosUtc, Record};
+use store::{Granted, MicrosUtc, Record, RepoId, Snapshot};
 
 /// An instant as FHIR writes it, with the store's whole precision.
 pub fn instant(at: MicrosUtc) -> String {
@@ -51,41 +51,111 @@ pub fn resource(record: &Record) -> Result<Bytes, Failure> {
     })
 }
 
-/// Adds `reference: Patient/<id>` to logical references to the patient of the search.
-pub fn link_patient(body: Bytes, scope: &PatientScope) -> Bytes {
-    let Some(id) = &scope.id else { return body };
+/// What references of a clinical record are rendered with.
+pub struct Sight<'a> {
+    /// State that is read.
+    pub snapshot: &'a Snapshot,
+    /// What the reader may see.
+    pub granted: &'a Granted,
+    /// The repository.
+    pub repo: RepoId,
+    /// The patient of the request.
+    pub scope: &'a PatientScope,
+    /// The reader's organisation: her own records keep their references as they were written.
+    pub organisation: Option<&'a str>,
+    /// Types that the repository holds.
+    pub has_type: &'a dyn Fn(&str) -> bool,
+}
+
+/// References as the reader may see them (spec/privacy.md §4.2): logical references to the patient get her id here;
+/// references to records that are hidden, or not there, lose `reference` and `display`.
+pub fn references(body: Bytes, record: &Record, sight: &Sight<'_>) -> Result<Bytes, Failure> {
     let Ok(doc) = Doc::parse_json(body.clone(), &Limits::default()) else {
-        return body;
+        return Ok(body);
     };
-    let reference = Pack::r4().known.reference;
-    let mut places: Vec<usize> = doc
-        .nodes()
-        .filter(|n| n.type_id() == reference && n.get("reference").is_none())
-        .filter(|n| {
-            let value = n.str_at("identifier.value");
-            let system = n.str_at("identifier.system");
-            scope
-                .identifiers
-                .iter()
-                .any(|(s, v)| Some(v.as_str()) == value && Some(s.as_str()) == system)
-        })
-        .filter_map(|n| {
-            let raw = n.raw_json();
-            let at = (raw.as_ptr() as usize).checked_sub(doc.bytes().as_ptr() as usize)?;
-            (raw.first() == Some(&b'{')).then_some(at + 1)
-        })
-        .collect();
-    if places.is_empty() {
-        return body;
+    let reference_type = Pack::r4().known.reference;
+    let is_own = record.head.privacy.author_org.is_some()
+        && record.head.privacy.author_org.as_deref() == sight.organisation;
+    let mut edits: Vec<(usize, usize, Vec<u8>)> = Vec::new();
+    for node in doc.nodes().filter(|n| n.type_id() == reference_type) {
+        let raw = node.raw_json();
+        let Some(at) = (raw.as_ptr() as usize).checked_sub(doc.bytes().as_ptr() as usize) else {
+            continue;
+        };
+        match node.str_at("reference") {
+            None if sight.names_patient(node) => {
+                if let Some(id) = &sight.scope.id {
+                    let text = format!("\"reference\":\"Patient/{id}\",");
+                    edits.push((at + 1, at + 1, text.into_bytes()));
+                }
+            }
+            Some(text) if !is_own && !sight.shows(text)? => {
+                edits.push((at, at + raw.len(), without_target(&raw)?));
+            }
+            _ => {}
+        }
     }
-    places.sort_unstable();
-    let text = format!("\"reference\":\"Patient/{id}\",");
-    let mut out = Vec::with_capacity(body.len() + places.len() * text.len());
+    Ok(splice(&body, edits))
+}
+
+impl Sight<'_> {
+    fn names_patient(&self, node: Node<'_>) -> bool {
+        let value = node.str_at("identifier.value");
+        let system = node.str_at("identifier.system");
+        self.scope
+            .identifiers
+            .iter()
+            .any(|(s, v)| Some(v.as_str()) == value && Some(s.as_str()) == system)
+    }
+
+    /// Whether the reader may see what a reference's text points to. What is not a record of this repository is not hidden.
+    fn shows(&self, text: &str) -> Result<bool, Failure> {
+        let target = match fhir::refs::split(text, Pack::r4()) {
+            Some(("", rtype, id, _)) if (self.has_type)(rtype) => (rtype, id),
+            _ => return Ok(true),
+        };
+        if target.0 == "Patient" {
+            return Ok(self.scope.id.as_deref() == Some(target.1));
+        }
+        let found = self
+            .snapshot
+            .read(self.granted, self.repo, target.0, target.1)?;
+        Ok(found.is_some_and(|r| !crate::read::is_deleted(&r)))
+    }
+}
+
+/// A Reference without what leads to its target.
+fn without_target(raw: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut value: serde_json::Map<String, Value> =
+        serde_json::from_slice(raw).map_err(|_| Failure::internal())?;
+    for name in ["reference", "_reference", "display", "_display"] {
+        value.shift_remove(name);
+    }
+    if value.is_empty() {
+        value.insert(
+            "extension".to_owned(),
+            serde_json::json!([{ "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked" }]),
+        );
+    }
+    Ok(Value::Object(value).to_string().into_bytes())
+}
+
+/// Bytes with some spans replaced; spans inside a replaced one are passed over.
+pub fn splice(body: &Bytes, mut edits: Vec<(usize, usize, Vec<u8>)>) -> Bytes {
+    if edits.is_empty() {
+        return body.clone();
+    }
+    edits.sort_by_key(|(from, _, _)| *from);
+    let grown: usize = edits.iter().map(|(_, _, text)| text.len()).sum();
+    let mut out = Vec::with_capacity(body.len() + grown);
     let mut done = 0;
-    for place in places {
-        out.extend_from_slice(body.get(done..place).unwrap_or_default());
-        out.extend_from_slice(text.as_bytes());
-        done = place;
+    for (from, to, text) in edits {
+        if from < done {
+            continue;
+        }
+        out.extend_from_slice(body.get(done..from).unwrap_or_default());
+        out.extend_from_slice(&text);
+        done = to;
     }
     out.extend_from_slice(body.get(done..).unwrap_or_default());
     Bytes::from(out)
@@ -344,8 +414,7 @@ pub fn pretty(json: &[u8]) -> Bytes {
         out.push(b'\n');
         out.extend(std::iter::repeat_n(b' ', depth * 2));
     };
-    let mut bytes = json.iter().copied().peekable();
-    while let Some(b) = bytes.next() {
+    for b in json.iter().copied() {
         if in_string {
             out.push(b);
             (in_string, escaped) = match b {

@@ -514,19 +514,28 @@ impl Repository {
         if found.has_patient {
             entries.extend(self.patient_entry(call, ready, subset, "match")?);
         }
-        for (mode, list) in [("match", records), ("include", &included.records)] {
-            for record in list {
-                entries.push(Entry {
-                    full_url: Some(format!(
-                        "{}/{}/{}",
-                        call.base, record.head.rtype, record.head.id
-                    )),
-                    resource: Some(self.rendered(record, &ready.scope, subset)?),
-                    search_mode: Some(mode),
-                    ..Entry::default()
-                });
-            }
-        }
+        entries.extend(self.with_sight(
+            &ready.snapshot,
+            &ready.granted,
+            caller,
+            &ready.scope,
+            |sight| {
+                let matches = records.iter().map(|r| (r, "match"));
+                let included = included.records.iter().map(|r| (r, "include"));
+                matches
+                    .chain(included)
+                    .map(|(record, mode)| {
+                        let head = &record.head;
+                        Ok(Entry {
+                            full_url: Some(format!("{}/{}/{}", call.base, head.rtype, head.id)),
+                            resource: Some(self.rendered(record, sight, subset)?),
+                            search_mode: Some(mode),
+                            ..Entry::default()
+                        })
+                    })
+                    .collect::<Result<Vec<_>, Failure>>()
+            },
+        )?);
         if included.patient {
             entries.extend(self.patient_entry(call, ready, subset, "include")?);
         }

@@ -126,6 +126,12 @@ impl SourceView {
     }
 }
 
+/// A decimal of a stored resource as it was written (`12.60`), by a dotted path of JSON names: a float would lose the zero.
+pub fn decimal_text(body: &bytes::Bytes, path: &str) -> Option<String> {
+    let doc = fhir::Doc::parse_json(body.clone(), &fhir::Limits::default()).ok()?;
+    doc.root().at(path)?.as_decimal_text().map(str::to_owned)
+}
+
 /// One service's records of a person.
 pub trait RecordSource: Send + Sync {
     /// Key in views (`results`, `documents`, `critical`, …).

@@ -519,3 +519,47 @@ async fn nothing_of_the_patient_stands_in_errors() {
         );
     }
 }
+
+#[tokio::test]
+async fn references_to_hidden_records_lose_their_target() {
+    let c = case().await;
+    let router = &c.world.results;
+    let report = format!("DiagnosticReport/{}", c.report);
+    let find = format!(
+        "DiagnosticReport?_id={}&_include=DiagnosticReport:result",
+        c.report
+    );
+    assert!(
+        look(router, &report, DOCTOR)
+            .await
+            .text()
+            .contains(&c.observation)
+    );
+    c.world
+        .label(KARI, &c.observation, trust::label::bit("NORS"));
+    for address in [
+        &report,
+        &find,
+        &format!("{report}/_history"),
+        &format!("{report}/_history/1"),
+    ] {
+        let reply = look(router, address, DOCTOR).await;
+        assert_eq!(reply.status, 200, "{address}");
+        assert!(
+            !reply.text().contains(&c.observation),
+            "{address}: {}",
+            reply.text()
+        );
+        assert!(reply.text().contains("masked"), "{address}");
+    }
+    let gone = look(router, &format!("Observation/{}", c.observation), DOCTOR).await;
+    assert_eq!(gone.status, 404);
+    // Its earlier, unlabelled version is hidden with it.
+    let gone = look(
+        router,
+        &format!("Observation/{}/_history/1", c.observation),
+        DOCTOR,
+    )
+    .await;
+    assert_eq!(gone.status, 404);
+}

@@ -355,6 +355,36 @@ impl World {
         (observation, done.puts[0].id.clone())
     }
 
+    /// Puts a label on an observation.
+    pub fn label(&self, nin: &str, id: &str, bits: u64) {
+        let repo = self.store.repo("provesvar").unwrap();
+        let record = self
+            .store
+            .snapshot()
+            .unwrap()
+            .read(&self.trust.hub("test"), repo, "Observation", id)
+            .unwrap()
+            .unwrap();
+        let mut privacy = record.head.privacy.clone();
+        privacy.labels = bits;
+        let put = records::write::prepare(
+            repo,
+            "Observation",
+            PutId::Given(id.to_owned()),
+            Op::Update,
+            record.body,
+            vec![PersonRef::id(FNR_SYSTEM, nin)],
+            privacy,
+            Vec::new(),
+        )
+        .unwrap();
+        self.commit(Commit {
+            put: vec![put],
+            raise: vec![PersonRef::id(FNR_SYSTEM, nin)],
+            ..Commit::default()
+        });
+    }
+
     /// A citizen's setting, switched.
     pub fn set(&self, nin: &str, setting: Setting, is_active: bool) {
         let key = outside(|| self.store.intern_person(FNR_SYSTEM, nin).unwrap());
