@@ -88,7 +88,7 @@ impl Kjernejournal {
             people.truncate(MAX_HITS);
             people
         };
-        self.log_register_lookup(principal, &people)?;
+        self.log_register_lookup(principal, "finn-pasient", &people)?;
         Ok(people.iter().map(hit).collect())
     }
 
@@ -99,6 +99,8 @@ impl Kjernejournal {
             .directory()
             .person(nin)
             .ok_or_else(Problem::not_found)?;
+        // The header tells name and GP: a look-up in the register, also when no search came before.
+        self.log_register_lookup(principal, "velg-pasient", std::slice::from_ref(&person))?;
         let snapshot = self.trust.store().snapshot()?;
         let ask = Ask::read(Interface::PersonnelPortal, Controller::KJ, Basis::Exception);
         let access = Access::new(
@@ -152,13 +154,18 @@ impl Kjernejournal {
     }
 
     /// Register look-ups are counted for the citizen, not shown as lines (spec/privacy.md §9.1).
-    fn log_register_lookup(&self, principal: &Principal, people: &[Person]) -> Result<(), Problem> {
+    fn log_register_lookup(
+        &self,
+        principal: &Principal,
+        api: &str,
+        people: &[Person],
+    ) -> Result<(), Problem> {
         if people.is_empty() {
             return Ok(());
         }
         let mut members = BTreeMap::new();
         members.insert("service".to_owned(), json!("kjernejournal"));
-        members.insert("api".to_owned(), json!("finn-pasient"));
+        members.insert("api".to_owned(), json!(api));
         members.insert("action".to_owned(), json!("RegisterLookup"));
         if let Principal::Personnel {
             hpr,

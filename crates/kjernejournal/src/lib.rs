@@ -14,6 +14,7 @@ pub mod critical;
 pub mod find;
 pub mod rules;
 pub mod summary;
+pub mod write;
 
 use records::source::{RecordSource, StoreSource};
 use std::sync::Arc;

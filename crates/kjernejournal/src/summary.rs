@@ -4,7 +4,7 @@ use crate::Kjernejournal;
 use crate::critical::{self, CriticalPanel};
 use crate::find::PatientHeader;
 use edge::Problem;
-use records::source::{SourceState, SourceView, ViewContext, read_all};
+use records::source::{SourceState, SourceView, ViewContext, decimal_text, read_all};
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -255,7 +255,11 @@ fn result_rows(view: &SourceView, now: MicrosUtc) -> Vec<ResultRow> {
         .filter(|(head, _)| head.rtype == "Observation")
         .map(|(head, o)| {
             let quantity = o.get("valueQuantity");
-            let number = written(quantity.and_then(|q| q.get("value")));
+            let number = view
+                .records
+                .iter()
+                .find(|r| r.head.rid == head.rid)
+                .and_then(|r| decimal_text(&r.body, "valueQuantity.value"));
             let comparator = quantity
                 .and_then(|q| q.get("comparator"))
                 .and_then(Value::as_str)

@@ -3,7 +3,7 @@
 use crate::Provesvar;
 use codes::lab;
 use edge::Problem;
-use records::source::{SourceState, SourceView, ViewContext};
+use records::source::{SourceState, SourceView, ViewContext, decimal_text};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -140,7 +140,12 @@ impl Provesvar {
             .records
             .iter()
             .filter(|r| r.head.rtype == "Observation")
-            .filter_map(|r| Some((r.head.id.clone(), decimal_text(&r.body)?)))
+            .filter_map(|r| {
+                Some((
+                    r.head.id.clone(),
+                    decimal_text(&r.body, "valueQuantity.value")?,
+                ))
+            })
             .collect();
         let observations: BTreeMap<&str, (&Head, &Value)> = records
             .iter()
@@ -154,14 +159,6 @@ impl Provesvar {
             .collect();
         Ok((view, reports))
     }
-}
-
-fn decimal_text(body: &bytes::Bytes) -> Option<String> {
-    let doc = fhir::doc::Doc::parse_json(body.clone(), &fhir::json::Limits::default()).ok()?;
-    doc.root()
-        .at("valueQuantity.value")?
-        .as_decimal_text()
-        .map(str::to_owned)
 }
 
 fn report(

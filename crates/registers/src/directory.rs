@@ -396,7 +396,7 @@ pub trait Directory: Send + Sync {
     fn search_persons(&self, query: &str, limit: usize) -> Vec<Person>;
     /// Persons of the demo story, in story order.
     fn story_persons(&self) -> Vec<Person>;
-    /// All personnel, at most `limit` (test IdP pages, demo listing).
+    /// All personnel, those of the demo story first, at most `limit` (test IdP pages, demo listing).
     fn practitioners(&self, limit: usize) -> Vec<Practitioner>;
 }
 

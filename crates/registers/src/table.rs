@@ -412,9 +412,14 @@ impl Directory for RegisterTable {
     }
 
     fn practitioners(&self, limit: usize) -> Vec<Practitioner> {
-        self.read()
+        let tables = self.read();
+        let (story, others): (Vec<&Practitioner>, Vec<&Practitioner>) = tables
             .practitioners
             .values()
+            .partition(|p| p.story.is_some());
+        story
+            .into_iter()
+            .chain(others)
             .take(limit)
             .cloned()
             .collect()

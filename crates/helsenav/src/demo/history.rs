@@ -9,7 +9,10 @@ use edi::svarrapport::{
 use edi::value::{Coded, Ts};
 use hub::Opened;
 use jiff::civil::DateTime;
-use nation::history::{self, LabReport, LogLine, Value as Measured};
+use kjernejournal::Kjernejournal;
+use kjernejournal::rules::Category;
+use kjernejournal::write::{CriticalInfo, Recorder, What};
+use nation::history::{self, Critical, CriticalKind, LabReport, LogLine, Value as Measured};
 use nation::{Nation, Person};
 use provesvar::Provesvar;
 use provesvar::intake::Planned;
@@ -22,6 +25,7 @@ use store::{AuditEntry, Commit, Durability, MicrosUtc};
 /// Imports the fixed people's history and a little of everybody else's.
 pub(crate) fn import(opened: &Opened, nation: &Nation) -> Result<()> {
     let provesvar = Provesvar::new(opened.trust.clone())?;
+    let kjernejournal = Kjernejournal::new(opened.trust.clone(), Vec::new())?;
     let mut commits = Vec::new();
     for person in nation.story_persons() {
         let history = history::of(nation, person);
@@ -29,6 +33,17 @@ pub(crate) fn import(opened: &Opened, nation: &Nation) -> Result<()> {
             if let Some(commit) = lab_report(opened, &provesvar, nation, person, report)? {
                 commits.push(commit);
             }
+        }
+        if !history.critical.is_empty() {
+            let put = history
+                .critical
+                .iter()
+                .map(|c| kjernejournal.critical_put(person.nin.as_str(), &critical(opened, c)))
+                .collect::<Result<_, _>>()?;
+            commits.push(Commit {
+                put,
+                ..Commit::default()
+            });
         }
         for line in &history.log {
             opened
@@ -170,6 +185,60 @@ fn message(nation: &Nation, person: &Person, report: &LabReport) -> Message {
             ..ServReport::default()
         }),
         ..Message::default()
+    }
+}
+
+/// Critical information as the core record keeps it.
+fn critical(opened: &Opened, c: &Critical) -> CriticalInfo {
+    let display = |list: u32, code: &str| {
+        codes::lists::display(&codes::oid::list(list), code)
+            .map_or_else(|| code.to_owned(), str::to_owned)
+    };
+    let recorder = c
+        .author
+        .and_then(|hpr| opened.registers.practitioner_by_hpr(&hpr.0.to_string()))
+        .map_or(Recorder::Patient, |p| Recorder::Personnel {
+            hpr: p.hpr.clone().unwrap_or_default(),
+            role: p
+                .authorisations
+                .first()
+                .map(|a| a.role.clone())
+                .unwrap_or_default(),
+            name: p.name.full(),
+            orgnr: p
+                .workplaces
+                .first()
+                .map(|w| w.orgnr_parent.clone())
+                .unwrap_or_default(),
+        });
+    let what = match c.kind {
+        CriticalKind::Allergy(code) => What::Allergy {
+            category: Category::OtherAllergy,
+            system: "http://ehelse.no/fhir/CodeSystem/no-kodeverk-7514".to_owned(),
+            code: code.to_owned(),
+            display: display(7514, code),
+            is_high: true,
+            reaction: Some("anafylaksi".to_owned()),
+        },
+        CriticalKind::Medicine(atc) => What::Allergy {
+            category: Category::MedicineReaction,
+            system: "http://nhn.no/kj/fhir/CodeSystem/ATC".to_owned(),
+            code: atc.to_owned(),
+            display: display(7180, atc),
+            is_high: c.confirmed,
+            reaction: None,
+        },
+        CriticalKind::Device(name) => What::Implant {
+            display: name.to_owned(),
+        },
+        CriticalKind::Clarification(valid_until) => What::TreatmentLimit { valid_until },
+    };
+    CriticalInfo {
+        what,
+        is_confirmed: c.confirmed,
+        recorded: jiff::Timestamp::from_microsecond(at(c.registered)).unwrap_or_default(),
+        recorder,
+        note: c.note.map(str::to_owned),
     }
 }
 

@@ -121,11 +121,8 @@ async fn serve(
         receipt_keys.insert(organisation.her_id.0, vec![own.encryption]);
     }
     let clock = opened.clock.clone();
-    let driver = Arc::new(actors::Driver::new(
-        nation.clone(),
-        remembered.anchor,
-        args.pace,
-    ));
+    let driver = actors::Driver::new(nation.clone(), remembered.anchor, args.pace);
+    let driver = Arc::new(driver.keeping(args.data.join(actors::STORY_FILE)));
     let setup = Setup {
         tls: Some(keys::tls(&demo_keys, now_s)?),
         movable,
