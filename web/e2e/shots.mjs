@@ -78,16 +78,16 @@ async function choose(page, nin) {
 async function open(page, nin) {
   await choose(page, nin);
   const consent = page.getByLabel(/har samtykket/);
-  if (await consent.count()) await consent.check({ force: true });
+  if (await consent.count()) await consent.check();
   await page.getByRole('button', { name: 'Åpne', exact: true }).click();
   await page.waitForTimeout(200);
 }
 
 const { base, close } = await start();
 const browser = await launch();
-for (const width of [1280, 375]) {
+for (const width of (process.env.WIDTHS ?? '1280,375').split(',').map(Number)) {
   for (const [name, who, path, act, language = 'nb', faults = ''] of SHOTS) {
-    if (!name.includes(only)) continue;
+    if (only && !only.split(',').some((part) => name.includes(part))) continue;
     const context = await browser.newContext({ viewport: { width, height: 900 }, locale: 'nb-NO' });
     await fetch(`${base}/fixtures/reset`);
     await context.addCookies([
@@ -96,6 +96,7 @@ for (const width of [1280, 375]) {
     ]);
     await context.addInitScript((l) => localStorage.setItem('helsenav.language', l), language);
     const page = await context.newPage();
+    page.setDefaultTimeout(8_000);
     page.on('console', (message) => message.type() === 'error' && console.log(`${name}@${width}: ${message.text()}`));
     page.on('pageerror', (error) => console.log(`${name}@${width}: ${error.message}`));
     await page.goto(base + path);

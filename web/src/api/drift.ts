@@ -140,57 +140,55 @@ export interface Report {
   not_run: { what: Text; how: Text }[];
 }
 
-export type StoryKind = 'message' | 'lookup' | 'setting' | 'refusal' | 'emergency' | 'appointment' | 'reading';
-export type StoryState = 'done' | 'running' | 'waiting' | 'failed' | 'passed_over';
+export type StoryKind = 'message' | 'look_up' | 'setting' | 'emergency' | 'appointment' | 'outside';
+export type StoryState = 'done' | 'running' | 'waiting' | 'failed' | 'passed_over' | 'earlier';
 
 export interface StoryStep {
-  /** Name of the step, for `until`. */
-  id: string;
-  /** When it happens on the story's clock, RFC 3339. */
-  at: string;
+  /** Name of the step, for `until`, such as `blokk.4`. */
+  key: string;
   /** Story id of the person, such as `blokk`. */
   person: string;
-  /** Name of the person. */
-  name: string;
+  title: string;
+  title_en: string;
+  /** When it happens on the story's clock, RFC 3339. */
+  when: string;
   kind: StoryKind;
   state: StoryState;
-  text: Text | string;
-  /** Message of `/drift/meldinger/:id`, when there is one. */
-  message?: string | null;
-  /** What went wrong. */
-  detail?: string | null;
+  /** What was seen when it was played. */
+  observed: string | null;
+  observed_en: string | null;
 }
 
-/** `GET /api/drift/timeline`. */
+/** `GET /api/drift/timeline`, as `crates/actors` (`story.rs`) writes it. */
 export interface Timeline {
   /** Now on the story's clock, RFC 3339. */
-  now: string;
+  now?: string;
+  is_playing?: boolean;
+  is_over?: boolean;
+  is_starting?: boolean;
   steps: StoryStep[];
 }
 
-/** `POST /api/drift/timeline/play`. */
+/** `POST /api/drift/timeline/play`; `until` is a step, `end` or `again`. */
 export interface Played {
   passed_over?: string[];
 }
 
-export type HealthState = 'ok' | 'watch' | 'fault';
-
-export interface HealthRow {
-  /** `sources`, `queues`, `listeners`, `certificates`, `store`, `feed`, `receipts`, `log`. */
-  group: string;
-  name: Text | string;
-  state: HealthState;
-  /** Number or word, with its unit. */
-  value: Text | string | number | null;
-  /** What is normal. */
-  limit?: Text | string | number | null;
-  /** What to do when it is not. */
-  advice?: Text | string | null;
-  href?: string | null;
+export interface QueueView {
+  name: string;
+  owner: PartyView;
+  ready: number;
+  in_hand: number;
+  delayed: number;
+  dead: number;
 }
 
-/** `GET /api/drift/health`. */
+/** `GET /api/drift/health`, as `crates/hub` (`operations.rs`) writes it. `null`: could not be read. */
 export interface Health {
-  at: string;
-  rows: HealthRow[];
+  store: Record<string, number> | null;
+  registers: { persons: number; personnel: number; organisations: number; parties: number } | null;
+  queues: QueueView[] | null;
+  certificates: { name: string; her_id: number; days_left: number; state: 'ok' | 'soon' | 'expired' }[] | null;
+  /** Signed heads of the access log. */
+  heads: { day: string; closed: boolean }[] | null;
 }

@@ -128,7 +128,7 @@ function Person({ person, onLift }: { person: BlockedPerson; onLift: () => void 
           {place} · {t('access.since', { time: format.dateTime(person.since) })}
         </p>
       </div>
-      <Button variant="outline" ariaLabel={t('access.lift.of', { name })} onClick={onLift}>
+      <Button variant="outline" aria-label={t('access.lift.of', { name })} onClick={onLift}>
         {t('access.lift')}
       </Button>
     </li>
@@ -183,7 +183,7 @@ function Parts({ view, act }: { view: AccessView; act: Act }) {
         {Object.entries(view.parts).map(([code, isOn]) => (
           <li key={code} className="toggles__part">
             <Toggle
-              label={[{ text: capital(part(code, language)) }]}
+              label={[{ text: code === 'own' ? t('access.part.own') : capital(part(code, language)) }]}
               statusText={status}
               checked={isOn}
               onChange={(event) => restrict({ part: code }, event.target.checked)}

@@ -1,5 +1,4 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
-import Input from '@helsenorge/designsystem-react/components/Input';
 import { useState, type FormEvent } from 'react';
 import type { AccessView, PractitionerHit, Whom } from '../api/citizen.ts';
 import { Fault, post } from '../api/client.ts';
@@ -8,6 +7,7 @@ import { shell } from '../i18n/shell.ts';
 import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { role } from '../i18n/words.ts';
 import { Dialog } from '../parts/dialog.tsx';
+import { TextField } from '../parts/fields.tsx';
 import { FaultNotice } from '../parts/source.tsx';
 
 /** Whom to block: the name only when it may be shown. */
@@ -110,20 +110,14 @@ function Search({ onChoose }: { onChoose: (target: BlockTarget) => void }) {
   return (
     <>
       <form onSubmit={(event) => void search(event)} className="inline-form">
-        <Input
-          label={
-            <span className="label">
-              <strong>{t('block.search')}</strong>
-              <small id="block-hint">{t('block.search.hint')}</small>
-            </span>
-          }
+        <TextField
+          label={t('block.search')}
+          hint={t('block.search.hint')}
           value={query}
           onChange={(event) => setQuery(event.target.value)}
           autoComplete="off"
-          aria-describedby="block-hint"
-          error={Boolean(error)}
-          errorText={error}
-          width={24}
+          error={error}
+          size={24}
         />
         <Button type="submit">{t('block.search.do')}</Button>
       </form>

@@ -1,5 +1,4 @@
-import LinkList from '@helsenorge/designsystem-react/components/LinkList';
-import type { ReactNode } from 'react';
+import { useState, type ReactNode } from 'react';
 import type { CriticalPanel, LogView, Notice, Overview, ReportLine } from '../api/citizen.ts';
 import { useLoad } from '../api/load.ts';
 import { useNow } from '../api/session.tsx';
@@ -9,6 +8,7 @@ import { shell } from '../i18n/shell.ts';
 import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { category, documentKind, part } from '../i18n/words.ts';
 import { Page, Section } from '../parts/page.tsx';
+import { Row, Rows } from '../parts/rows.tsx';
 import { Empty, Loaded, Trouble } from '../parts/source.tsx';
 
 const RECENT_US = 7 * 86_400_000_000;
@@ -80,6 +80,7 @@ function News({ overview, onRetry }: { overview: Overview; onRetry: () => void }
   const format = useFormat();
   const now = useNow();
   const items = useNewItems(overview);
+  const [isAll, setAll] = useState(false);
   const failed = (
     [
       [t('results.title'), overview.results],
@@ -94,16 +95,18 @@ function News({ overview, onRetry }: { overview: Overview; onRetry: () => void }
       ))}
       {items.length === 0 && failed.length === 0 && <Empty text={t('home.nothing')} />}
       {items.length > 0 && (
-        <LinkList variant="outline">
-          {items.slice(0, MOST_NEW).map((item) => (
-            <LinkList.Link key={item.key} href={item.href} status="new" resources={{ newLabel: s('new') }}>
-              <span className="news">
-                <span className="news__title">{item.title}</span>
-                <span className="news__meta">{[format.dateTime(item.at), item.text].filter(Boolean).join(' · ')}</span>
-              </span>
-            </LinkList.Link>
-          ))}
-        </LinkList>
+        <>
+          <Rows>
+            {(isAll ? items : items.slice(0, MOST_NEW)).map((item) => (
+              <Row key={item.key} href={item.href} title={item.title} text={item.text} meta={format.dateTime(item.at)} />
+            ))}
+          </Rows>
+          {items.length > MOST_NEW && !isAll && (
+            <button type="button" className="quiet-button" onClick={() => setAll(true)}>
+              {t('home.all', { n: items.length })}
+            </button>
+          )}
+        </>
       )}
     </Section>
   );

@@ -1,4 +1,3 @@
-import NotificationPanel from '@helsenorge/designsystem-react/components/NotificationPanel';
 import type { LetterView } from '../api/citizen.ts';
 import { useLoad } from '../api/load.ts';
 import { citizen } from '../i18n/citizen.ts';
@@ -7,6 +6,7 @@ import { documentKind } from '../i18n/words.ts';
 import { LetterBody } from '../parts/letter.tsx';
 import { Page, PrintButton, Section } from '../parts/page.tsx';
 import { Loaded } from '../parts/source.tsx';
+import { Notice } from '../parts/notice.tsx';
 
 /** One letter: the sender's own text under five questions, and the untouched original. */
 export function LetterPage({ id }: { id: string }) {
@@ -22,9 +22,9 @@ export function LetterPage({ id }: { id: string }) {
         {(letter) => (
           <>
             {letter.is_cancelled && (
-              <NotificationPanel variant="info" fluid role="status">
+              <Notice>
                 {t('letters.cancelled')}
-              </NotificationPanel>
+              </Notice>
             )}
             <LetterBody letter={letter} />
             <Section id="original" title={t('letter.original')}>

@@ -1,4 +1,3 @@
-import LinkList from '@helsenorge/designsystem-react/components/LinkList';
 import type { LetterLine, LettersView } from '../api/citizen.ts';
 import { useLoad } from '../api/load.ts';
 import { citizen } from '../i18n/citizen.ts';
@@ -6,6 +5,7 @@ import { useFormat } from '../i18n/format.ts';
 import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { documentKind } from '../i18n/words.ts';
 import { Page } from '../parts/page.tsx';
+import { Row, Rows } from '../parts/rows.tsx';
 import { Loaded, Source } from '../parts/source.tsx';
 
 /** All letters, newest first. */
@@ -17,13 +17,11 @@ export function LettersPage() {
       <Loaded load={load} waiting={t('letters.loading')}>
         {(view) => (
           <Source state={view.state} source={t('letter.source')} empty={t('letters.empty')} at={load.at} onRetry={load.reload}>
-            <LinkList variant="outline">
+            <Rows>
               {view.letters.map((letter) => (
-                <LinkList.Link key={letter.id} href={`/brev/${letter.id}`}>
-                  <Line letter={letter} />
-                </LinkList.Link>
+                <Line key={letter.id} letter={letter} />
               ))}
-            </LinkList>
+            </Rows>
           </Source>
         )}
       </Loaded>
@@ -37,10 +35,11 @@ function Line({ letter }: { letter: LetterLine }) {
   const { language } = useLanguage();
   const state = letter.is_cancelled ? t('letters.cancelled') : letter.is_amended ? t('letters.amended') : null;
   return (
-    <span className="news">
-      <span className="news__title">{documentKind(letter.kind, language)}</span>
-      {letter.from && <span className="news__text">{letter.from}</span>}
-      <span className="news__meta">{[letter.date && format.dateTime(letter.date), state].filter(Boolean).join(' · ')}</span>
-    </span>
+    <Row
+      href={`/brev/${letter.id}`}
+      title={documentKind(letter.kind, language)}
+      text={letter.from}
+      meta={[letter.date && format.dateTime(letter.date), state].filter(Boolean).join(' · ')}
+    />
   );
 }

@@ -1,6 +1,5 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
 import Checkbox from '@helsenorge/designsystem-react/components/Checkbox';
-import Select from '@helsenorge/designsystem-react/components/Select';
 import { useState } from 'react';
 import type { LogLine, LogView, Visit } from '../api/citizen.ts';
 import { Fault, get } from '../api/client.ts';
@@ -10,6 +9,7 @@ import { citizen } from '../i18n/citizen.ts';
 import { useFormat } from '../i18n/format.ts';
 import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { basis, part, role } from '../i18n/words.ts';
+import { SelectField } from '../parts/fields.tsx';
 import { Page, PrintButton } from '../parts/page.tsx';
 import { Empty, FaultNotice, Trouble, Waiting } from '../parts/source.tsx';
 import { State } from '../parts/state.tsx';
@@ -112,7 +112,7 @@ function Visits({ visits, onBlock }: { visits: readonly Visit[]; onBlock: (targe
   return (
     <>
       <div className="filters">
-        <Select
+        <SelectField
           label={t('log.period')}
           value={days ? String(days) : ''}
           onChange={(event) => setQuery({ dager: event.target.value || undefined })}
@@ -120,7 +120,7 @@ function Visits({ visits, onBlock }: { visits: readonly Visit[]; onBlock: (targe
           <option value="">{t('log.period.all')}</option>
           <option value="30">{t('log.period.30')}</option>
           <option value="365">{t('log.period.365')}</option>
-        </Select>
+        </SelectField>
         <fieldset className="filters__checks">
           <legend className="hidden">{t('log.filter')}</legend>
           <Checkbox
@@ -204,7 +204,7 @@ function VisitItem({ visit, onBlock }: { visit: Visit; onBlock: (target: BlockTa
             {head.denied === 'block' ? t('log.refused.block') : t('log.refused.other')}
           </p>
         )}
-        {parts && <p>{visit.is_denied ? t('log.tried', { parts }) : t('log.saw', { parts })}</p>}
+        {parts && <p>{visit.is_denied ? t('log.tried', { parts }) : isWrite(head) ? t('log.wrote', { parts }) : t('log.saw', { parts })}</p>}
         {!visit.is_denied && visit.reason !== 'yourself' && (
           <p>{t('log.reason', { reason: t(`log.reason.${visit.reason}`) })}</p>
         )}
@@ -234,6 +234,11 @@ function VisitItem({ visit, onBlock }: { visit: Visit; onBlock: (target: BlockTa
   );
 }
 
+/** Whether a line is about something written, not seen. */
+function isWrite(line: LogLine): boolean {
+  return ['Create', 'Update', 'Retract', 'Delete', 'ChangeSetting'].includes(line.action);
+}
+
 function Lines({ lines }: { lines: readonly LogLine[] }) {
   const t = useTexts(citizen);
   const format = useFormat();
@@ -242,46 +247,24 @@ function Lines({ lines }: { lines: readonly LogLine[] }) {
     <ul className="log__lines">
       {lines.map((line) => (
         <li key={line.id}>
-          <dl className="facts facts--tight">
-            <div>
-              <dt>{t('log.detail.time')}</dt>
-              <dd>{format.seconds(line.occurred_at)}</dd>
-            </div>
-            <div>
-              <dt>{t('log.detail.outcome')}</dt>
-              <dd>
-                {line.denied ? t('log.detail.refused') : t('log.detail.shown')},{' '}
-                {line.sealed ? t('log.detail.sealed') : t('log.detail.unsealed')}
-              </dd>
-            </div>
-            {line.parts.length > 0 && (
-              <div>
-                <dt>{t('log.detail.parts')}</dt>
-                <dd>{line.parts.map((p) => part(p, language)).join(', ')}</dd>
-              </div>
-            )}
-            <div>
-              <dt>{t('log.detail.page')}</dt>
-              <dd>
-                {line.service}
-                {line.api && `, ${line.api}`}
-              </dd>
-            </div>
-            {line.basis && line.basis !== 'none' && (
-              <div>
-                <dt>{t('log.detail.basis')}</dt>
-                <dd>{basis(line.basis, language)}</dd>
-              </div>
-            )}
-            {line.event_id && (
-              <div>
-                <dt>{t('log.detail.event')}</dt>
-                <dd>
-                  <code className="long-code">{line.event_id}</code>
-                </dd>
-              </div>
-            )}
-          </dl>
+          <p>
+            <strong>{format.seconds(line.occurred_at)}</strong> {t(line.denied ? 'log.detail.refused' : 'log.detail.shown')},{' '}
+            {t(line.sealed ? 'log.detail.sealed' : 'log.detail.unsealed')}
+          </p>
+          <p>
+            {[
+              line.parts.map((p) => part(p, language)).join(', '),
+              [line.service, line.api].filter(Boolean).join(', '),
+              line.basis && t('log.detail.basis', { basis: basis(line.basis, language) }),
+            ]
+              .filter(Boolean)
+              .join(' · ')}
+          </p>
+          {line.event_id && (
+            <p>
+              {t('log.detail.event')}: <code className="long-code">{line.event_id}</code>
+            </p>
+          )}
         </li>
       ))}
     </ul>

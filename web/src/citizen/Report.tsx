@@ -1,5 +1,3 @@
-import { Table, TableBody, TableCell, TableHead, TableHeadCell, TableRow } from '@helsenorge/designsystem-react/components/Table';
-import NotificationPanel from '@helsenorge/designsystem-react/components/NotificationPanel';
 import type { Analysis, ReportView } from '../api/citizen.ts';
 import { useLoad } from '../api/load.ts';
 import { citizen } from '../i18n/citizen.ts';
@@ -11,6 +9,7 @@ import { Facts } from '../parts/facts.tsx';
 import { Page, PrintButton, Section } from '../parts/page.tsx';
 import { Loaded } from '../parts/source.tsx';
 import { Flag, type FlagCode } from '../parts/state.tsx';
+import { Notice } from '../parts/notice.tsx';
 
 /** One report: every analysis with the laboratory's own range, in words. */
 export function ReportPage({ id }: { id: string }) {
@@ -36,14 +35,14 @@ function Report({ report }: { report: ReportView }) {
   return (
     <>
       {report.is_cancelled && (
-        <NotificationPanel variant="info" fluid role="status">
+        <Notice>
           {t('results.cancelled.text')}
-        </NotificationPanel>
+        </Notice>
       )}
       {!report.is_cancelled && report.amended_at && (
-        <NotificationPanel variant="info" fluid role="status">
+        <Notice>
           {t('results.amended.text', { time: format.dateTime(report.amended_at) })}
-        </NotificationPanel>
+        </Notice>
       )}
       <Facts
         rows={[
@@ -71,24 +70,22 @@ function Report({ report }: { report: ReportView }) {
 function Analyses({ results }: { results: readonly Analysis[] }) {
   const t = useTexts(citizen);
   return (
-    <div className="results-table">
-      <Table breakpointConfig={[{ breakpoint: 'md', variant: 'block' }]}>
-        <caption className="hidden">{t('results.table')}</caption>
-        <TableHead>
-          <TableRow>
-            <TableHeadCell>{t('results.col.name')}</TableHeadCell>
-            <TableHeadCell>{t('results.col.value')}</TableHeadCell>
-            <TableHeadCell>{t('results.col.range')}</TableHeadCell>
-            <TableHeadCell>{t('results.col.flag')}</TableHeadCell>
-          </TableRow>
-        </TableHead>
-        <TableBody>
-          {results.map((analysis) => (
-            <Row key={analysis.id} analysis={analysis} />
-          ))}
-        </TableBody>
-      </Table>
-    </div>
+    <table className="compact compact--blocks compact--roomy">
+      <caption className="hidden">{t('results.table')}</caption>
+      <thead>
+        <tr>
+          <th scope="col">{t('results.col.name')}</th>
+          <th scope="col">{t('results.col.value')}</th>
+          <th scope="col">{t('results.col.range')}</th>
+          <th scope="col">{t('results.col.flag')}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {results.map((analysis) => (
+          <Row key={analysis.id} analysis={analysis} />
+        ))}
+      </tbody>
+    </table>
   );
 }
 
@@ -99,23 +96,21 @@ function Row({ analysis }: { analysis: Analysis }) {
   const name = (language === 'en' && analysis.name_en) || analysis.name;
   const isTranslated = language === 'en' && Boolean(analysis.name_en);
   return (
-    <TableRow>
-      <TableCell dataLabel={t('results.col.name')}>
-        <div>
-          <strong lang={isTranslated ? 'en' : 'nb'}>{name}</strong>
-          <Explanation analysis={analysis} />
-        </div>
-      </TableCell>
-      <TableCell dataLabel={t('results.col.value')}>
+    <tr>
+      <th scope="row">
+        <strong lang={isTranslated ? 'en' : 'nb'}>{name}</strong>
+        <Explanation analysis={analysis} />
+      </th>
+      <td data-label={t('results.col.value')}>
         <span className="value">
           {format.decimal(analysis.value)} {analysis.unit}
         </span>
-      </TableCell>
-      <TableCell dataLabel={t('results.col.range')}>{analysis.range ?? '–'}</TableCell>
-      <TableCell dataLabel={t('results.col.flag')}>
+      </td>
+      <td data-label={t('results.col.range')}>{analysis.range ?? '–'}</td>
+      <td data-label={t('results.col.flag')}>
         <Flag flag={analysis.flag} text={t(FLAG_TEXTS[analysis.flag])} />
-      </TableCell>
-    </TableRow>
+      </td>
+    </tr>
   );
 }
 

@@ -1,19 +1,17 @@
-import LinkList from '@helsenorge/designsystem-react/components/LinkList';
 import type { ReportLine, ResultsView } from '../api/citizen.ts';
 import { useLoad } from '../api/load.ts';
 import { citizen } from '../i18n/citizen.ts';
 import { toDate, useFormat } from '../i18n/format.ts';
-import { shell } from '../i18n/shell.ts';
 import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { discipline } from '../i18n/words.ts';
 import { Page, PrintButton, Section } from '../parts/page.tsx';
+import { Row, Rows } from '../parts/rows.tsx';
 import { Loaded, Source } from '../parts/source.tsx';
 import { useReportSummary } from './Home.tsx';
 
 /** All reports, newest first, by year. */
 export function ResultsPage() {
   const t = useTexts(citizen);
-  const s = useTexts(shell);
   const load = useLoad<ResultsView>('/api/citizen/results');
   return (
     <Page title={t('results.title')} crumbs={[{ text: 'Helsenav', href: '/' }, { text: t('results.title') }]} actions={<PrintButton />}>
@@ -23,13 +21,11 @@ export function ResultsPage() {
             <p className="lead">{t('results.intro')}</p>
             {byYear(view.reports).map(([year, reports]) => (
               <Section key={year} id={`year-${year}`} title={year}>
-                <LinkList variant="outline">
+                <Rows>
                   {reports.map((report) => (
-                    <LinkList.Link key={report.id} href={`/provesvar/${report.id}`} resources={{ newLabel: s('new') }}>
-                      <Line report={report} />
-                    </LinkList.Link>
+                    <Line key={report.id} report={report} />
                   ))}
-                </LinkList>
+                </Rows>
               </Section>
             ))}
           </Source>
@@ -47,17 +43,17 @@ function Line({ report }: { report: ReportLine }) {
   const count = report.analyses === 1 ? t('results.count.one') : t('results.count.many', { n: report.analyses });
   const time = report.time ?? report.issued;
   return (
-    <span className="news">
-      <span className="news__title">
-        {discipline(report.discipline, language)}
-        {time && <>, {format.date(time)}</>}
-      </span>
-      <span className="news__text">
-        {report.outside > 0 && <span aria-hidden="true">◆ </span>}
-        {report.is_cancelled ? summary(report) : `${count}, ${summary(report)}`}
-      </span>
-      {report.laboratory && <span className="news__meta">{report.laboratory}</span>}
-    </span>
+    <Row
+      href={`/provesvar/${report.id}`}
+      title={[discipline(report.discipline, language), time && format.date(time)].filter(Boolean).join(', ')}
+      text={
+        <>
+          {report.outside > 0 && !report.is_cancelled && <span aria-hidden="true">◆ </span>}
+          {report.is_cancelled ? summary(report) : `${count}, ${summary(report)}`}
+        </>
+      }
+      meta={report.laboratory}
+    />
   );
 }
 

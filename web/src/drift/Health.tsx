@@ -1,18 +1,29 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
-import type { Health, HealthRow, HealthState } from '../api/drift.ts';
+import { useMemo, type ReactNode } from 'react';
+import type { Health } from '../api/drift.ts';
 import { useLoad } from '../api/load.ts';
 import { drift } from '../i18n/drift.ts';
 import { useFormat } from '../i18n/format.ts';
-import { pick, useLanguage, useTexts, type Language, type Text } from '../i18n/texts.tsx';
+import { useTexts } from '../i18n/texts.tsx';
 import { Page, Section } from '../parts/page.tsx';
-import { Empty, Loaded } from '../parts/source.tsx';
+import { Loaded } from '../parts/source.tsx';
 import { State, type Tone } from '../parts/state.tsx';
 
-const TONES: Record<HealthState, Tone> = { ok: 'good', watch: 'watch', fault: 'bad' };
-const GROUPS = ['sources', 'queues', 'receipts', 'listeners', 'certificates', 'store', 'feed', 'log'] as const;
+type RowState = 'ok' | 'watch' | 'fault';
+const TONES: Record<RowState, Tone> = { ok: 'good', watch: 'watch', fault: 'bad' };
+const GROUPS = ['queues', 'certificates', 'log', 'registers', 'store'] as const;
 type Group = (typeof GROUPS)[number];
 
-/** The state of everything: one sentence, then what needs a hand, by group. */
+interface Row {
+  group: Group;
+  name: string;
+  state: RowState;
+  value: string;
+  limit?: string;
+  advice?: ReactNode;
+}
+
+/** The state of everything: one sentence, then the rows by group. Every row has a word and a number. */
 export function HealthPage() {
   const t = useTexts(drift);
   const load = useLoad<Health>('/api/drift/health');
@@ -27,49 +38,98 @@ export function HealthPage() {
       }
     >
       <Loaded load={load} waiting={t('health.loading')}>
-        {(health) => <Overview health={health} />}
+        {(health) => <Overview health={health} at={load.at ?? 0} />}
       </Loaded>
     </Page>
   );
 }
 
-function Overview({ health }: { health: Health }) {
+function Overview({ health, at }: { health: Health; at: number }) {
   const t = useTexts(drift);
   const format = useFormat();
-  const bad = health.rows.filter((row) => row.state !== 'ok');
+  const rows = useRows(health);
+  const bad = rows.filter((row) => row.state !== 'ok');
   const worst: Tone = bad.some((row) => row.state === 'fault') ? 'bad' : bad.length > 0 ? 'watch' : 'good';
   const sentence = bad.length === 0 ? t('health.ok') : bad.length === 1 ? t('health.watch.one') : t('health.watch.many', { n: bad.length });
-  const groups = [...new Set(health.rows.map((row) => row.group))].sort((a, b) => order(a) - order(b));
   return (
     <>
       <p className="lead" role="status">
-        <State tone={worst}>{sentence}</State> <span className="muted">{t('health.at', { time: format.time(health.at) })}</span>
+        <State tone={worst}>{sentence}</State> <span className="muted">{t('health.at', { time: format.time(at) })}</span>
       </p>
-      {health.rows.length === 0 && <Empty text={t('health.empty')} />}
-      {groups.map((group) => (
-        <GroupTable key={group} group={group} rows={health.rows.filter((row) => row.group === group)} />
-      ))}
+      {GROUPS.map((group) => {
+        const own = rows.filter((row) => row.group === group);
+        return own.length > 0 && <GroupTable key={group} group={group} rows={own} />;
+      })}
     </>
   );
 }
 
-function isGroup(group: string): group is Group {
-  return (GROUPS as readonly string[]).includes(group);
-}
-
-function order(group: string): number {
-  return isGroup(group) ? GROUPS.indexOf(group) : GROUPS.length;
-}
-
-function GroupTable({ group, rows }: { group: string; rows: readonly HealthRow[] }) {
+/** What the hub measured, as rows; what could not be read is a row that says so. */
+function useRows(health: Health): Row[] {
   const t = useTexts(drift);
-  const { language } = useLanguage();
-  const title = isGroup(group) ? t(`health.group.${group}`) : group;
-  const hasLimit = rows.some((row) => row.limit !== null && row.limit !== undefined);
+  const format = useFormat();
+  return useMemo(() => {
+    const unknown = (group: Group): Row => ({ group, name: t(`health.group.${group}`), state: 'fault', value: t('health.unknown') });
+    const rows: Row[] = [];
+    if (health.queues === null) rows.push(unknown('queues'));
+    else if (health.queues.length === 0) rows.push({ group: 'queues', name: t('health.queue.none'), state: 'ok', value: '0' });
+    for (const queue of health.queues ?? []) {
+      const { ready, dead, in_hand: inHand } = queue;
+      rows.push({
+        group: 'queues',
+        name: queue.owner.name ? `${queue.name} (${queue.owner.name})` : queue.name,
+        state: dead > 0 ? 'watch' : 'ok',
+        value: dead > 0 ? t('health.queue.dead', { dead, ready }) : t('health.queue', { ready, inHand }),
+        ...(dead > 0 ? { advice: <a href="/drift/meldinger?tilstand=failed">{t('health.queue.advice')}</a> } : {}),
+      });
+    }
+    if (health.certificates === null) rows.push(unknown('certificates'));
+    for (const certificate of health.certificates ?? []) {
+      const isGood = certificate.state === 'ok';
+      rows.push({
+        group: 'certificates',
+        name: `${certificate.name} (${certificate.her_id})`,
+        state: isGood ? 'ok' : certificate.state === 'expired' ? 'fault' : 'watch',
+        value: certificate.days_left < 0 ? t('health.certificate.expired') : t('health.certificate.days', { n: format.count(certificate.days_left) }),
+        limit: t('health.certificate.limit'),
+        ...(isGood ? {} : { advice: t('health.certificate.advice') }),
+      });
+    }
+    if (health.heads === null) rows.push(unknown('log'));
+    else if (health.heads.length === 0) rows.push({ group: 'log', name: t('health.group.log'), state: 'ok', value: t('health.log.none') });
+    for (const head of health.heads ?? []) {
+      rows.push({
+        group: 'log',
+        name: t('health.log.day', { day: format.date(head.day) }),
+        state: 'ok',
+        value: t(head.closed ? 'health.log.closed' : 'health.log.open'),
+      });
+    }
+    if (health.registers === null) rows.push(unknown('registers'));
+    for (const name of ['persons', 'personnel', 'organisations', 'parties'] as const) {
+      const n = health.registers?.[name];
+      if (n !== undefined) rows.push({ group: 'registers', name: t(`health.${name}`), state: 'ok', value: format.count(n) });
+    }
+    if (health.store === null) rows.push(unknown('store'));
+    for (const [name, n] of Object.entries(health.store ?? {})) {
+      rows.push({ group: 'store', name, state: isFailure(name) && n > 0 ? 'watch' : 'ok', value: format.count(n) });
+    }
+    return rows;
+  }, [health, t, format]);
+}
+
+function isFailure(counter: string): boolean {
+  return /fail|error/.test(counter);
+}
+
+function GroupTable({ group, rows }: { group: Group; rows: readonly Row[] }) {
+  const t = useTexts(drift);
+  const title = t(`health.group.${group}`);
+  const hasLimit = rows.some((row) => row.limit);
   const hasAdvice = rows.some((row) => row.advice);
   return (
     <Section id={`group-${group}`} title={title}>
-      <table className="compact compact--blocks">
+      <table className="compact compact--blocks compact--even">
         <caption className="hidden">{title}</caption>
         <thead>
           <tr>
@@ -81,26 +141,21 @@ function GroupTable({ group, rows }: { group: string; rows: readonly HealthRow[]
           </tr>
         </thead>
         <tbody>
-          {rows.map((row, i) => (
-            <tr key={i}>
+          {rows.map((row) => (
+            <tr key={row.name}>
               <th scope="row" data-label={t('health.col.name')}>
-                {row.href ? <a href={row.href}>{pick(row.name, language)}</a> : pick(row.name, language)}
+                {row.name}
               </th>
               <td data-label={t('health.col.state')}>
                 <State tone={TONES[row.state]}>{t(`health.state.${row.state}`)}</State>
               </td>
-              <td data-label={t('health.col.value')}>{valueText(row.value, language)}</td>
-              {hasLimit && <td data-label={t('health.col.limit')}>{valueText(row.limit, language) || '–'}</td>}
-              {hasAdvice && <td data-label={t('health.col.advice')}>{pick(row.advice, language) || '–'}</td>}
+              <td data-label={t('health.col.value')}>{row.value}</td>
+              {hasLimit && <td data-label={t('health.col.limit')}>{row.limit ?? '–'}</td>}
+              {hasAdvice && <td data-label={t('health.col.advice')}>{row.advice ?? '–'}</td>}
             </tr>
           ))}
         </tbody>
       </table>
     </Section>
   );
-}
-
-function valueText(value: Text | string | number | null | undefined, language: Language): string {
-  if (typeof value === 'number') return new Intl.NumberFormat(language === 'nb' ? 'nb-NO' : 'en-GB').format(value);
-  return pick(value, language);
 }

@@ -1,10 +1,10 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
-import Input from '@helsenorge/designsystem-react/components/Input';
 import { useRef, useState, type FormEvent } from 'react';
 import { Fault, post } from '../api/client.ts';
 import { useSession } from '../api/session.tsx';
 import { drift } from '../i18n/drift.ts';
 import { useTexts } from '../i18n/texts.tsx';
+import { TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { FaultNotice } from '../parts/source.tsx';
 import { ActionLink, ExpiredNotice } from '../shell/Frames.tsx';
@@ -68,28 +68,24 @@ function OperatorForm() {
   };
   return (
     <form onSubmit={(event) => void submit(event)} noValidate className="stack">
-      <Input
+      <TextField
         ref={userField}
-        label={<span className="label">{t('login.username')}</span>}
+        label={t('login.username')}
         name="username"
         autoComplete="username"
         value={username}
         onChange={(event) => setUsername(event.target.value)}
-        error={Boolean(errors.username)}
-        errorText={errors.username ?? ''}
-        width={20}
+        error={errors.username}
       />
-      <Input
+      <TextField
         ref={passwordField}
-        label={<span className="label">{t('login.password')}</span>}
+        label={t('login.password')}
         name="password"
         type="password"
         autoComplete="current-password"
         value={password}
         onChange={(event) => setPassword(event.target.value)}
-        error={Boolean(errors.password)}
-        errorText={errors.password ?? ''}
-        width={20}
+        error={errors.password}
       />
       {fault && <FaultNotice fault={fault} />}
       <Button type="submit" disabled={isBusy}>

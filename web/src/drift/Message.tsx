@@ -1,4 +1,3 @@
-import NotificationPanel from '@helsenorge/designsystem-react/components/NotificationPanel';
 import type { MessageDetail, Step } from '../api/drift.ts';
 import { useLoad } from '../api/load.ts';
 import { useSession } from '../api/session.tsx';
@@ -12,6 +11,7 @@ import { Loaded } from '../parts/source.tsx';
 import { State } from '../parts/state.tsx';
 import { MessageTable } from './Messages.tsx';
 import { toneOf, useStateText, useStepText } from './words.ts';
+import { Notice } from '../parts/notice.tsx';
 
 /** One message: where it is, what to do, and every step. */
 export function MessagePage({ id }: { id: string }) {
@@ -46,9 +46,9 @@ function Detail({ message }: { message: MessageDetail }) {
         <State tone={toneOf(message)}>{say(message, message.ahead)}</State>
       </p>
       {message.alert && (
-        <NotificationPanel variant="error" fluid role="status">
+        <Notice variant="error">
           {t(`alert.${message.alert}`)}
-        </NotificationPanel>
+        </Notice>
       )}
       <ToDo message={message} />
       <Facts

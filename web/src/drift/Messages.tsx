@@ -1,6 +1,4 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
-import Input from '@helsenorge/designsystem-react/components/Input';
-import Select from '@helsenorge/designsystem-react/components/Select';
 import { useEffect, useMemo, useRef, useState, type FormEvent } from 'react';
 import { Fault, get } from '../api/client.ts';
 import type { MessagePage as PageOfMessages, MessageRow, Summary } from '../api/drift.ts';
@@ -9,6 +7,7 @@ import { drift } from '../i18n/drift.ts';
 import { useFormat } from '../i18n/format.ts';
 import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { MESSAGE_FUNCTIONS, messageFunction } from '../i18n/words.ts';
+import { SelectField, TextField } from '../parts/fields.tsx';
 import { Page } from '../parts/page.tsx';
 import { Empty, FaultNotice, Waiting } from '../parts/source.tsx';
 import { State } from '../parts/state.tsx';
@@ -225,7 +224,7 @@ function Filters() {
   const hasFilter = Object.keys(FILTERS).some((name) => query.get(name));
   return (
     <form className="filters" aria-label={t('messages.filter')} onSubmit={submit}>
-      <Select
+      <SelectField
         label={t('messages.filter.state')}
         value={query.get('tilstand') ?? ''}
         onChange={(event) => setQuery({ tilstand: event.target.value || undefined })}
@@ -237,8 +236,8 @@ function Filters() {
             {t(`filter.${code}`)}
           </option>
         ))}
-      </Select>
-      <Select
+      </SelectField>
+      <SelectField
         label={t('messages.filter.function')}
         value={query.get('type') ?? ''}
         onChange={(event) => setQuery({ type: event.target.value || undefined })}
@@ -249,15 +248,14 @@ function Filters() {
             {messageFunction(code, language)}
           </option>
         ))}
-      </Select>
-      <Input
+      </SelectField>
+      <TextField
         label={t('messages.filter.her')}
         inputMode="numeric"
         value={her}
         onChange={(event) => setHer(event.target.value)}
-        error={Boolean(error)}
-        errorText={error}
-        width={10}
+        error={error}
+        size={10}
       />
       <Button type="submit" variant="outline">
         {t('messages.filter.do')}
@@ -319,7 +317,10 @@ function Row({ row }: { row: MessageRow }) {
         <a href={`/drift/meldinger/${row.id}`}>{messageFunction(row.subject, language)}</a>
       </th>
       <td data-label={t('messages.col.parties')}>
-        {party(row.from)} <span className="muted">{t('messages.to')}</span> {party(row.to)}
+        <div>{party(row.from)}</div>
+        <div>
+          <span className="muted">{t('messages.to')}</span> {party(row.to)}
+        </div>
       </td>
       <td data-label={t('messages.col.state')}>
         <State tone={toneOf(row)}>{say(row)}</State>

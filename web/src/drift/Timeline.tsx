@@ -6,22 +6,41 @@ import { useLoad } from '../api/load.ts';
 import { useSession } from '../api/session.tsx';
 import { drift } from '../i18n/drift.ts';
 import { toDate, useFormat } from '../i18n/format.ts';
-import { pick, useLanguage, useTexts } from '../i18n/texts.tsx';
+import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Empty, FaultNotice, Loaded } from '../parts/source.tsx';
 import { State, type Tone } from '../parts/state.tsx';
 
 const SIGNS: Record<StoryKind, string> = {
   message: '●',
-  lookup: '○',
+  look_up: '○',
   setting: '◆',
-  refusal: '⊘',
   emergency: '▲',
   appointment: '◎',
-  reading: '□',
+  outside: '□',
 };
 
-const TONES: Record<StoryState, Tone> = { done: 'good', running: 'wait', waiting: 'quiet', failed: 'bad', passed_over: 'quiet' };
+const TONES: Record<StoryState, Tone> = {
+  done: 'good',
+  running: 'wait',
+  waiting: 'quiet',
+  failed: 'bad',
+  passed_over: 'quiet',
+  earlier: 'quiet',
+};
+const END = 'end';
+const AGAIN = 'again';
+
+/** What a step is called, and who it is about. */
+function useStepWords(): { title: (step: StoryStep) => string; observed: (step: StoryStep) => string; name: (person: string) => string } {
+  const t = useTexts(drift);
+  const { language } = useLanguage();
+  return {
+    title: (step) => (language === 'nb' ? step.title : step.title_en),
+    observed: (step) => (language === 'nb' ? step.observed : step.observed_en) ?? '',
+    name: (person) => (person === 'blokk' ? t('timeline.person.blokk') : person),
+  };
+}
 const ASK_EVERY_MS = 5_000;
 
 /** The demo's day: what has happened, and playing on. */
@@ -52,7 +71,6 @@ function Story({ timeline, onChanged }: { timeline: Timeline; onChanged: () => v
   const [passedOver, setPassedOver] = useState<string[]>([]);
   const isOperator = view?.kind === 'operator';
   const next = timeline.steps.find((step) => step.state === 'waiting');
-  const last = timeline.steps.at(-1);
 
   const act = async (path: string, body: unknown) => {
     setBusy(true);
@@ -72,16 +90,22 @@ function Story({ timeline, onChanged }: { timeline: Timeline; onChanged: () => v
   const advance = (duration: string) => void act('/api/drift/timeline/advance', { advance: duration });
   return (
     <>
-      <p>{t('timeline.now', { time: format.dateTime(timeline.now) })}</p>
+      {timeline.now && <p>{t('timeline.now', { time: format.dateTime(timeline.now) })}</p>}
       {isOperator ? (
         <div className="buttons">
-          <Button disabled={isBusy || !next} onClick={() => next && play(next.id)}>
+          <Button disabled={isBusy || !next} onClick={() => next && play(next.key)}>
             {isBusy ? t('timeline.playing') : t('timeline.next')}
           </Button>
-          <Button variant="outline" disabled={isBusy || !next} onClick={() => last && play(last.id)}>
-            {t('timeline.all')}
-          </Button>
-          <Button variant="outline" disabled={isBusy} onClick={() => advance(untilMidnight(timeline.now))}>
+          {timeline.is_over ? (
+            <Button variant="outline" disabled={isBusy} onClick={() => play(AGAIN)}>
+              {t('timeline.again')}
+            </Button>
+          ) : (
+            <Button variant="outline" disabled={isBusy || !next} onClick={() => play(END)}>
+              {t('timeline.all')}
+            </Button>
+          )}
+          <Button variant="outline" disabled={isBusy} onClick={() => advance(untilMidnight(timeline.now ?? view?.now ?? ''))}>
             {t('timeline.midnight')}
           </Button>
           <Button variant="outline" disabled={isBusy} onClick={() => advance('PT96H')}>
@@ -117,14 +141,13 @@ export function untilMidnight(now: string): string {
 
 interface Lane {
   person: string;
-  name: string;
   steps: StoryStep[];
 }
 
 function lanesOf(steps: readonly StoryStep[]): Lane[] {
   const lanes = new Map<string, Lane>();
   for (const step of steps) {
-    const lane = lanes.get(step.person) ?? { person: step.person, name: step.name, steps: [] };
+    const lane = lanes.get(step.person) ?? { person: step.person, steps: [] };
     lane.steps.push(step);
     lanes.set(step.person, lane);
   }
@@ -135,27 +158,27 @@ function lanesOf(steps: readonly StoryStep[]): Lane[] {
 function Chart({ steps }: { steps: readonly StoryStep[] }) {
   const t = useTexts(drift);
   const format = useFormat();
-  const { language } = useLanguage();
+  const words = useStepWords();
   const lanes = useMemo(() => lanesOf(steps), [steps]);
   const [chosen, setChosen] = useState<string>();
   const chart = useRef<HTMLDivElement>(null);
-  const day = steps[0] ? format.day(steps[0].at) : '';
+  const day = steps[0] ? format.day(steps[0].when) : '';
   const minute = (step: StoryStep) => {
-    if (format.day(step.at) !== day) return 24 * 60;
-    const [h = 0, m = 0] = format.seconds(step.at).split(/[.:]/).map(Number);
+    if (format.day(step.when) !== day) return 24 * 60;
+    const [h = 0, m = 0] = format.seconds(step.when).split(/[.:]/).map(Number);
     return h * 60 + m;
   };
   const hours = steps.map((step) => Math.floor(minute(step) / 60));
   const from = Math.max(0, Math.min(...hours) - 1);
   const to = Math.min(24, Math.max(...hours) + 1);
   const place = (step: StoryStep) => `${((minute(step) / 60 - from) / Math.max(1, to - from)) * 100}%`;
-  const focused = chosen ?? steps[0]?.id;
-  const selected = steps.find((step) => step.id === chosen);
+  const focused = chosen ?? steps[0]?.key;
+  const selected = steps.find((step) => step.key === chosen);
 
   const onKey = (event: KeyboardEvent) => {
-    const laneAt = lanes.findIndex((lane) => lane.steps.some((step) => step.id === focused));
+    const laneAt = lanes.findIndex((lane) => lane.steps.some((step) => step.key === focused));
     const lane = lanes[laneAt];
-    const at = lane?.steps.findIndex((step) => step.id === focused) ?? 0;
+    const at = lane?.steps.findIndex((step) => step.key === focused) ?? 0;
     const target = (() => {
       if (event.key === 'ArrowRight') return lane?.steps[at + 1];
       if (event.key === 'ArrowLeft') return lane?.steps[at - 1];
@@ -167,8 +190,8 @@ function Chart({ steps }: { steps: readonly StoryStep[] }) {
     if (!event.key.startsWith('Arrow')) return;
     event.preventDefault();
     if (!target) return;
-    setChosen(target.id);
-    chart.current?.querySelector<HTMLElement>(`[data-step="${CSS.escape(target.id)}"]`)?.focus();
+    setChosen(target.key);
+    chart.current?.querySelector<HTMLElement>(`[data-step="${CSS.escape(target.key)}"]`)?.focus();
   };
   return (
     <Section id="chart" title={t('timeline.chart')}>
@@ -185,19 +208,19 @@ function Chart({ steps }: { steps: readonly StoryStep[] }) {
         </div>
         {lanes.map((lane) => (
           <div key={lane.person} className="story__lane">
-            <span className="story__name">{lane.name}</span>
+            <span className="story__name">{words.name(lane.person)}</span>
             <div className="story__track">
               {lane.steps.map((step) => (
                 <button
-                  key={step.id}
+                  key={step.key}
                   type="button"
-                  data-step={step.id}
+                  data-step={step.key}
                   className={`story__event story__event--${step.state}`}
                   style={{ left: place(step) }}
-                  tabIndex={step.id === focused ? 0 : -1}
-                  aria-pressed={step.id === chosen}
-                  aria-label={`${lane.name}, ${format.time(step.at)}, ${t(`timeline.kind.${step.kind}`)}: ${pick(step.text, language)}. ${t(`timeline.state.${step.state}`)}`}
-                  onClick={() => setChosen(step.id)}
+                  tabIndex={step.key === focused ? 0 : -1}
+                  aria-pressed={step.key === chosen}
+                  aria-label={`${words.name(lane.person)}, ${format.time(step.when)}, ${t(`timeline.kind.${step.kind}`)}: ${words.title(step)}. ${t(`timeline.state.${step.state}`)}`}
+                  onClick={() => setChosen(step.key)}
                 >
                   {SIGNS[step.kind]}
                 </button>
@@ -214,10 +237,10 @@ function Chart({ steps }: { steps: readonly StoryStep[] }) {
         {selected && (
           <>
             <strong>
-              {format.time(selected.at)} {selected.name}:
+              {format.time(selected.when)} {words.name(selected.person)}:
             </strong>{' '}
-            {pick(selected.text, language)}{' '}
-            {selected.message && <a href={`/drift/meldinger/${selected.message}`}>{t('timeline.message')}</a>}
+            {words.title(selected)}. {words.observed(selected) && t('timeline.observed', { what: words.observed(selected) })}{' '}
+            {selected.kind === 'message' && <a href="/drift/meldinger">{t('timeline.messages')}</a>}
           </>
         )}
       </p>
@@ -228,7 +251,7 @@ function Chart({ steps }: { steps: readonly StoryStep[] }) {
 function StepTable({ steps, onPlay }: { steps: readonly StoryStep[]; onPlay?: (id: string) => void }) {
   const t = useTexts(drift);
   const format = useFormat();
-  const { language } = useLanguage();
+  const words = useStepWords();
   return (
     <Section id="all" title={t('timeline.table')}>
       <table className="compact compact--blocks">
@@ -243,20 +266,20 @@ function StepTable({ steps, onPlay }: { steps: readonly StoryStep[]; onPlay?: (i
         </thead>
         <tbody>
           {steps.map((step) => (
-            <tr key={step.id}>
+            <tr key={step.key}>
               <td data-label={t('timeline.col.time')} className="nowrap">
-                {format.shortDateTime(step.at)}
+                {format.shortDateTime(step.when)}
               </td>
-              <td data-label={t('timeline.col.person')}>{step.name}</td>
+              <td data-label={t('timeline.col.person')}>{words.name(step.person)}</td>
               <td data-label={t('timeline.col.what')}>
                 <span aria-hidden="true">{SIGNS[step.kind]} </span>
-                {pick(step.text, language)} {step.message && <a href={`/drift/meldinger/${step.message}`}>{t('timeline.message')}</a>}
-                {step.detail && <p className="muted">{step.detail}</p>}
+                {words.title(step)}
+                {words.observed(step) && <p className="muted">{words.observed(step)}</p>}
               </td>
               <td data-label={t('timeline.col.state')}>
                 <State tone={TONES[step.state]}>{t(`timeline.state.${step.state}`)}</State>
                 {onPlay && step.state === 'waiting' && (
-                  <button type="button" className="quiet-button" aria-label={t('timeline.until.of', { step: pick(step.text, language) })} onClick={() => onPlay(step.id)}>
+                  <button type="button" className="quiet-button" aria-label={t('timeline.until.of', { step: words.title(step) })} onClick={() => onPlay(step.key)}>
                     {t('timeline.until')}
                   </button>
                 )}

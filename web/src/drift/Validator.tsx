@@ -6,6 +6,7 @@ import { drift } from '../i18n/drift.ts';
 import { useFormat } from '../i18n/format.ts';
 import { pick, useLanguage, useTexts } from '../i18n/texts.tsx';
 import { Facts } from '../parts/facts.tsx';
+import { FieldError } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { FaultNotice } from '../parts/source.tsx';
 import { State, type Tone } from '../parts/state.tsx';
@@ -82,18 +83,13 @@ export function ValidatorPage() {
         </div>
         <div className="field">
           <label htmlFor="file">{t('validator.file')}</label>
-          <p className="muted" id="file-hint">
+          <p className="field__hint" id="file-hint">
             {t('validator.file.hint')}
           </p>
           <input id="file" type="file" aria-describedby="file-hint" onChange={(event) => take(event.target.files?.[0])} />
           {file && <p>{t('validator.file.chosen', { name: file.name, size: file.size })}</p>}
         </div>
-        {error && (
-          <p id="validator-error" className="field__error" role="alert">
-            <span aria-hidden="true">✕ </span>
-            {error}
-          </p>
-        )}
+        <FieldError id="validator-error" text={error} />
         <div className="buttons">
           <Button type="submit" disabled={isBusy}>
             {isBusy ? t('validator.busy') : t('validator.do')}

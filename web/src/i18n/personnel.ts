@@ -105,8 +105,8 @@ export const personnel = {
 
   'open.consent': { nb: 'Åpne med samtykke', en: 'Open with consent' },
   'open.emergency': { nb: 'Øyeblikkelig hjelp', en: 'Emergency care' },
-  'open.consent.of': { nb: 'Åpne {part} med samtykke', en: 'Open {part} with consent' },
-  'open.emergency.of': { nb: 'Åpne {part}: øyeblikkelig hjelp', en: 'Open {part}: emergency care' },
+  'open.consent.of': { nb: 'Åpne med samtykke: {part}', en: 'Open with consent: {part}' },
+  'open.emergency.of': { nb: 'Øyeblikkelig hjelp: {part}', en: 'Emergency care: {part}' },
   'open.closed': { nb: 'Denne delen er sperret av pasienten.', en: 'This part is restricted by the patient.' },
   'open.opened': { nb: 'Åpnet – oppslaget vises for pasienten', en: 'Opened – the look-up is shown to the patient' },
   'open.failed': { nb: 'Delen ble ikke åpnet.', en: 'The part was not opened.' },

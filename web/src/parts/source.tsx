@@ -1,12 +1,12 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
 import Loader from '@helsenorge/designsystem-react/components/Loader';
-import NotificationPanel from '@helsenorge/designsystem-react/components/NotificationPanel';
 import { useEffect, useState, type ReactNode } from 'react';
 import type { Fault } from '../api/client.ts';
 import type { Load } from '../api/load.ts';
 import { useFormat, type Moment } from '../i18n/format.ts';
 import { shell } from '../i18n/shell.ts';
 import { useTexts } from '../i18n/texts.tsx';
+import { Notice } from './notice.tsx';
 
 /** How a source answered; an empty list never says by itself which of these it is. */
 export type SourceState = 'ok' | 'empty' | 'error' | 'denied' | 'closed';
@@ -71,7 +71,7 @@ interface TroubleProps {
 export function Trouble({ text, eventId, onRetry, variant = 'warn' }: TroubleProps) {
   const t = useTexts(shell);
   return (
-    <NotificationPanel variant={variant} fluid role={variant === 'info' ? 'status' : 'alert'} compactVariant="outline">
+    <Notice variant={variant} role={variant === 'info' ? 'status' : 'alert'}>
       <p>{text}</p>
       {eventId && (
         <p className="muted">
@@ -83,7 +83,7 @@ export function Trouble({ text, eventId, onRetry, variant = 'warn' }: TroublePro
           {t('retry')}
         </Button>
       )}
-    </NotificationPanel>
+    </Notice>
   );
 }
 

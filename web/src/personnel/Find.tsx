@@ -1,12 +1,12 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
-import Input from '@helsenorge/designsystem-react/components/Input';
 import { useEffect, useRef, useState, type FormEvent } from 'react';
 import { Fault, post } from '../api/client.ts';
 import type { Hit } from '../api/personnel.ts';
 import { useFormat } from '../i18n/format.ts';
 import { personnel } from '../i18n/personnel.ts';
 import { useTexts } from '../i18n/texts.tsx';
-import { Page } from '../parts/page.tsx';
+import { TextField } from '../parts/fields.tsx';
+import { Page, Section } from '../parts/page.tsx';
 import { FaultNotice } from '../parts/source.tsx';
 import { isFirstPage, navigate } from '../router.tsx';
 import { useRecord } from './record.tsx';
@@ -54,22 +54,16 @@ export function FindPage() {
   return (
     <Page title={t('find.title')}>
       <form className="inline-form" role="search" onSubmit={(event) => void search(event)}>
-        <Input
+        <TextField
           ref={field}
-          label={
-            <span className="label">
-              <strong>{t('find.label')}</strong>
-              <small id="find-hint">{t('find.hint')}</small>
-            </span>
-          }
-          aria-describedby="find-hint"
+          label={t('find.label')}
+          hint={t('find.hint')}
           value={query}
           onChange={(event) => setQuery(event.target.value)}
           autoComplete="off"
           autoFocus={isFirstPage()}
-          error={Boolean(error)}
-          errorText={error}
-          width={28}
+          error={error}
+          size={28}
         />
         <Button type="submit">{t('find.do')}</Button>
       </form>
@@ -85,8 +79,7 @@ function Hits({ hits, onChoose }: { hits: readonly Hit[]; onChoose: (hit: Hit) =
   const t = useTexts(personnel);
   const format = useFormat();
   return (
-    <section aria-labelledby="hits">
-      <h2 id="hits">{t('find.hits', { n: hits.length })}</h2>
+    <Section id="hits" title={t('find.hits', { n: hits.length })}>
       <ul className="hits">
         {hits.map((hit) => (
           <li key={hit.nin}>
@@ -96,13 +89,13 @@ function Hits({ hits, onChoose }: { hits: readonly Hit[]; onChoose: (hit: Hit) =
                 {[hit.born && t('find.born', { date: format.shortDate(hit.born) }), hit.municipality].filter(Boolean).join(' · ')}
               </p>
             </div>
-            <Button variant="outline" ariaLabel={t('find.choose.of', { name: hit.name })} onClick={() => onChoose(hit)}>
+            <Button variant="outline" aria-label={t('find.choose.of', { name: hit.name })} onClick={() => onChoose(hit)}>
               {t('find.choose')}
             </Button>
           </li>
         ))}
       </ul>
-    </section>
+    </Section>
   );
 }
 

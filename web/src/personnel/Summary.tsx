@@ -196,10 +196,10 @@ function Padlock({ code }: { code: string }) {
   return (
     <>
       <div className="buttons">
-        <Button variant="outline" ariaLabel={t('open.consent.of', { part: name })} onClick={() => void go('FORHOYET_SAMTYKKE')}>
+        <Button variant="outline" aria-label={t('open.consent.of', { part: name })} onClick={() => void go('FORHOYET_SAMTYKKE')}>
           {t('open.consent')}
         </Button>
-        <Button variant="outline" ariaLabel={t('open.emergency.of', { part: name })} onClick={() => void go('FORHOYET_AKUTT')}>
+        <Button variant="outline" aria-label={t('open.emergency.of', { part: name })} onClick={() => void go('FORHOYET_AKUTT')}>
           {t('open.emergency')}
         </Button>
       </div>

@@ -1,9 +1,9 @@
-import NotificationPanel from '@helsenorge/designsystem-react/components/NotificationPanel';
 import type { ReactNode } from 'react';
 import { useSession } from '../api/session.tsx';
 import { shell } from '../i18n/shell.ts';
 import { useTexts } from '../i18n/texts.tsx';
 import { Page } from '../parts/page.tsx';
+import { Notice } from '../parts/notice.tsx';
 
 /** A page that does not exist. */
 export function NotFound({ home }: { home: string }) {
@@ -43,9 +43,9 @@ export function ExpiredNotice() {
   const { hasExpired } = useSession();
   if (!hasExpired) return null;
   return (
-    <NotificationPanel variant="info" fluid role="status" label={t('expired.title')} labelHtmlMarkup="h2">
+    <Notice title={t('expired.title')}>
       <p>{t('expired.text')}</p>
-    </NotificationPanel>
+    </Notice>
   );
 }
 
