@@ -48,8 +48,13 @@ impl Office {
         let organisation = facts.organisation(key);
         let her_id = u32::try_from(organisation["her_id"].as_u64().context("no her_id")?)?;
         let users = facts.0["amqp"]["users"].as_array().context("no users")?;
-        let user = users.iter().find(|u| u["her_id"] == her_id).context("no bus user")?;
-        let password = organisation["p12_password"].as_str().context("no p12_password")?;
+        let user = users
+            .iter()
+            .find(|u| u["her_id"] == her_id)
+            .context("no bus user")?;
+        let password = organisation["p12_password"]
+            .as_str()
+            .context("no p12_password")?;
         let read = |value: &Value| -> Result<Option<Identity>> {
             let Some(text) = value.as_str() else {
                 return Ok(None);
@@ -62,7 +67,8 @@ impl Office {
             user: user["username"].as_str().context("no username")?.to_owned(),
             password: user["password"].as_str().context("no password")?.to_owned(),
             signing: read(&organisation["signing_p12_base64"])?.context("no signing key")?,
-            encryption: read(&organisation["encryption_p12_base64"])?.context("no encryption key")?,
+            encryption: read(&organisation["encryption_p12_base64"])?
+                .context("no encryption key")?,
             expired: read(&organisation["spare_p12"]["expired"])?,
             revoked: read(&organisation["spare_p12"]["revoked"])?,
         })
@@ -84,7 +90,9 @@ impl Office {
     /// When facts.json has none.
     pub fn certificate_of(&self, her_id: u32) -> Result<Certificate> {
         let pem = self.facts.organisation_of(her_id)["encryption_cert_pem"].as_str();
-        Ok(Certificate::from_pem(pem.context("no encryption_cert_pem")?)?)
+        Ok(Certificate::from_pem(
+            pem.context("no encryption_cert_pem")?,
+        )?)
     }
 
     /// Signs and encrypts.
@@ -98,7 +106,37 @@ impl Office {
             Signer::Revoked => self.revoked.as_ref(),
         };
         let now_s = jiff::Timestamp::now().as_second();
-        Ok(cms::seal(content, identity.context("no such key")?, &self.certificate_of(to)?, now_s)?)
+        Ok(cms::seal(
+            content,
+            identity.context("no such key")?,
+            &self.certificate_of(to)?,
+            now_s,
+        )?)
+    }
+
+    /// The same with one byte of the content changed after it was signed.
+    ///
+    /// # Errors
+    /// When a key is missing.
+    pub fn seal_tampered(&self, content: &[u8], to: u32) -> Result<Vec<u8>> {
+        let now_s = jiff::Timestamp::now().as_second();
+        let mut signed = cms::sign(content, &self.signing, Some(now_s))?;
+        let start = content.get(..64).context("too short")?;
+        let place = signed
+            .windows(start.len())
+            .position(|w| w == start)
+            .context("content not found")?;
+        let changed = signed
+            .get_mut(place + content.len() / 2)
+            .context("too short")?;
+        *changed ^= 1;
+        let to = self.certificate_of(to)?;
+        Ok(cms::envelope(
+            &signed,
+            &[&to],
+            cms::Cipher::Aes256Cbc,
+            cms::KeyTransport::Pkcs1,
+        )?)
     }
 
     /// An envelope as spec/messaging.md §4.3 wants it, without a body.
@@ -119,7 +157,9 @@ impl Office {
         };
         message.set_property("fromHerId", from.to_string());
         message.set_property("toHerId", to.to_string());
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let now = jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string();
         message.set_property("applicationTimeStamp", now);
         message
     }
@@ -134,10 +174,17 @@ impl Office {
     /// # Errors
     /// When the bus does not take it.
     pub async fn send(&self, message: Message) -> Result<String> {
-        let id = message.properties.message_id.as_ref().map(MessageId::as_text).unwrap_or_default();
+        let id = message
+            .properties
+            .message_id
+            .as_ref()
+            .map(MessageId::as_text)
+            .unwrap_or_default();
         let queue = message.properties.to.clone().context("no queue")?;
         let mut client = self.connect().await?;
-        let mut link = client.sender(&queue, &format!("sender-link-{}", uuid::Uuid::new_v4())).await?;
+        let mut link = client
+            .sender(&queue, &format!("sender-link-{}", uuid::Uuid::new_v4()))
+            .await?;
         match link.send(message).await? {
             Settlement::Accepted => {}
             other => bail!("the bus said {other:?}"),
@@ -161,10 +208,21 @@ impl Office {
     ///
     /// # Errors
     /// When nothing wanted comes in time.
-    pub async fn take<T>(&self, kind: &str, longest: Duration, mut wanted: impl FnMut(&Message) -> Option<T>) -> Result<T> {
+    pub async fn take<T>(
+        &self,
+        kind: &str,
+        longest: Duration,
+        mut wanted: impl FnMut(&Message) -> Option<T>,
+    ) -> Result<T> {
         let mut client = self.connect().await?;
         let queue = format!("{}_{kind}", self.her_id);
-        let mut link = client.receiver(&queue, &format!("receiver-link-{}", uuid::Uuid::new_v4()), 10).await?;
+        let mut link = client
+            .receiver(
+                &queue,
+                &format!("receiver-link-{}", uuid::Uuid::new_v4()),
+                10,
+            )
+            .await?;
         let taking = async {
             loop {
                 let received = link.recv().await?;
@@ -175,7 +233,8 @@ impl Office {
             }
         };
         let found = tokio::time::timeout(longest, taking).await;
-        let found = found.with_context(|| format!("nothing wanted on {queue} within {longest:?}"))??;
+        let found =
+            found.with_context(|| format!("nothing wanted on {queue} within {longest:?}"))??;
         link.close().await;
         let _ = client.close().await;
         Ok(found)
@@ -186,7 +245,11 @@ impl Office {
     /// # Errors
     /// When it cannot be opened.
     pub fn opened(&self, message: &Message) -> Result<String> {
-        let opened = cms::open(&message.body, std::slice::from_ref(&self.encryption), Limits::default())?;
+        let opened = cms::open(
+            &message.body,
+            std::slice::from_ref(&self.encryption),
+            Limits::default(),
+        )?;
         Ok(String::from_utf8(opened.content)?)
     }
 }

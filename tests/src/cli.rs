@@ -47,7 +47,11 @@ pub struct Said {
 /// # Panics
 /// When it cannot be started.
 pub fn run(command: &mut Command) -> Said {
-    let Output { status, stdout, stderr } = command.output().expect("the binary starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the binary starts");
     Said {
         code: status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&stdout).into_owned(),

@@ -31,20 +31,21 @@ impl Engine {
     /// # Panics
     /// When the demo does not start: every test of the engine is red then.
     pub fn shared(self) -> Option<&'static Demo> {
-        static SQLITE: OnceLock<Option<Demo>> = OnceLock::new();
-        static POSTGRES: OnceLock<Option<Demo>> = OnceLock::new();
+        type Started = OnceLock<Option<Result<Demo, String>>>;
+        static SQLITE: Started = OnceLock::new();
+        static POSTGRES: Started = OnceLock::new();
         let place = match self {
             Self::Sqlite => &SQLITE,
             Self::Postgres => &POSTGRES,
         };
         let started = place.get_or_init(|| {
             let folder = Folder::new(self)?;
-            match Demo::start(folder) {
-                Ok(demo) => Some(demo),
-                Err(error) => panic!("the demo does not start: {error:#}"),
-            }
+            Some(Demo::start(folder).map_err(|error| format!("{error:#}")))
         });
-        started.as_ref()
+        match started.as_ref()? {
+            Ok(demo) => Some(demo),
+            Err(error) => panic!("the demo does not start: {error}"),
+        }
     }
 }
 
@@ -66,7 +67,9 @@ impl Folder {
         let engine = match engine {
             Engine::Sqlite => Vec::new(),
             Engine::Postgres => {
-                let url = std::env::var("HELSENAV_PG_URL").ok().filter(|u| !u.is_empty());
+                let url = std::env::var("HELSENAV_PG_URL")
+                    .ok()
+                    .filter(|u| !u.is_empty());
                 let Some(url) = url else {
                     crate::passed_over("no PostgreSQL (set HELSENAV_PG_URL)");
                     return None;
@@ -166,12 +169,18 @@ impl Demo {
                 break code;
             }
             if Instant::now() > deadline {
-                bail!("it does not stop:\n{}", tail(&self.folder().beside("output.log")));
+                bail!(
+                    "it does not stop:\n{}",
+                    tail(&self.folder().beside("output.log"))
+                );
             }
             std::thread::sleep(Duration::from_millis(20));
         };
         if code != 0 {
-            bail!("it stopped with exit code {code}:\n{}", tail(&self.folder().beside("output.log")));
+            bail!(
+                "it stopped with exit code {code}:\n{}",
+                tail(&self.folder().beside("output.log"))
+            );
         }
         self.folder.take().context("no folder")
     }
@@ -197,7 +206,10 @@ impl Demo {
 fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n")
+    lines
+        .get(lines.len().saturating_sub(30)..)
+        .unwrap_or_default()
+        .join("\n")
 }
 
 /// A plain request without a runtime: ready means 200.
@@ -210,7 +222,8 @@ fn is_ready(facts: &Facts) -> bool {
         return false;
     };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
-    let request = format!("GET /health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET /health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let mut answer = String::new();
     stream.write_all(request.as_bytes()).is_ok()
         && stream.read_to_string(&mut answer).is_ok()
@@ -229,7 +242,13 @@ const GUARD: &str = r#"
 exec 3<&0
 "$@" </dev/null 3<&- & pid=$!
 echo "$pid" >"$HUB_PID_FILE"
-( cat <&3 >/dev/null 2>&1; kill -INT "$pid" 2>/dev/null; sleep 10; kill -KILL "$pid" 2>/dev/null ) & guard=$!
+(
+  cat <&3 >/dev/null 2>&1
+  kill -INT "$pid" 2>/dev/null
+  for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+  kill -KILL "$pid" 2>/dev/null
+  rm -rf "$HUB_FOLDER"
+) & guard=$!
 exec 3<&-
 wait "$pid"; code=$?
 kill "$guard" 2>/dev/null
@@ -240,7 +259,10 @@ impl Process {
     fn spawn(folder: &Folder, log: &Path) -> Result<Self> {
         let pid_file = folder.beside("pid");
         let _ = std::fs::remove_file(&pid_file);
-        let out = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let out = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)?;
         let binary = crate::cli::binary();
         let template = folder.command();
         let mut command = Command::new("bash");
@@ -252,10 +274,28 @@ impl Process {
                 command.env(key, value);
             }
         }
-        command.env("HUB_PID_FILE", &pid_file);
-        command.args(["-c", GUARD, "guard"]).arg(&binary).arg("demo").arg("--data").arg(folder.data());
-        command.args(["--listen", "127.0.0.1:0", "--anchor", ANCHOR, "--population", POPULATION, "--no-story"]);
-        command.stdin(Stdio::piped()).stdout(out.try_clone()?).stderr(out);
+        command
+            .env("HUB_PID_FILE", &pid_file)
+            .env("HUB_FOLDER", folder.dir.path());
+        command
+            .args(["-c", GUARD, "guard"])
+            .arg(&binary)
+            .arg("demo")
+            .arg("--data")
+            .arg(folder.data());
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--anchor",
+            ANCHOR,
+            "--population",
+            POPULATION,
+            "--no-story",
+        ]);
+        command
+            .stdin(Stdio::piped())
+            .stdout(out.try_clone()?)
+            .stderr(out);
         let mut shell = command.spawn().context("bash does not start")?;
         let pipe = shell.stdin.take();
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -269,11 +309,18 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        Ok(Self { shell, pid, _pipe: pipe })
+        Ok(Self {
+            shell,
+            pid,
+            _pipe: pipe,
+        })
     }
 
     fn signal(&self, name: &str) -> Result<()> {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid.to_string()).status()?;
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid.to_string())
+            .status()?;
         if !sent.success() {
             bail!("the process is gone");
         }

@@ -29,12 +29,20 @@ const SCOPES: [&str; 9] = [
 async fn party(web: &Web, facts: &Facts, client_id: &str) -> Result<RelyingParty<Web>> {
     let client = facts.client(client_id);
     let issuer = facts.issuer().to_owned();
-    let metadata = web.get(&format!("{issuer}/.well-known/openid-configuration")).await?.expect(200)?;
-    let key = client["private_jwk"].as_object().context("no private_jwk")?;
+    let metadata = web
+        .get(&format!("{issuer}/.well-known/openid-configuration"))
+        .await?
+        .expect(200)?;
+    let key = client["private_jwk"]
+        .as_object()
+        .context("no private_jwk")?;
     Ok(RelyingParty {
         provider: Provider::from_metadata(&issuer, &metadata.body)?,
         client_id: client_id.to_owned(),
-        redirect_uri: client["redirect_uris"][0].as_str().unwrap_or_default().to_owned(),
+        redirect_uri: client["redirect_uris"][0]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
         key: PrivateJwk::from_members(key)?,
         dpop_key: PrivateJwk::generate(KeyKind::P256, Some(Alg::Es256))?,
         transport: web.clone(),
@@ -60,7 +68,12 @@ pub struct Clinician {
 ///
 /// # Errors
 /// When HelseID refuses.
-pub async fn machine_token(web: &Web, facts: &Facts, client_id: &str, scope: &str) -> Result<Caller> {
+pub async fn machine_token(
+    web: &Web,
+    facts: &Facts,
+    client_id: &str,
+    scope: &str,
+) -> Result<Caller> {
     let party = party(web, facts, client_id).await?;
     let tokens = party.client_credentials(&[scope], None).await?;
     Ok(Caller {
@@ -79,12 +92,18 @@ impl Clinician {
         let party = party(web, facts, client_id).await?;
         let login = LoginRequest {
             scopes: &SCOPES,
-            parameters: &[("acr_values", "idp:testidp-oidc Level4"), ("test_pid", pid), ("test_security_level", "4")],
+            parameters: &[
+                ("acr_values", "idp:testidp-oidc Level4"),
+                ("test_pid", pid),
+                ("test_security_level", "4"),
+            ],
             ..LoginRequest::default()
         };
         let (url, attempt) = party.begin(&login).await?;
         let back = web.get(&url).await?;
-        let to = back.header("location").with_context(|| format!("not sent back: {} {}", back.status, back.text()))?;
+        let to = back
+            .header("location")
+            .with_context(|| format!("not sent back: {} {}", back.status, back.text()))?;
         let query = to.split_once('?').map_or("", |(_, query)| query).to_owned();
         let tokens = party.finish(&attempt, &query, Some(KJERNEJOURNAL)).await?;
         Ok(Self {
@@ -102,7 +121,11 @@ impl Clinician {
     /// # Errors
     /// When HelseID refuses.
     pub async fn change_audience(&mut self, audience: &str) -> Result<()> {
-        let tokens = self.caller.party.refresh(&self.refresh, Some(audience), None).await?;
+        let tokens = self
+            .caller
+            .party
+            .refresh(&self.refresh, Some(audience), None)
+            .await?;
         self.refresh = tokens.refresh_token.context("no refresh_token")?;
         self.caller.token = tokens.access_token;
         Ok(())
@@ -121,8 +144,13 @@ impl Clinician {
     /// # Errors
     /// As [`Clinician::get`].
     pub async fn search(&self, url: &str, basis: &str, fields: &[(&str, &str)]) -> Result<Reply> {
-        let body = ("application/x-www-form-urlencoded", form(fields).into_bytes());
-        self.caller.request(Method::POST, url, basis, Some(body)).await
+        let body = (
+            "application/x-www-form-urlencoded",
+            form(fields).into_bytes(),
+        );
+        self.caller
+            .request(Method::POST, url, basis, Some(body))
+            .await
     }
 
     /// The claims of the access token, unverified.
@@ -145,7 +173,13 @@ impl Caller {
         claims_of(&self.token)
     }
 
-    async fn request(&self, method: Method, url: &str, basis: &str, body: Option<(&str, Vec<u8>)>) -> Result<Reply> {
+    async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        basis: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<Reply> {
         let proof = self.party.proof(method.as_str(), url, &self.token)?;
         let mut headers = vec![
             ("authorization", format!("DPoP {}", self.token)),
@@ -163,6 +197,8 @@ impl Caller {
 fn claims_of(token: &str) -> Value {
     use base64::Engine;
     let payload = token.split('.').nth(1).unwrap_or_default();
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(payload)
+        .unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or(Value::Null)
 }

@@ -21,7 +21,10 @@ pub struct Reply {
 impl Reply {
     /// The first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     /// The body as JSON; `Null` when it is none.
@@ -40,7 +43,11 @@ impl Reply {
     /// With status and body otherwise.
     pub fn expect(self, status: u16) -> Result<Self> {
         let text = self.text();
-        ensure!(self.status == status, "status {} instead of {status}: {text}", self.status);
+        ensure!(
+            self.status == status,
+            "status {} instead of {status}: {text}",
+            self.status
+        );
         Ok(self)
     }
 }
@@ -102,12 +109,24 @@ impl Web {
         if let Some((content_type, body)) = call.body {
             request = request.header("content-type", content_type).body(body);
         }
-        let response = request.send().await.with_context(|| format!("no answer from {url}"))?;
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("no answer from {url}"))?;
         let headers = response.headers().iter();
-        let headers = headers.map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()));
+        let headers = headers.map(|(n, v)| {
+            (
+                n.as_str().to_owned(),
+                String::from_utf8_lossy(v.as_bytes()).into_owned(),
+            )
+        });
         let (status, headers) = (response.status(), headers.collect());
         let body = response.bytes().await?.to_vec();
-        Ok(Reply { status, headers, body })
+        Ok(Reply {
+            status,
+            headers,
+            body,
+        })
     }
 
     /// `GET`.
@@ -128,9 +147,18 @@ impl Web {
 }
 
 impl Transport for Web {
-    fn send<'a>(&'a self, url: &'a str, form: Option<String>, proof: Option<String>) -> Sending<'a> {
+    fn send<'a>(
+        &'a self,
+        url: &'a str,
+        form: Option<String>,
+        proof: Option<String>,
+    ) -> Sending<'a> {
         Box::pin(async move {
-            let method = if form.is_some() { Method::POST } else { Method::GET };
+            let method = if form.is_some() {
+                Method::POST
+            } else {
+                Method::GET
+            };
             let call = Call {
                 headers: proof.map(|p| ("dpop", p)).into_iter().collect(),
                 body: form.map(|f| ("application/x-www-form-urlencoded", f.into_bytes())),
@@ -150,11 +178,16 @@ impl Transport for Web {
 pub fn form(fields: &[(&str, &str)]) -> String {
     let encode = |text: &str| {
         let bytes = text.bytes().map(|b| match b {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(b).to_string(),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(b).to_string()
+            }
             b => format!("%{b:02X}"),
         });
         bytes.collect::<String>()
     };
-    let pairs: Vec<String> = fields.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(n, v)| format!("{}={}", encode(n), encode(v)))
+        .collect();
     pairs.join("&")
 }

@@ -17,6 +17,7 @@ pub mod demo;
 pub mod epj;
 pub mod facts;
 pub mod http;
+pub mod mail;
 pub mod portal;
 
 pub use demo::{Demo, Engine};
@@ -37,8 +38,8 @@ pub fn fixture(name: &str) -> PathBuf {
 
 /// Official schemas and samples, when they are there; says so when they are not.
 pub fn shared() -> Option<PathBuf> {
-    let folder = std::env::var_os("HELSENAV_SHARED")
-        .map_or_else(|| root().join("../shared"), PathBuf::from);
+    let folder =
+        std::env::var_os("HELSENAV_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     if folder.join("data").is_dir() {
         return Some(folder);
     }

@@ -37,7 +37,12 @@ impl Browser {
         let host = host_of(url);
         let cookies = self.jar.lock().ok().and_then(|jar| {
             let own = jar.get(&host)?;
-            Some(own.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("; "))
+            Some(
+                own.iter()
+                    .map(|(n, v)| format!("{n}={v}"))
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            )
         });
         if let Some(cookies) = cookies.filter(|c| !c.is_empty()) {
             call.headers.push(("cookie", cookies));
@@ -55,10 +60,17 @@ impl Browser {
 
     async fn follow(&self, mut url: String, mut reply: Reply) -> Result<(String, Reply)> {
         for _ in 0..10 {
-            let Some(to) = reply.header("location").filter(|_| reply.status.is_redirection()) else {
+            let Some(to) = reply
+                .header("location")
+                .filter(|_| reply.status.is_redirection())
+            else {
                 return Ok((url, reply));
             };
-            url = if to.starts_with('/') { format!("{}{to}", origin_of(&url)) } else { to.to_owned() };
+            url = if to.starts_with('/') {
+                format!("{}{to}", origin_of(&url))
+            } else {
+                to.to_owned()
+            };
             reply = self.once(Method::GET, &url, Call::default()).await?;
         }
         bail!("redirected for ever")
@@ -70,7 +82,12 @@ impl Browser {
     }
 
     /// Fills the form of a page (its hidden csrf field comes along) and follows where it leads.
-    async fn fill(&self, url: &str, page: &Reply, fields: &[(&str, &str)]) -> Result<(String, Reply)> {
+    async fn fill(
+        &self,
+        url: &str,
+        page: &Reply,
+        fields: &[(&str, &str)],
+    ) -> Result<(String, Reply)> {
         let csrf = hidden(&page.text(), "csrf").context("the page has no form")?;
         let mut all = vec![("csrf", csrf.as_str())];
         all.extend_from_slice(fields);
@@ -104,7 +121,9 @@ impl Session {
     pub async fn citizen(web: &Web, facts: &Facts, pid: &str) -> Result<Self> {
         let browser = Browser::new(web);
         let (url, page) = browser.visit(&format!("{}/logginn", facts.base())).await?;
-        browser.fill(&url, &page, &[("pid", pid), ("retur", "/"), ("lang", "nb")]).await?;
+        browser
+            .fill(&url, &page, &[("pid", pid), ("retur", "/"), ("lang", "nb")])
+            .await?;
         Self::begun(browser, facts, "citizen").await
     }
 
@@ -124,10 +143,18 @@ impl Session {
         Self::helseid(web, facts, "/drift/logginn/helseid", pid, "drift").await
     }
 
-    async fn helseid(web: &Web, facts: &Facts, path: &str, pid: &str, portal: &str) -> Result<Self> {
+    async fn helseid(
+        web: &Web,
+        facts: &Facts,
+        path: &str,
+        pid: &str,
+        portal: &str,
+    ) -> Result<Self> {
         let browser = Browser::new(web);
         let (url, page) = browser.visit(&format!("{}{path}", facts.base())).await?;
-        browser.fill(&url, &page, &[("lang", "nb"), ("level", "4"), ("pid", pid)]).await?;
+        browser
+            .fill(&url, &page, &[("lang", "nb"), ("level", "4"), ("pid", pid)])
+            .await?;
         Self::begun(browser, facts, portal).await
     }
 
@@ -152,8 +179,14 @@ impl Session {
             base: facts.base().to_owned(),
             csrf: String::new(),
         };
-        let view = session.get(&format!("/api/session/{portal}")).await?.expect(200)?.json();
-        let csrf = view["csrf"].as_str().with_context(|| format!("no session: {view}"))?;
+        let view = session
+            .get(&format!("/api/session/{portal}"))
+            .await?
+            .expect(200)?
+            .json();
+        let csrf = view["csrf"]
+            .as_str()
+            .with_context(|| format!("no session: {view}"))?;
         session.csrf = csrf.to_owned();
         Ok(session)
     }
@@ -177,12 +210,27 @@ impl Session {
         self.browser.once(Method::POST, &url, call).await
     }
 
+    /// Uploads a file as the page does.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn upload(&self, path: &str, csrf: &str, bytes: Vec<u8>) -> Result<Reply> {
+        let url = format!("{}{path}", self.base);
+        let call = Call {
+            headers: vec![("x-csrf-token", csrf.to_owned())],
+            body: Some(("application/xml", bytes)),
+        };
+        self.browser.once(Method::POST, &url, call).await
+    }
+
     /// The same without the form token, as another site would send it.
     ///
     /// # Errors
     /// When there is no answer.
     pub async fn post_without_token(&self, path: &str, body: &Value) -> Result<Reply> {
         let url = format!("{}{path}", self.base);
-        self.browser.once(Method::POST, &url, Call::json(body)).await
+        self.browser
+            .once(Method::POST, &url, Call::json(body))
+            .await
     }
 }

@@ -1,0 +1,168 @@
+//! A discharge letter becomes something the citizen can read, and its bytes stay what the hospital sent.
+
+use super::{on_both_engines, shared};
+use anyhow::Result;
+use blackbox::Engine;
+use blackbox::bus::Office;
+use blackbox::epj::Clinician;
+use blackbox::mail::{self, About};
+use blackbox::portal::Session;
+use std::time::Duration;
+
+on_both_engines!(
+    the_original_stays_byte_for_byte,
+    a_referral_is_where_it_is_said_to_be
+);
+
+/// How long an answer of the hub's own receivers may take on a busy machine.
+const SOON: Duration = Duration::from_secs(30);
+
+async fn the_original_stays_byte_for_byte(engine: Engine) -> Result<()> {
+    let Some((demo, web)) = shared(engine)? else {
+        return Ok(());
+    };
+    let facts = &demo.facts;
+    let person = facts.person("hjerte");
+    let hospital = Office::open(facts, "nordlys")?;
+    let mail = mail::epikrise(About {
+        pid: &person.pid,
+        name: "Hansen, Solveig Johanne",
+    })?;
+    hospital
+        .post("EPIKRISE", 8_900_301, 8_900_009, &mail.xml)
+        .await?;
+    let receipt = hospital
+        .take("async", SOON, |message| {
+            mail::receipt(&hospital.opened(message).ok()?).filter(|r| r.original == mail.msg_id)
+        })
+        .await?;
+    assert_eq!(
+        (receipt.status.as_str(), receipt.errors.len()),
+        ("1", 0),
+        "{}",
+        receipt.xml
+    );
+
+    let citizen = Session::citizen(&web, facts, &person.pid).await?;
+    let letters = citizen
+        .get("/api/citizen/letters")
+        .await?
+        .expect(200)?
+        .json();
+    let mut same = None;
+    for letter in letters["letters"].as_array().into_iter().flatten() {
+        let id = letter["id"].as_str().unwrap_or_default();
+        let original = citizen
+            .get(&format!("/api/citizen/letters/{id}/original"))
+            .await?
+            .expect(200)?;
+        assert!(
+            original
+                .header("content-disposition")
+                .is_some_and(|d| d.starts_with("attachment"))
+        );
+        if original.body == mail.xml.as_bytes() {
+            same = Some(id.to_owned());
+            citizen
+                .get(&format!("/api/citizen/letters/{id}"))
+                .await?
+                .expect(200)?;
+        }
+    }
+    assert!(
+        same.is_some(),
+        "no letter has the bytes that were sent: {letters}"
+    );
+
+    // The same for the doctor, as FHIR: the attachment's hash is that of the bytes sent.
+    let doctor =
+        Clinician::log_in(&web, facts, "demo-epj-nordlys", facts.pid_of("saether")).await?;
+    let url = format!(
+        "{}/DocumentReference?patient={}",
+        facts.fhir("dokumenter"),
+        person.id("dokumenter")
+    );
+    let found = doctor.get(&url, "SAMTYKKE").await?.expect(200)?.json();
+    let references = found["entry"].as_array().cloned().unwrap_or_default();
+    let is_it = |r: &&serde_json::Value| r["resource"]["id"].as_str() == same.as_deref();
+    let reference = references.iter().find(is_it).map(|r| &r["resource"]);
+    let attachment = reference.map(|r| &r["content"][0]["attachment"]);
+    let url = attachment
+        .and_then(|a| a["url"].as_str())
+        .unwrap_or_default();
+    assert!(url.contains("Binary/"), "{found}");
+    let url = if url.starts_with("http") {
+        url.to_owned()
+    } else {
+        format!("{}/{url}", facts.fhir("dokumenter"))
+    };
+    let binary = doctor.get(&url, "SAMTYKKE").await?.expect(200)?.json();
+    use base64::Engine as _;
+    let data = base64::engine::general_purpose::STANDARD
+        .decode(binary["data"].as_str().unwrap_or_default())?;
+    assert_eq!(data, mail.xml.as_bytes());
+    // Another citizen does not see it.
+    let other = Session::citizen(&web, facts, &facts.person("diabetes").pid).await?;
+    let id = same.unwrap_or_default();
+    other
+        .get(&format!("/api/citizen/letters/{id}"))
+        .await?
+        .expect(404)?;
+    Ok(())
+}
+
+async fn a_referral_is_where_it_is_said_to_be(engine: Engine) -> Result<()> {
+    let Some((demo, web)) = shared(engine)? else {
+        return Ok(());
+    };
+    let facts = &demo.facts;
+    let office = Office::open(facts, "fjordglott")?;
+    let mail = mail::henvisning()?;
+    let sent = office
+        .post("HENVISNING_NYTILSTAND", 8_900_101, 8_900_301, &mail.xml)
+        .await?;
+
+    // The hospital finds the very bytes in its queue; what it opens is what was written.
+    let hospital = Office::open(facts, "nordlys")?;
+    let opened = hospital
+        .take("async", SOON, |message| {
+            let is_it =
+                message.properties.message_id.as_ref().map(|i| i.as_text()) == Some(sent.clone());
+            is_it.then(|| hospital.opened(message))
+        })
+        .await??;
+    assert_eq!(opened, mail.xml);
+
+    let sender = Session::party(&web, facts, facts.pid_of("solberg")).await?;
+    let seen = sender.get("/api/drift/messages").await?.expect(200)?.json();
+    let row = seen["rows"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|r| r.to_string().contains(&sent))
+        .cloned();
+    let row = row.unwrap_or_else(|| panic!("the sender does not see it: {seen}"));
+    let id = row["id"].as_str().unwrap_or_default().to_owned();
+    let detail = sender
+        .get(&format!("/api/drift/messages/{id}"))
+        .await?
+        .expect(200)?
+        .json();
+    assert!(detail.to_string().contains(&sent), "{detail}");
+    // A stranger does not, nor does the operator get the content.
+    let stranger = Session::party(&web, facts, facts.pid_of("lien")).await?;
+    stranger
+        .get(&format!("/api/drift/messages/{id}"))
+        .await?
+        .expect(404)?;
+    let operator = Session::operator(&web, facts).await?;
+    operator
+        .get(&format!("/api/drift/messages/{id}"))
+        .await?
+        .expect(200)?;
+    let original = operator
+        .get(&format!("/api/drift/messages/{id}/original"))
+        .await?;
+    assert!(original.status.is_client_error(), "{}", original.status);
+    Ok(())
+}

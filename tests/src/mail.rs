@@ -1,0 +1,126 @@
+//! Our own messages with other people, senders and numbers in them.
+
+use anyhow::{Context, Result};
+
+/// Who a message is about.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// National id.
+    pub pid: &'a str,
+    /// Name, family name first.
+    pub name: &'a str,
+}
+
+/// A message with a new MsgId.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// MsgId.
+    pub msg_id: String,
+    /// The document.
+    pub xml: String,
+}
+
+fn read(name: &str) -> Result<String> {
+    std::fs::read_to_string(crate::fixture(name)).with_context(|| format!("fixture {name}"))
+}
+
+/// The text of an element.
+pub fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, after) = xml.split_once(&format!("<{name}>"))?;
+    after
+        .split_once(&format!("</{name}>"))
+        .map(|(text, _)| text.to_owned())
+}
+
+fn set(xml: &str, name: &str, value: &str) -> Result<String> {
+    let old = element(xml, name).with_context(|| format!("no {name}"))?;
+    Ok(xml.replacen(
+        &format!("<{name}>{old}</{name}>"),
+        &format!("<{name}>{value}</{name}>"),
+        1,
+    ))
+}
+
+fn about(mut xml: String, person: About<'_>) -> Result<Mail> {
+    let msg_id = uuid::Uuid::new_v4().to_string();
+    xml = set(&xml, "MsgId", &msg_id)?;
+    xml = set(&xml, "OffId", person.pid)?;
+    // The patient's name is the first one after her sex.
+    let (before, after) = xml.split_once("<Sex").context("no Sex")?;
+    let after = set(after, "Name", person.name)?;
+    Ok(Mail {
+        msg_id,
+        xml: format!("{before}<Sex{after}"),
+    })
+}
+
+/// A svarrapport 1.4 from a laboratory party: number of the report, sender as (organisation, party).
+///
+/// # Errors
+/// When the fixture has changed its shape.
+pub fn svarrapport(
+    person: About<'_>,
+    number: &str,
+    (organisation, party): (u32, u32),
+) -> Result<Mail> {
+    let mut mail = about(read("svarrapport-1.4.xml")?, person)?;
+    mail.xml = set(&mail.xml, "ServProvId", number)?;
+    mail.xml = mail
+        .xml
+        .replace("8900400", &organisation.to_string())
+        .replace("8900401", &party.to_string());
+    Ok(mail)
+}
+
+/// An epikrise 1.2 from the hospital's heart department.
+///
+/// # Errors
+/// When the fixture has changed its shape.
+pub fn epikrise(person: About<'_>) -> Result<Mail> {
+    let mut mail = about(read("epikrise-1.2.xml")?, person)?;
+    mail.xml = set(&mail.xml, "ServProvId", &uuid::Uuid::new_v4().to_string())?;
+    Ok(mail)
+}
+
+/// A henvisning 2.0 as it stands, with a new MsgId.
+///
+/// # Errors
+/// When the fixture has changed its shape.
+pub fn henvisning() -> Result<Mail> {
+    let msg_id = uuid::Uuid::new_v4().to_string();
+    let xml = set(&read("henvisning-2.0.xml")?, "MsgId", &msg_id)?;
+    Ok(Mail { msg_id, xml })
+}
+
+/// What an AppRec says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// MsgId it answers.
+    pub original: String,
+    /// `1` accepted, `2` refused.
+    pub status: String,
+    /// Codes of its errors.
+    pub errors: Vec<String>,
+    /// The whole of it.
+    pub xml: String,
+}
+
+/// Reads an AppRec 1.1; `None` when it is none.
+pub fn receipt(xml: &str) -> Option<Receipt> {
+    if !xml.contains("<AppRec") {
+        return None;
+    }
+    let (_, tail) = xml.split_once("<OriginalMsgId")?;
+    let attribute = |tag: &str| {
+        let (_, value) = tag.split_once("V=\"")?;
+        value.split('"').next().map(str::to_owned)
+    };
+    let status = xml.split("<Status ").nth(1).and_then(attribute)?;
+    let errors = xml.split("<Error ").skip(1).filter_map(attribute).collect();
+    Some(Receipt {
+        original: element(tail, "Id")?,
+        status,
+        errors,
+        xml: xml.to_owned(),
+    })
+}
