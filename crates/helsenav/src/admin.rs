@@ -57,6 +57,49 @@ pub(crate) fn restore(file: &Path, args: &StoreArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Copies official schemas into the data folder, after trying them.
+pub(crate) fn import_standards(folder: &Path, args: &StoreArgs) -> Result<ExitCode> {
+    edi::xsd::SchemaSet::load(folder)
+        .with_context(|| format!("{} holds no usable schemas", folder.display()))?;
+    let mut config = Config::load(args.config.as_deref(), std::env::vars())?;
+    if let Some(data) = &args.data {
+        config.data.clone_from(data);
+    }
+    let target = config.data.join(hub::config::SCHEMAS_FOLDER);
+    let copied = copy_schemas(folder, &target, 0)?;
+    println!(
+        "{copied} schemas imported into {}; the hub uses them from its next start on",
+        target.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+const MAX_DEPTH: usize = 16;
+
+fn copy_schemas(from: &Path, to: &Path, depth: usize) -> Result<usize> {
+    if depth > MAX_DEPTH {
+        bail!("{} is nested too deeply", from.display());
+    }
+    let mut copied = 0;
+    for entry in
+        std::fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?
+    {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            copied += copy_schemas(&path, &to.join(entry.file_name()), depth + 1)?;
+        } else if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("xsd"))
+        {
+            std::fs::create_dir_all(to)?;
+            std::fs::write(to.join(entry.file_name()), std::fs::read(&path)?)?;
+            copied += 1;
+        }
+    }
+    Ok(copied)
+}
+
 /// Checks or shows the configuration.
 pub(crate) fn config((file, show): (Option<PathBuf>, bool)) -> Result<ExitCode> {
     let config = Config::load(file.as_deref(), std::env::vars())?;

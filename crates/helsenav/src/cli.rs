@@ -29,6 +29,11 @@ enum Command {
         #[command(flatten)]
         hub: crate::admin::HubArgs,
     },
+    /// Import official material at run time.
+    Import {
+        #[command(subcommand)]
+        command: ImportCommand,
+    },
     /// The access log: verify an extract offline.
     Log {
         #[command(subcommand)]
@@ -52,6 +57,17 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ImportCommand {
+    /// Official schemas (XSD) for the validator: copied into the data folder and used from the next start on.
+    Standards {
+        /// Folder with the schemas.
+        folder: PathBuf,
+        #[command(flatten)]
+        store: StoreArgs,
     },
 }
 
@@ -197,6 +213,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Log {
             command: LogCommand::Verify { file, jwks },
         } => crate::log_verify::run(&file, jwks.as_deref()),
+        Command::Import {
+            command: ImportCommand::Standards { folder, store },
+        } => crate::admin::import_standards(&folder, &store),
         Command::Backup { file, store } => crate::admin::backup(&file, &store),
         Command::Restore { file, store } => crate::admin::restore(&file, &store),
         Command::Config { command } => crate::admin::config(match command {

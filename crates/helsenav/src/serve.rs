@@ -45,7 +45,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode> {
             "Helsenav is ready at {} (HelseID {})",
             hub.addresses.base, hub.addresses.issuer
         );
-        tokio::signal::ctrl_c().await?;
+        stop_signal().await?;
         hub.stop().await;
         Ok::<_, anyhow::Error>(ExitCode::SUCCESS)
     })?;
@@ -107,4 +107,15 @@ fn own_keys(opened: &Opened) -> Result<OwnKeys> {
             xmlsec::pem::decode("PRIVATE KEY", &server.key_pem)?,
         ),
     })
+}
+
+/// Waits for Ctrl-C or the supervisor's SIGTERM.
+pub(crate) async fn stop_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+/// Folder of imported schemas inside the data folder.
+pub const SCHEMAS_FOLDER: &str = "schemas";
+
 /// Everything an operator may set. Every key has a default; `helsenav config show` prints the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -191,6 +194,14 @@ impl Config {
             })?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Folder with official schemas: as configured, else as imported.
+    pub fn schemas_folder(&self) -> Option<PathBuf> {
+        let imported = self.data.join(SCHEMAS_FOLDER);
+        self.schemas
+            .clone()
+            .or_else(|| imported.is_dir().then_some(imported))
     }
 
     /// Checks what the types cannot say.

@@ -522,7 +522,7 @@ impl Hub {
             registers: registers.clone(),
             store: store.clone(),
             operator: setup.operator,
-            schemas: config.schemas.clone(),
+            schemas: config.schemas_folder(),
             demo: demo_routes.clone(),
         }));
         let jwks = log_keys.clone();

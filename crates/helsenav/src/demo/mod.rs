@@ -166,7 +166,7 @@ async fn serve(
     std::fs::write(args.data.join(CA_FILE), &demo_keys.ca_pem)?;
     driver.start(&facts, clock, !args.no_story, is_first_start)?;
     links::print(&args, &hub.addresses, &facts, &nation, began);
-    tokio::signal::ctrl_c().await?;
+    crate::serve::stop_signal().await?;
     println!("\nStopping …");
     driver.stop().await;
     hub.stop().await;
