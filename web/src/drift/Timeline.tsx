@@ -154,6 +154,20 @@ function lanesOf(steps: readonly StoryStep[]): Lane[] {
   return [...lanes.values()];
 }
 
+/** Least distance of two events of a lane, percent of its width: a sign never lies on another. */
+const LEAST_GAP = 3.6;
+
+/** Moves events that lie too close to the right, in order. */
+function spread(places: readonly (readonly [key: string, percent: number])[]): [string, number][] {
+  let last = -LEAST_GAP;
+  return [...places]
+    .sort((a, b) => a[1] - b[1])
+    .map(([key, percent]) => {
+      last = Math.max(percent, last + LEAST_GAP);
+      return [key, last];
+    });
+}
+
 /** Persons as lanes, hours as columns. One tab stop; arrows walk: up and down lanes, left and right events. */
 function Chart({ steps }: { steps: readonly StoryStep[] }) {
   const t = useTexts(drift);
@@ -171,7 +185,9 @@ function Chart({ steps }: { steps: readonly StoryStep[] }) {
   const hours = steps.map((step) => Math.floor(minute(step) / 60));
   const from = Math.max(0, Math.min(...hours) - 1);
   const to = Math.min(24, Math.max(...hours) + 1);
-  const place = (step: StoryStep) => `${((minute(step) / 60 - from) / Math.max(1, to - from)) * 100}%`;
+  const span = Math.max(1, to - from);
+  const places = useMemo(() => new Map(lanes.flatMap((lane) => spread(lane.steps.map((step) => [step.key, ((minute(step) / 60 - from) / span) * 100])))), [lanes, from, span]);
+  const place = (step: StoryStep) => `${places.get(step.key) ?? 0}%`;
   const focused = chosen ?? steps[0]?.key;
   const selected = steps.find((step) => step.key === chosen);
 

@@ -71,7 +71,7 @@ function make(language: Language): Format {
       if (typeof m === 'string' && /^\d{4}-\d\d$/.test(m)) return show(m, (d) => month.format(d));
       return show(m, (d) => long.format(d));
     },
-    shortDate: (m) => show(m, (d) => short.format(d)),
+    shortDate: (m) => (typeof m === 'string' && /^\d{4}(-\d\d)?$/.test(m) ? format.date(m) : show(m, (d) => short.format(d))),
     time: (m) => show(m, (d) => (language === 'nb' ? `kl. ${dotted(clock.format(d))}` : clock.format(d))),
     seconds: (m) => show(m, (d) => dotted(exact.format(d))),
     dateTime: (m) => (isDateOnly(m) ? format.date(m) : `${format.date(m)} ${language === 'en' ? 'at ' : ''}${format.time(m)}`),

@@ -1,5 +1,6 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
 import FormGroup from '@helsenorge/designsystem-react/components/FormGroup';
+import Label, { Sublabel } from '@helsenorge/designsystem-react/components/Label';
 import RadioButton from '@helsenorge/designsystem-react/components/RadioButton';
 import { useEffect, useState, type FormEvent } from 'react';
 import { Fault } from '../api/client.ts';
@@ -68,21 +69,21 @@ function BasisPage({ choice }: { choice: Choice }) {
           <p>{t('basis.gp')}</p>
         ) : (
           <FormGroup legend={t('basis.why')} error={error} name="basis">
-            {offered.map((code, i) => (
+            {offered.map((code) => (
               <RadioButton
                 key={code}
                 name="basis"
                 value={code}
                 checked={basis === code}
                 onChange={() => setBasis(code)}
+                aria-describedby={`basis-${code}`}
                 label={
-                  <span className="label">
-                    <span>
-                      <kbd aria-hidden="true">{i + 1}</kbd>{' '}
-                      {code === 'SAMTYKKE' ? t('basis.SAMTYKKE', { name: first }) : t(code === 'AKUTT' ? 'basis.AKUTT' : 'basis.UNNTAK')}
-                    </span>
-                    <small>{t(HINTS[code as keyof typeof HINTS])}</small>
-                  </span>
+                  <Label
+                    labelTexts={[
+                      { text: code === 'SAMTYKKE' ? t('basis.SAMTYKKE', { name: first }) : t(code === 'AKUTT' ? 'basis.AKUTT' : 'basis.UNNTAK') },
+                    ]}
+                    sublabel={<Sublabel id={`basis-${code}`} sublabelTexts={[{ text: t(HINTS[code as keyof typeof HINTS]), type: 'subdued' }]} />}
+                  />
                 }
               />
             ))}
