@@ -224,6 +224,9 @@ impl Decided {
     }
 }
 
+/// By person, with the epoch it was read at: a value of another epoch is read anew (spec/privacy.md §10.4).
+type EpochCache<V> = Mutex<HashMap<PersonKey, (Seq, Arc<V>)>>;
+
 /// Gathers, decides, mints; and writes the log lines of reads. One per hub process.
 pub struct Trust {
     store: Store,
@@ -233,8 +236,8 @@ pub struct Trust {
     config: TrustConfig,
     personvern: RepoId,
     documents: Option<RepoId>,
-    settings_cache: Mutex<HashMap<PersonKey, (Seq, Arc<SettingsInForce>)>>,
-    blocking_cache: Mutex<HashMap<PersonKey, (Seq, Arc<Vec<Record>>)>>,
+    settings_cache: EpochCache<SettingsInForce>,
+    blocking_cache: EpochCache<Vec<Record>>,
     traces: Mutex<VecDeque<(uuid::Uuid, serde_json::Value)>>,
 }
 
@@ -336,7 +339,7 @@ impl Trust {
         };
         let facts = Facts {
             actor,
-            purpose: access.purpose.or_else(|| default_purpose(access.ask.basis)),
+            purpose: access.purpose.or_else(|| default_purpose(access)),
             subject,
             settings: (*settings).clone(),
             blocking_persons,
@@ -372,6 +375,9 @@ impl Trust {
                 &decision,
                 Decision::Deny {
                     class: DenyClass::Form,
+                    ..
+                } | Decision::Deny {
+                    reason: crate::may::ATTEST_NAMES_ANOTHER,
                     ..
                 }
             );
@@ -696,13 +702,22 @@ pub fn hpr_ref(hpr: &str) -> store::PersonRef {
     store::PersonRef::id(HPR_SYSTEM, hpr)
 }
 
-fn default_purpose(basis: Basis) -> Option<Purpose> {
-    match basis {
-        Basis::Emergency | Basis::ElevatedEmergency => Some(Purpose::EmergencyTreat),
-        Basis::Exception | Basis::Consent | Basis::ElevatedConsent | Basis::Law45 => {
+/// The interface's default row (spec/privacy.md §2.3): what a request that names no purpose is for.
+fn default_purpose(access: &Access) -> Option<Purpose> {
+    match (&access.principal, access.ask.basis) {
+        (Principal::Citizen { acting: None, .. }, _) => Some(Purpose::PatientRequest),
+        (
+            Principal::Citizen {
+                acting: Some(_), ..
+            },
+            _,
+        ) => Some(Purpose::AttorneyRequest),
+        (_, Basis::Emergency | Basis::ElevatedEmergency) => Some(Purpose::EmergencyTreat),
+        (_, Basis::Exception | Basis::Consent | Basis::ElevatedConsent | Basis::Law45) => {
             Some(Purpose::Treat)
         }
-        Basis::None => None,
+        (_, Basis::None) if access.ask.interface == Interface::Status => Some(Purpose::Treat),
+        (_, Basis::None) => None,
     }
 }
 

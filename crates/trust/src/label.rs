@@ -102,16 +102,19 @@ pub fn bit(code: &str) -> u64 {
         .unwrap_or(u64::MAX)
 }
 
-/// Bits that hide a record outright from this reader (`Until` is judged by `disclose_at`).
+/// Bits that hide a record outright from this reader (`Until` is judged by `disclose_at`). Bits that stand for no label
+/// of the table hide from everybody (spec/privacy.md §1, principle 6).
 pub fn hidden_bits(reader: Reader, is_elevated: bool) -> u64 {
-    TABLE
+    let known = TABLE.iter().fold(0, |mask, l| mask | l.bit);
+    let hidden = TABLE
         .iter()
         .filter(|l| match l.effect(reader) {
             Effect::Hide | Effect::HideDocuments => true,
             Effect::Elevated => !is_elevated,
             Effect::Show | Effect::Until => false,
         })
-        .fold(0, |mask, l| mask | l.bit)
+        .fold(0, |mask, l| mask | l.bit);
+    hidden | !known
 }
 
 /// Label bits of a FHIR `meta.security` list given as (system, code).

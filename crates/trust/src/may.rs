@@ -17,6 +17,9 @@ pub const DECEASED_EMERGENCY_HOURS: i64 = 48;
 /// Oldest attest that counts.
 pub const ATTEST_MAX_MINUTES: i64 = 60;
 
+/// Rule of an attest that is for another patient: stands in the technical log only (case 34).
+pub const ATTEST_NAMES_ANOTHER: &str = "attest-names-another";
+
 /// Decides. Pure: the same facts give the same decision, everywhere and always.
 pub fn may(facts: &Facts, ask: &Ask) -> Decision {
     decide(facts, ask).unwrap_or_else(|denial| Decision::Deny {
@@ -140,12 +143,58 @@ fn step_4_form(facts: &Facts, ask: &Ask) -> Result<(), Denial> {
         && attest.names_subject == Some(false)
     {
         // The table's `form` answers 400; case 34 wants 403 for an attest of another patient.
-        return deny(DenyClass::Role, "attest-names-another");
+        return deny(DenyClass::Role, ATTEST_NAMES_ANOTHER);
+    }
+    if let Actor::Personnel(PersonnelFacts {
+        attest: Some(attest),
+        ..
+    }) = &facts.actor
+        && attest.names_subject.is_none()
+        && ask.controller == Controller::PJD
+        && !matches!(ask.action, Action::List | Action::Count | Action::Status)
+    {
+        return deny(DenyClass::Role, "attest-names-nobody");
     }
     Ok(())
 }
 
 fn step_5_basis(facts: &Facts, ask: &Ask) -> Result<(), Denial> {
+    // §2.3: no purpose is no; quality, research and the purposes of other services are no treatment access.
+    let purpose_is_allowed = match &facts.actor {
+        Actor::CitizenSelf { .. } | Actor::Representative(_) => matches!(
+            facts.purpose,
+            Some(Purpose::PatientRequest | Purpose::FamilyRequest | Purpose::AttorneyRequest)
+        ),
+        _ => matches!(
+            facts.purpose,
+            Some(
+                Purpose::Treat
+                    | Purpose::EmergencyTreat
+                    | Purpose::Coordination
+                    | Purpose::BreakGlass
+            )
+        ),
+    };
+    if !purpose_is_allowed {
+        return deny(DenyClass::Basis, "purpose");
+    }
+    // The scope of the document API decides: without a header §45, with one the regulation (§2.4).
+    match ask.interface {
+        Interface::PjdLaw45 if ask.basis != Basis::Law45 => {
+            return deny(DenyClass::Basis, "law45-scope-takes-no-basis");
+        }
+        Interface::PjdKj if ask.basis == Basis::Law45 => {
+            return deny(DenyClass::Basis, "regulation-scope-needs-a-basis");
+        }
+        _ => {}
+    }
+    // §7.1: settings are changed by personnel for the patient with her consent only.
+    if matches!(facts.actor, Actor::Personnel(_))
+        && ask.action == Action::ChangeSetting
+        && ask.basis != Basis::Consent
+    {
+        return deny(DenyClass::Basis, "setting-without-consent");
+    }
     let is_allowed = match (&facts.actor, ask.basis) {
         (
             Actor::System { .. },
@@ -170,7 +219,10 @@ fn settings_controllers(ask: &Ask) -> BTreeSet<Controller> {
     let through_kj = match ask.interface {
         Interface::PersonnelPortal | Interface::CriticalInformation => true,
         Interface::PjdKj => true,
-        Interface::InnerFhir => ask.controller == Controller::PJD && ask.basis != Basis::Law45,
+        // A status call tells what a plain basis under the regulation would show (§7.1).
+        Interface::InnerFhir | Interface::Status => {
+            ask.controller == Controller::PJD && ask.basis != Basis::Law45
+        }
         _ => false,
     };
     let mut controllers = BTreeSet::from([ask.controller]);
@@ -199,7 +251,7 @@ fn personnel_decision(
         if ask.interface == Interface::PersonnelPortal {
             return deny(DenyClass::None, "own-record-in-personnel-portal");
         }
-        if ask.action.is_write() || ask.basis.is_elevated() {
+        if ask.action.is_write() || ask.action == Action::ChangeSetting || ask.basis.is_elevated() {
             return deny(DenyClass::Role, "own-record");
         }
     }
@@ -214,38 +266,26 @@ fn personnel_decision(
         return deny(DenyClass::Block, "all-but-gp");
     }
     step_10_life(facts, ask, subject)?;
-    step_12_reservation(settings, ask, &controllers)?;
+    step_12_reservation(settings, &controllers)?;
     // 13: UNNTAK needs a title, in demo mode too.
     if ask.basis == Basis::Exception
-        && ask.action != Action::Status
+        && ask.interface != Interface::Status
         && !subject.actor_is_gp
         && !subject.actor_is_entitled
     {
         return deny(DenyClass::Basis, "exception-without-title");
     }
-    let Restriction { closed, opened } =
-        steps_14_15_restriction(facts, ask, subject, &controllers)?;
-    // 17: role × class × action.
+    let restriction = steps_14_15_restriction(facts, ask, subject, &controllers)?;
     if ask.action.is_write() {
-        let role = actor.role.as_deref().unwrap_or_default();
-        let row = role_row(role).ok_or((DenyClass::Role, "role-unknown"))?;
-        if !ask.classes.iter().all(|class| row.may_write(*class)) {
-            return deny(DenyClass::Role, "role-may-not-write");
-        }
-        if ask
-            .classes
-            .iter()
-            .any(|class| closed.contains(&class.part()))
-        {
-            return deny(DenyClass::Restr, "part-restricted");
-        }
+        step_17_write(ask, actor, &restriction.closed)?;
     }
     let reader = if is_own {
         Reader::Own
     } else {
         Reader::Personnel
     };
-    let filter = compose(facts, ask, subject, reader, &closed, &opened);
+    let filter = compose(facts, ask, subject, reader, &restriction);
+    let Restriction { closed, opened, .. } = restriction;
     Ok(Decision::Allow {
         reason: "personnel",
         filter,
@@ -262,8 +302,31 @@ fn personnel_decision(
     })
 }
 
+/// Role × class × action. An empty list of classes is all of them.
+fn step_17_write(ask: &Ask, actor: &PersonnelFacts, closed: &BTreeSet<Part>) -> Result<(), Denial> {
+    if ask.controller != Controller::KJ {
+        // Results and documents come by message; §7.2 and §7.3 give nobody a right to write them.
+        return deny(DenyClass::Role, "not-written-by-personnel");
+    }
+    let role = actor.role.as_deref().unwrap_or_default();
+    let row = role_row(role).ok_or((DenyClass::Role, "role-unknown"))?;
+    let is_allowed = match ask.interface {
+        // Every active role writes critical information through its API, and nothing else.
+        Interface::CriticalInformation => ask.classes.iter().all(|c| c.part() == Part::Critical),
+        _ if ask.classes.is_empty() => matches!(row.writes, Writes::All),
+        _ => ask.classes.iter().all(|class| row.may_write(*class)),
+    };
+    if !is_allowed {
+        return deny(DenyClass::Role, "role-may-not-write");
+    }
+    if asked_parts(ask).iter().any(|part| closed.contains(part)) {
+        return deny(DenyClass::Restr, "part-restricted");
+    }
+    Ok(())
+}
+
 fn system_decision(facts: &Facts, ask: &Ask, subject: &SubjectFacts) -> Result<Decision, Denial> {
-    if ask.action.is_write() {
+    if ask.action.is_write() || ask.action == Action::ChangeSetting {
         return deny(DenyClass::Role, "system-may-not-write");
     }
     let controllers = settings_controllers(ask);
@@ -271,14 +334,28 @@ fn system_decision(facts: &Facts, ask: &Ask, subject: &SubjectFacts) -> Result<D
     if controllers.iter().any(|c| facts.settings.has_block(*c)) {
         return deny(DenyClass::Machine, "machine-while-block-exists");
     }
-    step_10_life(facts, ask, subject)?;
-    step_12_reservation(&facts.settings, ask, &controllers)?;
-    if ask.basis == Basis::Exception && ask.action != Action::Status && !subject.actor_is_entitled {
+    // §7.9 gives personnel, not machines, a time to read after a death.
+    if let Life::Deceased { .. } = subject.life {
+        return deny(DenyClass::State, "deceased");
+    }
+    step_12_reservation(&facts.settings, &controllers)?;
+    if ask.basis == Basis::Exception
+        && ask.interface != Interface::Status
+        && !subject.actor_is_entitled
+    {
         return deny(DenyClass::Basis, "exception-without-title");
     }
-    let Restriction { closed, opened } =
-        steps_14_15_restriction(facts, ask, subject, &controllers)?;
-    let filter = compose(facts, ask, subject, Reader::Personnel, &closed, &opened);
+    let restriction = steps_14_15_restriction(facts, ask, subject, &controllers)?;
+    let mut filter = compose(facts, ask, subject, Reader::Personnel, &restriction);
+    // §7.2, §7.8: a machine counts and exports what its own organisation wrote.
+    if let Actor::System { orgnr_parent, .. } = &facts.actor
+        && (ask.action == Action::Export
+            || ask.action == Action::Count && ask.controller == Controller::PPS)
+    {
+        let own = Pred::AuthorOrgIn(BTreeSet::from([orgnr_parent.clone()]));
+        filter = filter.and(Filter::all(own, []));
+    }
+    let Restriction { closed, opened, .. } = restriction;
     Ok(Decision::Allow {
         reason: "system",
         filter,
@@ -286,6 +363,7 @@ fn system_decision(facts: &Facts, ask: &Ask, subject: &SubjectFacts) -> Result<D
         flags: Flags {
             closed_parts: closed,
             opened_parts: opened,
+            hide_address: subject.protection >= registers::Protection::ClientAddress,
             ..Flags::default()
         },
     })
@@ -300,12 +378,12 @@ fn citizen(
     if !subject.keys.contains(&person) {
         return deny(DenyClass::None, "not-self");
     }
-    if let Life::Deceased { .. } = subject.life {
-        return deny(DenyClass::State, "deceased");
-    }
     // §6.2, column "Self ≥16"; youth and representation come with their own issue. No birth date: adult rules.
     if subject.age.is_some_and(|age| age < 16) && !matches!(ask.controller, Controller::HN) {
         return deny(DenyClass::None, "age");
+    }
+    if let Life::Deceased { .. } = subject.life {
+        return deny(DenyClass::State, "deceased");
     }
     let settings = &facts.settings;
     if ask.action != Action::ChangeSetting {
@@ -319,14 +397,11 @@ fn citizen(
             return deny(DenyClass::Resv, "reserved");
         }
     }
-    let filter = compose(
-        facts,
-        ask,
-        subject,
-        Reader::Own,
-        &BTreeSet::new(),
-        &BTreeSet::new(),
-    );
+    let is_clinical = !matches!(ask.controller, Controller::HN | Controller::PT);
+    if is_clinical && ask.action.is_write() && !is_own_registration(ask) {
+        return deny(DenyClass::Role, "citizen-may-not-write");
+    }
+    let filter = compose(facts, ask, subject, Reader::Own, &Restriction::default());
     Ok(Decision::Allow {
         reason: "self",
         filter,
@@ -335,8 +410,19 @@ fn citizen(
             notify: false,
             review: None,
         },
-        flags: Flags::default(),
+        flags: Flags {
+            // None is stored for kode 6, and none is shown (§7.5).
+            hide_address: subject.protection == registers::Protection::StrictlyConfidential,
+            ..Flags::default()
+        },
     })
+}
+
+/// What the citizen writes in kjernejournal herself (§6.2).
+fn is_own_registration(ask: &Ask) -> bool {
+    ask.controller == Controller::KJ
+        && !ask.classes.is_empty()
+        && ask.classes.iter().all(|class| class.part() == Part::Own)
 }
 
 fn step_10_life(facts: &Facts, ask: &Ask, subject: &SubjectFacts) -> Result<(), Denial> {
@@ -362,22 +448,35 @@ fn step_10_life(facts: &Facts, ask: &Ask, subject: &SubjectFacts) -> Result<(), 
 
 fn step_12_reservation(
     settings: &SettingsInForce,
-    ask: &Ask,
     controllers: &BTreeSet<Controller>,
 ) -> Result<(), Denial> {
-    if !is_law45(ask)
-        && controllers
-            .iter()
-            .any(|c| settings.reservations.contains(c))
+    if controllers
+        .iter()
+        .any(|c| settings.reservations.contains(c))
     {
         return deny(DenyClass::Resv, "reserved");
     }
     Ok(())
 }
 
+#[derive(Default)]
 struct Restriction {
     closed: BTreeSet<Part>,
     opened: BTreeSet<Part>,
+    /// The elevated basis covers every part that the answer can be made of: NORS opens too.
+    opens_nors: bool,
+}
+
+/// Parts that the answer can be made of.
+fn asked_parts(ask: &Ask) -> BTreeSet<Part> {
+    if !ask.classes.is_empty() {
+        return ask.classes.iter().map(|c| c.part()).collect();
+    }
+    match ask.controller {
+        Controller::PPS => BTreeSet::from([Part::Results]),
+        Controller::PJD => BTreeSet::from([Part::Documents]),
+        _ => Part::ALL.into_iter().collect(),
+    }
 }
 
 fn steps_14_15_restriction(
@@ -387,36 +486,22 @@ fn steps_14_15_restriction(
     controllers: &BTreeSet<Controller>,
 ) -> Result<Restriction, Denial> {
     let settings = &facts.settings;
-    let asked: BTreeSet<Part> = if ask.classes.is_empty() {
-        Part::ALL.into_iter().collect()
-    } else {
-        ask.classes.iter().map(|c| c.part()).collect()
-    };
-    let counted: BTreeSet<Controller> = if is_law45(ask) {
-        BTreeSet::from([Controller::PJD])
-    } else {
-        controllers.clone()
-    };
-    let is_whole = counted
+    let is_whole = controllers
         .iter()
         .any(|c| settings.restricted_wholly.contains(c));
-    let parts: BTreeSet<Part> = if is_law45(ask) {
-        BTreeSet::new()
-    } else {
-        settings
-            .restricted_parts
-            .iter()
-            .filter(|(c, _)| counted.contains(c))
-            .map(|(_, p)| *p)
-            .collect()
-    };
+    let parts: BTreeSet<Part> = settings
+        .restricted_parts
+        .iter()
+        .filter(|(c, _)| controllers.contains(c))
+        .map(|(_, p)| *p)
+        .collect();
     if !ask.basis.is_elevated() {
         if is_whole {
             return deny(DenyClass::Restr, "restricted-wholly");
         }
         return Ok(Restriction {
             closed: parts,
-            opened: BTreeSet::new(),
+            ..Restriction::default()
         });
     }
     let nors_restricts =
@@ -432,14 +517,19 @@ fn steps_14_15_restriction(
     } else {
         parts
     };
+    let asked = asked_parts(ask);
     let elevated: BTreeSet<Part> = match (ask.interface, ask.elevated_part) {
         (Interface::CriticalInformation, _) => BTreeSet::from([Part::Critical]),
         (_, Some(part)) => BTreeSet::from([part]),
-        (_, None) => asked,
+        (_, None) => asked.clone(),
     };
     let opened: BTreeSet<Part> = restricted.intersection(&elevated).copied().collect();
     let closed: BTreeSet<Part> = restricted.difference(&elevated).copied().collect();
-    Ok(Restriction { closed, opened })
+    Ok(Restriction {
+        closed,
+        opened,
+        opens_nors: asked.is_subset(&elevated),
+    })
 }
 
 /// Steps 16 and 18: everything that acts inside the query.
@@ -448,8 +538,7 @@ fn compose(
     ask: &Ask,
     subject: &SubjectFacts,
     reader: Reader,
-    closed: &BTreeSet<Part>,
-    opened: &BTreeSet<Part>,
+    restriction: &Restriction,
 ) -> Filter {
     if subject.keys.is_empty() {
         return Filter::Closed;
@@ -458,16 +547,28 @@ fn compose(
         .controller
         .code()
         .to_owned()]))];
-    let mut shut: BTreeSet<u16> = closed.iter().flat_map(|p| p.class_codes()).collect();
-    if reader != Reader::Own && facts.settings.visits_off {
+    let mut shut: BTreeSet<u16> = restriction
+        .closed
+        .iter()
+        .flat_map(|p| p.class_codes())
+        .collect();
+    // Who looks at her own record as personnel is judged by labels as herself, by everything else as personnel.
+    let is_citizen = matches!(facts.actor, Actor::CitizenSelf { .. });
+    if !is_citizen && facts.settings.visits_off {
         shut.extend(Part::Visits.class_codes());
     }
-    // NORS is opened by an elevated basis on documents, or where the part of the record was opened.
-    let opens_nors = ask.basis.is_elevated()
-        && (ask.controller == Controller::PJD
-            || opened.contains(&Part::Documents)
-            || opened.contains(&Part::Results));
-    more.push(Pred::LabelsClear(label::hidden_bits(reader, opens_nors)));
+    more.push(Pred::LabelsClear(label::hidden_bits(
+        reader,
+        restriction.opens_nors,
+    )));
+    // §2.6: HL7 V is for personnel with document scope only; an unknown level is for nobody. V beside NORN_ANG or NORS
+    // should follow the label, which one conjunction cannot say: it stays hidden where V is.
+    let conf = if reader == Reader::Personnel && ask.controller == Controller::PJD {
+        CONF_N | CONF_R | CONF_V
+    } else {
+        CONF_N | CONF_R
+    };
+    more.push(Pred::ConfIn(conf));
     if reader != Reader::Personnel {
         more.push(Pred::Disclosed(facts.at));
         if subject.has_norn_all {
@@ -475,11 +576,7 @@ fn compose(
         }
     }
     let through_kj = settings_controllers(ask).contains(&Controller::KJ);
-    if reader == Reader::Personnel
-        && ask.controller == Controller::PJD
-        && through_kj
-        && !is_law45(ask)
-    {
+    if !is_citizen && ask.controller == Controller::PJD && through_kj && !is_law45(ask) {
         for (class, window) in WINDOWS.iter() {
             match window {
                 Window::All => {}
@@ -496,14 +593,14 @@ fn compose(
             }
         }
     }
-    if !ask.classes.is_empty() {
-        more.push(Pred::ClassIn(
-            ask.classes.iter().map(|c| c.code()).collect(),
-        ));
-    }
-    if !shut.is_empty() {
-        more.push(Pred::ClassNotIn(shut));
-    }
+    // Always a list of known classes: a record of a class that this build does not know is nobody's (principle 6).
+    let asked: &mut dyn Iterator<Item = &Class> = if ask.classes.is_empty() {
+        &mut Class::ALL.iter()
+    } else {
+        &mut ask.classes.iter()
+    };
+    let classes = asked.map(|c| c.code()).filter(|c| !shut.contains(c));
+    more.push(Pred::ClassIn(classes.collect()));
     if !facts.blocking_persons.is_empty() {
         more.push(Pred::NotCompartment(facts.blocking_persons.clone()));
     }
@@ -538,10 +635,14 @@ fn duties(facts: &Facts, ask: &Ask, subject: &SubjectFacts, is_own: bool) -> Dut
     Duties {
         // Status calls go to the technical log only (spec/privacy.md §9.1).
         audit: ask.interface != Interface::Status,
-        notify: ask.basis.is_elevated() || is_break_glass,
+        notify: ask.interface != Interface::Status && (ask.basis.is_elevated() || is_break_glass),
         review,
     }
 }
+
+const CONF_N: u8 = 1 << 0;
+const CONF_R: u8 = 1 << 1;
+const CONF_V: u8 = 1 << 2;
 
 /// Days since 1970-01-01 of a civil date.
 pub fn days_since_epoch(date: jiff::civil::Date) -> i32 {

@@ -17,6 +17,8 @@ pub const REPOSITORY: &str = "personvern";
 const SETTING_SYSTEM: &str = "urn:helsenav:cs:privacy-setting";
 const CONTROLLER_SYSTEM: &str = "urn:helsenav:cs:controller";
 const PART_SYSTEM: &str = "urn:helsenav:cs:part";
+/// How the change came in.
+const CHANNEL_URL: &str = "urn:helsenav:ext:channel";
 /// Marks a block that was set from a log line whose name was still hidden (spec/privacy.md §9.2).
 const HIDDEN_NAME_URL: &str = "urn:helsenav:ext:chosen-with-hidden-name";
 
@@ -185,22 +187,29 @@ pub fn change(
 }
 
 fn encode(id: &str, setting: &Setting, is_active: bool, by: &ChangedBy, at: MicrosUtc) -> Value {
-    let mut provision = json!({ "type": "deny" });
-    match setting {
-        Setting::Block { hpr, name, .. } => {
-            provision["actor"] = json!([{
+    let provision = match setting {
+        Setting::Block { hpr, name, .. } => json!({
+            "type": "deny",
+            "actor": [{
                 "role": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP" }] },
                 "reference": { "identifier": { "system": HPR_SYSTEM, "value": hpr }, "display": name },
-            }]);
-        }
-        Setting::RestrictPart(_, part) => {
-            provision["code"] =
-                json!([{ "coding": [{ "system": PART_SYSTEM, "code": part.code() }] }]);
-        }
-        Setting::FastResults => provision["type"] = json!("permit"),
-        _ => {}
+            }],
+        }),
+        Setting::RestrictPart(_, part) => json!({
+            "type": "deny",
+            "code": [{ "coding": [{ "system": PART_SYSTEM, "code": part.code() }] }],
+        }),
+        Setting::FastResults => json!({ "type": "permit" }),
+        _ => json!({ "type": "deny" }),
+    };
+    let mut extension = vec![json!({ "url": CHANNEL_URL, "valueCode": by.channel })];
+    if let Setting::Block {
+        hidden_name: true, ..
+    } = setting
+    {
+        extension.push(json!({ "url": HIDDEN_NAME_URL, "valueBoolean": true }));
     }
-    let mut consent = json!({
+    json!({
         "resourceType": "Consent",
         "id": id,
         "status": if is_active { "active" } else { "inactive" },
@@ -214,16 +223,8 @@ fn encode(id: &str, setting: &Setting, is_active: bool, by: &ChangedBy, at: Micr
         "organization": [{ "identifier": { "system": CONTROLLER_SYSTEM, "value": setting.controller().code() } }],
         "policyRule": { "coding": [{ "system": "urn:oid:2.16.578.1.12.4.1.1.7618", "code": "PBRL5-3" }] },
         "provision": provision,
-        "extension": [{ "url": "urn:helsenav:ext:channel", "valueCode": by.channel }],
-    });
-    if let Setting::Block {
-        hidden_name: true, ..
-    } = setting
-        && let Some(extensions) = consent["extension"].as_array_mut()
-    {
-        extensions.push(json!({ "url": HIDDEN_NAME_URL, "valueBoolean": true }));
-    }
-    consent
+        "extension": extension,
+    })
 }
 
 /// Reads a stored row; `None` for a row this build does not understand (it then denies: see [`in_force`]).
@@ -233,10 +234,11 @@ pub fn decode(record: &Record) -> Option<SettingRow> {
     let code = text("/category/1/coding/0/code")?;
     let controller = Controller::parse(text("/organization/0/identifier/value")?)?;
     let extension = |url: &str| {
-        consent["extension"]
+        consent
+            .get("extension")?
             .as_array()?
             .iter()
-            .find(|e| e["url"].as_str() == Some(url))
+            .find(|e| e.get("url").and_then(Value::as_str) == Some(url))
             .cloned()
     };
     let setting = match code {
@@ -270,8 +272,8 @@ pub fn decode(record: &Record) -> Option<SettingRow> {
             .ok()?
             .as_microsecond(),
         by: ChangedBy {
-            channel: extension("urn:helsenav:ext:channel")
-                .and_then(|e| e["valueCode"].as_str().map(str::to_owned))
+            channel: extension(CHANNEL_URL)
+                .and_then(|e| Some(e.get("valueCode")?.as_str()?.to_owned()))
                 .unwrap_or_default(),
             performer: text("/performer/0/display").unwrap_or_default().to_owned(),
         },
