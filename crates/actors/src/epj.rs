@@ -45,7 +45,7 @@ const SCOPES: [&str; 9] = [
     "helseid://scopes/hpr/hpr_number",
     "nhn:kjernejournal/api",
     "nhn:pps/provesvar-read",
-    "nhn:phr/mhd/read",
+    "nhn:phr/mhd/read-documentreferences",
 ];
 
 /// A doctor logged in to an own system.
@@ -201,6 +201,8 @@ pub struct Fhir {
     pub total: Option<u64>,
     /// Matches in the bundle.
     pub entries: usize,
+    /// What the server said is wrong, when it did.
+    pub why: Option<String>,
 }
 
 impl Fhir {
@@ -208,7 +210,11 @@ impl Fhir {
         let body = reply.json();
         let kind = body.get("resourceType").and_then(Value::as_str);
         let entries = body.get("entry").and_then(Value::as_array);
+        let why = ["/issue/0/diagnostics", "/issue/0/details/text"]
+            .iter()
+            .find_map(|at| body.pointer(at)?.as_str());
         Self {
+            why: why.map(|w| w.chars().take(200).collect()),
             status: reply.status.as_u16(),
             kind: kind.map(str::to_owned),
             total: body.get("total").and_then(Value::as_u64),
@@ -235,9 +241,11 @@ impl Fhir {
     /// In a few words, without content.
     #[must_use]
     pub fn words(&self) -> String {
-        match (self.status, self.total) {
-            (200, Some(total)) => format!("200, {total} treff"),
-            (status, _) => status.to_string(),
+        match (self.status, self.total, &self.why) {
+            (200, Some(total), _) => format!("200, {total} treff"),
+            (404, ..) => "404".to_owned(),
+            (status, _, Some(why)) => format!("{status} ({why})"),
+            (status, ..) => status.to_string(),
         }
     }
 }
