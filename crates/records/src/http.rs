@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::{OriginalUri, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
+use axum::routing::any;
 use bytes::Bytes;
 use fhir::{Doc, Limits};
 use std::sync::Arc;
@@ -19,10 +20,34 @@ pub const MAX_BODY_BYTES: usize = 32 << 20;
 /// Longest body of a batch or transaction.
 pub const MAX_BUNDLE_BYTES: usize = 128 << 20;
 
-/// The router of a repository, to be nested below `/fhir/<name>`.
+/// The router of a repository at the root of its own host.
 pub fn router(config: RepositoryConfig) -> Result<Router, MountError> {
-    let repository = Arc::new(Repository::new(config)?);
-    Ok(Router::new().fallback(handle).with_state(repository))
+    let mounted = Mounted {
+        repository: Arc::new(Repository::new(config)?),
+        prefix: String::new(),
+    };
+    Ok(Router::new().fallback(handle).with_state(mounted))
+}
+
+/// The routes of a repository below `prefix` (`/fhir/<name>`), with and without a slash at its end; to be merged.
+pub fn mount(config: RepositoryConfig, prefix: &str) -> Result<Router, MountError> {
+    let prefix = prefix.trim_end_matches('/');
+    let mounted = Mounted {
+        repository: Arc::new(Repository::new(config)?),
+        prefix: prefix.to_owned(),
+    };
+    Ok(Router::new()
+        .route(prefix, any(handle))
+        .route(&format!("{prefix}/"), any(handle))
+        .route(&format!("{prefix}/{{*below}}"), any(handle))
+        .with_state(mounted))
+}
+
+/// A repository and where it is mounted.
+#[derive(Clone)]
+struct Mounted {
+    repository: Arc<Repository>,
+    prefix: String,
 }
 
 /// `Prefer: return=`.
@@ -254,7 +279,7 @@ fn preferences(headers: &HeaderMap) -> Result<(Return, bool), Failure> {
 }
 
 async fn handle(
-    State(repository): State<Arc<Repository>>,
+    State(Mounted { repository, prefix }): State<Mounted>,
     original: OriginalUri,
     request: Request,
 ) -> Response {
@@ -264,7 +289,9 @@ async fn handle(
     }
     let (parts, body) = request.into_parts();
     let query = params::decode(parts.uri.query().unwrap_or_default().as_bytes());
-    let path = parts.uri.path().trim_start_matches('/').to_owned();
+    let path = parts.uri.path();
+    let path = path.strip_prefix(&prefix).unwrap_or(path);
+    let path = path.trim_start_matches('/').to_owned();
     let is_bundle = path.is_empty();
     let limit = if is_bundle {
         MAX_BUNDLE_BYTES

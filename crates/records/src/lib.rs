@@ -3,7 +3,7 @@
 //! It deliberately knows nothing of any one service: repositories are mounted with a [`gate`] and privacy columns, and
 //! services offer their records to views as [`source::RecordSource`]s.
 //!
-//! Read first: [`repository::RepositoryConfig`] and [`http::router`]; [`gate::Gate`]; [`planner`]; [`write::prepare`];
+//! Read first: [`repository::RepositoryConfig`] and [`http::mount`]; [`gate::Gate`]; [`planner`]; [`write::prepare`];
 //! [`source::RecordSource`].
 //!
 //! Invariants: every read runs under the grant of one decision, made at the same snapshot; a denial that must look like
@@ -34,5 +34,5 @@ pub mod source;
 mod subject;
 pub mod write;
 
-pub use http::router;
+pub use http::{mount, router};
 pub use repository::RepositoryConfig;

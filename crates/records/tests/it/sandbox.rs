@@ -762,3 +762,31 @@ fn hostile_searches_are_never_our_fault() {
         )
         .unwrap();
 }
+
+/// As the hub mounts it: below a path, beside others.
+#[tokio::test]
+async fn repositories_are_mounted_side_by_side() {
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt;
+    let world = World::new();
+    let mounted = world
+        .mounted
+        .clone()
+        .fallback(|| async { axum::http::StatusCode::IM_A_TEAPOT });
+    for (address, status) in [
+        ("/fhir/one/metadata", 200),
+        ("/fhir/one/Patient?name=x", 200),
+        ("/fhir/one/Patient/none", 404),
+        ("/fhir/one?_type=Patient", 200),
+        ("/fhir/one/?_type=Patient", 200),
+        ("/fhir/one/_history", 200),
+        ("/fhir/two/metadata", 200),
+        ("/fhir/two/Observation/1", 404),
+        ("/elsewhere", 418),
+    ] {
+        let request = Request::get(address).body(Body::empty()).unwrap();
+        let reply = mounted.clone().oneshot(request).await.unwrap();
+        assert_eq!(reply.status().as_u16(), status, "{address}");
+    }
+}

@@ -203,6 +203,8 @@ pub struct World {
     pub store: Store,
     pub trust: Arc<Trust>,
     pub sandbox: Router,
+    /// Two repositories below `/fhir/`.
+    pub mounted: Router,
     pub results: Router,
     _folder: tempfile::TempDir,
 }
@@ -271,7 +273,21 @@ impl World {
             )
         })
         .unwrap();
+        let gate = Arc::new(OpenGate::new(trust.hub("sandbox")));
+        let below = |name: &str| {
+            let config = RepositoryConfig::new(
+                name,
+                store.repo("sandbox").unwrap(),
+                store.clone(),
+                vec![format!("{BASE}/{name}")],
+                gate.clone(),
+                KEY.to_vec(),
+            );
+            records::mount(config, &format!("/fhir/{name}")).unwrap()
+        };
+        let mounted = Router::new().merge(below("one")).merge(below("two"));
         let world = Self {
+            mounted,
             store,
             trust,
             sandbox,
