@@ -25,7 +25,9 @@ export function Waiting({ text }: { text?: string }) {
     <div className="waiting" role="status">
       {isShown && (
         <>
-          <Loader size="small" ariaLabel={text ?? t('loading')} />
+          <span aria-hidden="true">
+            <Loader size="small" />
+          </span>
           <span>{text ?? t('loading')}</span>
         </>
       )}
