@@ -76,6 +76,8 @@ pub fn run(options: &Options) -> Result<()> {
             }
         }
         println!();
+        // What the load left to fold is not the reads' business.
+        store.0.maintain()?;
         let ids = sample_ids(&store)?;
         for threads in [1, 2] {
             let rate = read(&store, &ids, threads, options.reads)?;

@@ -24,6 +24,8 @@ impl Batch<'_> {
     ) -> Result<Committed, StoreError> {
         let commit = &prepared.commit;
         let first = self.next.seq;
+        // Known to the batch before anything can fail, so that a rollback takes them back.
+        self.pins.append(&mut plan.pins);
         for (system, value, key) in &plan.persons {
             self.write_person(system, value, *key)?;
             self.next.person = self.next.person.max(key + 1);
@@ -76,7 +78,6 @@ impl Batch<'_> {
             )?;
         }
         self.write_audit(&commit.audit)?;
-        self.pins.extend(plan.pins);
         self.write_mirror(commit, &committed)?;
         Ok(committed)
     }

@@ -662,11 +662,14 @@ impl<'a> Batch<'a> {
                         });
                     }
                     Some(_) => {}
-                    None => plan.aliases.push(PlannedAlias::Known {
-                        system: system.clone(),
-                        value: value.clone(),
-                        key,
-                    }),
+                    None => {
+                        plan.known.put(system, value, key);
+                        plan.aliases.push(PlannedAlias::Known {
+                            system: system.clone(),
+                            value: value.clone(),
+                            key,
+                        });
+                    }
                 }
             }
         }

@@ -145,7 +145,7 @@ impl Batch<'_> {
             )?;
         }
         self.execute(
-            "UPDATE purge SET state = ?2 WHERE seq = ?1",
+            "UPDATE purge SET state = ?2 WHERE seq = ?1 AND state < ?2",
             params![purge.seq, OVERWRITTEN],
         )
     }

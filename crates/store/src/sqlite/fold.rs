@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
 /// A generation is frozen when it holds this many rows.
-pub(super) const GENERATION_ROWS: usize = 400_000;
+pub(super) const GENERATION_ROWS: usize = 500_000;
 /// Superseded versions whose rows are removed in one transaction.
 const EXPIRE_AT_ONCE: usize = 20_000;
 /// Generations that a replay leaves to be folded in the background.
@@ -364,6 +364,9 @@ impl Inner {
             self.stats.fold_us.fetch_add(took, SeqCst);
             drop_folded(&self.published, oldest);
             self.folded.ring();
+            if let Err(e) = self.checkpoint_index(&folder) {
+                tracing::warn!(error = %e, "the index cannot be copied back; it is tried after the next fold");
+            }
             self.stats.folds.fetch_add(1, SeqCst);
             folded += 1;
         }

@@ -2,20 +2,19 @@
 
 use super::Inner;
 use super::db::{self, unavailable};
+use super::fold::Folder;
 use super::shared::{locked, now_micros};
 use super::{blobs, claims};
 use crate::StoreError;
 use rusqlite::Connection;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Committed bytes after which the log's write-ahead log is copied back without stopping anybody.
 const CHECKPOINT_BYTES: u64 = 24 << 20;
 /// Length of a write-ahead log from which it is started anew: writers wait for the last bit of copying.
 const RESTART_BYTES: u64 = 96 << 20;
-/// The same for `index.db`, whose transactions are large.
-const RESTART_INDEX_BYTES: u64 = 512 << 20;
 /// Length of a write-ahead log that is truncated when the store is idle.
 const IDLE_BYTES: u64 = 4 << 20;
 /// Rows one sweep removes in one batch.
@@ -25,23 +24,14 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const STAND_BACK: Duration = Duration::from_secs(3);
 const SEAL_EVERY: Duration = Duration::from_secs(2);
 
-/// Connections that only copy write-ahead logs back.
-pub(super) struct Checkpointer {
-    log: Connection,
-    index: Connection,
-}
-
-impl Checkpointer {
-    pub(super) fn open(log: Connection, index: Connection) -> Result<Self, StoreError> {
-        for conn in [&log, &index] {
-            // A reader in the way is not waited for long: there is a next time.
-            conn.execute_batch(
-                "PRAGMA query_only = OFF; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 200;",
-            )
-            .map_err(unavailable)?;
-        }
-        Ok(Self { log, index })
-    }
+/// Makes a connection one that only copies a write-ahead log back.
+pub(super) fn checkpointer(conn: Connection) -> Result<Mutex<Connection>, StoreError> {
+    // A reader in the way is not waited for long: there is a next time.
+    conn.execute_batch(
+        "PRAGMA query_only = OFF; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 200;",
+    )
+    .map_err(unavailable)?;
+    Ok(Mutex::new(conn))
 }
 
 /// True when everything was copied back (and the log truncated, if asked).
@@ -63,26 +53,25 @@ fn checkpoint(conn: &Connection, mode: &str) -> Result<bool, StoreError> {
 impl Inner {
     /// Copies the log's write-ahead log back and cuts it to nothing; false when a reader stands in the way.
     pub(super) fn truncate_log(&self) -> Result<bool, StoreError> {
-        let checkpointer = locked(&self.checkpointer);
-        checkpoint(&checkpointer.log, "PASSIVE")?;
+        let checkpointer = locked(&self.log_checkpointer);
+        checkpoint(&checkpointer, "PASSIVE")?;
         let _gate = locked(&self.gate);
-        checkpoint(&checkpointer.log, "TRUNCATE")
+        checkpoint(&checkpointer, "TRUNCATE")
     }
 
     /// The same for the index.
     pub(super) fn truncate_index(&self) -> Result<bool, StoreError> {
         let _folder = locked(&self.folder);
-        let checkpointer = locked(&self.checkpointer);
-        checkpoint(&checkpointer.index, "TRUNCATE")
+        checkpoint(&locked(&self.index_checkpointer), "TRUNCATE")
     }
 
     /// False when a reader stood in the way of starting the write-ahead log anew.
     fn checkpoint_log(&self, restart: bool) -> Result<bool, StoreError> {
         let unsaved = self.unsaved.swap(0, Relaxed);
         let length = db::wal_bytes(&self.log_path);
-        let checkpointer = locked(&self.checkpointer);
+        let checkpointer = locked(&self.log_checkpointer);
         if unsaved > 0 || length > 0 {
-            checkpoint(&checkpointer.log, "PASSIVE")?;
+            checkpoint(&checkpointer, "PASSIVE")?;
         }
         let mode = if !restart {
             return Ok(true);
@@ -95,27 +84,24 @@ impl Inner {
         };
         let _gate = locked(&self.gate);
         self.stats.checkpoints.fetch_add(1, Relaxed);
-        checkpoint(&checkpointer.log, mode)
+        checkpoint(&checkpointer, mode)
     }
 
-    fn checkpoint_index(&self, idle: bool) -> Result<(), StoreError> {
-        let length = db::wal_bytes(&self.index_path);
-        if length == 0 {
+    /// Copies the index's write-ahead log back after a fold. Whoever calls holds the folder, so nothing is added
+    /// meanwhile and the next fold begins at the log's start: it never grows beyond a fold or two.
+    pub(super) fn checkpoint_index(&self, _folder: &Folder) -> Result<(), StoreError> {
+        checkpoint(&locked(&self.index_checkpointer), "PASSIVE").map(drop)
+    }
+
+    /// Gives the space of an idle write-ahead log back.
+    fn truncate_idle_index(&self) -> Result<(), StoreError> {
+        if db::wal_bytes(&self.index_path) <= IDLE_BYTES {
             return Ok(());
         }
-        {
-            let checkpointer = locked(&self.checkpointer);
-            checkpoint(&checkpointer.index, "PASSIVE")?;
+        match self.folder.try_lock() {
+            Ok(_folder) => checkpoint(&locked(&self.index_checkpointer), "TRUNCATE").map(drop),
+            Err(_) => Ok(()),
         }
-        let mode = if idle && length > IDLE_BYTES {
-            "TRUNCATE"
-        } else if length > RESTART_INDEX_BYTES {
-            "RESTART"
-        } else {
-            return Ok(());
-        };
-        let _folder = locked(&self.folder);
-        checkpoint(&locked(&self.checkpointer).index, mode).map(drop)
     }
 
     /// Claims, staged blobs and messages whose time is over.
@@ -161,7 +147,7 @@ pub(super) fn fold_loop(inner: &Inner) {
 /// Checkpoints, sweeps, purges and seals until the store closes.
 pub(super) fn janitor_loop(inner: &Inner) {
     let (mut swept, mut sealed, mut expired) = (Instant::now(), Instant::now(), Instant::now());
-    let mut folds = 0;
+    let mut truncate_at = Instant::now();
     // A purge from before the last stop goes on at once.
     let mut purging = true;
     // What a long reader (a backup) stands in the way of is not tried again at once: each try stops the writer shortly.
@@ -195,13 +181,12 @@ pub(super) fn janitor_loop(inner: &Inner) {
                 Err(e) => warn(inner, "checkpoint of the log", &e),
             }
         }
-        let now_folded = inner.stats.folds.load(Relaxed);
-        if now_folded != folds || idle {
-            folds = now_folded;
+        if idle && Instant::now() >= truncate_at {
+            truncate_at = Instant::now() + STAND_BACK;
             report(
                 inner,
                 "checkpoint of the index",
-                inner.checkpoint_index(idle),
+                inner.truncate_idle_index(),
             );
         }
         if expired.elapsed() >= Duration::from_secs(5) {

@@ -110,7 +110,8 @@ struct Inner {
     inbox: inbox::Inbox,
     pool: db::Pool,
     folder: Mutex<fold::Folder>,
-    checkpointer: Mutex<janitor::Checkpointer>,
+    log_checkpointer: Mutex<rusqlite::Connection>,
+    index_checkpointer: Mutex<rusqlite::Connection>,
     /// Held by the writer while it writes, by a checkpoint that must stop writing.
     gate: Mutex<()>,
     /// Bytes committed since the last checkpoint.

@@ -3,7 +3,7 @@
 use super::batch::{Next, PersonCache};
 use super::db::{self, Pool, unavailable};
 use super::fold::Folder;
-use super::janitor::{self, Checkpointer};
+use super::janitor;
 use super::shared::{Aliases, Load, Loads, Names, Published, Swap};
 use super::writer::Writer;
 use super::{Inner, SqliteEngine, mirror, queue};
@@ -52,7 +52,6 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         .then(Instant::now);
     let floor = folder_of_index.floor()?;
     let reading = pool.fresh()?;
-    let checkpointer = Checkpointer::open(reading.log, reading.index)?;
     let journal = SegmentJournal::open(&folder.join("journal"), config.unsafe_no_sync)?;
     let mut second = config
         .mirror
@@ -91,7 +90,8 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         floor: AtomicU64::new(floor),
         inbox: Default::default(),
         folder: Mutex::new(folder_of_index),
-        checkpointer: Mutex::new(checkpointer),
+        log_checkpointer: janitor::checkpointer(reading.log)?,
+        index_checkpointer: janitor::checkpointer(reading.index)?,
         gate: Mutex::default(),
         unsaved: AtomicU64::new(1),
         queues: queue::Queues::new(),

@@ -385,3 +385,101 @@ fn a_closed_store_answers_that_it_is_closed() {
     let read = snapshot.read(&grant, b.open, "Basic", "r0");
     assert!(matches!(read, Err(StoreError::Unavailable(_))));
 }
+
+#[test]
+fn a_commit_that_cannot_be_written_fails_alone() {
+    let (dir, b) = fresh();
+    b.commit(messages([message("q", "m")]));
+    let lease = b.store.lease("q", 1, 60_000).unwrap().remove(0);
+    let log = rusqlite::Connection::open(folder(&dir).join("log.db")).unwrap();
+    log.execute_batch(
+        "CREATE TRIGGER broken BEFORE INSERT ON version WHEN new.pack = 666
+         BEGIN SELECT RAISE(ABORT, 'a disk that fails for one row'); END",
+    )
+    .unwrap();
+    let pending: Vec<_> = (0..20u32)
+        .map(|i| {
+            let id = format!("r{i}");
+            let mut put = create(b.open, "Basic", "x").id(&id).key(1, &id).person(i);
+            let mut commit = Commit::default();
+            if i == 7 {
+                put.pack = 666;
+                commit.settle = vec![crate::Settle {
+                    id: lease.id,
+                    token: lease.token,
+                    outcome: crate::Settlement::Done,
+                }];
+            }
+            commit.put = vec![put];
+            b.store.submit(commit)
+        })
+        .collect();
+    for (i, pending) in pending.into_iter().enumerate() {
+        let result = pending.wait();
+        assert_eq!(result.is_err(), i == 7, "{i}: {result:?}");
+    }
+    log.execute_batch("DROP TRIGGER broken").unwrap();
+    assert_eq!(rows(&b), 19);
+    assert_eq!(b.now().seq(), Seq(19), "no place was lost");
+    b.commit(Commit {
+        settle: vec![crate::Settle {
+            id: lease.id,
+            token: lease.token,
+            outcome: crate::Settlement::Done,
+        }],
+        ..Commit::default()
+    });
+    b.verify();
+}
+
+#[test]
+fn the_same_new_identifier_twice_in_a_commit_is_one() {
+    let (_dir, b) = fresh();
+    let known = || crate::Alias::AlsoKnownAs {
+        person: person(1),
+        system: "urn:other".to_owned(),
+        value: "x".to_owned(),
+    };
+    b.commit(Commit {
+        alias: vec![known(), known()],
+        ..Commit::default()
+    });
+    assert_eq!(b.store.person("urn:other", "x").unwrap(), Some(b.key(1)));
+}
+
+#[test]
+fn numbers_beyond_every_row_are_nothing_not_errors() {
+    let (_dir, b) = fresh();
+    fill(&b, 0, 3);
+    let (s, all) = (b.now(), b.all());
+    let far = Rid(u64::MAX);
+    assert!(s.heads(&all, &[far]).unwrap().is_empty());
+    assert!(s.fetch(&all, &[far]).unwrap().is_empty());
+    assert!(s.keys(&all, far).unwrap().is_empty());
+    assert!(
+        s.type_rids(&all, b.open, "Basic", far, 9)
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(s.epoch(crate::PersonKey(u64::MAX)).unwrap(), Seq(0));
+    assert!(b.store.feed(Seq(u64::MAX), 9).unwrap().is_empty());
+    assert!(!b.store.revive(crate::QueueMessageId(u64::MAX)).unwrap());
+    let whole = KeyRange::whole(1);
+    let after = crate::IndexRow {
+        value: b"00001".to_vec(),
+        rid: far,
+    };
+    let up = Direction::Ascending;
+    let rest = s
+        .scan(&all, b.open, &whole, up, Some(&after), usize::MAX)
+        .unwrap();
+    assert_eq!(rest.len(), 1);
+    assert_eq!(s.range(&all, b.open, &whole, usize::MAX).unwrap().len(), 3);
+    let scope = crate::HistoryScope::Repository { repo: b.open };
+    let before = Some(Seq(u64::MAX));
+    assert_eq!(
+        s.history(&all, &scope, before, usize::MAX).unwrap().len(),
+        3
+    );
+    assert_eq!(b.store.dead_letters("q", usize::MAX).unwrap(), []);
+}
