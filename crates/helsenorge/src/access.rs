@@ -24,17 +24,54 @@ const MAX_HITS: usize = 20;
 /// A blocked person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockedPerson {
-    /// HPR number: names the person in requests, is not shown.
+    /// Names the person in requests, is not shown: the HPR number, or, while the name is hidden, a handle that tells
+    /// nothing (the personnel register is open: a number is a name).
     pub hpr: String,
-    /// Name; absent when she chose from a line whose name was hidden and is still not due.
+    /// Name; absent when the citizen chose from a line whose name was hidden and is still not due.
     pub name: Option<String>,
-    /// Workplace.
+    /// Workplace; absent as the name is: the log line tells where the look-up was made.
     pub organisation: Option<String>,
-    /// Role (9060).
+    /// Role (9060); absent as the name is.
     pub role: Option<String>,
     /// Since when.
     pub since: MicrosUtc,
 }
+
+/// A block as its citizen may see it now.
+struct ShownBlock<'r> {
+    handle: String,
+    hpr: &'r str,
+    name: Option<&'r str>,
+}
+
+/// The block of a row, its name shown or not. A line looked at is older than the block set from it, so the name is due
+/// at the latest when the delay has passed since the block.
+fn shown_block(row: &SettingRow, now: MicrosUtc, delay_days: i64) -> Option<ShownBlock<'_>> {
+    let Setting::Block {
+        hpr,
+        name,
+        hidden_name,
+        ..
+    } = &row.setting
+    else {
+        return None;
+    };
+    let due = row
+        .date_time
+        .saturating_add(delay_days.saturating_mul(DAY_US));
+    let is_hidden = *hidden_name && now < due;
+    Some(ShownBlock {
+        handle: if is_hidden {
+            format!("hidden-{}", row.date_time)
+        } else {
+            hpr.clone()
+        },
+        hpr,
+        name: (!is_hidden).then_some(name.as_str()),
+    })
+}
+
+const DAY_US: i64 = 86_400_000_000;
 
 /// One change in the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -112,6 +149,7 @@ impl Helsenorge {
         self.trust.record(&decided, &[])?;
         Ok(view_of(
             &rows,
+            |row| self.shown(row),
             |hpr| self.trust.directory().practitioner_by_hpr(hpr),
             |o| self.organisation(o),
         ))
@@ -180,26 +218,27 @@ impl Helsenorge {
         self.change(citizen, &changes, NoticeKind::Blocked, shown)
     }
 
-    /// Lifts the block of a person everywhere.
-    pub fn unblock(&self, citizen: &Citizen, hpr: &str) -> Result<AccessView, Problem> {
+    fn shown<'r>(&self, row: &'r SettingRow) -> Option<ShownBlock<'r>> {
+        shown_block(
+            row,
+            self.trust.now(),
+            self.trust.config().log_name_delay_days,
+        )
+    }
+
+    /// Lifts the block of a person everywhere. `handle`: [`BlockedPerson::hpr`].
+    pub fn unblock(&self, citizen: &Citizen, handle: &str) -> Result<AccessView, Problem> {
         let rows = self
             .trust
             .setting_rows(&self.store().snapshot()?, citizen.key)?;
-        let changes: Vec<(Setting, bool)> = rows
-            .into_iter()
-            .filter(|row| {
-                row.is_active && matches!(&row.setting, Setting::Block { hpr: h, .. } if h == hpr)
-            })
-            .map(|row| (row.setting, false))
-            .collect();
-        let name = changes.iter().find_map(|(setting, _)| match setting {
-            Setting::Block {
-                name,
-                hidden_name: false,
-                ..
-            } => Some(name.clone()),
-            _ => None,
-        });
+        let mut name = None;
+        let mut changes = Vec::new();
+        for row in rows.iter().filter(|row| row.is_active) {
+            if let Some(block) = self.shown(row).filter(|b| b.handle == handle) {
+                name = block.name.map(str::to_owned);
+                changes.push((row.setting.clone(), false));
+            }
+        }
         if changes.is_empty() {
             return Err(Problem::not_found());
         }
@@ -352,31 +391,28 @@ impl Helsenorge {
     }
 }
 
-fn view_of(
-    rows: &[SettingRow],
+fn view_of<'r>(
+    rows: &'r [SettingRow],
+    shown: impl Fn(&'r SettingRow) -> Option<ShownBlock<'r>>,
     practitioner: impl Fn(&str) -> Option<Practitioner>,
     organisation: impl Fn(&str) -> Option<String>,
 ) -> AccessView {
     let mut blocked: BTreeMap<String, BlockedPerson> = BTreeMap::new();
     for row in rows.iter().filter(|r| r.is_active) {
-        if let Setting::Block {
-            hpr,
-            name,
-            hidden_name,
-            ..
-        } = &row.setting
-        {
-            let person = practitioner(hpr);
-            blocked.entry(hpr.clone()).or_insert_with(|| BlockedPerson {
-                hpr: hpr.clone(),
-                name: (!hidden_name).then(|| name.clone()),
-                organisation: person
-                    .as_ref()
-                    .and_then(|p| p.workplaces.first())
-                    .and_then(|w| organisation(&w.orgnr_parent)),
-                role: person.and_then(|p| p.authorisations.first().map(|a| a.role.clone())),
-                since: row.date_time,
-            });
+        if let Some(block) = shown(row) {
+            let person = block.name.and_then(|_| practitioner(block.hpr));
+            blocked
+                .entry(block.handle.clone())
+                .or_insert_with(|| BlockedPerson {
+                    hpr: block.handle,
+                    name: block.name.map(str::to_owned),
+                    organisation: person
+                        .as_ref()
+                        .and_then(|p| p.workplaces.first())
+                        .and_then(|w| organisation(&w.orgnr_parent)),
+                    role: person.and_then(|p| p.authorisations.first().map(|a| a.role.clone())),
+                    since: row.date_time,
+                });
         }
     }
     let active = |setting: &Setting| rows.iter().any(|r| r.is_active && r.setting == *setting);
@@ -385,7 +421,7 @@ fn view_of(
         .filter(|p| p.is_restrictable())
         .map(|p| (p.code(), active(&Setting::RestrictPart(Controller::KJ, p))))
         .collect();
-    let mut changes: Vec<Change> = rows.iter().map(change_of).collect();
+    let mut changes: Vec<Change> = rows.iter().map(|row| change_of(row, shown(row))).collect();
     changes.sort_by_key(|c| std::cmp::Reverse(c.at));
     AccessView {
         blocked: blocked.into_values().collect(),
@@ -397,17 +433,16 @@ fn view_of(
     }
 }
 
-fn change_of(row: &SettingRow) -> Change {
+fn change_of(row: &SettingRow, block: Option<ShownBlock<'_>>) -> Change {
     let (kind, what, controller) = match &row.setting {
         Setting::Reservation(c) => ("reserve", None, *c),
         Setting::RestrictWholly(c) => ("restrict_all", None, *c),
         Setting::RestrictPart(c, p) => ("restrict", Some(p.code().to_owned()), *c),
-        Setting::Block {
-            controller,
-            name,
-            hidden_name,
-            ..
-        } => ("block", (!hidden_name).then(|| name.clone()), *controller),
+        Setting::Block { controller, .. } => (
+            "block",
+            block.and_then(|b| b.name).map(str::to_owned),
+            *controller,
+        ),
         Setting::VisitsOff => ("visits_off", None, Controller::KJ),
         Setting::SelfOffKj => ("self_off", None, Controller::KJ),
         Setting::SelfOffJournal => ("self_off", None, Controller::PJD),
