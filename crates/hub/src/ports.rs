@@ -30,15 +30,16 @@ impl Ports {
     }
 
     /// Binds one listener. `is_default`: the operator did not choose the address, so it may move; then the remembered
-    /// place comes first.
+    /// place comes first. So it does when any free port was asked for (port 0).
     pub async fn bind(
         &mut self,
         name: &str,
         wanted: SocketAddr,
         is_default: bool,
     ) -> std::io::Result<TcpListener> {
-        if is_default
+        if (is_default || wanted.port() == 0)
             && let Some(earlier) = self.remembered.0.get(name)
+            && (is_default || earlier.ip() == wanted.ip())
             && let Ok(listener) = TcpListener::bind(*earlier).await
         {
             return Ok(listener);

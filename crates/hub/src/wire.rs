@@ -439,10 +439,12 @@ impl Hub {
                     service,
                 })
             };
-            let pjd: [&str; 3] = [
+            let pjd: [&str; 5] = [
                 "nhn:phr/mhd/read-documentreferences",
-                "nhn:phr/mhd/read-documentreferences-kjernejournal",
-                "nhn:phr/mhd/read",
+                "nhn:phr/mhd/read-document",
+                "nhn:phr/mhd/read-documentreferences/kjernejournalforskriften",
+                "nhn:phr/mhd/read-document/kjernejournalforskriften",
+                "nhn:phr/mhd/*",
             ];
             let mut gates: Vec<(&'static str, Arc<dyn Gate>)> = vec![
                 (

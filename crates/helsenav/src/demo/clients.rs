@@ -64,13 +64,13 @@ const USER_SCOPES: [&str; 11] = [
     "nhn:kjernejournal/api",
     "nhn:pps/provesvar-read",
     "nhn:phr/mhd/read-documentreferences",
-    "nhn:phr/mhd/read-documentreferences-kjernejournal",
-    "nhn:phr/mhd/read",
+    "nhn:phr/mhd/read-documentreferences/kjernejournalforskriften",
+    "nhn:phr/mhd/read-document",
 ];
 const MACHINE_SCOPES: [&str; 3] = [
     "nhn:kjernejournal/api",
     "nhn:pps/provesvar-read",
-    "nhn:phr/mhd/read",
+    "nhn:phr/mhd/read-document",
 ];
 
 impl Credentials {
