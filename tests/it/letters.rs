@@ -135,13 +135,15 @@ async fn a_referral_is_where_it_is_said_to_be(engine: Engine) -> Result<()> {
 
     let sender = Session::party(&web, facts, facts.pid_of("solberg")).await?;
     let seen = sender.get("/api/drift/messages").await?.expect(200)?.json();
-    let row = seen["rows"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|r| r.to_string().contains(&sent))
-        .cloned();
+    // Newest first; this party has sent no other referral.
+    let is_it = |r: &&serde_json::Value| r["subject"] == "HENVISNING_NYTILSTAND";
+    let row = seen["rows"].as_array().into_iter().flatten().find(is_it);
     let row = row.unwrap_or_else(|| panic!("the sender does not see it: {seen}"));
+    assert_eq!(row["to"]["her_id"], 8_900_301, "{row}");
+    assert_eq!(
+        row["state"]["code"], "collected",
+        "taken by the hospital, no receipt yet: {row}"
+    );
     let id = row["id"].as_str().unwrap_or_default().to_owned();
     let detail = sender
         .get(&format!("/api/drift/messages/{id}"))

@@ -14,7 +14,7 @@ pub const KJERNEJOURNAL: &str = "nhn:kjernejournal";
 /// The results' audience.
 pub const PROVESVAR: &str = "nhn:pps";
 
-const SCOPES: [&str; 9] = [
+const SCOPES: [&str; 10] = [
     "openid",
     "profile",
     "offline_access",
@@ -23,7 +23,8 @@ const SCOPES: [&str; 9] = [
     "helseid://scopes/hpr/hpr_number",
     "nhn:kjernejournal/api",
     "nhn:pps/provesvar-read",
-    "nhn:phr/mhd/read",
+    "nhn:phr/mhd/read-documentreferences",
+    "nhn:phr/mhd/read-document",
 ];
 
 async fn party(web: &Web, facts: &Facts, client_id: &str) -> Result<RelyingParty<Web>> {

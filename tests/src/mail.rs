@@ -11,6 +11,22 @@ pub struct About<'a> {
     pub name: &'a str,
 }
 
+const COPY: &str = r#"
+    <CopyDest>
+      <HCP>
+        <Inst>
+          <Name>Helsenav drift</Name>
+          <Id>8900000</Id>
+          <TypeId V="HER" DN="HER-id"/>
+          <Dept>
+            <Name>Dokumenter, mottak</Name>
+            <Id>8900009</Id>
+            <TypeId V="HER" DN="HER-id"/>
+          </Dept>
+        </Inst>
+      </HCP>
+    </CopyDest>"#;
+
 /// A message with a new MsgId.
 #[derive(Clone, Debug)]
 pub struct Mail {
@@ -79,6 +95,10 @@ pub fn svarrapport(
 pub fn epikrise(person: About<'_>) -> Result<Mail> {
     let mut mail = about(read("epikrise-1.2.xml")?, person)?;
     mail.xml = set(&mail.xml, "ServProvId", &uuid::Uuid::new_v4().to_string())?;
+    // A copy goes to the hub's document service.
+    mail.xml = mail
+        .xml
+        .replacen("</Requester>", &format!("</Requester>{COPY}"), 1);
     Ok(mail)
 }
 
