@@ -103,6 +103,17 @@ impl Gated {
         }
     }
 
+    /// The denial came from a step that looks at the patient, not from the caller's own standing (spec/privacy.md §3).
+    fn depends_on_subject(&self) -> bool {
+        matches!(
+            self.decided.as_deref().map(|d| &d.decision),
+            Some(Decision::Deny {
+                reason: "exception-without-title" | "nothing-restricted",
+                ..
+            })
+        )
+    }
+
     /// The log line as part of a commit.
     pub fn entries(&self, items: &[String]) -> Vec<AuditEntry> {
         self.decided.iter().map(|d| d.entry(items)).collect()
@@ -379,7 +390,7 @@ impl Gate for TrustGate {
             .with_action(action)
             .with_classes(classes.iter().copied());
         ask.subjects_differ = subjects_differ;
-        let asked = ask.clone();
+        let is_nobody = matches!(&subject, SubjectRef::Nin(nin) if nin.is_empty());
         let mut access = Access::new(caller.principal.clone(), Some(subject), ask, self.service);
         access.api = format!("fhir/{}", self.service);
         access.purpose = caller.purpose;
@@ -405,19 +416,15 @@ impl Gate for TrustGate {
                 | DenyClass::None,
             ) => {
                 if !action.is_write() {
-                    // What a patient without any settings would be answered openly, this one is answered openly too:
-                    // else the silence would tell of a setting.
-                    match gated
-                        .decided
-                        .as_deref()
-                        .and_then(|d| without_settings(d, &asked))
-                    {
-                        Some(refusal) => refusal,
-                        None => return Ok(Ok(gated)),
-                    }
-                } else {
-                    Refusal::forbidden("not allowed for this patient")
+                    return Ok(Ok(gated));
                 }
+                Refusal::forbidden("not allowed for this patient")
+            }
+            // An id that nobody has answers like a hidden one: the steps that look at the patient's settings are silent.
+            Some(DenyClass::Basis | DenyClass::NotNeeded)
+                if is_nobody && gated.depends_on_subject() && !action.is_write() =>
+            {
+                return Ok(Ok(gated));
             }
             Some(class) => open_refusal(class),
         };
@@ -456,25 +463,6 @@ fn open_refusal(class: DenyClass) -> Refusal {
             Refusal::bad_request("not restricted: send the basis without FORHOYET_")
         }
         _ => Refusal::forbidden("this role, organisation or client may not do this here"),
-    }
-}
-
-/// The open refusal that the same request would get for the same person without settings; `None` when it would be let in.
-fn without_settings(decided: &Decided, ask: &Ask) -> Option<Refusal> {
-    let mut facts = decided.facts.clone();
-    facts.settings = Default::default();
-    facts.blocking_persons.clear();
-    match trust::may(&facts, ask) {
-        Decision::Deny {
-            class:
-                class @ (DenyClass::Auth
-                | DenyClass::Role
-                | DenyClass::Form
-                | DenyClass::Basis
-                | DenyClass::NotNeeded),
-            ..
-        } => Some(open_refusal(class)),
-        _ => None,
     }
 }
 

@@ -393,7 +393,7 @@ async fn a_silenced_doctor_gets_the_answers_of_a_person_without_data() {
 }
 
 #[tokio::test]
-async fn silence_does_not_hide_a_wrong_basis() {
+async fn no_basis_changes_the_answer_of_a_block() {
     let c = case().await;
     let router = &c.world.results;
     let ask = |address: String, basis: &'static str| {
@@ -407,17 +407,33 @@ async fn silence_does_not_hide_a_wrong_basis() {
                 "",
             )
             .await
-            .status
         }
     };
     c.world.block(KARI, DOCTOR);
-    for basis in ["UNNTAK", "FORHOYET_SAMTYKKE", "AKUTT", "SAMTYKKE"] {
+    c.world.block(EMPTY, DOCTOR);
+    for basis in [
+        "UNNTAK",
+        "FORHOYET_SAMTYKKE",
+        "FORHOYET_AKUTT",
+        "AKUTT",
+        "SAMTYKKE",
+    ] {
         let blocked = ask(format!("Observation?patient={}", c.kari), basis).await;
         let without = ask(format!("Observation?patient={}", c.empty), basis).await;
-        assert_eq!(blocked, without, "{basis}");
+        assert_eq!(blocked.status, 200, "{basis}: {}", blocked.text());
+        assert_eq!(
+            bare(&blocked, &[&c.kari]),
+            bare(&without, &[&c.empty]),
+            "{basis}"
+        );
         let hidden = ask(format!("Observation/{}", c.observation), basis).await;
         let unknown = ask("Observation/none".to_owned(), basis).await;
-        assert_eq!(hidden, unknown, "{basis}");
+        assert_eq!(hidden.status, 404, "{basis}");
+        assert_eq!(
+            bare(&hidden, &[&c.observation]),
+            bare(&unknown, &["none"]),
+            "{basis}"
+        );
     }
 }
 
