@@ -18,6 +18,8 @@ import { BlockDialog, type BlockTarget } from './BlockDialog.tsx';
 
 const DAY_US = 86_400_000_000;
 const LOG = '/api/citizen/log';
+/** Parts that are about the pages, not about the person; they stand in the details only. */
+const PLUMBING = ['portal', 'log', 'tech'];
 
 /** Who has looked: one line per visit, in words, grouped by day. */
 export function LogPage() {
@@ -191,7 +193,10 @@ function VisitItem({ visit, onBlock }: { visit: Visit; onBlock: (target: BlockTa
   const { language } = useLanguage();
   const actor = useActor();
   const { head } = visit;
-  const parts = visit.parts.map((p) => part(p, language)).join(', ');
+  const parts = visit.parts
+    .filter((p) => !PLUMBING.includes(p))
+    .map((p) => part(p, language))
+    .join(', ');
   const refused = visit.count === 1 ? t('log.refused.one') : t('log.refused.many', { n: visit.count });
   return (
     <li className={visit.is_denied ? 'log__item log__item--refused' : 'log__item'}>
@@ -200,10 +205,10 @@ function VisitItem({ visit, onBlock }: { visit: Visit; onBlock: (target: BlockTa
         <p className="log__who">{actor(head)}</p>
         {visit.is_denied && (
           <p>
-            <State tone="bad">{refused}</State>{' '}
-            {head.denied === 'block' ? t('log.refused.block') : t('log.refused.other')}
+            <State tone="bad">{refused}</State>
           </p>
         )}
+        {visit.is_denied && <p>{head.denied === 'block' ? t('log.refused.block') : t('log.refused.other')}</p>}
         {parts && <p>{visit.is_denied ? t('log.tried', { parts }) : isWrite(head) ? t('log.wrote', { parts }) : t('log.saw', { parts })}</p>}
         {!visit.is_denied && visit.reason !== 'yourself' && (
           <p>{t('log.reason', { reason: t(`log.reason.${visit.reason}`) })}</p>

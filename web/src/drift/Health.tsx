@@ -5,6 +5,7 @@ import { useLoad } from '../api/load.ts';
 import { drift } from '../i18n/drift.ts';
 import { useFormat } from '../i18n/format.ts';
 import { useTexts } from '../i18n/texts.tsx';
+import { Facts } from '../parts/facts.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Loaded } from '../parts/source.tsx';
 import { State, type Tone } from '../parts/state.tsx';
@@ -60,6 +61,7 @@ function Overview({ health, at }: { health: Health; at: number }) {
         const own = rows.filter((row) => row.group === group);
         return own.length > 0 && <GroupTable key={group} group={group} rows={own} />;
       })}
+      {health.store && <Counters counters={health.store} />}
     </>
   );
 }
@@ -112,7 +114,7 @@ function useRows(health: Health): Row[] {
     }
     if (health.store === null) rows.push(unknown('store'));
     for (const [name, n] of Object.entries(health.store ?? {})) {
-      rows.push({ group: 'store', name, state: isFailure(name) && n > 0 ? 'watch' : 'ok', value: format.count(n) });
+      if (isJudged(name)) rows.push({ group: 'store', name, state: isFailure(name) && n > 0 ? 'watch' : 'ok', value: format.count(n) });
     }
     return rows;
   }, [health, t, format]);
@@ -120,6 +122,23 @@ function useRows(health: Health): Row[] {
 
 function isFailure(counter: string): boolean {
   return /fail|error/.test(counter);
+}
+
+/** Counters that say whether all is well; the others only say how much was done. */
+function isJudged(counter: string): boolean {
+  return isFailure(counter) || counter.endsWith('waiting');
+}
+
+function Counters({ counters }: { counters: Record<string, number> }) {
+  const t = useTexts(drift);
+  const format = useFormat();
+  const all = Object.entries(counters);
+  return (
+    <details className="more">
+      <summary>{t('health.counters', { n: all.length })}</summary>
+      <Facts rows={all.map(([name, n]) => [name, format.count(n)] as const)} />
+    </details>
+  );
 }
 
 function GroupTable({ group, rows }: { group: Group; rows: readonly Row[] }) {

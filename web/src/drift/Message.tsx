@@ -65,9 +65,11 @@ function Detail({ message }: { message: MessageDetail }) {
           <Section id="envelope" title={t('message.envelope')}>
             <Envelope message={message} />
           </Section>
-          <Section id="receipt" title={t('message.receipt')}>
-            <Receipt message={message} />
-          </Section>
+          {message.subject !== 'APPREC' && (
+            <Section id="receipt" title={t('message.receipt')}>
+              <Receipt message={message} />
+            </Section>
+          )}
           <Section id="original" title={t('message.original')}>
             <Original message={message} />
           </Section>

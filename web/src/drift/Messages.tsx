@@ -279,7 +279,7 @@ function Filters() {
 export function MessageTable({ rows }: { rows: readonly MessageRow[] }) {
   const t = useTexts(drift);
   return (
-    <table className="compact compact--blocks">
+    <table className="compact compact--blocks compact--unlabelled">
       <caption className="hidden">{t('messages.title')}</caption>
       <thead>
         <tr>

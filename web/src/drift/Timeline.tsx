@@ -286,7 +286,7 @@ function StepTable({ steps, onPlay }: { steps: readonly StoryStep[]; onPlay?: (i
               <td data-label={t('timeline.col.time')} className="nowrap">
                 {format.shortDateTime(step.when)}
               </td>
-              <td data-label={t('timeline.col.person')}>{words.name(step.person)}</td>
+              <td data-label={t('timeline.col.person')} className="nowrap">{words.name(step.person)}</td>
               <td data-label={t('timeline.col.what')}>
                 <span aria-hidden="true">{SIGNS[step.kind]} </span>
                 {words.title(step)}

@@ -270,7 +270,7 @@ function SourceView({ source, findings }: { source: string; findings: readonly F
   return (
     <Section id="source" title={t('validator.source')}>
       {lines.length >= MAX_LINES && <p className="muted">{t('validator.source.long')}</p>}
-      <div className="source" tabIndex={0} role="region" aria-labelledby="source">
+      <div className="source" tabIndex={0} role="group" aria-labelledby="source">
         <ol>
           {lines.map(([n, text]) => {
             const finding = marked.get(n);

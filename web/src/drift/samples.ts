@@ -11,7 +11,12 @@ const RECEIPT = `<?xml version="1.0" encoding="UTF-8"?>
       <Inst>
         <Name>Nordlys universitetssykehus HF</Name>
         <Id>8900300</Id>
-        <TypeId V="HER" S="2.16.578.1.12.4.1.1.9051" DN="HER-id"/>
+        <TypeId V="HER" DN="HER-id"/>
+        <Dept>
+          <Name>Hjertesykdommer</Name>
+          <Id>8900301</Id>
+          <TypeId V="HER" DN="HER-id"/>
+        </Dept>
       </Inst>
     </HCP>
   </Sender>
@@ -20,7 +25,12 @@ const RECEIPT = `<?xml version="1.0" encoding="UTF-8"?>
       <Inst>
         <Name>Fjordgløtt legesenter</Name>
         <Id>8900100</Id>
-        <TypeId V="HER" S="2.16.578.1.12.4.1.1.9051" DN="HER-id"/>
+        <TypeId V="HER" DN="HER-id"/>
+        <Dept>
+          <Name>Legekontor</Name>
+          <Id>8900101</Id>
+          <TypeId V="HER" DN="HER-id"/>
+        </Dept>
       </Inst>
     </HCP>
   </Receiver>

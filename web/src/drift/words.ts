@@ -38,7 +38,7 @@ export function useStateText(): (row: MessageRow, ahead?: number | null) => stri
         return t('state.overdue', { n: row.waiting_hours ?? 96 });
       case 'accepted': {
         const after = row.receipt_after_s;
-        return after !== null && after < 3_600 ? `${t('state.accepted')} ${t('state.after', { n: after })}` : t('state.accepted');
+        return after !== null && after < 3_600 ? `${t('state.accepted')} ${after < 1 ? t('state.after.moment') : t('state.after', { n: after })}` : t('state.accepted');
       }
       case 'accepted_with_remarks':
       case 'rejected':

@@ -82,6 +82,7 @@ export const drift = {
   'state.done': { nb: 'Levert', en: 'Delivered' },
   'state.dropped': { nb: 'Notert og lagt bort: {reason}', en: 'Noted and put aside: {reason}' },
   'state.after': { nb: '({n} s)', en: '({n} s)' },
+  'state.after.moment': { nb: '(under 1 s)', en: '(under 1 s)' },
   'drop.duplicate': { nb: 'samme melding en gang til', en: 'the same message once more' },
   'filter.queued': { nb: 'I kø', en: 'In queue' },
   'filter.collected': { nb: 'Venter på kvittering', en: 'Waiting for receipt' },
@@ -304,5 +305,5 @@ export const drift = {
   'health.log.day': { nb: 'Loggen for {day}', en: 'The log of {day}' },
   'health.log.none': { nb: 'Ingen dag er signert ennå.', en: 'No day has been signed yet.' },
   'health.unknown': { nb: 'Kunne ikke leses', en: 'Could not be read' },
-  'health.empty': { nb: 'Ingenting å vise.', en: 'Nothing to show.' },
+  'health.counters': { nb: 'Alle tellere ({n})', en: 'All counters ({n})' },
 } as const satisfies Texts;

@@ -57,7 +57,7 @@ export const personnel = {
   },
   'basis.open': { nb: 'Åpne', en: 'Open' },
   'basis.missing': { nb: 'Velg en grunn.', en: 'Choose a reason.' },
-  'basis.keys': { nb: 'Tastene 1, 2 og 3 velger.', en: 'Keys 1, 2 and 3 choose.' },
+  'basis.keys': { nb: 'Talltastene velger.', en: 'The number keys choose.' },
 
   'own.title': { nb: 'Dette er din egen journal', en: 'This is your own record' },
   'own.text': {
@@ -140,8 +140,6 @@ export const personnel = {
   'summary.results.name': { nb: 'Analyse', en: 'Test' },
   'summary.results.value': { nb: 'Svar', en: 'Result' },
   'summary.results.range': { nb: 'Område', en: 'Range' },
-  'summary.results.time': { nb: 'Tid', en: 'Time' },
-  'summary.results.lab': { nb: 'Laboratorium', en: 'Laboratory' },
   'summary.results.high': { nb: 'over', en: 'above' },
   'summary.results.low': { nb: 'under', en: 'below' },
   'summary.results.outside': { nb: 'utenfor', en: 'outside' },

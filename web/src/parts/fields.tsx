@@ -24,7 +24,7 @@ export function TextField({ label, hint, error, size = 20, ...input }: TextField
       <input
         {...input}
         id={id}
-        style={{ width: `min(100%, ${size}ch + 2rem)` }}
+        style={{ width: `calc(${size}ch + 2rem)` }}
         aria-invalid={error ? true : undefined}
         aria-describedby={described || undefined}
       />

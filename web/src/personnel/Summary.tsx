@@ -279,18 +279,46 @@ function Results({ panel }: { panel: Panel<ResultRow> }) {
               <th scope="col">{t('summary.results.name')}</th>
               <th scope="col">{t('summary.results.value')}</th>
               <th scope="col">{t('summary.results.range')}</th>
-              <th scope="col">{t('summary.results.time')}</th>
             </tr>
           </thead>
-          <tbody>
-            {rows.map((row) => (
-              <Result key={row.id} row={row} />
-            ))}
-          </tbody>
+          {bySample(rows).map((sample) => (
+            <Sample key={sample[0]?.id} rows={sample} />
+          ))}
         </table>
         {more}
       </Source>
     </Section>
+  );
+}
+
+/** Rows of the same time and laboratory stand together. */
+function bySample(rows: readonly ResultRow[]): ResultRow[][] {
+  const samples: ResultRow[][] = [];
+  for (const row of rows) {
+    const last = samples.at(-1)?.[0];
+    if (last && last.time === row.time && last.performer === row.performer && last.is_amended === row.is_amended) samples.at(-1)?.push(row);
+    else samples.push([row]);
+  }
+  return samples;
+}
+
+function Sample({ rows }: { rows: readonly ResultRow[] }) {
+  const t = useTexts(personnel);
+  const format = useFormat();
+  const first = rows[0];
+  if (!first) return null;
+  return (
+    <tbody>
+      <tr className="sample">
+        <th scope="rowgroup" colSpan={3}>
+          <strong>{first.time && format.shortDateTime(first.time)}</strong> {first.performer}
+          {first.is_amended && <small className="tag">{t('summary.results.amended')}</small>}
+        </th>
+      </tr>
+      {rows.map((row) => (
+        <Result key={row.id} row={row} />
+      ))}
+    </tbody>
   );
 }
 
@@ -315,7 +343,6 @@ function Result({ row }: { row: ResultRow }) {
     <tr>
       <th scope="row">
         <span lang="nb">{row.name}</span>
-        {row.is_amended && <small className="tag">{t('summary.results.amended')}</small>}
         {row.hidden_until !== null && (
           <small className="tag">{t('summary.results.hidden', { date: format.shortDate(row.hidden_until) })}</small>
         )}
@@ -327,10 +354,6 @@ function Result({ row }: { row: ResultRow }) {
         {word && <Flag flag={flag} text={word} />}
       </td>
       <td data-label={t('summary.results.range')}>{row.range ?? '–'}</td>
-      <td data-label={t('summary.results.time')}>
-        {row.time && format.shortDateTime(row.time)}
-        {row.performer && <small className="muted block">{row.performer}</small>}
-      </td>
     </tr>
   );
 }
