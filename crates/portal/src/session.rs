@@ -416,3 +416,57 @@ async fn logout(
 pub fn sessions() -> Arc<Sessions> {
     Arc::default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn citizen() -> Who {
+        Who::Citizen {
+            nin: "14896849817".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_session_ends_idle_or_old() {
+        let sessions = Sessions::default();
+        let minutes = |m: u64| Duration::from_secs(m * 60);
+        for (what, age, idle, is_alive) in [
+            ("fresh", minutes(0), minutes(0), true),
+            ("used", minutes(7 * 60), minutes(29), true),
+            ("idle", minutes(31), minutes(30), false),
+            ("old", minutes(8 * 60), minutes(0), false),
+        ] {
+            let id = sessions.open(Portal::Citizen, citizen());
+            let now = Instant::now();
+            // A machine that has just started cannot tell a time so far back.
+            let (Some(created), Some(seen)) = (now.checked_sub(age), now.checked_sub(idle)) else {
+                println!("skipped: the monotonic clock is younger than the case");
+                continue;
+            };
+            if let Some(session) = sessions.lock().get_mut(&(Portal::Citizen, id.clone())) {
+                session.created = created;
+                session.seen = seen;
+            }
+            let held = sessions.touch(Portal::Citizen, &id).is_some();
+            assert_eq!(held, is_alive, "{what}");
+            assert!(sessions.touch(Portal::Drift, &id).is_none(), "{what}");
+        }
+    }
+
+    #[test]
+    fn ids_and_tokens_are_never_the_same() {
+        let sessions = Sessions::default();
+        let ids: std::collections::HashSet<String> = (0..100)
+            .map(|_| sessions.open(Portal::Citizen, citizen()))
+            .collect();
+        assert_eq!((ids.len(), sessions.len()), (100, 100));
+        let csrf: std::collections::HashSet<String> = ids
+            .iter()
+            .filter_map(|id| sessions.touch(Portal::Citizen, id))
+            .map(|s| s.csrf)
+            .collect();
+        assert_eq!(csrf.len(), 100);
+        assert!(ids.is_disjoint(&csrf));
+    }
+}
