@@ -3,6 +3,7 @@
 use crate::{Citizen, Helsenorge};
 use edge::Problem;
 use serde_json::{Value, json};
+use store::StoreError;
 use trust::log::citizen_lines;
 use trust::{Action, Class};
 
@@ -13,7 +14,7 @@ const NAMING_MEMBERS: [&str; 3] = ["actor.name", "actor.hpr", "actor.person"];
 
 impl Helsenorge {
     /// A file that `helsenav log verify` checks offline. `jwks`: public keys of the log heads. Names that are not shown
-    /// yet are masked, which leaves the proof whole. Lines not sealed yet are counted, not included.
+    /// yet are masked, which leaves the proof whole. Lines that no signed head covers yet are counted, not included.
     pub fn log_extract(&self, citizen: &Citizen, jwks: Value) -> Result<Value, Problem> {
         let snapshot = self.store().snapshot()?;
         let decided = self.decide(
@@ -39,9 +40,12 @@ impl Helsenorge {
             } else {
                 &NAMING_MEMBERS
             };
-            match self.store().proof(line.id, masked)? {
-                Some(proof) => proofs.push(proof),
-                None => unsealed += 1,
+            match self.store().proof(line.id, masked) {
+                Ok(Some(proof)) => proofs.push(proof),
+                // Lines are sealed within seconds, heads are signed every ten minutes: what no head covers yet must not
+                // keep the older lines from her.
+                Ok(None) | Err(StoreError::Unavailable(_)) => unsealed += 1,
+                Err(error) => return Err(error.into()),
             }
         }
         self.trust.record(&decided, &[])?;
