@@ -199,6 +199,9 @@ fn told(cell: &Cell, a: &Told, b: &Told, differences: &mut Differences) {
         a.hide_address.to_string(),
         b.hide_address.to_string(),
     );
+    if ACTORS[cell.actor] == "System" {
+        return; // §5 says what is reviewed and told of persons only
+    }
     note(
         "review",
         format!("{:?}", a.review),

@@ -261,7 +261,9 @@ fn form(facts: &Facts, ask: &Ask) -> Result<(), DenyClass> {
 /// Step 5, with the purposes of §2.3.
 fn basis(facts: &Facts, ask: &Ask) -> Result<(), DenyClass> {
     let is_document = ask.controller == Controller::PJD;
-    if ask.basis == Basis::Law45 && !is_document {
+    // §45 speaks of health personnel, not of machines.
+    let is_machine = matches!(facts.actor, Actor::System { .. });
+    if ask.basis == Basis::Law45 && (!is_document || is_machine) {
         return Err(DenyClass::Basis);
     }
     match &facts.actor {
