@@ -38,7 +38,11 @@ async fn main() -> Result<()> {
             let mut wrong = 0;
             for id in ids {
                 let seen = actors::bad::run(&facts, &id).await?;
-                let mark = if seen.is_as_expected { "ok" } else { "NOT AS EXPECTED" };
+                let mark = if seen.is_as_expected {
+                    "ok"
+                } else {
+                    "NOT AS EXPECTED"
+                };
                 wrong += usize::from(!seen.is_as_expected);
                 println!("{id} {mark} ({} ms): {}", seen.took_ms, seen.answer.words());
             }

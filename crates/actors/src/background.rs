@@ -194,7 +194,11 @@ mod tests {
 
     #[test]
     fn a_working_day_adds_up_to_about_one_and_mondays_lead() {
-        let day = |d: jiff::civil::Date| (0..24).map(|h| share_of_hour(d.at(h, 0, 0, 0))).sum::<f64>();
+        let day = |d: jiff::civil::Date| {
+            (0..24)
+                .map(|h| share_of_hour(d.at(h, 0, 0, 0)))
+                .sum::<f64>()
+        };
         let tuesday = day(date(2026, 11, 24));
         assert!((0.9..1.1).contains(&tuesday), "{tuesday}");
         assert!(day(date(2026, 11, 23)) > tuesday);

@@ -102,7 +102,11 @@ pub async fn hourly(world: Arc<World>, results: Results, mut stopped: watch::Rec
             match run_in(&world, case.id).await {
                 Ok(observed) => {
                     if !observed.is_as_expected {
-                        tracing::warn!(case = case.id, answer = observed.answer.words(), "a bad case was answered otherwise");
+                        tracing::warn!(
+                            case = case.id,
+                            answer = observed.answer.words(),
+                            "a bad case was answered otherwise"
+                        );
                     }
                     results.note(&observed);
                 }

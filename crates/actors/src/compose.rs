@@ -240,7 +240,8 @@ impl Composer {
             kind,
             ..henvisning::InfItem::default()
         };
-        let medicine = |text: &&str| observed(Coded::cv("MEDB", 8233, "Legemiddelopplysning"), text);
+        let medicine =
+            |text: &&str| observed(Coded::cv("MEDB", 8233, "Legemiddelopplysning"), text);
         let mut info: Vec<henvisning::InfItem> = content.medicines.iter().map(medicine).collect();
         let cave = Coded::cv("CAVE", 8233, "Cave-opplysninger");
         info.push(observed(cave, content.cave));
@@ -332,10 +333,14 @@ impl Composer {
         content: &Report,
         before: Option<&Report>,
     ) -> Result<String, FactsError> {
-        let items = content.analyses.iter().enumerate().map(|(index, analysis)| {
-            let is_changed = before.is_some_and(|b| !b.analyses.contains(analysis));
-            result_item(index, analysis, person.sex, is_changed)
-        });
+        let items = content
+            .analyses
+            .iter()
+            .enumerate()
+            .map(|(index, analysis)| {
+                let is_changed = before.is_some_and(|b| !b.analyses.contains(analysis));
+                result_item(index, analysis, person.sex, is_changed)
+            });
         let requester = self.inst(head.to)?;
         let patient = svarrapport::Patient {
             sex: Some(sex(person)),
@@ -433,7 +438,8 @@ impl Composer {
             kind: Coded::cs("MEDB", "Legemiddelopplysning"),
             ..epikrise::InfItem::default()
         };
-        let mut info: Vec<epikrise::InfItem> = content.icd.iter().enumerate().map(diagnosis).collect();
+        let mut info: Vec<epikrise::InfItem> =
+            content.icd.iter().enumerate().map(diagnosis).collect();
         info.extend(content.medicines.iter().map(medicine));
         let comment = |(heading, text): &(&str, &str)| epikrise::Comment {
             heading: Some(Coded::cs(heading_code(heading), heading)),
@@ -444,7 +450,7 @@ impl Composer {
             reported: Some(epikrise::ReportedEvent {
                 start: instant(began).into(),
                 end: Some(instant(head.at).into()),
-            ..epikrise::ReportedEvent::default()
+                ..epikrise::ReportedEvent::default()
             }),
             serv_type: Coded::cs("N", "Ny"),
             service: epikrise::Service {

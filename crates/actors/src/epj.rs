@@ -127,7 +127,8 @@ impl Doctor {
         let form = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(parameters)
             .finish();
-        self.request(Method::POST, token, url, basis, Some(form)).await
+        self.request(Method::POST, token, url, basis, Some(form))
+            .await
     }
 
     async fn request(
@@ -232,7 +233,9 @@ impl Fhir {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match self.kind.as_deref() {
-            Some("Bundle") => self.status == 200 && self.total.unwrap_or(0) == 0 && self.entries == 0,
+            Some("Bundle") => {
+                self.status == 200 && self.total.unwrap_or(0) == 0 && self.entries == 0
+            }
             Some("OperationOutcome") => self.status == 404,
             _ => false,
         }

@@ -383,7 +383,9 @@ impl Organisation {
                 what: format!("{what} of {}", self.her_id),
                 why,
             };
-            let bytes = STANDARD.decode(text).map_err(|e| unreadable(e.to_string()))?;
+            let bytes = STANDARD
+                .decode(text)
+                .map_err(|e| unreadable(e.to_string()))?;
             let password = self.p12_password.as_deref().unwrap_or_default();
             let (identity, _) =
                 pkcs12::read(&bytes, password).map_err(|e| unreadable(e.to_string()))?;

@@ -210,7 +210,11 @@ pub fn good(url: &str, reply: Reply) -> Result<Reply, HttpError> {
     if reply.status.is_success() {
         return Ok(reply);
     }
-    let code = reply.json().get("code").and_then(Value::as_str).map(str::to_owned);
+    let code = reply
+        .json()
+        .get("code")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     Err(HttpError::Status {
         url: path_of(url),
         status: reply.status.as_u16(),
@@ -226,7 +230,11 @@ impl Transport for Http {
         proof: Option<String>,
     ) -> Sending<'a> {
         Box::pin(async move {
-            let method = if form.is_some() { Method::POST } else { Method::GET };
+            let method = if form.is_some() {
+                Method::POST
+            } else {
+                Method::GET
+            };
             let call = Call {
                 headers: proof.map(|p| ("DPoP", p)).into_iter().collect(),
                 body: form.map(|f| ("application/x-www-form-urlencoded", f)),
@@ -343,7 +351,11 @@ impl Browser {
         mut reply: Reply,
     ) -> Result<(String, Reply), HttpError> {
         for _ in 0..MAX_REDIRECTS {
-            let Some(to) = reply.location.take().filter(|_| reply.status.is_redirection()) else {
+            let Some(to) = reply
+                .location
+                .take()
+                .filter(|_| reply.status.is_redirection())
+            else {
                 return Ok((url, reply));
             };
             url = url::Url::parse(&url)

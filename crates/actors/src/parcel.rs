@@ -133,7 +133,10 @@ pub fn error_message(
     let mut set = |name: &str, value: String| parcel.message.set_property(name, value);
     set(property::ORIGINAL_MESSAGE_ID, id.unwrap_or_default());
     set(property::RECEIVER_TIME_STAMP, receiver_time(at));
-    set(property::ERROR_CONDITION, error.condition.as_str().to_owned());
+    set(
+        property::ERROR_CONDITION,
+        error.condition.as_str().to_owned(),
+    );
     set(property::ERROR_DESCRIPTION, error.description.clone());
     if let Some(data) = error.data_text() {
         set(property::ERROR_CONDITION_DATA, data);
@@ -203,7 +206,8 @@ impl Opener {
         if expected.is_some() && signer.organisation_number() == expected {
             return Ok(());
         }
-        let why = format!("signed with a certificate of another organisation than that of HER-id {from}");
+        let why =
+            format!("signed with a certificate of another organisation than that of HER-id {from}");
         Err((ErrorCondition::InvalidCertificate.as_str(), why))
     }
 }

@@ -172,7 +172,11 @@ impl Office {
     /// State now.
     #[must_use]
     pub fn heartbeat(&self) -> Heartbeat {
-        self.inner.heartbeat.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner
+            .heartbeat
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Signs, encrypts and sends a document; returns the message-id once the bus has taken it.
@@ -189,7 +193,14 @@ impl Office {
         let (inner, subject, xml) = (self.inner.clone(), subject.to_owned(), xml.to_owned());
         let packing = move || {
             let now = inner.clock.now();
-            pack(&inner.facts, &inner.keys.signing, &subject, (from, to), now, &xml)
+            pack(
+                &inner.facts,
+                &inner.keys.signing,
+                &subject,
+                (from, to),
+                now,
+                &xml,
+            )
         };
         let packed = tokio::task::spawn_blocking(packing).await;
         let parcel = packed.map_err(|_| SendError::Stopped)??;
@@ -206,11 +217,16 @@ impl Office {
         let (done, outcome) = oneshot::channel();
         let order = Order { parcel, done };
         let sending = async {
-            self.orders.send(order).await.map_err(|_| SendError::Stopped)?;
+            self.orders
+                .send(order)
+                .await
+                .map_err(|_| SendError::Stopped)?;
             let outcome = outcome.await.map_err(|_| SendError::Stopped)?;
             outcome.map_err(SendError::NotTaken)
         };
-        timeout(SEND_TIMEOUT, sending).await.map_err(|_| SendError::Timeout)?
+        timeout(SEND_TIMEOUT, sending)
+            .await
+            .map_err(|_| SendError::Timeout)?
     }
 
     /// Waits until something kept is what is looked for.
@@ -225,7 +241,11 @@ impl Office {
             tokio::pin!(changed);
             changed.as_mut().enable();
             let found = {
-                let kept = self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let kept = self
+                    .inner
+                    .kept
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 kept.incoming.iter().rev().find_map(&mut wanted)
             };
             if found.is_some() {
@@ -249,7 +269,10 @@ impl Office {
 
 impl Inner {
     fn beat(&self, change: impl FnOnce(&mut Heartbeat)) {
-        let mut heartbeat = self.heartbeat.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heartbeat = self
+            .heartbeat
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         heartbeat.last_seen = Some(jiff::Timestamp::now());
         change(&mut heartbeat);
     }

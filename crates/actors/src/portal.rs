@@ -56,7 +56,12 @@ impl Session {
         let (url, page) = browser.visit(&url).await?;
         let csrf = hidden(&page.body, "csrf")
             .ok_or_else(|| HttpError::unexpected(&url, "the login page has no form"))?;
-        let form = [("csrf", csrf.as_str()), ("pid", pid), ("retur", "/"), ("lang", "nb")];
+        let form = [
+            ("csrf", csrf.as_str()),
+            ("pid", pid),
+            ("retur", "/"),
+            ("lang", "nb"),
+        ];
         browser.submit(&url, &form).await?;
         Self::begun(browser, facts, Portal::Citizen).await
     }
@@ -107,7 +112,12 @@ impl Session {
         let (url, page) = browser.visit(url).await?;
         let csrf = hidden(&page.body, "csrf")
             .ok_or_else(|| HttpError::unexpected(&url, "the login page has no form"))?;
-        let form = [("csrf", csrf.as_str()), ("lang", "nb"), ("level", "4"), ("pid", pid)];
+        let form = [
+            ("csrf", csrf.as_str()),
+            ("lang", "nb"),
+            ("level", "4"),
+            ("pid", pid),
+        ];
         let (url, page) = browser.submit(&url, &form).await?;
         good(&url, page).map(|_| ())
     }
@@ -144,7 +154,10 @@ impl Session {
     /// [`HttpError`].
     pub async fn bytes(&self, path: &str) -> Result<Vec<u8>, HttpError> {
         let url = format!("{}{path}", self.base);
-        let reply = self.browser.once(Method::GET, &url, Call::default()).await?;
+        let reply = self
+            .browser
+            .once(Method::GET, &url, Call::default())
+            .await?;
         good(&url, reply).map(|r| r.body)
     }
 

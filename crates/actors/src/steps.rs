@@ -12,6 +12,7 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};
 use nation::story::content;
 use nation::story::{Action, Step, steps};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ use uuid::Uuid;
 const RECEIPT: Duration = Duration::from_secs(20);
 
 /// What was seen, in two languages.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// Bokmål.
     pub nb: String,
@@ -227,8 +228,14 @@ impl World {
         }
         let names: Vec<String> = receivers.iter().map(|r| self.name(*r)).collect();
         let mut seen = Observed::new(
-            format!("{function} tatt imot av meldingsbussen for {}", names.join(" og ")),
-            format!("{function} taken by the message bus for {}", names.join(" and ")),
+            format!(
+                "{function} tatt imot av meldingsbussen for {}",
+                names.join(" og ")
+            ),
+            format!(
+                "{function} taken by the message bus for {}",
+                names.join(" and ")
+            ),
         );
         let is_answered_in_a_step = steps()
             .iter()
@@ -238,7 +245,8 @@ impl World {
             return Ok(seen);
         }
         for receiver in receivers {
-            self.expect_receipt(office, &msg_id, receiver, &mut seen).await?;
+            self.expect_receipt(office, &msg_id, receiver, &mut seen)
+                .await?;
         }
         Ok(seen)
     }
@@ -253,10 +261,17 @@ impl World {
         let began = std::time::Instant::now();
         let name = self.name(from);
         let Some(receipt) = office.receipt(msg_id, from, RECEIPT).await else {
-            return otherwise(format!("{name} did not answer within {} s", RECEIPT.as_secs()));
+            return otherwise(format!(
+                "{name} did not answer within {} s",
+                RECEIPT.as_secs()
+            ));
         };
         if !receipt.is_ok() {
-            let codes: Vec<&str> = receipt.errors.iter().map(|(code, _)| code.as_str()).collect();
+            let codes: Vec<&str> = receipt
+                .errors
+                .iter()
+                .map(|(code, _)| code.as_str())
+                .collect();
             return otherwise(format!("{name} rejected the message: {}", codes.join(", ")));
         }
         let ms = began.elapsed().as_millis();
@@ -278,7 +293,8 @@ impl World {
             return otherwise(format!("{of} was not played since the last start"));
         };
         let mut seen = Observed::default();
-        self.expect_receipt(self.office(from)?, &msg_id, to, &mut seen).await?;
+        self.expect_receipt(self.office(from)?, &msg_id, to, &mut seen)
+            .await?;
         Ok(seen)
     }
 
@@ -296,22 +312,25 @@ impl World {
         let person = self.composer.person(person)?;
         Ok(match content {
             "blokk.henvisning" => {
-                self.composer.referral(head, Uuid::new_v4(), person, &content::BLOKK_REFERRAL)?
+                self.composer
+                    .referral(head, Uuid::new_v4(), person, &content::BLOKK_REFERRAL)?
             }
-            "blokk.svar" => {
-                self.composer.report(head, person, &number, at(9, 10), &first, None)?
-            }
+            "blokk.svar" => self
+                .composer
+                .report(head, person, &number, at(9, 10), &first, None)?,
             "blokk.rettelse" => {
                 let correction = content::blokk_correction();
                 self.composer
                     .report(head, person, &number, at(9, 10), &correction, Some(&first))?
             }
             "blokk.vurdert" => {
-                self.composer.referral_status(head, person, content::BLOKK_ASSESSED)?
+                self.composer
+                    .referral_status(head, person, content::BLOKK_ASSESSED)?
             }
             "blokk.epikrise" => {
                 let discharge = &content::BLOKK_DISCHARGE;
-                self.composer.discharge(head, person, Uuid::new_v4(), at(11, 45), discharge)?
+                self.composer
+                    .discharge(head, person, Uuid::new_v4(), at(11, 45), discharge)?
             }
             other => return otherwise(format!("no content {other}")),
         })
@@ -434,7 +453,9 @@ impl World {
     async fn read_letters(&self, portal: &Session, seen: &mut Observed) -> Result<(), StepError> {
         let view = portal.get("/api/citizen/letters").await?;
         let letters = array(&view, "letters");
-        let newest = letters.iter().filter_map(|l| Some((number(l, "stored_at"), text(l, "id")?)));
+        let newest = letters
+            .iter()
+            .filter_map(|l| Some((number(l, "stored_at"), text(l, "id")?)));
         let Some((_, id)) = newest.max_by_key(|(at, _)| *at) else {
             return otherwise("no letters");
         };
@@ -497,18 +518,32 @@ impl World {
         };
         let view = portal.post("/api/citizen/access/block", &choice).await?;
         let blocked = array(&view, "blocked");
-        if !blocked.iter().any(|b| text(b, "hpr").as_deref() == Some(&hpr)) {
+        if !blocked
+            .iter()
+            .any(|b| text(b, "hpr").as_deref() == Some(&hpr))
+        {
             return otherwise("the block does not stand in the settings");
         }
         portal.leave().await;
         let from = if line.is_some() {
             ("fra en linje i loggen", "from a line of the log")
         } else {
-            ("fra søket; loggen viste ikke navnet", "from the search; the log did not show the name")
+            (
+                "fra søket; loggen viste ikke navnet",
+                "from the search; the log did not show the name",
+            )
         };
         Ok(Observed::new(
-            format!("Loggen hadde {} besøk. Blokkert overalt, valgt {}", visits.len(), from.0),
-            format!("The log had {} visits. Blocked everywhere, chosen {}", visits.len(), from.1),
+            format!(
+                "Loggen hadde {} besøk. Blokkert overalt, valgt {}",
+                visits.len(),
+                from.0
+            ),
+            format!(
+                "The log had {} visits. Blocked everywhere, chosen {}",
+                visits.len(),
+                from.1
+            ),
         ))
     }
 
@@ -529,7 +564,10 @@ impl World {
                 }
                 other => other?,
             };
-            seen.and(format!("Portal, {basis}: {answer}"), format!("Portal, {basis}: {answer}"));
+            seen.and(
+                format!("Portal, {basis}: {answer}"),
+                format!("Portal, {basis}: {answer}"),
+            );
             if answer != "blocked" {
                 through.push(format!("portal, {basis}: {answer}"));
             }
@@ -544,7 +582,14 @@ impl World {
             }
             seen.and(
                 format!("{name}: {}", answer.words()),
-                format!("{name}: {} {}", answer.status, answer.total.map(|t| format!("total {t}")).unwrap_or_default()),
+                format!(
+                    "{name}: {} {}",
+                    answer.status,
+                    answer
+                        .total
+                        .map(|t| format!("total {t}"))
+                        .unwrap_or_default()
+                ),
             );
             if !answer.is_empty() {
                 through.push(format!("{name}: {}", answer.words()));
@@ -576,14 +621,21 @@ impl World {
             answers.push(("FHIR read", doctor.fhir(&token, &url, basis).await?));
             let url = format!("{base}/AllergyIntolerance?patient={id}");
             answers.push(("kjernejournal", doctor.fhir(&token, &url, basis).await?));
-            answers.push(("kjernejournal, forhøyet", doctor.fhir(&token, &url, elevated).await?));
+            answers.push((
+                "kjernejournal, forhøyet",
+                doctor.fhir(&token, &url, elevated).await?,
+            ));
         }
         if let Some((base, id)) = base("provesvar") {
             let token = doctor.token(audience::PROVESVAR).await?;
             let url = format!("{base}/DiagnosticReport/_search");
             let form = [("patient", id.as_str())];
-            answers.push(("provesvar _search", doctor.search(&token, &url, basis, &form).await?));
-            let url = format!("{base}/DiagnosticReport?patient={id}&_include=DiagnosticReport:result");
+            answers.push((
+                "provesvar _search",
+                doctor.search(&token, &url, basis, &form).await?,
+            ));
+            let url =
+                format!("{base}/DiagnosticReport?patient={id}&_include=DiagnosticReport:result");
             answers.push(("_include", doctor.fhir(&token, &url, basis).await?));
         }
         if let Some((base, id)) = base("dokumenter") {
@@ -610,8 +662,16 @@ async fn read_results(portal: &Session, seen: &mut Observed) -> Result<(), StepE
         ("svar", "report")
     };
     seen.and(
-        format!("{} svar i listen; leste nyeste: {}, {analyses} analyser", reports.len(), amended.0),
-        format!("{} reports in the list; read the newest: {}, {analyses} analyses", reports.len(), amended.1),
+        format!(
+            "{} svar i listen; leste nyeste: {}, {analyses} analyser",
+            reports.len(),
+            amended.0
+        ),
+        format!(
+            "{} reports in the list; read the newest: {}, {analyses} analyses",
+            reports.len(),
+            amended.1
+        ),
     );
     Ok(())
 }

@@ -104,7 +104,15 @@ struct Plan {
 struct Kept {
     round: u32,
     day: Date,
-    done: Vec<String>,
+    steps: Vec<KeptStep>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptStep {
+    key: String,
+    state: StepState,
+    observed: Observed,
+    finished: Option<Timestamp>,
 }
 
 /// Plays the story. Cheap to clone.
@@ -138,8 +146,10 @@ impl Player {
             };
             plan.is_placed = true;
             for course in &mut plan.courses {
-                if kept.done.iter().any(|key| key == course.step.key) {
-                    course.state = StepState::Earlier;
+                if let Some(past) = kept.steps.iter().find(|s| s.key == course.step.key) {
+                    course.state = past.state;
+                    course.observed = past.observed.clone();
+                    course.finished = past.finished;
                 }
             }
         }
@@ -214,7 +224,11 @@ impl Player {
                 let (Some(pace), Some(course)) = (plan.pace(index), plan.courses.get(index)) else {
                     return Ok(false);
                 };
-                (pace, instant(course.step.when(plan.performance.day)), index == 0)
+                (
+                    pace,
+                    instant(course.step.when(plan.performance.day)),
+                    index == 0,
+                )
             };
             let now = self.world.clock.now();
             let left = now.duration_until(due);
@@ -230,7 +244,8 @@ impl Player {
                 self.world.clock.advance_to(morning).await?;
                 continue;
             }
-            let is_night = !(6..22).contains(&local(now).hour()) || (is_first && left > BEFORE_FIRST);
+            let is_night =
+                !(6..22).contains(&local(now).hour()) || (is_first && left > BEFORE_FIRST);
             let pace = if is_night { pace * NIGHT_FACTOR } else { pace };
             let real_s = (left.as_secs_f64() / pace).min(SLICE.as_secs_f64());
             let changed = self.changed.notified();
@@ -313,7 +328,7 @@ impl Player {
             Kept {
                 round: plan.performance.round,
                 day: plan.performance.day,
-                done: done.map(|c| c.step.key.to_owned()).collect(),
+                steps: done.map(keep_step).collect(),
             }
         };
         let bytes = serde_json::to_vec(&kept).unwrap_or_default();
@@ -401,7 +416,12 @@ impl Player {
                     plan.courses.len()
                 ));
             };
-            if plan.courses.iter().take(target + 1).any(|c| !c.state.is_over()) {
+            if plan
+                .courses
+                .iter()
+                .take(target + 1)
+                .any(|c| !c.state.is_over())
+            {
                 let farther = plan.rush.map_or(target, |(other, _)| other.max(target));
                 plan.rush = Some((farther, pace));
             }
@@ -414,7 +434,10 @@ impl Player {
             changed.as_mut().enable();
             let is_done = {
                 let plan = self.plan();
-                plan.courses.iter().take(target + 1).all(|c| c.state.is_over())
+                plan.courses
+                    .iter()
+                    .take(target + 1)
+                    .all(|c| c.state.is_over())
             };
             if is_done {
                 return Ok(self.answer(until, Some(target)));
@@ -475,6 +498,15 @@ impl Plan {
             Some((until, pace)) if index <= until => Some(pace),
             _ => self.auto,
         }
+    }
+}
+
+fn keep_step(course: &Course) -> KeptStep {
+    KeptStep {
+        key: course.step.key.to_owned(),
+        state: course.state,
+        observed: course.observed.clone(),
+        finished: course.finished,
     }
 }
 

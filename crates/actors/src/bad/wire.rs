@@ -89,8 +89,11 @@ impl Answer {
             Self::LinkRefused(why) => format!("link refused: {why}"),
             Self::ErrorQueue(f) => format!("error queue, {}: {}", f.condition, f.description),
             Self::Receipt(r) => {
-                let errors: Vec<String> =
-                    r.errors.iter().map(|(code, words)| format!("{code} {words}")).collect();
+                let errors: Vec<String> = r
+                    .errors
+                    .iter()
+                    .map(|(code, words)| format!("{code} {words}"))
+                    .collect();
                 format!("AppRec {} {}", r.status, errors.join("; "))
             }
             Self::NotTaken(why) => format!("not taken: {why}"),
@@ -106,7 +109,8 @@ impl Answer {
                 why.contains(condition) || squeezed.contains(&condition.replace('-', ""))
             }
             (Expected::ErrorQueue { condition, names }, Self::ErrorQueue(f)) => {
-                f.condition == condition && (f.data.contains(names) || f.description.contains(names))
+                f.condition == condition
+                    && (f.data.contains(names) || f.description.contains(names))
             }
             (Expected::Rejected { code }, Self::Receipt(r)) => {
                 r.status == "2" && r.errors.iter().any(|(c, _)| c == code)
@@ -202,8 +206,12 @@ impl Bench<'_> {
         let attempt = self.attempt(case.id)?;
         let queue = |kind: &str| format!("{ORGANISATION}_{kind}");
         let mut ears = Ears {
-            receipts: client.receiver(&queue("async"), &link("receiver"), 10).await?,
-            errors: client.receiver(&queue("error"), &link("receiver"), 10).await?,
+            receipts: client
+                .receiver(&queue("async"), &link("receiver"), 10)
+                .await?,
+            errors: client
+                .receiver(&queue("error"), &link("receiver"), 10)
+                .await?,
             opener: Opener::new(
                 self.facts.clone(),
                 Arc::new(self.facts.trust()?),
@@ -223,14 +231,18 @@ impl Bench<'_> {
         case: &Case,
         attempt: Attempt,
     ) -> Result<Answer, BadError> {
-        let mut sender = client.sender(&attempt.parcel.queue, &link("sender")).await?;
+        let mut sender = client
+            .sender(&attempt.parcel.queue, &link("sender"))
+            .await?;
         if let Some(before) = attempt.before {
             let id = before.message_id();
             sender.send(before.message).await?;
             let first = ears.hear(&id, &attempt.msg_id, ANSWER).await?;
             if !first.is(Expected::Accepted) {
                 let words = first.words();
-                return Err(BadError::Setup(format!("the first message was not accepted: {words}")));
+                return Err(BadError::Setup(format!(
+                    "the first message was not accepted: {words}"
+                )));
             }
         }
         let id = attempt.parcel.message_id();
@@ -238,7 +250,11 @@ impl Bench<'_> {
             Settlement::Accepted => {}
             other => return Ok(Answer::NotTaken(format!("{other:?}"))),
         }
-        let longest = if case.expected == Expected::Silence { SILENCE } else { ANSWER };
+        let longest = if case.expected == Expected::Silence {
+            SILENCE
+        } else {
+            ANSWER
+        };
         ears.hear(&id, &attempt.msg_id, longest).await
     }
 
@@ -253,7 +269,12 @@ impl Bench<'_> {
     }
 
     /// A good report of this sender to the results service.
-    fn report(&self, case: &str, msg_id: &str, analyses: Vec<Analysis>) -> Result<String, BadError> {
+    fn report(
+        &self,
+        case: &str,
+        msg_id: &str,
+        analyses: Vec<Analysis>,
+    ) -> Result<String, BadError> {
         let head = self.head(msg_id, RESULTS);
         let content = Report {
             number: "",
@@ -266,7 +287,9 @@ impl Bench<'_> {
         let person = self.composer.person(PERSON)?;
         let number = format!("FEIL-{case}");
         let at = head.at;
-        Ok(self.composer.report(&head, person, &number, at, &content, None)?)
+        Ok(self
+            .composer
+            .report(&head, person, &number, at, &content, None)?)
     }
 
     /// A good letter of this sender to the document service.
@@ -275,10 +298,18 @@ impl Bench<'_> {
         let person = self.composer.person(PERSON)?;
         let at = head.at;
         let number = Uuid::new_v4();
-        Ok(self.composer.discharge(&head, person, number, at, &BLOKK_DISCHARGE)?)
+        Ok(self
+            .composer
+            .discharge(&head, person, number, at, &BLOKK_DISCHARGE)?)
     }
 
-    fn pack(&self, signer: &Identity, subject: &str, to: u32, xml: &str) -> Result<Parcel, BadError> {
+    fn pack(
+        &self,
+        signer: &Identity,
+        subject: &str,
+        to: u32,
+        xml: &str,
+    ) -> Result<Parcel, BadError> {
         let now = self.clock.now();
         Ok(pack(self.facts, signer, subject, (SENDER, to), now, xml)?)
     }
@@ -309,10 +340,23 @@ impl Bench<'_> {
                 parcel.message.properties.subject = Some("HENVISNING_X".to_owned());
                 parcel
             }
-            "B06" => self.pack(spare(self.keys.expired.as_ref())?, "SVAR_LAB", RESULTS, &good)?,
-            "B07" => self.pack(spare(self.keys.revoked.as_ref())?, "SVAR_LAB", RESULTS, &good)?,
+            "B06" => self.pack(
+                spare(self.keys.expired.as_ref())?,
+                "SVAR_LAB",
+                RESULTS,
+                &good,
+            )?,
+            "B07" => self.pack(
+                spare(self.keys.revoked.as_ref())?,
+                "SVAR_LAB",
+                RESULTS,
+                &good,
+            )?,
             "B08" => {
-                let other = self.facts.organisation_of(SOMEBODY_ELSE)?.encryption_certificate()?;
+                let other = self
+                    .facts
+                    .organisation_of(SOMEBODY_ELSE)?
+                    .encryption_certificate()?;
                 let now_s = Timestamp::now().as_second();
                 self.enveloped(RESULTS, cms::seal(good.as_bytes(), signing, &other, now_s)?)?
             }
@@ -320,11 +364,17 @@ impl Bench<'_> {
             "B10" => self.enveloped(RESULTS, b"dette er ikke CMS".to_vec())?,
             "B11" => results(&changed(&good, "</Message>", "</Melding>")?)?,
             "B12" => {
-                let xml = changed(&self.letter(&msg_id)?, "<Type V=\"EPIKRISE\"", "<Typ V=\"EPIKRISE\"")?;
+                let xml = changed(
+                    &self.letter(&msg_id)?,
+                    "<Type V=\"EPIKRISE\"",
+                    "<Typ V=\"EPIKRISE\"",
+                )?;
                 self.pack(signing, "EPIKRISE", DOCUMENTS, &xml)?
             }
             "B13" => {
-                let xml = self.letter(&msg_id)?.replace("epikrise/2012-02-15", "epikrise");
+                let xml = self
+                    .letter(&msg_id)?
+                    .replace("epikrise/2012-02-15", "epikrise");
                 self.pack(signing, "EPIKRISE", DOCUMENTS, &xml)?
             }
             "B14" => {
@@ -377,8 +427,16 @@ impl Bench<'_> {
         let byte = at.and_then(|at| signed.get_mut(at + 1));
         let byte = byte.ok_or_else(|| BadError::Setup("no content in SignedData".to_owned()))?;
         *byte = b'm';
-        let receiver = self.facts.organisation_of(RESULTS)?.encryption_certificate()?;
-        Ok(cms::envelope(&signed, &[&receiver], Cipher::Aes256Cbc, KeyTransport::Pkcs1)?)
+        let receiver = self
+            .facts
+            .organisation_of(RESULTS)?
+            .encryption_certificate()?;
+        Ok(cms::envelope(
+            &signed,
+            &[&receiver],
+            Cipher::Aes256Cbc,
+            KeyTransport::Pkcs1,
+        )?)
     }
 
     /// A receipt for a message that nobody sent, from the sender to the results service.
@@ -401,7 +459,10 @@ fn spare(identity: Option<&Identity>) -> Result<&Identity, BadError> {
 
 fn changed(text: &str, from: &str, to: &str) -> Result<String, BadError> {
     if !text.contains(from) {
-        return Err(BadError::Setup(format!("{} characters to change are not in the message", from.len())));
+        return Err(BadError::Setup(format!(
+            "{} characters to change are not in the message",
+            from.len()
+        )));
     }
     Ok(text.replacen(from, to, 1))
 }
@@ -421,7 +482,10 @@ fn with(mut parcel: Parcel, name: &str, value: &str) -> Parcel {
 }
 
 fn without(mut parcel: Parcel, name: &str) -> Parcel {
-    parcel.message.application_properties.retain(|(key, _)| key != name);
+    parcel
+        .message
+        .application_properties
+        .retain(|(key, _)| key != name);
     parcel
 }
 
@@ -502,13 +566,20 @@ impl Ears {
     }
 
     fn queue(&self, is_error: bool) -> &ClientReceiver {
-        if is_error { &self.errors } else { &self.receipts }
+        if is_error {
+            &self.errors
+        } else {
+            &self.receipts
+        }
     }
 
     /// Gives back what was for others.
     async fn give_back(self) {
         for (is_error, received) in &self.held {
-            let _ = self.queue(*is_error).settle(received, Settlement::Released).await;
+            let _ = self
+                .queue(*is_error)
+                .settle(received, Settlement::Released)
+                .await;
         }
         self.receipts.close().await;
         self.errors.close().await;

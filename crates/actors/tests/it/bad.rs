@@ -25,7 +25,10 @@ fn codes_and_conditions_exist() {
     for case in CASES {
         match case.expected {
             Expected::ErrorQueue { condition, .. } => {
-                assert!(edi::errorqueue::ErrorCondition::parse(condition).is_some(), "{condition}");
+                assert!(
+                    edi::errorqueue::ErrorCondition::parse(condition).is_some(),
+                    "{condition}"
+                );
             }
             Expected::Rejected { code } => {
                 assert!(edi::apprec::ErrorCode::parse(code).is_some(), "{code}");

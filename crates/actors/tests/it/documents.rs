@@ -49,32 +49,46 @@ fn made() -> Vec<Made> {
     vec![
         row(
             "referral",
-            composer.referral(&referral, id, kari, &content::BLOKK_REFERRAL).unwrap(),
+            composer
+                .referral(&referral, id, kari, &content::BLOKK_REFERRAL)
+                .unwrap(),
             8_900_101,
             &[8_900_301],
         ),
         row(
             "report",
-            composer.report(&first, kari, number, taken, &report, None).unwrap(),
+            composer
+                .report(&first, kari, number, taken, &report, None)
+                .unwrap(),
             8_900_401,
             &[8_900_101, 8_900_008],
         ),
         row(
             "correction",
-            composer.report(&second, kari, number, taken, &correction, Some(&report)).unwrap(),
+            composer
+                .report(&second, kari, number, taken, &correction, Some(&report))
+                .unwrap(),
             8_900_401,
             &[8_900_101, 8_900_008],
         ),
         row(
             "status",
-            composer.referral_status(&status, kari, content::BLOKK_ASSESSED).unwrap(),
+            composer
+                .referral_status(&status, kari, content::BLOKK_ASSESSED)
+                .unwrap(),
             8_900_301,
             &[8_900_101],
         ),
         row(
             "letter",
             composer
-                .discharge(&letter, kari, id, day.at(11, 45, 0, 0), &content::BLOKK_DISCHARGE)
+                .discharge(
+                    &letter,
+                    kari,
+                    id,
+                    day.at(11, 45, 0, 0),
+                    &content::BLOKK_DISCHARGE,
+                )
                 .unwrap(),
             8_900_301,
             &[8_900_101, 8_900_009],
@@ -122,7 +136,10 @@ fn official_schemas_find_them_valid() {
     );
     let folder = root.join("data/messaging/xsd");
     if !folder.exists() {
-        println!("skipped: no official schemas at {} (set HELSENAV_SHARED)", folder.display());
+        println!(
+            "skipped: no official schemas at {} (set HELSENAV_SHARED)",
+            folder.display()
+        );
         return;
     }
     let set = SchemaSet::load(&folder).unwrap();
@@ -132,7 +149,11 @@ fn official_schemas_find_them_valid() {
         let SchemaOutcome::Checked { faults, unknown } = outcome else {
             panic!("{}: {outcome:?}", m.name)
         };
-        assert!(faults.is_empty() && unknown.iter().all(|ns| ns.ends_with("xhtml")), "{}: {faults:?} {unknown:?}", m.name);
+        assert!(
+            faults.is_empty() && unknown.iter().all(|ns| ns.ends_with("xhtml")),
+            "{}: {faults:?} {unknown:?}",
+            m.name
+        );
     }
 }
 
@@ -141,14 +162,27 @@ fn the_referral_says_what_the_story_says() {
     let head = msghead::MsgHead::read_doc(&xml_of("referral")).unwrap();
     assert_eq!(head.info.kind.code(), "HENVISNING_NYTILSTAND");
     assert_eq!(head.info.ack.as_ref().unwrap().code(), "J");
-    assert_eq!(head.info.gen_date.instant().unwrap().to_string(), "2026-11-23T07:05:00Z");
+    assert_eq!(
+        head.info.gen_date.instant().unwrap().to_string(),
+        "2026-11-23T07:05:00Z"
+    );
     let referral = henvisning::Henvisning::read_elem(head.payload().unwrap()).unwrap();
     assert_eq!(referral.diagnoses[0].concept.code(), "K78");
     assert_eq!(referral.service.priority.code(), "14");
     let problem = &referral.reasons[0];
     assert_eq!(problem.heading.as_ref().unwrap().code(), "PROB");
-    assert!(problem.text.as_ref().unwrap().starts_with("Anfall med hjertebank"));
-    assert_eq!(referral.info.len(), 1, "no medicines, one line about allergies");
+    assert!(
+        problem
+            .text
+            .as_ref()
+            .unwrap()
+            .starts_with("Anfall med hjertebank")
+    );
+    assert_eq!(
+        referral.info.len(),
+        1,
+        "no medicines, one line about allergies"
+    );
 }
 
 #[test]
@@ -159,13 +193,20 @@ fn the_correction_exchanges_one_value_under_the_same_number() {
     });
     assert_eq!(first.report_id, "ISB-2026-000417");
     assert_eq!(first.report_id, second.report_id);
-    assert_eq!((first.serv_type.code(), second.serv_type.code()), ("N", "M"));
+    assert_eq!(
+        (first.serv_type.code(), second.serv_type.code()),
+        ("N", "M")
+    );
     let [first, second] = [first, second].map(|r| r.patient.unwrap().results);
     assert_eq!((first.len(), second.len()), (6, 6));
     let differ: Vec<usize> = (0..6).filter(|i| first[*i] != second[*i]).collect();
     assert_eq!(differ, [5]);
-    let value = |item: &svarrapport::ResultItem| item.number.as_ref().unwrap().value.value.clone().unwrap();
-    assert_eq!((value(&first[5]).as_str(), value(&second[5]).as_str()), ("412", "142"));
+    let value =
+        |item: &svarrapport::ResultItem| item.number.as_ref().unwrap().value.value.clone().unwrap();
+    assert_eq!(
+        (value(&first[5]).as_str(), value(&second[5]).as_str()),
+        ("412", "142")
+    );
     assert_eq!(first[5].deviation.as_ref().unwrap().code(), "1");
     assert!(second[5].deviation.is_none());
     assert_eq!(second[5].serv_type.as_ref().unwrap().code(), "M");
@@ -175,13 +216,21 @@ fn the_correction_exchanges_one_value_under_the_same_number() {
 fn the_status_and_the_letter_say_what_the_story_says() {
     let head = msghead::MsgHead::read_doc(&xml_of("status")).unwrap();
     let note = dialogmelding::Dialogmelding::read_elem(head.payload().unwrap()).unwrap();
-    assert_eq!(note.notes[0].text.as_ref().unwrap().text(), content::BLOKK_ASSESSED);
+    assert_eq!(
+        note.notes[0].text.as_ref().unwrap().text(),
+        content::BLOKK_ASSESSED
+    );
 
-    let letter = epikrise::Message::read_doc(&xml_of("letter")).unwrap().report;
+    let letter = epikrise::Message::read_doc(&xml_of("letter"))
+        .unwrap()
+        .report;
     assert_eq!(letter.description, "Sykehusepikrise");
     let event = &letter.events[0];
     assert_eq!(event.service.category.as_ref().unwrap().code(), "3");
-    assert_eq!(event.comments.len(), content::BLOKK_DISCHARGE.sections.len());
+    assert_eq!(
+        event.comments.len(),
+        content::BLOKK_DISCHARGE.sections.len()
+    );
     let drugs: Vec<&str> = event
         .info
         .iter()

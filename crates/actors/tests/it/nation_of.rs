@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use nation::{Nation, Params};
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
-use xmlsec::pki::{DemoCa, Names, Purpose, RsaKey, Validity};
 use xmlsec::pki::pkcs12;
+use xmlsec::pki::{DemoCa, Names, Purpose, RsaKey, Validity};
 
 const PASSWORD: &str = "prøve";
 
@@ -63,7 +63,8 @@ fn organisation(o: &nation::Organisation, ca: &DemoCa, key: &RsaKey, now_s: i64)
             organisation_number: &orgnr,
         };
         let validity = Validity::days_around(now_s, 200, 900);
-        ca.issue_organisation(key, names, purpose, validity).unwrap()
+        ca.issue_organisation(key, names, purpose, validity)
+            .unwrap()
     };
     let (signing, encryption) = (issue(Purpose::Signing), issue(Purpose::Encryption));
     let file = |identity: &xmlsec::key::Identity| {

@@ -18,7 +18,15 @@ fn opener(her_id: u32) -> Opener {
 fn packed(signer: u32, from: u32, to: u32) -> actors::parcel::Parcel {
     let keys = GIVEN.facts.organisation_of(signer).unwrap().keys().unwrap();
     let now = NOW.parse().unwrap();
-    pack(&GIVEN.facts, &keys.signing, "SVAR_LAB", (from, to), now, DOCUMENT).unwrap()
+    pack(
+        &GIVEN.facts,
+        &keys.signing,
+        "SVAR_LAB",
+        (from, to),
+        now,
+        DOCUMENT,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -29,8 +37,14 @@ fn a_document_arrives_byte_for_byte() {
     assert_eq!(property("fromHerId"), "8900401");
     assert_eq!(property("toHerId"), "8900101");
     assert_eq!(property("applicationTimeStamp"), NOW);
-    assert!(!parcel.message.body.windows(8).any(|w| w == b"SVAR_LAB"), "the body is encrypted");
-    assert_eq!(opener(8_900_100).open(&parcel.message).unwrap(), DOCUMENT.as_bytes());
+    assert!(
+        !parcel.message.body.windows(8).any(|w| w == b"SVAR_LAB"),
+        "the body is encrypted"
+    );
+    assert_eq!(
+        opener(8_900_100).open(&parcel.message).unwrap(),
+        DOCUMENT.as_bytes()
+    );
 }
 
 #[test]
@@ -44,7 +58,10 @@ fn only_the_senders_own_signature_counts() {
 fn nobody_else_opens_it_and_what_is_not_cms_is_said_to_be_so() {
     let mut parcel = packed(8_900_400, 8_900_401, 8_900_101);
     let unreadable = |parcel: &actors::parcel::Parcel| {
-        opener(8_900_200).open(&parcel.message).unwrap_err().condition
+        opener(8_900_200)
+            .open(&parcel.message)
+            .unwrap_err()
+            .condition
     };
     // All organisations of the test share one key pair; the certificate named in the envelope still differs.
     assert_eq!(unreadable(&parcel), ErrorCondition::DecryptionFailed);
@@ -61,7 +78,10 @@ fn error_messages_go_back_and_are_never_answered() {
     assert_eq!(back.queue, "8900400_error");
     assert!(back.message.body.is_empty());
     assert_eq!(back.message.properties.reply_to, None);
-    assert_eq!(back.message.property("fromHerId").as_deref(), Some("8900101"));
+    assert_eq!(
+        back.message.property("fromHerId").as_deref(),
+        Some("8900101")
+    );
     let read = Failure::read(&back.message).unwrap();
     assert_eq!(read.original_message_id, parcel.message_id());
     assert_eq!(read.condition, "transport:invalid-signature");
