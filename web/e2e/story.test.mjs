@@ -111,6 +111,43 @@ test('Sæther opens the same record with consent', async () => {
   await page.context().close();
 });
 
+test('what Kari restricts is closed for Sæther, who opens it with her consent; Kari is told', { skip: !isHub && 'needs a hub' }, async () => {
+  const kari = await newPage(target);
+  await login(target, kari, 'citizen');
+  await kari.goto(`${target.base}/tilgang`);
+  await settled(kari);
+  const results = kari.getByRole('switch', { name: /Prøvesvar/ }).or(kari.getByRole('checkbox', { name: /Prøvesvar/ })).first();
+  if (!(await results.isChecked())) await results.press('Space');
+  await kari.getByText('1 del er sperret').waitFor();
+
+  const doctor = await newPage(target);
+  await login(target, doctor, 'personnel');
+  await choosePatient(doctor, target, 'blokk');
+  await openRecord(doctor);
+  await doctor.getByText('Denne delen er sperret av pasienten.').waitFor();
+  assert.doesNotMatch(await doctor.locator('main').innerText(), /Hemoglobin/);
+  await doctor.getByRole('button', { name: 'Åpne med samtykke: prøvesvar' }).click();
+  await doctor.getByText('Åpnet – oppslaget vises for pasienten').waitFor();
+  await doctor.getByText('B-Hemoglobin').first().waitFor();
+  await doctor.context().close();
+
+  await kari.goto(`${target.base}/innsyn`);
+  await kari.getByText(/åpnet det du har sperret/).first().waitFor();
+  await kari.goto(`${target.base}/tilgang`);
+  await settled(kari);
+  await results.press('Space');
+  await kari.getByText('Sperringen er opphevet.').waitFor();
+  await kari.context().close();
+});
+
+test('a doctor does not open her own record', { skip: !isHub && 'needs a hub' }, async () => {
+  const page = await newPage(target);
+  await login(target, page, 'personnel', 'Ida Kristine Berg');
+  await choosePatient(page, target, 'allergi');
+  await page.getByText('Du kan ikke slå opp deg selv her. Bruk innbyggersiden.').waitFor();
+  await page.context().close();
+});
+
 test('nothing of a person stands in addresses or in the browser’s storage', async () => {
   const page = await newPage(target);
   const asked = [];

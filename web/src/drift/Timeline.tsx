@@ -131,12 +131,20 @@ function Story({ timeline, onChanged }: { timeline: Timeline; onChanged: () => v
   );
 }
 
-/** ISO 8601 duration from `now` to the next midnight in Norway. */
-export function untilMidnight(now: string): string {
+const DAY_S = 86_400;
+const OSLO_CLOCK = new Intl.DateTimeFormat('sv-SE', { timeZone: 'Europe/Oslo', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+
+function secondOfDay(date: Date): number {
+  const [h = 0, m = 0, s = 0] = OSLO_CLOCK.format(date).split(':').map(Number);
+  return h * 3_600 + m * 60 + s;
+}
+
+/** ISO 8601 duration from `now` to the next midnight in Norway, also on the days that have 23 or 25 hours. */
+function untilMidnight(now: string): string {
   const date = toDate(now) ?? new Date();
-  const clock = new Intl.DateTimeFormat('sv-SE', { timeZone: 'Europe/Oslo', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-  const [h = 0, m = 0, s = 0] = clock.format(date).split(':').map(Number);
-  return `PT${86_400 - (h * 3_600 + m * 60 + s)}S`;
+  const guess = DAY_S - secondOfDay(date);
+  const off = secondOfDay(new Date(date.getTime() + guess * 1_000));
+  return `PT${guess - (off > DAY_S / 2 ? off - DAY_S : off)}S`;
 }
 
 interface Lane {

@@ -114,24 +114,6 @@ export const citizen = {
   'letters.amended': { nb: 'Rettet', en: 'Corrected' },
   'letters.cancelled': { nb: 'Trukket tilbake av avsenderen', en: 'Withdrawn by the sender' },
   'letter.source': { nb: 'Brev', en: 'Letters' },
-  'letter.fromLabel': { nb: 'Fra', en: 'From' },
-  'letter.author': { nb: 'Skrevet av', en: 'Written by' },
-  'letter.date': { nb: 'Dato', en: 'Date' },
-  'letter.period': { nb: 'Gjelder', en: 'About' },
-  'letter.senderTitle': { nb: 'Avsenderens tittel', en: 'Sender’s title' },
-  'letter.happened': { nb: 'Hva skjedde', en: 'What happened' },
-  'letter.found': { nb: 'Hva er funnet', en: 'What was found' },
-  'letter.next': { nb: 'Hva skal skje videre', en: 'What happens next' },
-  'letter.medicines': { nb: 'Medisiner', en: 'Medicines' },
-  'letter.contact': { nb: 'Hvem kan jeg spørre', en: 'Whom can I ask' },
-  'letter.asWritten': {
-    nb: 'Teksten vises slik avsenderen skrev den. Bare overskriftene er våre.',
-    en: 'The text is shown as the sender wrote it, in Norwegian. Only the headings are ours.',
-  },
-  'letter.unread': {
-    nb: 'Vi kunne ikke dele brevet inn i avsnitt. Du kan laste ned originalen.',
-    en: 'The letter could not be shown in sections. You can download the original.',
-  },
   'letter.original': { nb: 'Originalen', en: 'The original' },
   'letter.original.text': {
     nb: 'Filen er nøyaktig slik avsenderen signerte den.',
@@ -140,7 +122,6 @@ export const citizen = {
   'letter.download': { nb: 'Last ned originalen ({size})', en: 'Download the original ({size})' },
   'letter.download.plain': { nb: 'Last ned originalen', en: 'Download the original' },
   'letter.sha': { nb: 'Kontrollsum (SHA-256)', en: 'Checksum (SHA-256)' },
-  'letter.contents': { nb: 'I dette brevet', en: 'In this letter' },
 
   'log.title': { nb: 'Hvem har sett på opplysningene mine', en: 'Who has looked at my information' },
   'log.short': { nb: 'Hvem har sett', en: 'Who has looked' },

@@ -30,6 +30,7 @@ export const personnel = {
     en: 'The record was closed when the page was reloaded. Choose the patient again.',
   },
 
+  'patient.tab': { nb: 'Kjernejournal', en: 'Core record' },
   'patient.age': { nb: '{n} år', en: '{n} years' },
   'patient.female': { nb: 'kvinne', en: 'female' },
   'patient.male': { nb: 'mann', en: 'male' },

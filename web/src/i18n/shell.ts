@@ -47,6 +47,10 @@ export const shell = {
   },
   'source.closed': { nb: 'Denne delen er sperret', en: 'This part is restricted' },
   'source.asked': { nb: 'Spurt {time}.', en: 'Asked at {time}.' },
+  'offline': {
+    nb: 'Ingen forbindelse. Det du ser, ble hentet før forbindelsen falt ut.',
+    en: 'No connection. What you see was fetched before the connection was lost.',
+  },
   'fault.offline': {
     nb: 'Ingen forbindelse. Sjekk nettet, og prøv igjen.',
     en: 'No connection. Check the network and try again.',

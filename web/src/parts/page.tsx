@@ -13,6 +13,8 @@ export interface Crumb {
 
 interface PageProps {
   title: string;
+  /** In the browser's tab and history, when the title names a patient. */
+  tabTitle?: string;
   /** Before the title, from the front page down. */
   crumbs?: readonly Crumb[];
   /** Beside the title. */
@@ -23,7 +25,7 @@ interface PageProps {
 }
 
 /** One page: takes the focus to its title when it is changed to, and names itself in the browser's tab. */
-export function Page({ title, crumbs = [], actions, intro, isWide = false, children }: PageProps) {
+export function Page({ title, tabTitle = title, crumbs = [], actions, intro, isWide = false, children }: PageProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   const t = useTexts(shell);
   const format = useFormat();
@@ -32,8 +34,8 @@ export function Page({ title, crumbs = [], actions, intro, isWide = false, child
     if (!isFirstPage()) heading.current?.focus({ preventScroll: true });
   }, []);
   useEffect(() => {
-    document.title = `${title} – Helsenav`;
-  }, [title]);
+    document.title = `${tabTitle} – Helsenav`;
+  }, [tabTitle]);
   return (
     <div className={isWide ? 'page page--wide' : 'page'}>
       {crumbs.length > 0 && (

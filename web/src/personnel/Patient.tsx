@@ -62,7 +62,7 @@ function BasisPage({ choice }: { choice: Choice }) {
     }
   };
   return (
-    <Page title={choice.patient.name} crumbs={[{ text: t('find.title'), href: '/helsepersonell' }, { text: choice.patient.name }]}>
+    <Page title={choice.patient.name} tabTitle={t('patient.tab')} crumbs={[{ text: t('find.title'), href: '/helsepersonell' }, { text: choice.patient.name }]}>
       <PatientLine patient={choice.patient} />
       <form className="basis" onSubmit={(event) => void submit(event)} noValidate>
         {isKnown ? (

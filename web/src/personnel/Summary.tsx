@@ -30,6 +30,7 @@ export function SummaryPage({ summary }: { summary: SummaryView }) {
     <Page
       isWide
       title={t('summary.title', { name: summary.patient.name })}
+      tabTitle={t('patient.tab')}
       actions={
         <>
           <Button variant="outline" onClick={back}>

@@ -1,5 +1,5 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
-import { useState, type ReactNode } from 'react';
+import { useState, useSyncExternalStore, type ReactNode } from 'react';
 import { useSession } from '../api/session.tsx';
 import { useFormat } from '../i18n/format.ts';
 import { shell } from '../i18n/shell.ts';
@@ -33,6 +33,7 @@ export function Shell({ menu, children }: ShellProps) {
       </a>
       <Header menu={view?.kind ? menu : []} />
       {view?.is_demo && <DemoBand now={view.now} />}
+      <OfflineBand />
       <main id="innhold" tabIndex={-1}>
         {view ? (
           children
@@ -148,6 +149,21 @@ function DemoBand({ now }: { now: string }) {
       </button>
     </aside>
   );
+}
+
+function watchConnection(listener: () => void): () => void {
+  window.addEventListener('online', listener);
+  window.addEventListener('offline', listener);
+  return () => {
+    window.removeEventListener('online', listener);
+    window.removeEventListener('offline', listener);
+  };
+}
+
+function OfflineBand() {
+  const t = useTexts(shell);
+  const isOnline = useSyncExternalStore(watchConnection, () => navigator.onLine);
+  return <div role="status">{!isOnline && <p className="offline-band">{t('offline')}</p>}</div>;
 }
 
 function Footer() {

@@ -1,0 +1,35 @@
+/** The sentences themselves: the same places to fill in in every language, and no words that the tone forbids. */
+import assert from 'node:assert/strict';
+import { readFile, readdir } from 'node:fs/promises';
+import { test } from 'node:test';
+
+const FOLDER = new URL('../src/i18n/', import.meta.url);
+const PAIR = /'([\w.-]+)':\s*\{\s*nb:\s*('(?:[^'\\]|\\.)*'),\s*en:\s*('(?:[^'\\]|\\.)*'),?\s*\}/g;
+
+async function sentences() {
+  const found = [];
+  for (const name of await readdir(FOLDER)) {
+    const text = await readFile(new URL(name, FOLDER), 'utf8');
+    for (const [, key, nb, en] of text.matchAll(PAIR)) found.push({ key: `${name}: ${key}`, nb, en });
+  }
+  return found;
+}
+
+const places = (text) => [...new Set(text.match(/\{\w+\}/g) ?? [])].sort();
+
+test('every sentence has the same places in every language', async () => {
+  const all = await sentences();
+  assert.ok(all.length > 400, `only ${all.length} sentences found`);
+  for (const { key, nb, en } of all) assert.deepEqual(places(en), places(nb), key);
+});
+
+test('no sentence uses what the tone forbids', async () => {
+  for (const { key, nb, en } of await sentences()) {
+    assert.doesNotMatch(nb, /subjekt|aktør|entitet|dessverre|unormal|!'/i, key);
+    assert.doesNotMatch(en, /unfortunately|abnormal|sorry|!'/i, key);
+  }
+});
+
+test('citizens meet plain words', async () => {
+  for (const { key, nb } of await sentences()) if (key.startsWith('citizen.ts')) assert.doesNotMatch(nb, /epikrise|henv\.|jf\.|mtp\b/i, key);
+});
