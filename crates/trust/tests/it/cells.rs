@@ -581,13 +581,10 @@ fn dead(hours: i64) -> Life {
 
 /// Days since 1970-01-01.
 pub fn day(date: jiff::civil::Date) -> i32 {
-    i32::try_from(
-        jiff::civil::date(1970, 1, 1)
-            .until(date)
-            .expect("days")
-            .get_days(),
-    )
-    .expect("days")
+    jiff::civil::date(1970, 1, 1)
+        .until(date)
+        .expect("days")
+        .get_days()
 }
 
 /// A record of the subject with this class.

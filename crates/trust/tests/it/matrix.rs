@@ -257,7 +257,7 @@ impl Random {
     /// Factors beyond the main four keep their ordinary value in two of three cells, or nearly all would be refused.
     fn cell(&mut self) -> [usize; 10] {
         std::array::from_fn(|f| {
-            if f >= 4 && f != 4 && self.below(3) > 0 {
+            if f > 4 && self.below(3) > 0 {
                 0
             } else {
                 self.below(SIZES[f])
