@@ -17,6 +17,7 @@
 //!   the epoch is the last seq of the commit and the feed has no entry of its own. Raising persons and rules in one
 //!   such commit gives two entries: persons, then rules.
 //! - Both identities of a merge or split get the raised epoch; `AlsoKnownAs` of a free identifier raises nothing.
+//! - A merge joins the ends of both chains; merging what is one already changes nothing but the epochs.
 //! - `history` and `vread` return a version when the record's newest version **and** that version pass the filter.
 //! - After an erasure the feed keeps its places: entries of the erased versions name no persons.
 //! - A settled, lost or expired lease is `Refusal::LeaseLost`, also when nobody else has leased the message since.

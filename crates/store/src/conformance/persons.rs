@@ -122,11 +122,22 @@ pub(super) fn merge_split(make: Make<'_>) {
         ["a", "d"],
         "what was written as 1 is 1's again"
     );
-    let around = b.store.commit(alias(vec![merge(3, 2)]));
-    assert!(
-        b.store.person(SYSTEM, &nin(3)).unwrap().is_some(),
-        "a circle never hangs ({around:?})"
+    for (from, to) in [(3, 2), (2, 2), (3, 3)] {
+        b.commit(alias(vec![merge(from, to)]));
+        assert_eq!(
+            under(&b, &[k3]),
+            ["b", "c"],
+            "those that are one stay so: {from} {to}"
+        );
+    }
+    b.commit(alias(vec![merge(2, 4)]));
+    let k4 = b.key(4);
+    assert_eq!(
+        under(&b, &[k4]),
+        ["b", "c"],
+        "the ends of both chains are joined"
     );
+    assert_eq!(persons("b"), [k4]);
     let b = b.reopen();
     assert_eq!(of(&b, &[k1]), ["a", "d"]);
     b.verify();

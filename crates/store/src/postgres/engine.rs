@@ -402,16 +402,17 @@ impl Engine for Postgres {
         let c = &self.shared.counters;
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         vec![
-            ("commit_batches", of(&c.batches)),
-            ("commits", of(&c.commits)),
-            ("commits_refused", of(&c.refused)),
-            ("commits_failed", of(&c.failed)),
-            ("commits_waiting", of(&c.waiting)),
-            ("database_reconnects", of(&c.reconnects)),
+            ("store_batches", of(&c.batches)),
+            ("store_seq", self.shared.wake.now().seq),
+            ("store_commits", of(&c.commits)),
+            ("store_refused", of(&c.refused)),
+            ("store_failed", of(&c.failed)),
+            ("store_waiting", of(&c.waiting)),
+            ("store_reconnects", of(&c.reconnects)),
             ("journal_appended", of(&c.audited)),
             ("journal_sealed", of(&c.sealed)),
-            ("records_erased", of(&c.erased)),
-            ("housekeeping_errors", of(&c.keeper_errors)),
+            ("store_purges", of(&c.erased)),
+            ("store_background_failures", of(&c.keeper_errors)),
         ]
     }
 

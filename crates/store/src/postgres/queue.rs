@@ -175,15 +175,28 @@ pub(super) fn names(
 
 /// Blocks until something may be visible in one of the queues.
 pub(super) fn wait(shared: &Shared, queues: &[String], timeout: Duration) {
-    // the instant at which the next message becomes visible, seen from now, microseconds
-    let sql = "SELECT min(greatest(due, leased_until)) - now_us() FROM message WHERE queue = ANY($1)
-        AND (expires IS NULL OR expires > now_us()) AND (max_deliveries = 0 OR deliveries < max_deliveries)";
+    let visible = concat!(
+        "SELECT EXISTS (SELECT 1 FROM message WHERE queue = ANY($1) AND ",
+        visible!(),
+        ")"
+    );
+    // when the first timer comes due, microseconds from now; leases that run out are seen by looking again
+    let timer = "SELECT min(x.due) - now_us() FROM unnest($1::text[]) k(queue) CROSS JOIN LATERAL
+        (SELECT due FROM message WHERE queue = k.queue AND due > now_us() ORDER BY due LIMIT 1) x";
     let until = Instant::now() + timeout;
     loop {
         let beat = shared.wake.now();
-        let row = shared.read(async |conn| conn.query_opt(sql, &[&queues]).await);
-        let next: Option<MicrosUtc> = row.ok().flatten().and_then(|r| r.get(0));
+        let found = shared.read(async |conn| {
+            let row = conn.query_opt(visible, &[&queues]).await?;
+            if row.is_some_and(|r| r.get(0)) {
+                return Ok(Some(0));
+            }
+            let row = conn.query_opt(timer, &[&queues]).await?;
+            Ok(row.and_then(|r| r.get::<_, Option<MicrosUtc>>(0)))
+        });
         let now = Instant::now();
+        // an unreachable database is looked for again like an empty queue
+        let next = found.ok().flatten();
         if beat.closed || now >= until || next.is_some_and(|micros| micros <= 0) {
             return;
         }

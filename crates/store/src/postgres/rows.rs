@@ -101,3 +101,47 @@ pub(super) fn stricter(old: &Meta, new: &Meta) -> bool {
 pub(super) fn column(seq: Seq) -> i64 {
     i64::try_from(seq.0).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PersonKey;
+
+    #[test]
+    fn stricter_is_fewer_readers() {
+        let base = Meta {
+            persons: vec![PersonKey(1), PersonKey(2)],
+            privacy: Privacy {
+                labels: 0b10,
+                conf: 1,
+                class: 3,
+                disclose_at: Some(50),
+                ..Privacy::default()
+            },
+            ..Meta::default()
+        };
+        type Change = fn(&mut Meta);
+        let table: [(&str, Change, bool); 11] = [
+            ("nothing", |_| {}, false),
+            ("one more label", |m| m.privacy.labels = 0b11, true),
+            ("a label less", |m| m.privacy.labels = 0, false),
+            ("another label", |m| m.privacy.labels = 0b100, true),
+            ("higher confidentiality", |m| m.privacy.conf = 2, true),
+            ("lower confidentiality", |m| m.privacy.conf = 0, false),
+            (
+                "later disclosure",
+                |m| m.privacy.disclose_at = Some(51),
+                true,
+            ),
+            ("disclosed at once", |m| m.privacy.disclose_at = None, false),
+            ("another class", |m| m.privacy.class = 2, true),
+            ("persons in another order", |m| m.persons.reverse(), false),
+            ("another person", |m| m.persons = vec![PersonKey(1)], true),
+        ];
+        for (what, change, expected) in table {
+            let mut new = base.clone();
+            change(&mut new);
+            assert_eq!(stricter(&base, &new), expected, "{what}");
+        }
+    }
+}

@@ -270,7 +270,7 @@ fn broken_connections_lose_and_repeat_nothing() {
         .store
         .counters()
         .into_iter()
-        .find(|c| c.0 == "database_reconnects")
+        .find(|c| c.0 == "store_reconnects")
         .unwrap()
         .1;
     assert!(reconnects > 0, "connections were cut");
