@@ -1,6 +1,6 @@
 //! The bad cases of spec/story.md §7, each sent through the real bus by «Din EPJ AS», each with the answer named there.
 
-use super::{on_both_engines, shared};
+use super::{on_both_engines, queue_of_ours, shared};
 use amqp::port::Message;
 use anyhow::Result;
 use blackbox::bus::{Office, Signer};
@@ -44,7 +44,6 @@ fn report(pid: &str) -> Result<Mail> {
             name: "Hansen, Solveig Johanne",
         },
         &number,
-        (8_900_900, FROM),
     )
 }
 
@@ -79,7 +78,8 @@ async fn every_bad_message_gets_the_answer_named(engine: Engine) -> Result<()> {
     let Some((demo, _)) = shared(engine)? else {
         return Ok(());
     };
-    let office = Office::open(&demo.facts, "vaar-epj")?;
+    let _ours = queue_of_ours(engine).await;
+    let office = Office::open(&demo.facts, mail::OFFICE)?;
     let mut wrong = Vec::new();
     unknown_queue(&office).await?;
     let mut check = |case: &str, got: Result<(Answer, String)>, want: Answer, word: &str| match got
@@ -192,10 +192,16 @@ fn envelopes() -> [(&'static str, Change, &'static str, &'static str); 4] {
     ]
 }
 
-/// B08 to B11: what arrives cannot be opened or read.
+/// B08 to B11, B35: what arrives cannot be opened or read.
 fn bodies(office: &Office, pid: &str) -> Result<Vec<(&'static str, Vec<u8>, &'static str)>> {
     let xml = report(pid)?.xml;
     let tampered = office.seal_tampered(xml.as_bytes(), TO)?;
+    let entity = xml.replacen(
+        "<Message",
+        "<!DOCTYPE x [<!ENTITY a SYSTEM \"file:///etc/passwd\">]>\n<Message",
+        1,
+    );
+    let entity = office.seal(entity.as_bytes(), TO, Signer::Valid)?;
     Ok(vec![
         (
             "B08",
@@ -216,7 +222,7 @@ fn bodies(office: &Office, pid: &str) -> Result<Vec<(&'static str, Vec<u8>, &'st
     ])
 }
 
-/// B12 to B23, B35: opened, read, and answered with a receipt.
+/// B12 to B23: opened, read, and answered with a receipt.
 fn contents(facts: &Facts) -> Result<Vec<(&'static str, Mail, Answer, &'static str)>> {
     let good = facts.person("hjerte").pid;
     let with = |change: &dyn Fn(&str) -> String| -> Result<Mail> {
@@ -224,25 +230,8 @@ fn contents(facts: &Facts) -> Result<Vec<(&'static str, Mail, Answer, &'static s
         mail.xml = change(&mail.xml);
         Ok(mail)
     };
-    let without_id = |xml: &str| {
-        let (before, after) = xml.split_once("<OffId>").unwrap_or((xml, ""));
-        let after = after.split_once("</TypeOffId>").map_or_else(
-            || {
-                after
-                    .split_once("<TypeOffId")
-                    .and_then(|(_, a)| a.split_once("/>"))
-                    .map_or(after, |(_, a)| a)
-            },
-            |(_, a)| a,
-        );
-        format!("{before}{after}")
-    };
-    let mut entity = report(&good)?;
-    entity.xml = entity.xml.replacen(
-        "<Message",
-        "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;\">]>\n<Message",
-        1,
-    );
+    // The element is required; nothing stands in it.
+    let without_id = |xml: &str| xml.replacen(&format!("<OffId>{good}<"), "<OffId><", 1);
     Ok(vec![
         (
             "B12",

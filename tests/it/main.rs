@@ -37,6 +37,16 @@ macro_rules! on_both_engines {
 }
 pub(crate) use on_both_engines;
 
+/// One story at a time may take from the queues of «Din EPJ AS» of a shared demo.
+async fn queue_of_ours(engine: Engine) -> tokio::sync::MutexGuard<'static, ()> {
+    static SQLITE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    static POSTGRES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    match engine {
+        Engine::Sqlite => SQLITE.lock().await,
+        Engine::Postgres => POSTGRES.lock().await,
+    }
+}
+
 /// The shared demo of an engine with a client that trusts it; `None` when the engine is not to be had.
 fn shared(engine: Engine) -> Result<Option<(&'static Demo, Web)>> {
     let Some(demo) = engine.shared() else {

@@ -1,6 +1,6 @@
 //! A laboratory report becomes results that personnel and citizen see, and a correction takes its place.
 
-use super::{on_both_engines, shared};
+use super::{on_both_engines, queue_of_ours, shared};
 use anyhow::Result;
 use blackbox::Engine;
 use blackbox::bus::Office;
@@ -17,14 +17,15 @@ async fn a_report_and_its_correction(engine: Engine) -> Result<()> {
     };
     let facts = &demo.facts;
     let person = facts.person("diabetes");
-    let laboratory = Office::open(facts, "isbre")?;
+    let _ours = queue_of_ours(engine).await;
+    let laboratory = Office::open(facts, mail::OFFICE)?;
     let number = format!("BB-{}", uuid::Uuid::new_v4().simple());
     let about = About {
         pid: &person.pid,
         name: "Eira, Máhtto",
     };
-    let first = mail::svarrapport(about, &number, (8_900_400, 8_900_401))?;
-    let mut second = mail::svarrapport(about, &number, (8_900_400, 8_900_401))?;
+    let first = mail::svarrapport(about, &number)?;
+    let mut second = mail::svarrapport(about, &number)?;
     // A correction: type M, later, another value.
     second.xml = second
         .xml
@@ -39,7 +40,7 @@ async fn a_report_and_its_correction(engine: Engine) -> Result<()> {
         Clinician::log_in(&web, facts, "demo-epj-nordlys", facts.pid_of("saether")).await?;
     for (mail, value, status) in [(&first, "412", "final"), (&second, "142", "amended")] {
         laboratory
-            .post("SVAR_LAB", 8_900_401, 8_900_008, &mail.xml)
+            .post("SVAR_LAB", mail::PARTY_HER_ID, 8_900_008, &mail.xml)
             .await?;
         let receipt = laboratory
             .take("async", Duration::from_secs(30), |message| {

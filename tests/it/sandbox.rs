@@ -279,7 +279,7 @@ async fn says_what_is_wrong(engine: Engine) -> Result<()> {
     };
     let base = demo.facts.fhir("sandbox");
     let missing = format!("{base}/Patient/{}", uuid::Uuid::new_v4());
-    let broken = json!({ "resourceType": "Patient", "birthDate": "24.12.1990" });
+    let broken = json!({ "resourceType": "Patient", "id": "abc", "birthDate": "24.12.1990" });
     let mut cases = vec![
         (web.get(&missing).await?, 404, "not-found"),
         (

@@ -90,6 +90,17 @@ impl Folder {
         self.dir.path().join("data")
     }
 
+    /// Where its processes write: `HELSENAV_BLACKBOX_LOGS` keeps that beyond the test.
+    pub fn log(&self) -> PathBuf {
+        match std::env::var_os("HELSENAV_BLACKBOX_LOGS") {
+            Some(kept) => {
+                let own = self.dir.path().file_name().unwrap_or_default();
+                Path::new(&kept).join(own).with_extension("log")
+            }
+            None => self.beside("output.log"),
+        }
+    }
+
     /// A place beside it.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -122,7 +133,7 @@ impl Demo {
         let began = Instant::now();
         let facts_file = folder.data().join("facts.json");
         let _ = std::fs::remove_file(&facts_file);
-        let log = folder.beside("output.log");
+        let log = folder.log();
         let mut process = Process::spawn(&folder, &log)?;
         let deadline = began + START_TIMEOUT;
         let facts = loop {
@@ -169,17 +180,14 @@ impl Demo {
                 break code;
             }
             if Instant::now() > deadline {
-                bail!(
-                    "it does not stop:\n{}",
-                    tail(&self.folder().beside("output.log"))
-                );
+                bail!("it does not stop:\n{}", tail(&self.folder().log()));
             }
             std::thread::sleep(Duration::from_millis(20));
         };
         if code != 0 {
             bail!(
                 "it stopped with exit code {code}:\n{}",
-                tail(&self.folder().beside("output.log"))
+                tail(&self.folder().log())
             );
         }
         self.folder.take().context("no folder")
@@ -199,7 +207,7 @@ impl Demo {
 
     /// What it has written so far.
     pub fn output(&self) -> String {
-        std::fs::read_to_string(self.folder().beside("output.log")).unwrap_or_default()
+        std::fs::read_to_string(self.folder().log()).unwrap_or_default()
     }
 }
 

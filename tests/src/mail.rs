@@ -70,32 +70,38 @@ fn about(mut xml: String, person: About<'_>) -> Result<Mail> {
     })
 }
 
-/// A svarrapport 1.4 from a laboratory party: number of the report, sender as (organisation, party).
+/// Sender of all messages here: «Din EPJ AS», which is free for whoever tries the hub. The other organisations are alive
+/// (the demo's actors read their queues).
+pub const OFFICE: &str = "vaar-epj";
+/// Its HER-id.
+pub const OFFICE_HER_ID: u32 = 8_900_900;
+/// The party below it.
+pub const PARTY_HER_ID: u32 = 8_900_901;
+
+fn from_us(xml: &str, organisation: &str, party: &str) -> String {
+    xml.replace(party, &PARTY_HER_ID.to_string())
+        .replace(organisation, &OFFICE_HER_ID.to_string())
+}
+
+/// A svarrapport 1.4 with this number of the report.
 ///
 /// # Errors
 /// When the fixture has changed its shape.
-pub fn svarrapport(
-    person: About<'_>,
-    number: &str,
-    (organisation, party): (u32, u32),
-) -> Result<Mail> {
+pub fn svarrapport(person: About<'_>, number: &str) -> Result<Mail> {
     let mut mail = about(read("svarrapport-1.4.xml")?, person)?;
     mail.xml = set(&mail.xml, "ServProvId", number)?;
-    mail.xml = mail
-        .xml
-        .replace("8900400", &organisation.to_string())
-        .replace("8900401", &party.to_string());
+    mail.xml = from_us(&mail.xml, "8900400", "8900401");
     Ok(mail)
 }
 
-/// An epikrise 1.2 from the hospital's heart department.
+/// An epikrise 1.2 with a copy to the hub's document service.
 ///
 /// # Errors
 /// When the fixture has changed its shape.
 pub fn epikrise(person: About<'_>) -> Result<Mail> {
     let mut mail = about(read("epikrise-1.2.xml")?, person)?;
     mail.xml = set(&mail.xml, "ServProvId", &uuid::Uuid::new_v4().to_string())?;
-    // A copy goes to the hub's document service.
+    mail.xml = from_us(&mail.xml, "8900300", "8900301");
     mail.xml = mail
         .xml
         .replacen("</Requester>", &format!("</Requester>{COPY}"), 1);
@@ -109,6 +115,7 @@ pub fn epikrise(person: About<'_>) -> Result<Mail> {
 pub fn henvisning() -> Result<Mail> {
     let msg_id = uuid::Uuid::new_v4().to_string();
     let xml = set(&read("henvisning-2.0.xml")?, "MsgId", &msg_id)?;
+    let xml = from_us(&xml, "8900100", "8900101");
     Ok(Mail { msg_id, xml })
 }
 
