@@ -129,3 +129,18 @@ test('the wrong password is said at its field', { skip }, async () => {
   await page.getByRole('heading', { level: 1, name: 'Drift' }).waitFor();
   await page.context().close();
 });
+
+test('what needs a human is one press away, and stands in the address', { skip }, async () => {
+  const page = await newPage(target);
+  await login(target, page, 'operator');
+  await page.goto(`${target.base}/drift/meldinger`);
+  await settled(page);
+  await page.getByRole('link', { name: 'Trenger et menneske' }).click();
+  await page.waitForURL('**/meldinger?tilstand=needs_human');
+  await page.getByText('Avvist: fødselsnummer er feil (E31)').waitFor();
+  await page.getByText('Ingen kvittering etter 98 timer. Ring mottaker.').waitFor();
+  assert.equal(await page.getByText('Mottatt og godkjent').count(), 0);
+  await page.getByRole('button', { name: 'Nullstill' }).click();
+  await page.getByText('Mottatt og godkjent').first().waitFor();
+  await page.context().close();
+});

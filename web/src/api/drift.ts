@@ -46,7 +46,7 @@ export interface MessageRow {
   alert: AlertCode | null;
 }
 
-/** `GET /api/drift/messages?state&function&her_id&before`; `state` also takes `needs_human`. */
+/** `GET /api/drift/messages?state&function&her_id&before`. */
 export interface MessagePage {
   rows: MessageRow[];
   /** Pass it as `before`. */

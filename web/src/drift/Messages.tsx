@@ -1,10 +1,10 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
 import { useEffect, useMemo, useRef, useState, type FormEvent } from 'react';
 import { Fault, get } from '../api/client.ts';
-import type { MessagePage as PageOfMessages, MessageRow, Summary } from '../api/drift.ts';
+import type { MessagePage as PageOfMessages, MessageRow, StateCode, Summary } from '../api/drift.ts';
 import { useSession } from '../api/session.tsx';
 import { drift } from '../i18n/drift.ts';
-import { useFormat } from '../i18n/format.ts';
+import { toMicros, useFormat } from '../i18n/format.ts';
 import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { MESSAGE_FUNCTIONS, messageFunction } from '../i18n/words.ts';
 import { SelectField, TextField } from '../parts/fields.tsx';
@@ -17,6 +17,18 @@ import { STATES, toneOf, useStateText } from './words.ts';
 const ASK_EVERY_MS = 4_000;
 /** Filters that stand in the address, and their names in the request. */
 const FILTERS = { tilstand: 'state', type: 'function', her: 'her_id' } as const;
+/** "Trenger et menneske" is not a state but these. */
+const NEEDS_HUMAN = 'needs_human';
+const HUMAN_STATES: readonly StateCode[] = ['rejected', 'overdue', 'failed'];
+
+/** One page of the list, newest first. What needs a human is asked for state by state: its newest of each. */
+async function ask(path: string, signal?: AbortSignal): Promise<PageOfMessages> {
+  const marker = `state=${NEEDS_HUMAN}`;
+  if (!path.includes(marker)) return get<PageOfMessages>(path, signal);
+  const pages = await Promise.all(HUMAN_STATES.map((state) => get<PageOfMessages>(path.replace(marker, `state=${state}`), signal)));
+  const rows = pages.flatMap((page) => page.rows).sort((a, b) => toMicros(b.received_at) - toMicros(a.received_at));
+  return { rows, next: null, summary: pages[0]?.summary ?? null };
+}
 
 /** The message flow: what is stuck first. */
 export function MessagesPage() {
@@ -105,9 +117,9 @@ function useLiveList(path: string): LiveList {
   }, [path]);
   useEffect(() => {
     const abort = new AbortController();
-    const ask = () => {
+    const look = () => {
       if (document.hidden) return;
-      get<PageOfMessages>(path, abort.signal).then(
+      ask(path, abort.signal).then(
         (page) => {
           setFault(undefined);
           setAt(Date.now() * 1000);
@@ -125,8 +137,8 @@ function useLiveList(path: string): LiveList {
         (cause: unknown) => !abort.signal.aborted && fail(cause),
       );
     };
-    ask();
-    const timer = isPaused ? undefined : setInterval(ask, ASK_EVERY_MS);
+    look();
+    const timer = isPaused ? undefined : setInterval(look, ASK_EVERY_MS);
     return () => {
       abort.abort();
       clearInterval(timer);
@@ -181,7 +193,7 @@ function Numbers({ summary }: { summary: Summary }) {
       <dl>
         <div className={summary.needs_human > 0 ? 'numbers__bad' : undefined}>
           <dt>
-            <a href="/drift/meldinger?tilstand=needs_human">{t('messages.human')}</a>
+            <a href={`/drift/meldinger?tilstand=${NEEDS_HUMAN}`}>{t('messages.human')}</a>
           </dt>
           <dd>{format.count(summary.needs_human)}</dd>
         </div>
@@ -230,7 +242,7 @@ function Filters() {
         onChange={(event) => setQuery({ tilstand: event.target.value || undefined })}
       >
         <option value="">{t('messages.filter.state.all')}</option>
-        <option value="needs_human">{t('messages.human')}</option>
+        <option value={NEEDS_HUMAN}>{t('messages.human')}</option>
         {STATES.map((code) => (
           <option key={code} value={code}>
             {t(`filter.${code}`)}
