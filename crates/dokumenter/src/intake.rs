@@ -88,8 +88,9 @@ impl Dokumenter {
             .filter(|r| r.head.op != Op::Delete);
         if let (Some(record), Some(made)) = (&stored, projection.gen_date) {
             let earlier: Value = serde_json::from_slice(&record.body).unwrap_or(Value::Null);
-            let is_newer = earlier["date"]
-                .as_str()
+            let is_newer = earlier
+                .get("date")
+                .and_then(Value::as_str)
                 .and_then(|d| d.parse::<jiff::Timestamp>().ok())
                 .is_some_and(|stored| stored > made);
             if is_newer {

@@ -81,7 +81,8 @@ pub fn project(message: &Message, original: &[u8], parties: &Parties) -> Project
     let mut organisation =
         json!({ "resourceType": "Organization", "id": "org", "name": parties.sender });
     if let Some(orgnr) = &parties.sender_orgnr {
-        organisation["identifier"] = json!([{ "system": registers::ORGNR_SYSTEM, "value": orgnr }]);
+        let identifier = json!([{ "system": registers::ORGNR_SYSTEM, "value": orgnr }]);
+        put(&mut organisation, "identifier", identifier);
     }
     let mut contained = vec![organisation];
     let mut authors = vec![json!({ "reference": "#org", "display": parties.sender })];
@@ -126,18 +127,20 @@ pub fn project(message: &Message, original: &[u8], parties: &Parties) -> Project
         }],
     });
     if let Some(date) = instant(&message.gen_date) {
-        reference["date"] = Value::from(date.clone());
-        reference["content"][0]["attachment"]["creation"] = Value::from(date);
+        put(&mut reference, "date", Value::from(date.clone()));
+        if let Some(attachment) = reference.pointer_mut("/content/0/attachment") {
+            put(attachment, "creation", Value::from(date));
+        }
     }
     if start.is_some() || end.is_some() {
         let mut period = json!({});
         if let Some(start) = start {
-            period["start"] = Value::from(start);
+            put(&mut period, "start", Value::from(start));
         }
         if let Some(end) = end {
-            period["end"] = Value::from(end);
+            put(&mut period, "end", Value::from(end));
         }
-        reference["context"] = json!({ "period": period });
+        put(&mut reference, "context", json!({ "period": period }));
     }
     let service_day = event
         .and_then(|e| {
@@ -161,6 +164,13 @@ pub fn project(message: &Message, original: &[u8], parties: &Parties) -> Project
         service_day,
         gen_date: message.gen_date.instant(),
         is_cancelled,
+    }
+}
+
+/// Sets a member of an object; nothing else is one.
+fn put(object: &mut Value, name: &str, value: Value) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
     }
 }
 

@@ -144,8 +144,9 @@ impl Dokumenter {
             .map(|_| (text("/context/period/start"), text("/context/period/end")));
         Ok(LetterView {
             line: line(&head, &reference),
-            author: reference["contained"]
-                .as_array()
+            author: reference
+                .get("contained")
+                .and_then(Value::as_array)
                 .into_iter()
                 .flatten()
                 .find(|c| c["resourceType"] == "Practitioner")

@@ -88,8 +88,8 @@ impl Helsenorge {
             "category": [{ "coding": [{ "system": KIND_SYSTEM, "code": notice.kind.code() }] }],
             "sent": jiff::Timestamp::from_microsecond(notice.at).map(|t| t.to_string()).unwrap_or_default(),
         });
-        if let Some(what) = &notice.what {
-            body["payload"] = json!([{ "contentString": what }]);
+        if let (Some(what), Some(members)) = (&notice.what, body.as_object_mut()) {
+            members.insert("payload".to_owned(), json!([{ "contentString": what }]));
         }
         Put {
             repo: self.repo,
@@ -134,7 +134,8 @@ fn decode(body: &[u8]) -> Option<Notice> {
             .pointer("/payload/0/contentString")
             .and_then(Value::as_str)
             .map(str::to_owned),
-        at: communication["sent"]
+        at: communication
+            .get("sent")?
             .as_str()?
             .parse::<jiff::Timestamp>()
             .ok()?

@@ -165,7 +165,9 @@ impl Operations for HubOperations {
         };
         let text = report.to_text(words);
         let mut value = serde_json::to_value(&report).map_err(|_| Problem::internal())?;
-        value["text"] = Value::from(text);
+        if let Some(members) = value.as_object_mut() {
+            members.insert("text".to_owned(), Value::from(text));
+        }
         Ok(value)
     }
 
@@ -174,12 +176,11 @@ impl Operations for HubOperations {
             None => json!({ "steps": [], "is_demo": false }),
             Some(demo) => {
                 let mut status = demo.story.status();
-                status["is_demo"] = Value::from(true);
-                status["now"] = json!(
-                    jiff::Timestamp::from_microsecond(demo.clock.now_us())
-                        .unwrap_or_default()
-                        .to_string()
-                );
+                let now = jiff::Timestamp::from_microsecond(demo.clock.now_us());
+                if let Some(members) = status.as_object_mut() {
+                    members.insert("is_demo".to_owned(), Value::from(true));
+                    members.insert("now".to_owned(), json!(now.unwrap_or_default().to_string()));
+                }
                 status
             }
         }

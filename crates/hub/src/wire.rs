@@ -119,6 +119,14 @@ late! {
 const CLOCK_SECRET: &str = "clock-offset";
 
 impl Opened {
+    /// Lets the rules' clock begin at an instant (microseconds UTC), earlier or later than now; for a nation's first start.
+    pub fn begin_clock_at(&self, at_us: i64) -> Result<()> {
+        let offset = at_us.saturating_sub(edge::clock::real_now_us());
+        self.secrets.put(CLOCK_SECRET, &offset.to_be_bytes())?;
+        self.clock.begin_with(offset);
+        Ok(())
+    }
+
     /// Opens the store, hands the mint to `trust`, loads the registers.
     pub fn open(config: Config) -> Result<Self> {
         std::fs::create_dir_all(&config.data)
@@ -152,7 +160,7 @@ impl Opened {
             .and_then(|b| b.try_into().ok())
             .map(i64::from_be_bytes)
         {
-            clock.advance(offset.unsigned_abs());
+            clock.begin_with(offset);
         }
         Ok(Self {
             config,
@@ -187,10 +195,13 @@ pub struct Setup {
     pub demo: Option<DemoSetup>,
 }
 
+/// Makes the story's driver from facts.json.
+pub type MakeStory = Box<dyn FnOnce(&Value) -> Arc<dyn StoryDriver> + Send>;
+
 /// What demo mode brings.
 pub struct DemoSetup {
     /// Makes the story's driver once the addresses are known.
-    pub story: Box<dyn FnOnce(&Value) -> Arc<dyn StoryDriver> + Send>,
+    pub story: MakeStory,
     /// Makes facts.json once the addresses are known.
     pub facts: Box<dyn FnOnce(&Addresses) -> Value + Send>,
 }

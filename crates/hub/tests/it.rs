@@ -1,5 +1,7 @@
 //! What the hub keeps for itself: secrets under a key file, ports that stay where they came to stand.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests do")]
+
 use hub::ports::Ports;
 use hub::secrets::{REPOSITORY, SecretError, Secrets};
 use std::net::SocketAddr;

@@ -80,10 +80,11 @@ impl Kjernejournal {
     /// The record to store for a patient; the caller commits it.
     pub fn critical_put(&self, nin: &str, info: &CriticalInfo) -> Result<Put, StoreError> {
         let (rtype, category, mut body) = resource(nin, info);
-        body["extension"] = json!([{
+        let source = json!([{
             "url": format!("{PROFILES}/KjSourceOfInformation"),
             "valueCoding": { "system": SOURCE_SYSTEM, "code": "1" },
         }]);
+        put(&mut body, "extension", source);
         let privacy = Privacy {
             controller: Controller::KJ.code().to_owned(),
             class: category.class().code(),
@@ -151,7 +152,8 @@ fn resource(nin: &str, info: &CriticalInfo) -> (&'static str, Category, Value) {
                 "recorder": recorder,
             });
             if let Some(reaction) = reaction {
-                body["reaction"] = json!([{ "manifestation": [{ "text": reaction }] }]);
+                let manifestation = json!([{ "manifestation": [{ "text": reaction }] }]);
+                put(&mut body, "reaction", manifestation);
             }
             ("AllergyIntolerance", *category, body)
         }
@@ -190,15 +192,27 @@ fn resource(nin: &str, info: &CriticalInfo) -> (&'static str, Category, Value) {
         contained.push(json!({ "resourceType": "Device", "id": "device" }));
     }
     if !contained.is_empty() {
-        body["contained"] = Value::from(contained);
+        put(&mut body, "contained", Value::from(contained));
     }
     match (rtype, note) {
         // R4's Consent has no note of its own.
-        ("Consent", Some(note)) => body["category"][0]["text"] = note[0]["text"].clone(),
-        (_, Some(note)) => body["note"] = note,
+        ("Consent", Some(note)) => {
+            let text = note.pointer("/0/text").cloned();
+            if let (Some(text), Some(category)) = (text, body.pointer_mut("/category/0")) {
+                put(category, "text", text);
+            }
+        }
+        (_, Some(note)) => put(&mut body, "note", note),
         (_, None) => {}
     }
     (rtype, category, body)
+}
+
+/// Sets a member of an object; nothing else is one.
+fn put(object: &mut Value, name: &str, value: Value) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
 }
 
 /// Reference to the recorder, with its contained PractitionerRole.

@@ -292,7 +292,7 @@ pub enum DriftSession {
         name: String,
     },
     /// Somebody of an organisation.
-    Party(PersonnelWho),
+    Party(Box<PersonnelWho>),
 }
 
 impl DriftSession {
@@ -311,7 +311,7 @@ impl FromRequestParts<PortalState> for DriftSession {
     async fn from_request_parts(parts: &mut Parts, state: &PortalState) -> Result<Self, Problem> {
         match session_of(parts, state, Portal::Drift)?.1.who {
             Who::Operator { name } => Ok(Self::Operator { name }),
-            Who::Party(who) => Ok(Self::Party(who)),
+            Who::Party(who) => Ok(Self::Party(Box::new(who))),
             _ => Err(Problem::unauthorized()),
         }
     }

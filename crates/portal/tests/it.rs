@@ -1,5 +1,11 @@
 //! The portals' backend at its edge: sessions, CSRF, and pages by their address, on a real store.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests do"
+)]
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};

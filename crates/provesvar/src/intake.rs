@@ -1,7 +1,7 @@
 //! Taking in svarrapport 1.4: rules, projection, receipt, as values for the message exchange.
 
 use crate::json::to_bytes;
-use crate::project::{Parties, Projection, project};
+use crate::project::{Parties, Projection, project, put as set};
 use crate::rules::default_delay_days;
 use crate::{HER_ID, Provesvar};
 use edi::apprec::ErrorCode;
@@ -145,8 +145,9 @@ impl Provesvar {
             .as_ref()
             .and_then(|r| serde_json::from_slice(&r.body).ok())
             .unwrap_or(Value::Null);
-        if earlier["issued"]
-            .as_str()
+        if earlier
+            .get("issued")
+            .and_then(Value::as_str)
             .is_some_and(|issued| is_older(&projection.gen_date, issued))
         {
             return Ok(Planned::Older);
@@ -266,7 +267,7 @@ impl Provesvar {
             }
             if projection.is_cancelled {
                 let mut body: Value = serde_json::from_slice(&record.body).unwrap_or(Value::Null);
-                body["status"] = Value::from("cancelled");
+                set(&mut body, "status", Some(Value::from("cancelled")));
                 for name in [
                     "valueQuantity",
                     "valueString",
@@ -306,7 +307,7 @@ impl Provesvar {
                 && let Some(first) = commit.put.first_mut()
             {
                 let mut body = projection.report.clone();
-                body["result"] = result;
+                set(&mut body, "result", Some(result));
                 first.body = to_bytes(&body);
             }
         }
@@ -316,6 +317,10 @@ impl Provesvar {
 
 /// What is to be done with a projected report.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once per message and taken apart at once"
+)]
 pub enum Planned {
     /// Commit this.
     Write(Commit),
@@ -324,8 +329,9 @@ pub enum Planned {
 }
 
 fn observation_ids(report: &Value) -> Vec<String> {
-    report["result"]
-        .as_array()
+    report
+        .get("result")
+        .and_then(Value::as_array)
         .map(|list| {
             list.iter()
                 .filter_map(|r| {

@@ -117,7 +117,7 @@ pub fn project(message: &Message, parties: &Parties) -> Option<Projection> {
     );
     put(&mut body, "issued", issued.clone().map(Value::from));
     if !top.is_empty() {
-        body["result"] = Value::from(top);
+        put(&mut body, "result", Some(Value::from(top)));
     }
     let mut extensions = Vec::new();
     if let Some(date) = instant(&report.issue_date).or(effective.clone()) {
@@ -130,7 +130,7 @@ pub fn project(message: &Message, parties: &Parties) -> Option<Projection> {
         extensions.push(json!({ "url": format!("{NILAR}/StructureDefinition/nilar-comment"), "valueString": comment }));
     }
     if !extensions.is_empty() {
-        body["extension"] = Value::from(extensions);
+        put(&mut body, "extension", Some(Value::from(extensions)));
     }
     let day = |ts: &Ts| ts.day();
     let service_day = patient
@@ -237,7 +237,13 @@ impl Context<'_> {
             .as_ref()
             .and_then(|d| interpretation(d.code()))
         {
-            body["interpretation"] = json!([{ "coding": [{ "system": INTERPRETATION, "code": code, "display": display }] }]);
+            put(
+                &mut body,
+                "interpretation",
+                Some(
+                    json!([{ "coding": [{ "system": INTERPRETATION, "code": code, "display": display }] }]),
+                ),
+            );
         }
         let ranges: Vec<Value> = item
             .reference_ranges
@@ -246,13 +252,17 @@ impl Context<'_> {
             .map(|t| json!({ "text": t }))
             .collect();
         if !ranges.is_empty() {
-            body["referenceRange"] = Value::from(ranges);
+            put(&mut body, "referenceRange", Some(Value::from(ranges)));
         }
         if let Some(comment) = item.comment.as_deref().filter(|c| !c.trim().is_empty()) {
-            body["note"] = json!([{ "text": comment }]);
+            put(&mut body, "note", Some(json!([{ "text": comment }])));
         }
         if let Some(method) = item.investigations.first().and_then(|i| i.specs.first()) {
-            body["method"] = json!({ "coding": [coding(method, 8354)] });
+            put(
+                &mut body,
+                "method",
+                Some(json!({ "coding": [coding(method, 8354)] })),
+            );
         }
         let place = made.len();
         made.push(Made {
@@ -269,7 +279,7 @@ impl Context<'_> {
         if !members.is_empty()
             && let Some(own) = made.get_mut(place)
         {
-            own.body["hasMember"] = Value::from(members);
+            put(&mut own.body, "hasMember", Some(Value::from(members)));
         }
         Some(reference("Observation", &id))
     }
@@ -285,7 +295,7 @@ fn observation_code(item: &ResultItem) -> Value {
             if coding.get("display").is_none()
                 && let Some(known) = lab::analyte(id.code())
             {
-                coding["display"] = Value::from(known.short_name);
+                put(&mut coding, "display", Some(Value::from(known.short_name)));
             }
             coding
         })
@@ -303,7 +313,7 @@ fn observation_code(item: &ResultItem) -> Value {
         .or_else(|| item.investigations.first().and_then(|i| i.comment.clone()));
     let mut code = json!({});
     if !codings.is_empty() {
-        code["coding"] = Value::from(codings);
+        put(&mut code, "coding", Some(Value::from(codings)));
     }
     put(&mut code, "text", text.map(Value::from));
     code
@@ -328,17 +338,18 @@ fn value(item: &ResultItem, body: &mut Value) {
                 let known = item.code().and_then(|c| lab::analyte(c.code()));
                 // UCUM only where the printed unit is the analysis's own: nothing is converted by guess.
                 if let Some(ucum) = known.filter(|a| a.unit == printed).and_then(|a| a.ucum) {
-                    quantity["system"] = Value::from("http://unitsofmeasure.org");
-                    quantity["code"] = Value::from(ucum);
+                    put(
+                        &mut quantity,
+                        "system",
+                        Some(Value::from("http://unitsofmeasure.org")),
+                    );
+                    put(&mut quantity, "code", Some(Value::from(ucum)));
                 }
-                body["valueQuantity"] = quantity;
+                put(body, "valueQuantity", Some(quantity));
             }
             _ => {
-                body["valueString"] = Value::from(
-                    format!("{text} {}", printed.unwrap_or_default())
-                        .trim()
-                        .to_owned(),
-                )
+                let words = format!("{text} {}", printed.unwrap_or_default());
+                put(body, "valueString", Some(Value::from(words.trim())));
             }
         }
     } else if let Some(text) = &item.text {
@@ -346,14 +357,14 @@ fn value(item: &ResultItem, body: &mut Value) {
         let codings: Vec<Value> = text.codes.iter().map(|c| coding(c, 8340)).collect();
         let mut concept = json!({});
         if !codings.is_empty() {
-            concept["coding"] = Value::from(codings);
+            put(&mut concept, "coding", Some(Value::from(codings)));
         }
         put(
             &mut concept,
             "text",
             (!words.is_empty()).then(|| Value::from(words)),
         );
-        body["valueCodeableConcept"] = concept;
+        put(body, "valueCodeableConcept", Some(concept));
     } else if let Some(interval) = &item.interval {
         let end = |q: &Option<edi::value::Quantity>| {
             let q = q.as_ref()?;
@@ -364,9 +375,9 @@ fn value(item: &ResultItem, body: &mut Value) {
         let mut range = json!({});
         put(&mut range, "low", end(&interval.low));
         put(&mut range, "high", end(&interval.high));
-        body["valueRange"] = range;
+        put(body, "valueRange", Some(range));
     } else if let Some(date) = item.date.as_ref().and_then(|d| instant(&d.value)) {
-        body["valueDateTime"] = Value::from(date);
+        put(body, "valueDateTime", Some(Value::from(date)));
     }
 }
 
@@ -444,8 +455,9 @@ fn reference(rtype: &str, id: &str) -> Value {
     json!({ "reference": format!("{rtype}/{id}") })
 }
 
-fn put(object: &mut Value, name: &str, value: Option<Value>) {
-    if let Some(value) = value {
-        object[name] = value;
+/// Sets a member of an object; nothing else is one.
+pub(crate) fn put(object: &mut Value, name: &str, value: Option<Value>) {
+    if let (Some(value), Some(members)) = (value, object.as_object_mut()) {
+        members.insert(name.to_owned(), value);
     }
 }

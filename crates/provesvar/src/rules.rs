@@ -50,15 +50,19 @@ pub fn interpretation(code: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
+/// A comparison that FHIR has no comparator for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotComparable;
+
 /// Quantity.comparator of ArithmeticComp (8239); `Err` for "not equal", which has none and stays text.
-pub fn comparator(code: &str) -> Result<Option<&'static str>, ()> {
+pub fn comparator(code: &str) -> Result<Option<&'static str>, NotComparable> {
     match code {
         "" | "EQ" => Ok(None),
         "GE" => Ok(Some(">=")),
         "GT" | "MG" => Ok(Some(">")),
         "LE" => Ok(Some("<=")),
         "LT" | "ML" => Ok(Some("<")),
-        _ => Err(()),
+        _ => Err(NotComparable),
     }
 }
 

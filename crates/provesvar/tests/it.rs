@@ -1,5 +1,7 @@
 //! The service at its edge: messages in, records and views out, on a real store.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests do")]
+
 use bytes::Bytes;
 use edi::apprec::Status;
 use edi::hcp::{Hcp, Inst, Party};

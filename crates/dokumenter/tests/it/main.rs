@@ -1,5 +1,7 @@
 //! The service at its edge: letters in, documents and views out, on a real store.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests do")]
+
 use bytes::Bytes;
 use dokumenter::views::SectionKey;
 use dokumenter::{Dokumenter, HER_ID};
