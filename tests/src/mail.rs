@@ -11,8 +11,7 @@ pub struct About<'a> {
     pub name: &'a str,
 }
 
-const COPY: &str = r#"
-    <CopyDest>
+const COPY: &str = r#"<CopyDest>
       <HCP>
         <Inst>
           <Name>Helsenav drift</Name>
@@ -104,7 +103,7 @@ pub fn epikrise(person: About<'_>) -> Result<Mail> {
     mail.xml = from_us(&mail.xml, "8900300", "8900301");
     mail.xml = mail
         .xml
-        .replacen("</Requester>", &format!("</Requester>{COPY}"), 1);
+        .replacen("<Requester>", &format!("{COPY}\n    <Requester>"), 1);
     Ok(mail)
 }
 
