@@ -49,6 +49,7 @@ pub struct Jobs {
 
 const SEAL_EVERY: Duration = Duration::from_secs(2);
 const HEAD_EVERY: Duration = Duration::from_secs(600);
+const FIRST_HEAD: Duration = Duration::from_secs(3);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 const ROTATE_EVERY: Duration = Duration::from_secs(3_600);
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
@@ -69,7 +70,8 @@ impl Jobs {
             every("seal", SEAL_EVERY, &shutdown, move || {
                 sealing.seal().map(|_| ()).map_err(|e| e.to_string())
             }),
-            every("heads", HEAD_EVERY, &shutdown, move || {
+            // The first one soon: what was imported or recovered at start can be proven from then on.
+            every_from("heads", FIRST_HEAD, HEAD_EVERY, &shutdown, move || {
                 sign_heads(&heads, &signer, witness.as_deref())
             }),
             every("maintain", MAINTAIN_EVERY, &shutdown, move || {
@@ -94,14 +96,26 @@ fn every(
     shutdown: &Shutdown,
     work: impl Fn() -> Result<(), String> + Send + Sync + 'static,
 ) -> tokio::task::JoinHandle<()> {
+    every_from(name, period, period, shutdown, work)
+}
+
+fn every_from(
+    name: &'static str,
+    first: Duration,
+    period: Duration,
+    shutdown: &Shutdown,
+    work: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+) -> tokio::task::JoinHandle<()> {
     let shutdown = shutdown.clone();
     let work = Arc::new(work);
     tokio::spawn(async move {
+        let mut wait = first;
         loop {
             tokio::select! {
-                () = tokio::time::sleep(period) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = shutdown.wait() => break,
             }
+            wait = period;
             let work = work.clone();
             match tokio::task::spawn_blocking(move || work()).await {
                 Ok(Ok(())) => {}
