@@ -323,6 +323,128 @@ pub(super) fn limits(make: Make<'_>) {
     b.verify();
 }
 
+/// Names from outside may hold anything: they are stored, refused as invalid, or not found; neighbours in the batch and
+/// later work are not harmed.
+pub(super) fn hostile_names(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    let (repo, all) = (b.open, b.all());
+    for name in [
+        "\0",
+        "a\0b",
+        "\u{fffd}\u{10ffff}",
+        "'; DROP TABLE version; --",
+        "%_\\",
+        "\u{202e}",
+    ] {
+        let text = || name.to_owned();
+        let mut of_person = create(repo, "Basic", "x");
+        of_person.persons = vec![crate::PersonRef::id(name, name)];
+        let mut owned = create(repo, "Basic", "x");
+        owned.privacy.owner = Some(crate::PersonRef::id("s", name));
+        owned.privacy.status = Some(text());
+        owned.privacy.controller = text();
+        owned.privacy.business_keys = vec![text()];
+        let absent = Expect::Absent {
+            repo,
+            rtype: text(),
+            id: text(),
+        };
+        let at = Seq(0);
+        let consumer = text();
+        let position = Expect::Position { consumer, at };
+        let claim = Expect::Claim(Claim {
+            space: text(),
+            key: name.as_bytes().to_vec(),
+            value: Vec::new(),
+            until: None,
+        });
+        let mut entry = audit(name, &[1]);
+        entry.members.insert(text(), serde_json::json!(name));
+        let known = crate::Alias::AlsoKnownAs {
+            person: person(1),
+            system: text(),
+            value: text(),
+        };
+        let move_to = Position {
+            consumer: text(),
+            to: Seq(u64::MAX),
+        };
+        let expecting = |expect: Expect| Commit {
+            expect: vec![expect],
+            ..Commit::default()
+        };
+        let hostile = vec![
+            puts([create(repo, name, "x")]),
+            puts([create(repo, "Basic", "x").id(name)]),
+            puts([create(repo, "Basic", "x").key(1, name)]),
+            puts([of_person]),
+            puts([owned]),
+            messages([message(name, name)]),
+            expecting(absent),
+            expecting(position),
+            expecting(claim),
+            Commit {
+                audit: vec![entry],
+                ..Commit::default()
+            },
+            Commit {
+                alias: vec![known],
+                ..Commit::default()
+            },
+            Commit {
+                position: vec![move_to],
+                ..Commit::default()
+            },
+            Commit {
+                raise: vec![crate::PersonRef::id(name, "x")],
+                ..Commit::default()
+            },
+        ];
+        let mut pending = Vec::new();
+        for commit in hostile {
+            pending.push((false, b.store.submit(commit)));
+            pending.push((true, b.store.submit(puts([create(repo, "Good", "x")]))));
+        }
+        for (i, (good, commit)) in pending.into_iter().enumerate() {
+            let result = commit.wait();
+            let invalid = matches!(result, Err(CommitError::Invalid(_)));
+            assert!(
+                result.is_ok() || (invalid && !good),
+                "{name:?} {i}: {result:?}"
+            );
+        }
+        let s = b.now();
+        s.read(&all, repo, name, name).unwrap();
+        s.read(&all, repo, "Basic", name).unwrap();
+        s.claim(name, name.as_bytes()).unwrap();
+        b.store.person(name, name).unwrap();
+        b.store.position(name).unwrap();
+        b.store.lease(name, 1, 1_000).unwrap();
+        b.store.peek(name, 1).unwrap();
+        b.store.dead_letters(name, 1).unwrap();
+        b.store.queue_stats(name).unwrap();
+        b.store.queues(name, 9).unwrap();
+        b.store.purge_state(repo, "Basic", name).unwrap();
+        let id = text();
+        let scope = crate::HistoryScope::Instance {
+            repo,
+            rtype: "Basic".to_owned(),
+            id,
+        };
+        s.history(&all, &scope, None, 9).unwrap();
+    }
+    assert!(b.store.feed(Seq(u64::MAX), 9).unwrap().is_empty());
+    assert!(b.store.snapshot_at(Seq(u64::MAX)).is_err());
+    assert!(
+        b.now()
+            .fetch(&all, &[crate::Rid(u64::MAX)])
+            .unwrap()
+            .is_empty()
+    );
+    b.store.seal().unwrap();
+    b.verify();
+}
+
 pub(super) fn same_record_twice(make: Make<'_>) {
     let b = Bench::fresh(make);
     let done = b.commit(puts([

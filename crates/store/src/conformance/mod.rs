@@ -68,6 +68,7 @@ pub const CASES: &[Case] = &[
     ("commit_time_increases", commits::time_increases),
     ("commit_group_64_threads", commits::group_64_threads),
     ("commit_limits", commits::limits),
+    ("commit_hostile_names", commits::hostile_names),
     ("commit_same_record_twice", commits::same_record_twice),
     ("reopen_keeps_everything", commits::reopen_keeps_everything),
     ("expect_version", expects::version),

@@ -1,8 +1,9 @@
 //! What can be said of a commit without looking at the store: limits and forms.
 
 use crate::{
-    Commit, CommitError, Expect, MAX_BODY_BYTES, MAX_COMMIT_PARTS, MAX_INLINE_BLOB_BYTES,
-    MAX_KEY_BYTES, MAX_KEYS, Put, PutId, RepoId, journal,
+    Alias, AuditEntry, Commit, CommitError, Expect, MAX_BODY_BYTES, MAX_COMMIT_PARTS,
+    MAX_INLINE_BLOB_BYTES, MAX_KEY_BYTES, MAX_KEYS, PersonRef, Put, PutId, RepoId, StoreError,
+    journal,
 };
 use std::collections::HashMap;
 
@@ -12,6 +13,7 @@ const MAX_CLAIM_VALUE_BYTES: usize = 4 << 10;
 const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_PERSONS: usize = 1_000;
 const MAX_BLOBS: usize = 1_000;
+const MAX_IDENTIFIER_BYTES: usize = 512;
 
 fn invalid(what: impl Into<String>) -> CommitError {
     CommitError::Invalid(what.into())
@@ -53,6 +55,11 @@ pub(super) fn commit(
     }
     for purge in &commit.purge {
         known(&purge.repo)?;
+        name(&purge.rtype, &purge.id)?;
+    }
+    commit.raise.iter().try_for_each(person)?;
+    for alias in &commit.alias {
+        check_alias(alias)?;
     }
     for blob in &commit.blob {
         most(
@@ -78,11 +85,19 @@ pub(super) fn commit(
     }
     for position in &commit.position {
         text("consumer name", &position.consumer)?;
+        if i64::try_from(position.to.0).is_err() {
+            return Err(invalid("a position beyond every log"));
+        }
     }
     for entry in &commit.audit {
-        journal::seal::check(entry).map_err(|e| invalid(e.to_string()))?;
+        audit(entry).map_err(|e| invalid(e.to_string()))?;
     }
     Ok(())
+}
+
+/// Whether PostgreSQL can look for a text: a NUL cannot be in any.
+pub(super) fn askable(value: &str) -> bool {
+    !value.contains('\0')
 }
 
 /// PostgreSQL cannot keep a NUL in text.
@@ -92,6 +107,66 @@ fn text(what: &str, value: &str) -> Result<(), CommitError> {
         return Err(invalid(format!("a {what} contains NUL")));
     }
     Ok(())
+}
+
+/// Type and id as somebody asks for them: they need not be well formed, but PostgreSQL must be able to look for them.
+fn name(rtype: &str, id: &str) -> Result<(), CommitError> {
+    text("type", rtype)?;
+    text("record id", id)
+}
+
+/// Checks how a person is named.
+fn person(person: &PersonRef) -> Result<(), CommitError> {
+    match person {
+        PersonRef::Key(_) => Ok(()),
+        PersonRef::Id { system, value } => identifier(system, value),
+    }
+}
+
+fn identifier(system: &str, value: &str) -> Result<(), CommitError> {
+    for part in [system, value] {
+        most(
+            "bytes of a person's identifier",
+            part.len(),
+            MAX_IDENTIFIER_BYTES,
+        )?;
+        if part.contains('\0') {
+            return Err(invalid("a person's identifier contains NUL"));
+        }
+    }
+    Ok(())
+}
+
+fn check_alias(alias: &Alias) -> Result<(), CommitError> {
+    match alias {
+        Alias::Merge { from, to } => {
+            person(from)?;
+            person(to)
+        }
+        Alias::Split { from } => person(from),
+        Alias::AlsoKnownAs {
+            person: known,
+            system,
+            value,
+        } => {
+            person(known)?;
+            identifier(system, value)
+        }
+    }
+}
+
+/// Checks an entry of the access journal: what is appended must be sealable.
+pub(super) fn audit(entry: &AuditEntry) -> Result<(), StoreError> {
+    journal::seal::check(entry)?;
+    let nul = entry.controller.contains('\0');
+    let persons = entry.persons.iter().try_for_each(person);
+    match persons {
+        Ok(()) if !nul => Ok(()),
+        Ok(()) => Err(StoreError::Invalid(
+            "journal entry: NUL in the controller".to_owned(),
+        )),
+        Err(error) => Err(StoreError::Invalid(format!("journal entry: {error}"))),
+    }
 }
 
 /// Checks one put.
@@ -116,6 +191,9 @@ pub(super) fn put(put: &Put) -> Result<(), CommitError> {
             return Err(invalid("an id must match [A-Za-z0-9\\-\\.]{1,64}"));
         }
     }
+    let privacy = &put.privacy;
+    let people = put.persons.iter().chain(&privacy.author_person);
+    people.chain(&privacy.owner).try_for_each(person)?;
     if put.op == crate::Op::Purge {
         return Err(invalid("a put cannot purge; use Commit::purge"));
     }
@@ -127,7 +205,13 @@ fn check_expect(
     known: &dyn Fn(&RepoId) -> Result<(), CommitError>,
 ) -> Result<(), CommitError> {
     match expect {
-        Expect::Version { repo, .. } | Expect::Absent { repo, .. } => known(repo),
+        Expect::Version {
+            repo, rtype, id, ..
+        }
+        | Expect::Absent { repo, rtype, id } => {
+            known(repo)?;
+            name(rtype, id)
+        }
         Expect::NoMatch { repo, keys, .. } => {
             known(repo)?;
             if keys.is_empty() {
@@ -152,6 +236,7 @@ fn check_expect(
             text("claim's name space", space)?;
             most("bytes of a claim's key", key.len(), MAX_CLAIM_KEY_BYTES)
         }
-        Expect::Lease { .. } | Expect::Position { .. } => Ok(()),
+        Expect::Position { consumer, .. } => text("consumer name", consumer),
+        Expect::Lease { .. } => Ok(()),
     }
 }

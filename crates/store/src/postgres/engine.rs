@@ -1,6 +1,7 @@
 //! The opened engine: its tasks and threads, and the interface.
 
 use super::bulk::Submit;
+use super::check::askable;
 use super::journal::{self, Journal, Line};
 use super::link::Link;
 use super::shared::{Counters, Shared, Wake, count};
@@ -234,6 +235,9 @@ impl Engine for Postgres {
     }
 
     fn lease(&self, queue: &str, limit: usize, lease_ms: u64) -> Result<Vec<Leased>, StoreError> {
+        if !askable(queue) {
+            return Ok(Vec::new());
+        }
         queue::lease(&self.shared, queue, limit, lease_ms)
     }
 
@@ -242,10 +246,16 @@ impl Engine for Postgres {
     }
 
     fn peek(&self, queue: &str, limit: usize) -> Result<Vec<Leased>, StoreError> {
+        if !askable(queue) {
+            return Ok(Vec::new());
+        }
         queue::peek(&self.shared, queue, limit)
     }
 
     fn dead_letters(&self, queue: &str, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        if !askable(queue) {
+            return Ok(Vec::new());
+        }
         queue::dead_letters(&self.shared, queue, limit)
     }
 
@@ -254,10 +264,16 @@ impl Engine for Postgres {
     }
 
     fn queue_stats(&self, queue: &str) -> Result<QueueStats, StoreError> {
+        if !askable(queue) {
+            return Ok(QueueStats::default());
+        }
         queue::stats(&self.shared, queue)
     }
 
     fn queues(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        if !askable(prefix) {
+            return Ok(Vec::new());
+        }
         queue::names(&self.shared, prefix, limit)
     }
 
@@ -274,6 +290,9 @@ impl Engine for Postgres {
     }
 
     fn position(&self, consumer: &str) -> Result<Seq, StoreError> {
+        if !askable(consumer) {
+            return Ok(Seq(0));
+        }
         let sql = "SELECT seq FROM position WHERE consumer = $1";
         let row = self
             .shared
@@ -282,6 +301,9 @@ impl Engine for Postgres {
     }
 
     fn person(&self, system: &str, value: &str) -> Result<Option<PersonKey>, StoreError> {
+        if !askable(system) || !askable(value) {
+            return Ok(None);
+        }
         let sql = "SELECT person FROM ident WHERE system = $1 AND value = $2";
         self.shared.read(async |conn| {
             let row = conn.query_opt(sql, &[&system, &value]).await?;
@@ -315,6 +337,9 @@ impl Engine for Postgres {
         rtype: &str,
         id: &str,
     ) -> Result<Option<PurgeState>, StoreError> {
+        if !askable(rtype) || !askable(id) {
+            return Ok(None);
+        }
         keeper::purge_state(&self.shared, repo, rtype, id)
     }
 

@@ -95,7 +95,7 @@ pub(super) fn entries(
         // the two statements may have seen different moments: stop before the first gap
         let gapless = found
             .into_values()
-            .zip(after.0 + 1..)
+            .zip(after.0.saturating_add(1)..)
             .take_while(|(e, n)| e.seq.0 == *n);
         Ok(gapless.map(|(entry, _)| entry).take(limit).collect())
     })

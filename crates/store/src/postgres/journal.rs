@@ -1,5 +1,6 @@
 //! The access journal on PostgreSQL: appended to a table, sealed by whichever process holds the sealer's lock.
 
+use super::check;
 use super::link::{Conn, Pooled};
 use super::names::Names;
 use super::schema::LOCK_SEALER;
@@ -39,7 +40,7 @@ pub(super) fn audit(
     durability: Durability,
 ) -> Result<(), StoreError> {
     shared.open()?;
-    seal::check(&entry)?;
+    check::audit(&entry)?;
     let full = || StoreError::Unavailable("the access journal cannot be written".to_owned());
     if durability == Durability::WithinOneSecond {
         return lines

@@ -2,6 +2,7 @@
 //! asked for the version of that time. Filters are evaluated on every row, in the program, by the one rule of the
 //! interface; the database only narrows.
 
+use super::check::askable;
 use super::link::Conn;
 use super::names::Names;
 use super::pack;
@@ -386,6 +387,9 @@ impl Reader for PgReader {
         let Some(number) = self.names.number(rtype) else {
             return Ok(None);
         };
+        if !askable(id) {
+            return Ok(None);
+        }
         self.run(async |conn| {
             let Some(row) = conn
                 .query_opt(READ, &[&(repo.0 as i16), &number, &id])
@@ -453,7 +457,8 @@ impl Reader for PgReader {
         before: Option<Seq>,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        if limit == 0 {
+        let unaskable = matches!(scope, HistoryScope::Instance { id, .. } if !askable(id));
+        if limit == 0 || unaskable {
             return Ok(Vec::new());
         }
         self.run(async |conn| match scope {
@@ -588,6 +593,9 @@ impl Reader for PgReader {
 
     fn claim(&self, space: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = "SELECT value FROM claim WHERE space = $1 AND key = $2 AND (until IS NULL OR until > now_us())";
+        if !askable(space) {
+            return Ok(None);
+        }
         self.shared.read(async |conn| {
             let row = conn.query_opt(sql, &[&space, &key]).await?;
             Ok(row.map(|r| r.get(0)))
