@@ -121,9 +121,29 @@ pub enum Filter {
     Closed,
 }
 
-/// A non-empty, sorted list of conditions.
+/// A non-empty, sorted list of conditions. An empty one cannot be read from a text either.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Pred>", into = "Vec<Pred>")]
 pub struct Preds(Vec<Pred>);
+
+impl TryFrom<Vec<Pred>> for Preds {
+    type Error = &'static str;
+
+    fn try_from(mut preds: Vec<Pred>) -> Result<Self, Self::Error> {
+        if preds.is_empty() {
+            return Err("a conjunction of nothing would admit everything");
+        }
+        preds.sort();
+        preds.dedup();
+        Ok(Self(preds))
+    }
+}
+
+impl From<Preds> for Vec<Pred> {
+    fn from(preds: Preds) -> Self {
+        preds.0
+    }
+}
 
 impl Preds {
     /// The conditions in canonical order.
@@ -260,4 +280,17 @@ pub fn sha256(bytes: &[u8]) -> BlobHash {
         *to = *from;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_never_means_everything() {
+        assert!(serde_json::from_str::<Filter>(r#"{"All":[]}"#).is_err());
+        let filter = Filter::all(Pred::LabelsClear(4), [Pred::ConfIn(1), Pred::LabelsClear(4)]);
+        let text = serde_json::to_string(&filter).unwrap();
+        assert_eq!(serde_json::from_str::<Filter>(&text).unwrap(), filter);
+    }
 }
