@@ -121,6 +121,11 @@ suite_web() {
   grep -q '"e2e"' web/package.json 2>/dev/null || { skip "web: no browser tests"; return; }
   command -v chromium >/dev/null 2>&1 || apt_install chromium || { skip "web: no Chromium (apt-get install chromium)"; return; }
   [ -d web/node_modules ] || ( cd web && npm ci --no-audit --no-fund --loglevel=error ) || { count web 1; return; }
+  # The pages are looked at after the story's day: her letter is there.
+  note "playing the story to its end"
+  node -e 'const base = JSON.parse(require("fs").readFileSync(process.env.HELSENAV_FACTS)).base
+    fetch(base + "/demo/story", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ pace: 0, until: "end" }) })
+      .then(async (r) => { if (!r.ok) console.log(await r.text()) })' || true
   ( cd web && NODE_EXTRA_CA_CERTS="$ca" npm run --silent e2e ) 2>&1 | tee "$work/log"
   count web "${PIPESTATUS[0]}" "$(node_count pass)" "$(node_count fail)"
 }

@@ -7,6 +7,7 @@ use blackbox::http::Web;
 use blackbox::portal::Session;
 use blackbox::{Demo, Engine, passed_over};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 on_both_engines!(kari_s_day_ends_as_the_story_says);
 
@@ -18,10 +19,16 @@ async fn kari_s_day_ends_as_the_story_says(engine: Engine) -> Result<()> {
     let facts = &demo.facts;
     let web = Web::new(facts.text("/ca_pem"))?;
     let url = format!("{}/demo/story", facts.base());
-    let steps = web.get(&url).await?.expect(200)?.json()["steps"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    // The actors read the facts and open their keys first.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let steps = loop {
+        let status = web.get(&url).await?.expect(200)?.json();
+        let steps = status["steps"].as_array().cloned().unwrap_or_default();
+        if status["is_starting"] != true || Instant::now() > deadline {
+            break steps;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
     if steps.is_empty() {
         passed_over("the story's actors are not built");
         demo.stop()?;
