@@ -28,6 +28,11 @@ impl Clock {
         self.offset_us.load(Ordering::Acquire)
     }
 
+    /// Sets the offset as stored, or where a demo nation's day begins; only before anything has happened.
+    pub fn begin_with(&self, offset_us: i64) {
+        self.offset_us.store(offset_us, Ordering::Release);
+    }
+
     /// Moves the clock forward; never back. Returns the new offset. The caller stores it.
     pub fn advance(&self, by_us: u64) -> i64 {
         let by = i64::try_from(by_us).unwrap_or(i64::MAX);

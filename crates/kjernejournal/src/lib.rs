@@ -16,7 +16,9 @@ pub mod rules;
 pub mod summary;
 pub mod write;
 
-use records::source::{RecordSource, StoreSource};
+use critical::CriticalPanel;
+use edge::Problem;
+use records::source::{RecordSource, StoreSource, ViewContext};
 use std::sync::Arc;
 use store::StoreError;
 use trust::{Class, Controller, Trust};
@@ -43,6 +45,12 @@ impl Kjernejournal {
             trust,
             sources: std::iter::once(own).chain(others).collect(),
         })
+    }
+
+    /// Critical information as its citizen sees it: explicit when there is none.
+    pub fn critical_for_citizen(&self, context: &ViewContext) -> Result<CriticalPanel, Problem> {
+        let own = self.sources.first().ok_or_else(Problem::internal)?;
+        Ok(critical::panel(&own.view(context)?, self.trust.now()))
     }
 
     /// The decision maker.

@@ -110,6 +110,10 @@ async fn overview(
             .letters_for_citizen(&context)
             .map_err(|e| e.code);
         let notices = state.helsenorge.notices(&citizen).map_err(|e| e.code);
+        let critical = state
+            .kjernejournal
+            .critical_for_citizen(&context)
+            .map_err(|e| e.code);
         let log = state
             .helsenorge
             .log_view(&citizen, None)
@@ -121,6 +125,7 @@ async fn overview(
             "letters": section(letters),
             "notices": section(notices),
             "log": section(log),
+            "critical": section(critical),
         })))
     })
     .await?

@@ -63,6 +63,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<ExitCode> {
     let is_first_start = opened.registers.is_empty();
     let demo_keys = load_keys(&opened, &nation)?;
     if is_first_start {
+        opened.begin_clock_at(dawn(remembered.anchor))?;
         import(&opened, &nation, &demo_keys, remembered.population)?;
     }
     let credentials = clients::Credentials::load(&opened.secrets, &nation)?;
@@ -279,6 +280,12 @@ fn remember(args: &DemoArgs) -> Result<Remembered> {
     };
     std::fs::write(&file, serde_json::to_vec_pretty(&made)?)?;
     Ok(made)
+}
+
+/// The story's day is played from six in the morning, whenever the demo is first started.
+fn dawn(anchor: jiff::civil::Date) -> i64 {
+    let morning = anchor.at(6, 0, 0, 0).to_zoned(trust::gather::oslo());
+    morning.map_or_else(|_| edge_now(), |at| at.timestamp().as_microsecond())
 }
 
 fn edge_now() -> i64 {
