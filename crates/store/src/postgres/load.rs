@@ -171,26 +171,32 @@ pub(super) async fn load(
         ..World::default()
     };
     fetch(conn, &wanted, &mut world).await?;
+    // an expectation may lose as many matches as the batch has puts before it still finds two
+    let enough = 2 + commits.iter().map(|c| c.put.len()).sum::<usize>();
+    let mut searches = Vec::new();
     for (i, commit) in commits.iter().enumerate() {
         for (j, expect) in commit.expect.iter().enumerate() {
-            if let Expect::NoMatch {
+            let Expect::NoMatch {
                 repo,
                 keys,
                 author_org,
                 filter,
             } = expect
-            {
-                let enough = 2 + commits.iter().map(|c| c.put.len()).sum::<usize>();
-                let search = Search {
-                    repo: *repo,
-                    keys,
-                    author_org: author_org.as_deref(),
-                    filter,
-                };
-                let found = search.run(conn, &world.names, enough).await?;
-                world.matches.insert((i, j), found);
-            }
+            else {
+                continue;
+            };
+            let search = Search {
+                repo: *repo,
+                keys,
+                author_org: author_org.as_deref(),
+                filter,
+            };
+            let names = &world.names;
+            searches.push(async move { ((i, j), search.run(conn, names, enough).await) });
         }
+    }
+    for (place, found) in join_all(searches).await {
+        world.matches.insert(place, found?);
     }
     Ok(world)
 }
