@@ -200,6 +200,10 @@ impl Office {
     /// When the bus does not take it.
     pub async fn post(&self, subject: &str, from: u32, to: u32, xml: &str) -> Result<String> {
         let mut message = self.envelope(subject, from, to);
+        // Metadata as client libraries set it: with it the hub can tell which message a receipt is for.
+        if let Some(id) = crate::mail::element(xml, "MsgId") {
+            message.set_property("X-MessageInfo-MsgId", id);
+        }
         message.body = self.seal(xml.as_bytes(), to, Signer::Valid)?.into();
         self.send(message).await
     }
