@@ -19,8 +19,9 @@ pub(crate) fn print(
     began: Instant,
 ) {
     let base = &addresses.base;
-    let password = facts["operator_login"]["password"]
-        .as_str()
+    let password = facts
+        .pointer("/operator_login/password")
+        .and_then(Value::as_str)
         .unwrap_or_default();
     let persons = nation.params().population;
     println!(

@@ -289,7 +289,10 @@ mod tests {
     #[test]
     fn nothing_never_means_everything() {
         assert!(serde_json::from_str::<Filter>(r#"{"All":[]}"#).is_err());
-        let filter = Filter::all(Pred::LabelsClear(4), [Pred::ConfIn(1), Pred::LabelsClear(4)]);
+        let filter = Filter::all(
+            Pred::LabelsClear(4),
+            [Pred::ConfIn(1), Pred::LabelsClear(4)],
+        );
         let text = serde_json::to_string(&filter).unwrap();
         assert_eq!(serde_json::from_str::<Filter>(&text).unwrap(), filter);
     }
