@@ -22,6 +22,7 @@ const SWEEP_AT_ONCE: usize = 1_000;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Pause after a long reader stood in the way.
 const STAND_BACK: Duration = Duration::from_secs(3);
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 const SEAL_EVERY: Duration = Duration::from_secs(2);
 
 /// Makes a connection one that only copies a write-ahead log back.
@@ -133,20 +134,26 @@ impl Inner {
     }
 }
 
-/// Folds until the store closes.
+/// Folds until the store closes, and removes from the index what is over. Both need the folder, for seconds under load:
+/// the janitor must not wait for it, or the log is not copied back.
 pub(super) fn fold_loop(inner: &Inner) {
+    let mut expired = Instant::now();
     while !inner.stopping() {
         inner.to_fold.sleep(Duration::from_secs(1));
         if let Err(e) = inner.fold_frozen() {
             warn(inner, "fold", &e);
             std::thread::sleep(Duration::from_millis(200));
         }
+        if expired.elapsed() >= EXPIRE_EVERY && !inner.stopping() {
+            report(inner, "expiry", inner.expire_superseded().map(drop));
+            expired = Instant::now();
+        }
     }
 }
 
 /// Checkpoints, sweeps, purges and seals until the store closes.
 pub(super) fn janitor_loop(inner: &Inner) {
-    let (mut swept, mut sealed, mut expired) = (Instant::now(), Instant::now(), Instant::now());
+    let (mut swept, mut sealed) = (Instant::now(), Instant::now());
     let mut truncate_at = Instant::now();
     // A purge from before the last stop goes on at once.
     let mut purging = true;
@@ -188,10 +195,6 @@ pub(super) fn janitor_loop(inner: &Inner) {
                 "checkpoint of the index",
                 inner.truncate_idle_index(),
             );
-        }
-        if expired.elapsed() >= Duration::from_secs(5) {
-            report(inner, "expiry", inner.expire_superseded().map(drop));
-            expired = Instant::now();
         }
         if sealed.elapsed() >= SEAL_EVERY {
             report(inner, "seal", inner.seal().map(drop));
