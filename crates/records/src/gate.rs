@@ -391,7 +391,13 @@ impl Gate for TrustGate {
             .with_classes(classes.iter().copied());
         ask.subjects_differ = subjects_differ;
         let is_nobody = matches!(&subject, SubjectRef::Nin(nin) if nin.is_empty());
-        let mut access = Access::new(caller.principal.clone(), Some(subject), ask, self.service);
+        // The log's service is the one through which the look-up was made (spec/privacy.md §9.2).
+        let service = if caller.through_kjernejournal {
+            "kjernejournal"
+        } else {
+            self.service
+        };
+        let mut access = Access::new(caller.principal.clone(), Some(subject), ask, service);
         access.api = format!("fhir/{}", self.service);
         access.purpose = caller.purpose;
         access.attest.clone_from(&caller.attest);

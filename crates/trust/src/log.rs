@@ -337,7 +337,8 @@ pub fn visits(lines: Vec<LogLine>) -> Vec<Visit> {
                         && last.actor_kind == line.actor_kind
                         && last.organisation == line.organisation
                         && last.imported == line.imported
-                        && (last.actor_kind != "self" || last.name == line.name)
+                        // A name that is due must not tell the one behind a line whose name is not.
+                        && last.name == line.name
                         && last.occurred_at.abs_diff(line.occurred_at) <= WINDOW_US as u64
                 })
         };
