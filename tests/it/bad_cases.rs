@@ -219,6 +219,7 @@ fn bodies(office: &Office, pid: &str) -> Result<Vec<(&'static str, Vec<u8>, &'st
             office.seal(b"<Message><Type", TO, Signer::Valid)?,
             "transport:not-well-formed-xml",
         ),
+        ("B35", entity, "transport:not-well-formed-xml"),
     ])
 }
 
