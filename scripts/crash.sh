@@ -5,15 +5,19 @@
 #    before it flushes is caught.
 # 2. SQLite, N kills; then N/2 more over that layer.
 # 3. PostgreSQL, N kills, the server stopped hard every fifth time (a server of its own, see scripts/postgres.sh).
-# Exit code 0 when nothing was lost. HELSENAV_CRASH_ENGINES="sqlite" leaves PostgreSQL out.
+# Exit code 0 when nothing was lost. HELSENAV_CRASH_ENGINES="sqlite" leaves PostgreSQL out;
+# HELSENAV_CRASH_BIN: use this harness instead of building it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 cycles="${1:-50}"
 case "$cycles" in '' | *[!0-9]*) echo "usage: scripts/crash.sh [N]" >&2; exit 2 ;; esac
 engines="${HELSENAV_CRASH_ENGINES-sqlite postgres}"
 
-cargo build --locked -p store --bin store-crash || exit 1
-harness="${CARGO_TARGET_DIR:-target}/debug/store-crash"
+harness="${HELSENAV_CRASH_BIN:-}"
+if [ -z "$harness" ]; then
+  cargo build --locked -p store --bin store-crash || exit 1
+  harness="${CARGO_TARGET_DIR:-target}/debug/store-crash"
+fi
 passed=0 failed=0
 part() { if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi; }
 
