@@ -175,31 +175,6 @@ impl Repository {
         })
     }
 
-    /// `$validate`: 200 with the verdict, whatever it is.
-    pub(crate) fn validate(&self, call: &Call, rtype: &str) -> Result<Answer, Failure> {
-        let doc = match call.document() {
-            Ok(doc) => doc,
-            Err(failure) if failure.status == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                return Err(failure);
-            }
-            Err(failure) => {
-                return Ok(Answer::resource(
-                    StatusCode::OK,
-                    Bytes::from(failure.outcome().to_string()),
-                ));
-            }
-        };
-        let mut findings =
-            fhir::validate::validate_all(fhir::Pack::r4(), &doc, edge::clock::real_now_us());
-        if doc.resource_type() != rtype {
-            findings.push(wrong_type(rtype));
-        }
-        Ok(Answer::resource(
-            StatusCode::OK,
-            Bytes::from(fhir::outcome(&findings).to_string()),
-        ))
-    }
-
     /// Writes from outside are taken at all.
     fn require_writable(&self, rtype: &str) -> Result<(), Failure> {
         let is_view = self.is_clinical() && rtype == "Patient";
@@ -664,7 +639,7 @@ fn multiple_matches() -> Failure {
     )
 }
 
-fn wrong_type(rtype: &str) -> Finding {
+pub(crate) fn wrong_type(rtype: &str) -> Finding {
     Finding::error(
         IssueCode::Invalid,
         "resource-type",

@@ -1,6 +1,7 @@
 //! The router of a repository: addresses, formats, headers; what is behind an address stands in the other modules.
 
 use crate::gate::Caller;
+use crate::operations::{self, Target};
 use crate::outcome::Failure;
 use crate::params;
 use crate::render;
@@ -445,11 +446,9 @@ pub(crate) fn dispatch(
             "GET" => repository.history_of_all(call, caller, None),
             _ => Err(Failure::method("GET, HEAD")),
         },
-        ["$reset"] if repository.config.can_reset => match method {
-            "DELETE" => repository.reset(),
-            _ => Err(Failure::method("DELETE")),
-        },
-        [operation] if operation.starts_with('$') => Err(no_operation()),
+        [name] if name.starts_with('$') => {
+            operations::run(repository, call, caller, name, Target::System)
+        }
         [rtype, rest @ ..] => {
             repository.require_type(rtype)?;
             of_type(repository, call, caller, rtype, rest)
@@ -481,11 +480,12 @@ fn of_type(
             "GET" => repository.history_of_all(call, caller, Some(rtype)),
             _ => Err(Failure::method("GET, HEAD")),
         },
-        ["$validate"] => match method {
-            "POST" => repository.validate(call, rtype),
-            _ => Err(Failure::method("POST")),
-        },
-        [operation] | [_, operation] if operation.starts_with('$') => Err(no_operation()),
+        [name] if name.starts_with('$') => {
+            operations::run(repository, call, caller, name, Target::Type(rtype))
+        }
+        [id, name] if name.starts_with('$') => {
+            operations::run(repository, call, caller, name, Target::Instance(rtype, id))
+        }
         [id] => match method {
             "GET" => repository.read(call, caller, rtype, id),
             "PUT" => repository.update(call, caller, rtype, id),
@@ -513,14 +513,6 @@ fn of_type(
         }
         _ => Err(Failure::not_found()),
     }
-}
-
-fn no_operation() -> Failure {
-    Failure::new(
-        StatusCode::NOT_FOUND,
-        "not-found",
-        "there is no such operation here",
-    )
 }
 
 const EXPOSED: &str = "ETag, Location, Content-Location, Last-Modified, Link, X-Request-Id, X-Event-Id, X-Progress, Retry-After, WWW-Authenticate, DPoP-Nonce";

@@ -21,6 +21,7 @@ pub mod http;
 mod include;
 pub mod intake;
 mod metadata;
+mod operations;
 pub mod outcome;
 pub mod paging;
 pub mod params;

@@ -1,6 +1,7 @@
 //! CapabilityStatement, made from the same tables that the router and the planner use (spec/fhir-server.md §7).
 
 use crate::http::{Answer, Call};
+use crate::operations::{Level, OPERATIONS, Operation};
 use crate::outcome::Failure;
 use crate::repository::Repository;
 use axum::http::StatusCode;
@@ -26,8 +27,22 @@ pub(crate) fn capabilities(repository: &Repository, call: &Call) -> Result<Answe
     let resources: Vec<Value> = repository
         .types()
         .into_iter()
-        .map(|rtype| resource(rtype, clinical, writes))
+        .map(|rtype| resource(repository, rtype, clinical, writes))
         .collect();
+    let rest = Json::new()
+        .put("mode", "server")
+        .put("security", json!({ "cors": true, "description": security }))
+        .put("resource", resources)
+        .put("interaction", codes(&interactions))
+        .list(
+            "operation",
+            operations(repository, |o| o.levels.contains(&Level::System)),
+        )
+        .put(
+            "compartment",
+            json!(["http://hl7.org/fhir/CompartmentDefinition/patient"]),
+        )
+        .build();
     let statement = json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -37,13 +52,7 @@ pub(crate) fn capabilities(repository: &Repository, call: &Call) -> Result<Answe
         "implementation": { "description": format!("Helsenav {}", repository.config.name), "url": call.base },
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
-        "rest": [{
-            "mode": "server",
-            "security": { "cors": true, "description": security },
-            "resource": resources,
-            "interaction": codes(&interactions),
-            "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
-        }],
+        "rest": [rest],
     });
     Ok(Answer::resource(
         StatusCode::OK,
@@ -51,9 +60,20 @@ pub(crate) fn capabilities(repository: &Repository, call: &Call) -> Result<Answe
     ))
 }
 
-fn resource(rtype: &str, clinical: bool, writes: bool) -> Value {
+fn operations(repository: &Repository, of: impl Fn(&Operation) -> bool) -> Vec<Value> {
+    OPERATIONS
+        .iter()
+        .filter(|o| !o.definition.is_empty() && (o.is_here)(repository) && of(o))
+        .map(|o| json!({ "name": o.name.trim_start_matches('$'), "definition": o.definition }))
+        .collect()
+}
+
+fn resource(repository: &Repository, rtype: &str, clinical: bool, writes: bool) -> Value {
     let pack = Pack::r4();
     let is_view = clinical && rtype == "Patient";
+    let operations = operations(repository, |o| {
+        o.levels != [Level::System] && o.is_for(rtype)
+    });
     let mut interactions = vec!["read", "search-type"];
     if !is_view {
         interactions.extend(["vread", "history-instance", "history-type"]);
@@ -107,10 +127,7 @@ fn resource(rtype: &str, clinical: bool, writes: bool) -> Value {
                 .iter()
                 .map(|p| json!({ "name": p.code, "type": p.kind.as_str() })),
         )
-        .put(
-            "operation",
-            json!([{ "name": "validate", "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate" }]),
-        )
+        .list("operation", operations)
         .build()
 }
 
@@ -137,35 +154,3 @@ fn incoming(rtype: &str) -> Vec<String> {
     }
     out
 }
-
-impl Repository {
-    /// Empties the repository: every record and its history are erased (the sandbox).
-    pub(crate) fn reset(&self) -> Result<Answer, Failure> {
-        use store::{Commit, HistoryScope, Purge};
-        let grant = self.config.gate.hub_grant();
-        let repo = self.config.repo;
-        loop {
-            let snapshot = self.snapshot()?;
-            let scope = HistoryScope::Repository { repo };
-            let versions = snapshot.history(&grant, &scope, None, RESET_CHUNK)?;
-            let records: std::collections::BTreeSet<(String, String)> = versions
-                .into_iter()
-                .map(|r| (r.head.rtype, r.head.id))
-                .collect();
-            if records.is_empty() {
-                return Ok(Answer::empty(StatusCode::NO_CONTENT));
-            }
-            let purge = records
-                .into_iter()
-                .map(|(rtype, id)| Purge { repo, rtype, id })
-                .collect();
-            self.config.store.commit(Commit {
-                purge,
-                ..Commit::default()
-            })?;
-        }
-    }
-}
-
-/// Versions looked at per commit of a reset.
-const RESET_CHUNK: usize = 2_000;
