@@ -26,6 +26,7 @@ pub mod pack;
 pub mod patch;
 pub mod path;
 pub mod refs;
+pub mod terminology;
 pub mod ucum;
 pub mod validate;
 pub mod xml;
