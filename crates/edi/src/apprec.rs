@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use crate::hcp::{AdditionalId, Address, Dept, HcPerson, HcProf};
 use crate::message::{Endpoint, Header, PartyId};
-use crate::value::{Coded, Field, LIST_OID, ReadError, Time, XmlValue, record};
-use crate::xml::{Elem, Ns, XmlDoc, to_xml};
+use crate::value::{Coded, LIST_OID, Time, record, root};
 
 /// Namespace of version 1.1.
 pub const NS: &str = "http://www.kith.no/xmlstds/apprec/2012-02-15";
@@ -233,26 +232,9 @@ impl ErrorCode {
     }
 }
 
+root! { AppRec, "AppRec", NS, NS | NS_1_0, "AppRec 1.0 or 1.1" }
+
 impl AppRec {
-    /// Reads version 1.1 or 1.0.
-    ///
-    /// # Errors
-    /// [`ReadError`] when a part that it cannot exist without is missing, or it is another document.
-    pub fn read_doc(doc: &XmlDoc) -> Result<Self, ReadError> {
-        Self::read_elem(&doc.root)
-    }
-
-    /// Reads version 1.1 or 1.0 from its element.
-    ///
-    /// # Errors
-    /// As [`AppRec::read_doc`].
-    pub fn read_elem(e: &Elem) -> Result<Self, ReadError> {
-        if &*e.name != "AppRec" || !matches!(&*e.ns, NS | NS_1_0) {
-            return Err(ReadError::missing(e, "AppRec 1.0 or 1.1"));
-        }
-        Self::read(e)
-    }
-
     /// The receipt for a message: addresses mirrored and swapped, reference to the original filled in.
     ///
     /// `me` is the party that answers (a copy receiver answers as `COP`). `errors` must be empty for
@@ -309,14 +291,6 @@ impl AppRec {
     /// Whether it is version 1.0, by its MIGversion.
     pub fn is_1_0(&self) -> bool {
         self.mig_version.contains("2004-11-21")
-    }
-
-    /// Version 1.1 as UTF-8 text, ready to be signed.
-    pub fn to_xml(&self) -> String {
-        let mut parent = Elem::new(&Ns::from(NS), "");
-        let ns = parent.ns.clone();
-        self.write_field(&mut parent, &ns, "AppRec");
-        parent.elems().next().map(to_xml).unwrap_or_default()
     }
 }
 

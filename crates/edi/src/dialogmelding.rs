@@ -3,8 +3,7 @@
 //! Source: dialogmelding 1.1 standard (`dialog/2013-01-23`), messaging.md §3.
 
 use crate::fk1::{Address, Ident, Organisation, TeleCom};
-use crate::value::{Coded, ReadError, Rich, Time, XmlValue, record};
-use crate::xml::{Elem, Ns};
+use crate::value::{Coded, Rich, Time, record, root};
 
 /// Namespace of version 1.1.
 pub const NS: &str = "http://www.kith.no/xmlstds/dialog/2013-01-23";
@@ -141,22 +140,4 @@ record! {
     }
 }
 
-impl Dialogmelding {
-    /// Reads version 1.1 or 1.0 from the payload element.
-    ///
-    /// # Errors
-    /// [`ReadError`] when a part that it cannot exist without is missing, or it is another document.
-    pub fn read_elem(e: &Elem) -> Result<Self, ReadError> {
-        if &*e.name != "Dialogmelding" || !matches!(&*e.ns, NS | NS_1_0) {
-            return Err(ReadError::missing(e, "dialogmelding 1.0 or 1.1"));
-        }
-        Self::read(e)
-    }
-
-    /// Version 1.1 as payload for [`crate::msghead::Document::payload`].
-    pub fn to_elem(&self) -> Elem {
-        let mut e = Elem::new(&Ns::from(NS), "Dialogmelding");
-        self.write(&mut e);
-        e
-    }
-}
+root! { Dialogmelding, "Dialogmelding", NS, NS | NS_1_0, "dialogmelding 1.0 or 1.1" }

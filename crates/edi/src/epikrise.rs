@@ -6,8 +6,7 @@
 use crate::hcp::{AdditionalId, Address, CopyDestRole, Inst};
 use crate::msghead::RefDoc;
 use crate::svarrapport::{DateResult, Interval, Modifier, NumResult, SubLocation};
-use crate::value::{Coded, Field, Quantity, ReadError, Rich, Ts, XmlValue, record};
-use crate::xml::{Elem, Ns, XmlDoc, to_xml};
+use crate::value::{Coded, Quantity, Rich, Ts, record, root};
 
 /// Namespace of version 1.2.
 pub const NS: &str = "http://www.kith.no/xmlstds/epikrise/2012-02-15";
@@ -474,31 +473,4 @@ impl InfItem {
     }
 }
 
-impl Message {
-    /// Reads a message; the root must be epikrise 1.2.
-    ///
-    /// # Errors
-    /// [`ReadError`] when a part that it cannot exist without is missing, or it is another message or version.
-    pub fn read_doc(doc: &XmlDoc) -> Result<Self, ReadError> {
-        Self::read_elem(&doc.root)
-    }
-
-    /// Reads a message from its element.
-    ///
-    /// # Errors
-    /// As [`Message::read_doc`].
-    pub fn read_elem(e: &Elem) -> Result<Self, ReadError> {
-        if &*e.name != "Message" || &*e.ns != NS {
-            return Err(ReadError::missing(e, "epikrise 1.2"));
-        }
-        Self::read(e)
-    }
-
-    /// The message as UTF-8 text, ready to be signed.
-    pub fn to_xml(&self) -> String {
-        let mut parent = Elem::new(&Ns::from(NS), "");
-        let ns = parent.ns.clone();
-        self.write_field(&mut parent, &ns, "Message");
-        parent.elems().next().map(to_xml).unwrap_or_default()
-    }
-}
+root! { Message, "Message", NS, NS, "epikrise 1.2" }

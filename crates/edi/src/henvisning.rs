@@ -5,7 +5,7 @@
 
 use crate::fk1;
 use crate::svarrapport::{Interval, Modifier, NumResult};
-use crate::value::{Coded, Quantity, ReadError, Time, XmlValue, record};
+use crate::value::{Coded, Quantity, ReadError, Time, XmlValue, record, root};
 use crate::xml::{Elem, Ns};
 
 /// Namespace of version 2.0.
@@ -422,22 +422,4 @@ record! {
 
 impl Po for CommunicationNeeds {}
 
-impl Henvisning {
-    /// Reads version 2.0 from the payload element.
-    ///
-    /// # Errors
-    /// [`ReadError`] when a part that it cannot exist without is missing, or it is another document.
-    pub fn read_elem(e: &Elem) -> Result<Self, ReadError> {
-        if &*e.name != "Henvisning" || &*e.ns != NS {
-            return Err(ReadError::missing(e, "henvisning 2.0"));
-        }
-        Self::read(e)
-    }
-
-    /// The payload for [`crate::msghead::Document::payload`].
-    pub fn to_elem(&self) -> Elem {
-        let mut e = Elem::new(&Ns::from(NS), "Henvisning");
-        self.write(&mut e);
-        e
-    }
-}
+root! { Henvisning, "Henvisning", NS, NS, "henvisning 2.0" }

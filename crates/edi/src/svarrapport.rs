@@ -6,8 +6,7 @@
 
 use crate::hcp::{AdditionalId, Address, CopyDest, Hcp, Inst, Party};
 use crate::msghead::RefDoc;
-use crate::value::{Coded, Field, Flag, Quantity, ReadError, Rich, Ts, XmlValue, record};
-use crate::xml::{Elem, Ns, XmlDoc, to_xml};
+use crate::value::{Coded, Flag, Quantity, Rich, Ts, record, root};
 
 /// Namespace of version 1.4.
 pub const NS: &str = "http://www.kith.no/xmlstds/labsvar/2012-02-15";
@@ -550,31 +549,4 @@ impl ResultItem {
     }
 }
 
-impl Message {
-    /// Reads a message; the root must be svarrapport 1.4.
-    ///
-    /// # Errors
-    /// [`ReadError`] when a part that it cannot exist without is missing, or it is another message or version.
-    pub fn read_doc(doc: &XmlDoc) -> Result<Self, ReadError> {
-        Self::read_elem(&doc.root)
-    }
-
-    /// Reads a message from its element.
-    ///
-    /// # Errors
-    /// As [`Message::read_doc`].
-    pub fn read_elem(e: &Elem) -> Result<Self, ReadError> {
-        if &*e.name != "Message" || &*e.ns != NS {
-            return Err(ReadError::missing(e, "svarrapport 1.4"));
-        }
-        Self::read(e)
-    }
-
-    /// The message as UTF-8 text, ready to be signed.
-    pub fn to_xml(&self) -> String {
-        let mut parent = Elem::new(&Ns::from(NS), "");
-        let ns = parent.ns.clone();
-        self.write_field(&mut parent, &ns, "Message");
-        parent.elems().next().map(to_xml).unwrap_or_default()
-    }
-}
+root! { Message, "Message", NS, NS, "svarrapport 1.4" }

@@ -141,6 +141,48 @@ macro_rules! record {
 }
 pub(crate) use record;
 
+/// Makes a record the root of a document: read from a document or an element, written as an element or a text.
+///
+/// `root! { Type, "Element", namespace written, namespaces read, "name and version for errors" }`
+macro_rules! root {
+    ($name:ident, $tag:literal, $ns:expr, $read:pat, $what:literal) => {
+        impl $name {
+            #[doc = concat!("Reads ", $what, " from a document with it as root.")]
+            ///
+            /// # Errors
+            /// [`ReadError`](crate::value::ReadError) when a part that it cannot exist without is missing, or it is
+            /// another message or version.
+            pub fn read_doc(doc: &$crate::xml::XmlDoc) -> Result<Self, $crate::value::ReadError> {
+                Self::read_elem(&doc.root)
+            }
+
+            #[doc = concat!("Reads ", $what, " from its element.")]
+            ///
+            /// # Errors
+            /// As [`Self::read_doc`].
+            pub fn read_elem(e: &$crate::xml::Elem) -> Result<Self, $crate::value::ReadError> {
+                if &*e.name != $tag || !matches!(&*e.ns, $read) {
+                    return Err($crate::value::ReadError::missing(e, $what));
+                }
+                $crate::value::XmlValue::read(e)
+            }
+
+            /// The element, for [`crate::msghead::Document::payload`] or as a message of its own.
+            pub fn to_elem(&self) -> $crate::xml::Elem {
+                let mut e = $crate::xml::Elem::new(&$crate::xml::Ns::from($ns), $tag);
+                $crate::value::XmlValue::write(self, &mut e);
+                e
+            }
+
+            /// UTF-8 text, ready to be signed.
+            pub fn to_xml(&self) -> String {
+                $crate::xml::to_xml(&self.to_elem())
+            }
+        }
+    };
+}
+pub(crate) use root;
+
 /// A coded value, `CS` (code and display) or `CV` (with code system and free text).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coded {
