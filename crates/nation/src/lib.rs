@@ -21,6 +21,7 @@ mod background;
 mod cast;
 pub mod history;
 pub mod model;
+pub mod population;
 mod rng;
 pub mod story;
 

@@ -16,6 +16,7 @@ pub(crate) enum Kind {
     Personnel = 8,
     History = 9,
     Attributes = 10,
+    Chart = 11,
 }
 
 /// A stream of random numbers.

@@ -8,4 +8,5 @@
 
 mod background;
 mod cast;
+mod population;
 mod story;
