@@ -279,6 +279,10 @@ pub trait Reader: Send + Sync {
     ) -> Result<Vec<IndexRow>, StoreError>;
     /// Rough number of rows of a range, without the filter; for planning only, never shown.
     fn estimate(&self, repo: RepoId, range: &KeyRange) -> Result<u64, StoreError>;
+    /// The same, counted no further than `most`: cheap for small limits.
+    fn estimate_up_to(&self, repo: RepoId, range: &KeyRange, most: u64) -> Result<u64, StoreError> {
+        Ok(self.estimate(repo, range)?.min(most))
+    }
     /// All live visible records of a type, ascending by rid, after `after`, at most `limit` returned.
     fn type_rids(
         &self,
@@ -302,6 +306,18 @@ pub trait Reader: Send + Sync {
     fn fetch(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<Record>, StoreError>;
     /// All keys of a live visible record (for sorting, re-checks and the offline checker).
     fn keys(&self, grant: &Granted, rid: Rid) -> Result<Vec<crate::IndexKey>, StoreError>;
+    /// Keys of several records, in the order asked; invisible ones are left out.
+    fn keys_of(
+        &self,
+        grant: &Granted,
+        rids: &[Rid],
+    ) -> Result<Vec<(Rid, Vec<crate::IndexKey>)>, StoreError> {
+        let mut out = Vec::with_capacity(rids.len());
+        for head in self.heads(grant, rids)? {
+            out.push((head.rid, self.keys(grant, head.rid)?));
+        }
+        Ok(out)
+    }
     /// Privacy epoch of a person at this snapshot (0 = never raised).
     fn epoch(&self, person: PersonKey) -> Result<Seq, StoreError>;
     /// Epoch of rules and organisation approval.

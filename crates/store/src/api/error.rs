@@ -83,6 +83,9 @@ pub enum StoreError {
     /// The caller asked for something invalid.
     #[error("invalid request: {0}")]
     Invalid(String),
+    /// The read took longer than its [`Patience`](crate::Patience), or nobody waits for it any more.
+    #[error("the read took too long")]
+    TimedOut,
     /// The store cannot be opened as configured (would not survive power loss, unknown schema version, …).
     #[error("cannot open store: {0}")]
     CannotOpen(String),

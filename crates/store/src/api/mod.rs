@@ -9,6 +9,7 @@ mod feed;
 mod filter;
 mod ids;
 mod journal;
+mod patience;
 mod queue;
 mod read;
 
@@ -20,5 +21,6 @@ pub use feed::*;
 pub use filter::*;
 pub use ids::*;
 pub use journal::*;
+pub use patience::*;
 pub use queue::*;
 pub use read::*;

@@ -128,6 +128,7 @@ impl PgReader {
         work: impl AsyncFn(&Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let aged = self.old || self.made.elapsed() > self.shared.retention / 2;
+        crate::Patience::check()?;
         self.shared.read(async |conn| {
             let found = work(conn).await?;
             if aged {
@@ -521,6 +522,11 @@ impl Reader for PgReader {
             .read(async |conn| walk::estimate(conn, repo, range).await)
     }
 
+    fn estimate_up_to(&self, repo: RepoId, range: &KeyRange, most: u64) -> Result<u64, StoreError> {
+        self.shared
+            .read(async |conn| walk::counted(conn, repo, range, most).await)
+    }
+
     fn type_rids(
         &self,
         grant: &Granted,
@@ -579,6 +585,23 @@ impl Reader for PgReader {
                     Ok(keys.remove(&rid).unwrap_or_default())
                 }
             }
+        })
+    }
+
+    fn keys_of(
+        &self,
+        grant: &Granted,
+        rids: &[Rid],
+    ) -> Result<Vec<(Rid, Vec<IndexKey>)>, StoreError> {
+        self.run(async |conn| {
+            let found = self.live(conn, grant, rids).await?;
+            let versions: Vec<(Rid, Vno)> = found.values().map(|h| (h.rid, h.vno)).collect();
+            let mut keys = self.keys_of(conn, &versions).await?;
+            Ok(rids
+                .iter()
+                .filter(|rid| found.contains_key(*rid))
+                .map(|rid| (*rid, keys.remove(rid).unwrap_or_default()))
+                .collect())
         })
     }
 

@@ -157,6 +157,7 @@ impl<'a> Walk<'a> {
 
     /// The next rows: those that count, how many were current at the snapshot, whether there may be more.
     async fn page(&mut self, size: i64) -> Result<(Vec<IndexRow>, usize, bool), StoreError> {
+        crate::Patience::check()?;
         let field = field(self.repo, self.range.param);
         let (value, rid, vno) = &self.place;
         let rows = match self.direction {
@@ -393,7 +394,7 @@ pub(super) async fn types(
 }
 
 /// Rows of a range, counted up to `most`.
-async fn counted(
+pub(super) async fn counted(
     conn: &Conn,
     repo: RepoId,
     range: &KeyRange,

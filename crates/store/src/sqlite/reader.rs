@@ -610,6 +610,11 @@ impl Reader for Snap {
         self.indexed(|v| v.count_rows(&span, MAX_ESTIMATE))
     }
 
+    fn estimate_up_to(&self, repo: RepoId, range: &KeyRange, most: u64) -> Result<u64, StoreError> {
+        let span = span_of(repo, range)?;
+        self.indexed(|v| v.count_rows(&span, most.min(MAX_ESTIMATE)))
+    }
+
     fn type_rids(
         &self,
         grant: &Granted,
@@ -695,6 +700,22 @@ impl Reader for Snap {
         self.view(|v| match v.live(grant, rid.0)? {
             Some(head) => v.lens.keys(rid.0, head.seq.0),
             None => Ok(Vec::new()),
+        })
+    }
+
+    fn keys_of(
+        &self,
+        grant: &Granted,
+        rids: &[Rid],
+    ) -> Result<Vec<(Rid, Vec<IndexKey>)>, StoreError> {
+        self.view(|v| {
+            let mut out = Vec::with_capacity(rids.len());
+            for rid in rids {
+                if let Some(head) = v.live(grant, rid.0)? {
+                    out.push((*rid, v.lens.keys(rid.0, head.seq.0)?));
+                }
+            }
+            Ok(out)
         })
     }
 

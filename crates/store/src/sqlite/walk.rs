@@ -3,7 +3,7 @@
 use super::codec::damaged;
 use super::db::unavailable;
 use super::memtable::{Generation, Row, RowKey};
-use crate::StoreError;
+use crate::{Patience, StoreError};
 use rusqlite::Connection;
 use std::cmp::Ordering;
 use std::ops::{Bound, ControlFlow};
@@ -89,6 +89,8 @@ impl Span {
 const ASCENDING: &str =
     "SELECT k, rid, seq FROM idx WHERE (k, rid) > (?1, ?2) AND k < ?3 ORDER BY k, rid, seq";
 const DESCENDING: &str = "SELECT k, rid, seq FROM idx WHERE (k, rid) < (?1, ?2) AND k >= ?3 ORDER BY k DESC, rid DESC, seq DESC";
+/// Rows between two looks at the reader's patience.
+const CHECKED_EVERY: u32 = 1_024;
 /// Rows taken from a generation while its lock is held.
 const CHUNK: usize = 512;
 
@@ -222,6 +224,7 @@ pub(super) fn walk(
     cursors.retain(|c| c.live);
     let mut last: Option<(Vec<u8>, u64, u64)> = None;
     let several = cursors.len() > 1;
+    let mut visited = 0u32;
     while let Some(at) = first(&cursors, span.descending) {
         let Some(cursor) = cursors.get_mut(at) else {
             break;
@@ -230,6 +233,10 @@ pub(super) fn walk(
             && last.as_ref().is_some_and(|(k, rid, seq)| {
                 *rid == cursor.rid && *seq == cursor.seq && *k == cursor.k
             });
+        visited = visited.wrapping_add(1);
+        if visited.is_multiple_of(CHECKED_EVERY) {
+            Patience::check()?;
+        }
         if !twice {
             if visit(&cursor.k, cursor.rid, cursor.seq)?.is_break() {
                 break;
