@@ -3,7 +3,48 @@
 //! A pure engine over what a `Source` offers: no storage, no network, no clock. [`Terminology`] is the narrow face
 //! that search (`:in`, `:not-in`, `:above`, `:below`), FHIRPath (`memberOf`, `subsumes`) and validation (bindings) use.
 
+mod arguments;
+pub mod base;
+pub mod code_system;
+mod compose;
+pub mod concept_map;
+mod expand;
+mod face;
+mod filter;
+mod grammar;
+pub mod language;
+mod lookup;
+pub mod national;
+pub mod source;
+mod translate;
+mod validate;
+pub mod value_set;
+
+#[cfg(test)]
+mod tests;
+
+pub use arguments::Arguments;
+pub use code_system::Content;
+pub use compose::{Engine, Settings};
+pub use expand::{Moment, expand};
+pub use face::Face;
+pub use lookup::{lookup, subsumes};
+pub use source::Source;
+pub use translate::translate;
+pub use validate::{validate_in_system, validate_in_value_set};
+
 use std::sync::Arc;
+
+/// Most concepts, listed codes or mappings of one definition.
+pub const MAX_CONCEPTS: usize = 500_000;
+/// Most codes that one evaluation holds.
+pub const MAX_ITEMS: usize = 200_000;
+/// Most codes of an expansion that is not asked for in pages.
+pub const MAX_EXPANSION: usize = 10_000;
+/// Most steps of one question; a step is a code looked at.
+pub const MAX_STEPS: u64 = 20_000_000;
+/// Longest chain of value sets that refer to each other.
+pub const MAX_DEPTH: usize = 40;
 
 /// A code of a system.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,4 +134,10 @@ pub trait Terminology {
 
     /// Whether the codes of a system are case sensitive; `None` when the system is not known here.
     fn case_sensitive(&self, system: &str) -> Option<bool>;
+
+    /// Whether the codes of a system show their place in its hierarchy (ATC, ICD-10): then a code is below every code that
+    /// it starts with, known here or not, and [`Terminology::descendants`] is only the part of it that is known.
+    fn is_lexical(&self, system: &str) -> bool {
+        national::is_lexical(system)
+    }
 }
