@@ -172,6 +172,7 @@ impl<'m> Matcher<'m> {
             None => 0,
             Some("exact") => 1,
             Some("contains") => 2,
+            Some("text") => 3,
             Some(m) => {
                 return Err(QueryError::Modifier {
                     param: self.param.code.to_string(),
@@ -180,13 +181,18 @@ impl<'m> Matcher<'m> {
             }
         };
         let pack = self.pack;
+        let inner_word = format!(" {folded}");
         Ok(Box::new(move |i| {
             let mut found = Vec::new();
             values::strings(i, pack, &mut found);
             found.iter().any(|s| match how {
                 0 => codes::fold::fold(s).starts_with(&folded),
                 1 => **s == *text,
-                _ => codes::fold::fold(s).contains(&folded),
+                2 => codes::fold::fold(s).contains(&folded),
+                _ => {
+                    let own = codes::fold::fold(s);
+                    own.starts_with(&folded) || own.contains(&inner_word)
+                }
             })
         }))
     }
@@ -266,6 +272,15 @@ impl<'m> Matcher<'m> {
                 all(i).iter().any(|t| matches!(t, Target::Identifier { system: s, value: v, .. } if (code.is_empty() || v.to_lowercase() == code) && system.as_ref().is_none_or(|x| x == s)))
             }));
         }
+        if modifier == Some("text") {
+            let wanted = codes::fold::fold(&unescape(value));
+            let pack = self.pack;
+            return Ok(Box::new(move |i| {
+                values::texts(i, pack)
+                    .iter()
+                    .any(|t| codes::fold::fold(t).starts_with(&wanted))
+            }));
+        }
         let text = unescape(value);
         let pack = self.pack;
         let typed = match modifier {
@@ -279,9 +294,7 @@ impl<'m> Matcher<'m> {
             None => None,
         };
         let wanted = refs::parse(&text, bases, pack);
-        if matches!(wanted, Target::Contained(_)) {
-            return self.bad("contained resources cannot be searched by reference");
-        }
+        let foreign_type = refs::type_in_url(&text, pack).map(str::to_owned);
         Ok(Box::new(move |i| {
             all(i).iter().any(|t| match (t, &wanted, &typed) {
                 (
@@ -308,8 +321,12 @@ impl<'m> Matcher<'m> {
                         url: wu,
                         version: wv,
                     },
-                    None,
-                ) => url == wu && (wv.is_none() || wv == version),
+                    ty,
+                ) => {
+                    url == wu
+                        && (wv.is_none() || wv == version)
+                        && (ty.is_none() || *ty == foreign_type)
+                }
                 _ => false,
             })
         }))
@@ -425,6 +442,10 @@ impl<'m> Matcher<'m> {
                     high: scale(&a.high, &own),
                     ..a
                 };
+            } else if code.is_empty() && !system.is_empty() {
+                if a.system != system {
+                    return false;
+                }
             } else if !code.is_empty()
                 && !(if system.is_empty() {
                     a.code == code || a.unit == code

@@ -1,6 +1,7 @@
 //! Conditions on the store: sets of record numbers, and tests on the keys of few candidates.
 
-use super::{Cond, MAX_BETWEEN, MAX_ROWS, accepts};
+use super::cond::accepts;
+use super::{Cond, DOCUMENT_ROWS, MAX_BETWEEN, MAX_ROWS};
 use crate::outcome::Failure;
 use fhir::keys::Options;
 use fhir::keys::encode::{self, sub};
@@ -10,8 +11,15 @@ use fhir::{Doc, Limits, Pack};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
+use std::time::Instant;
 use store::{Direction, Granted, IndexKey, IndexRow, KeyRange, RepoId, Rid, Snapshot, StoreError};
 
+/// Estimates are counted up to here; beyond, a leg is wide.
+pub(super) const WIDE: u64 = 4_000;
+/// How many records a hop is guessed to lead back to.
+const FAN: u64 = 16;
+/// Records whose keys one search remembers.
+const REMEMBERED: usize = 10_000;
 /// Up to so many candidates are tested one by one rather than intersected with a range.
 const FEW: usize = 200;
 /// Rows per scan call.
@@ -29,6 +37,22 @@ pub struct Evaluator<'a> {
     pub options: &'a Options,
     left: Cell<usize>,
     keys: RefCell<HashMap<Rid, Rc<Vec<IndexKey>>>>,
+    steps: RefCell<Option<Vec<Step>>>,
+}
+
+/// One step of a search, for `$explain`. Names parameters and counts, never values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What was done.
+    pub what: String,
+    /// Guess made beforehand, when there was one; capped at a few thousand.
+    pub estimate: Option<u64>,
+    /// Records it left.
+    pub records: usize,
+    /// Index rows it looked at.
+    pub rows: usize,
+    /// Time, µs.
+    pub took_us: u64,
 }
 
 impl<'a> Evaluator<'a> {
@@ -46,7 +70,49 @@ impl<'a> Evaluator<'a> {
             options,
             left: Cell::new(MAX_ROWS),
             keys: RefCell::default(),
+            steps: RefCell::new(None),
         }
+    }
+
+    /// Keeps the steps from here on.
+    pub fn traced(self) -> Self {
+        *self.steps.borrow_mut() = Some(Vec::new());
+        self
+    }
+
+    /// The steps kept.
+    pub fn steps(&self) -> Vec<Step> {
+        self.steps.borrow().clone().unwrap_or_default()
+    }
+
+    /// Index rows looked at.
+    pub fn rows(&self) -> usize {
+        MAX_ROWS - self.left()
+    }
+
+    /// Runs a step, and notes it when steps are kept.
+    pub(super) fn step(
+        &self,
+        what: impl FnOnce() -> String,
+        estimate: Option<u64>,
+        run: impl FnOnce() -> Result<Vec<Rid>, Failure>,
+    ) -> Result<Vec<Rid>, Failure> {
+        if self.steps.borrow().is_none() {
+            return run();
+        }
+        let (began, left) = (Instant::now(), self.left());
+        let found = run()?;
+        let step = Step {
+            what: what(),
+            estimate,
+            records: found.len(),
+            rows: left - self.left(),
+            took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        };
+        if let Some(steps) = self.steps.borrow_mut().as_mut() {
+            steps.push(step);
+        }
+        Ok(found)
     }
 
     pub fn spend(&self, rows: usize) -> Result<(), Failure> {
@@ -79,36 +145,55 @@ impl<'a> Evaluator<'a> {
         let mut rest: Vec<(u64, &Cond)> = Vec::with_capacity(conds.len());
         let is_single = conds.len() == 1 && lead.is_none();
         for cond in conds {
-            let cost = if is_single { 0 } else { self.cost(cond)? };
+            let cost = if is_single {
+                0
+            } else {
+                self.estimate(rtype, cond, WIDE)?
+            };
             rest.push((cost, cond));
         }
-        rest.sort_by_key(|(cost, cond)| (!cond.leads(), *cost));
+        rest.sort_by_key(|(cost, cond)| (!cond.leads(), reads_documents(cond), *cost));
         let mut rest = rest.into_iter();
         let mut rids = match lead {
             Some(rids) => rids,
             None if conds.iter().any(|c| c.leads()) => match rest.next() {
-                Some((_, first)) => {
-                    let rids = self.set(rtype, first)?;
-                    if first.is_typed() {
-                        rids
-                    } else {
-                        self.of_type(rtype, &rids)?
-                    }
-                }
+                Some((cost, first)) => self.lead(rtype, first, (!is_single).then_some(cost))?,
                 None => Vec::new(),
             },
-            None => self.all(rtype)?,
+            None => self.step(|| "all of the type".to_owned(), None, || self.all(rtype))?,
         };
         for (cost, cond) in rest {
             if rids.is_empty() {
                 break;
             }
-            rids = self.apply(rtype, rids, cond, cost)?;
-        }
-        for cond in conds {
-            rids = self.recheck(rids, cond)?;
+            rids = self.step(
+                || format!("filter by {}", cond.named()),
+                Some(cost),
+                || self.apply(rtype, rids, cond, cost),
+            )?;
         }
         Ok(rids)
+    }
+
+    /// All records of a type for which a leading condition holds.
+    pub(super) fn lead(
+        &self,
+        rtype: &str,
+        cond: &Cond,
+        estimate: Option<u64>,
+    ) -> Result<Vec<Rid>, Failure> {
+        self.step(
+            || format!("lead by {}", cond.named()),
+            estimate,
+            || {
+                let rids = self.set(rtype, cond)?;
+                if cond.is_typed() {
+                    Ok(rids)
+                } else {
+                    self.of_type(rtype, &rids)
+                }
+            },
+        )
     }
 
     /// Every visible record of a type.
@@ -123,7 +208,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Those of a type.
-    fn of_type(&self, rtype: &str, rids: &[Rid]) -> Result<Vec<Rid>, Failure> {
+    pub(super) fn of_type(&self, rtype: &str, rids: &[Rid]) -> Result<Vec<Rid>, Failure> {
         self.spend(rids.len())?;
         Ok(self
             .snapshot
@@ -134,34 +219,65 @@ impl<'a> Evaluator<'a> {
             .collect())
     }
 
-    /// Rough number of rows; order only.
-    fn cost(&self, cond: &Cond) -> Result<u64, Failure> {
-        Ok(match cond {
+    /// Rough number of records, no more than `most`; for choosing only.
+    pub(super) fn estimate(&self, rtype: &str, cond: &Cond, most: u64) -> Result<u64, Failure> {
+        let mut rows = 0u64;
+        match cond {
+            Cond::Query { query, .. } if query.negate => return Ok(most),
             Cond::Query { query, .. } => {
-                let mut rows = 0u64;
-                for range in &query.ranges {
-                    rows =
-                        rows.saturating_add(self.snapshot.estimate(self.repo, &key_range(range))?);
+                for range in query.ranges.iter().map(key_range) {
+                    rows += self.estimate_range(&range, most - rows)?;
+                    if rows >= most {
+                        break;
+                    }
                 }
-                rows
             }
-            Cond::Id(ids) => ids.len() as u64,
-            Cond::Rids(rids) => rids.len() as u64,
+            Cond::Coded(coded) => match coded.ranges() {
+                Some(ranges) if !coded.how.excludes() => {
+                    for range in ranges {
+                        rows += self.estimate_range(&range, most - rows)?;
+                        if rows >= most {
+                            break;
+                        }
+                    }
+                }
+                _ => rows = most,
+            },
+            Cond::Id(ids) => rows = ids.len() as u64,
+            Cond::Rids(rids) => rows = rids.len() as u64,
+            Cond::List(_) => rows = 100,
             Cond::Any(list) => {
-                let mut rows = 0u64;
                 for cond in list {
-                    rows = rows.saturating_add(self.cost(cond)?);
+                    rows += self.estimate(rtype, cond, most - rows)?;
+                    if rows >= most {
+                        break;
+                    }
                 }
-                rows
             }
-            Cond::Nothing => 0,
-            Cond::LastUpdated(_) => u64::MAX,
-            Cond::Chain { .. } | Cond::Has { .. } => u64::MAX / 2,
-        })
+            Cond::All(list) => {
+                rows = most;
+                for cond in list.iter().filter(|c| c.leads()) {
+                    rows = rows.min(self.estimate(rtype, cond, rows)?);
+                }
+            }
+            Cond::Nothing => rows = 0,
+            Cond::LastUpdated(_) | Cond::Not(_) | Cond::Text(_) => rows = most,
+            Cond::Chain { target, inner, .. } => {
+                let hops = self.estimate(target, inner, most / FAN + 1)?;
+                rows = hops.saturating_mul(FAN);
+            }
+            Cond::Has { source, inner, .. } => rows = self.estimate(source, inner, most)?,
+        }
+        Ok(rows.min(most))
+    }
+
+    fn estimate_range(&self, range: &KeyRange, most: u64) -> Result<u64, Failure> {
+        self.spend(1)?;
+        Ok(self.snapshot.estimate_up_to(self.repo, range, most)?)
     }
 
     /// Narrows candidates by one more condition.
-    fn apply(
+    pub(super) fn apply(
         &self,
         rtype: &str,
         rids: Vec<Rid>,
@@ -180,24 +296,56 @@ impl<'a> Evaluator<'a> {
                     .map(|h| h.rid)
                     .collect())
             }
-            // Hits are only candidates: the document decides, in `recheck`.
-            Cond::Query { query, .. } if query.negate && query.recheck => Ok(rids),
+            // Hits are only candidates: the document decides.
+            Cond::Query { query, .. } if query.negate && query.recheck => self.recheck(rids, cond),
             Cond::Query { query, .. } if is_few => {
+                self.remember(&rids)?;
                 let mut kept = Vec::with_capacity(rids.len());
                 for rid in rids {
                     if accepts(query, &self.keys(rid)?) != query.negate {
                         kept.push(rid);
                     }
                 }
-                Ok(kept)
+                self.recheck(kept, cond)
             }
             Cond::Query { query, .. } => {
                 let hits: HashSet<Rid> = self.ranges(query)?.into_iter().collect();
-                Ok(rids
+                let kept = rids
                     .into_iter()
                     .filter(|rid| hits.contains(rid) != query.negate)
-                    .collect())
+                    .collect();
+                self.recheck(kept, cond)
             }
+            Cond::Coded(coded) => {
+                self.remember(&rids)?;
+                let mut kept = Vec::with_capacity(rids.len());
+                for rid in rids {
+                    if coded.holds(&self.keys(rid)?) {
+                        kept.push(rid);
+                    }
+                }
+                Ok(kept)
+            }
+            Cond::All(list) => {
+                let mut rids = rids;
+                for cond in list {
+                    rids = self.apply(rtype, rids, cond, cost)?;
+                }
+                Ok(rids)
+            }
+            Cond::Not(inner) => {
+                let hits: HashSet<Rid> = self
+                    .apply(rtype, rids.clone(), inner, cost)?
+                    .into_iter()
+                    .collect();
+                Ok(rids.into_iter().filter(|rid| !hits.contains(rid)).collect())
+            }
+            Cond::Text(words) => self.read_through(rids, |doc| Ok(words.hold_in(doc))),
+            Cond::Has {
+                source,
+                param,
+                inner,
+            } if is_few => self.has_from(rids, source, param, inner),
             Cond::Chain {
                 param,
                 target,
@@ -220,7 +368,27 @@ impl<'a> Evaluator<'a> {
     /// All records for which a leading condition may hold, ascending.
     fn set(&self, rtype: &str, cond: &Cond) -> Result<Vec<Rid>, Failure> {
         match cond {
-            Cond::Query { query, .. } => self.ranges(query),
+            Cond::Query { query, .. } if query.negate => {
+                self.apply(rtype, self.all(rtype)?, cond, 0)
+            }
+            Cond::Query { query, .. } => self.recheck(self.ranges(query)?, cond),
+            Cond::Coded(coded) => match coded.ranges() {
+                Some(ranges) if !coded.how.excludes() => {
+                    let mut rids = Vec::new();
+                    for range in &ranges {
+                        rids.extend(self.rows_of(range)?);
+                    }
+                    rids.sort_unstable();
+                    rids.dedup();
+                    Ok(rids)
+                }
+                _ => self.apply(rtype, self.all(rtype)?, cond, 0),
+            },
+            Cond::All(list) => {
+                let list: Vec<&Cond> = list.iter().collect();
+                self.narrow(rtype, None, &list)
+            }
+            Cond::List(id) => self.listed(rtype, id),
             Cond::Id(ids) => {
                 let mut rids = Vec::new();
                 self.spend(ids.len())?;
@@ -239,7 +407,9 @@ impl<'a> Evaluator<'a> {
             }
             Cond::Rids(rids) => Ok(rids.clone()),
             Cond::Nothing => Ok(Vec::new()),
-            Cond::LastUpdated(_) => self.apply(rtype, self.all(rtype)?, cond, 0),
+            Cond::LastUpdated(_) | Cond::Not(_) | Cond::Text(_) => {
+                self.apply(rtype, self.all(rtype)?, cond, 0)
+            }
             Cond::Chain {
                 param,
                 target,
@@ -324,15 +494,71 @@ impl<'a> Evaluator<'a> {
             .collect())
     }
 
+    /// Few candidates: look who refers to them, and test those.
+    fn has_from(
+        &self,
+        rids: Vec<Rid>,
+        source: &str,
+        param: &ParamInfo,
+        inner: &Cond,
+    ) -> Result<Vec<Rid>, Failure> {
+        let mut kept = Vec::new();
+        self.spend(rids.len())?;
+        for head in self.snapshot.heads(self.granted, &rids)? {
+            let lead = self.referring(param, &head.rtype, &head.id)?;
+            if !lead.is_empty() && !self.narrow(source, Some(lead), &[inner])?.is_empty() {
+                kept.push(head.rid);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Records of a type that stand in a List, removed entries apart.
+    fn listed(&self, rtype: &str, id: &str) -> Result<Vec<Rid>, Failure> {
+        self.spend(DOCUMENT_ROWS)?;
+        let list = self.snapshot.read(self.granted, self.repo, "List", id)?;
+        let Some(list) = list.filter(|r| !crate::read::is_deleted(r)) else {
+            return Ok(Vec::new());
+        };
+        let Ok(doc) = Doc::parse_json(list.body, &Limits::default()) else {
+            return Ok(Vec::new());
+        };
+        let mut targets = Vec::new();
+        for entry in doc.root().all("entry") {
+            if entry.get("deleted").and_then(|d| d.as_bool()) == Some(true) {
+                continue;
+            }
+            if let Some(item) = entry.get("item") {
+                fhir::refs::targets(item, &self.options.own_bases, &mut targets);
+            }
+        }
+        let mut rids = BTreeSet::new();
+        for target in targets {
+            if let fhir::refs::Target::Local {
+                resource_type, id, ..
+            } = target
+                && resource_type == rtype
+            {
+                rids.extend(self.rid_of(rtype, &id)?);
+            }
+        }
+        Ok(rids.into_iter().collect())
+    }
+
     /// Visible live records whose `param` refers to this record.
     pub fn referring(&self, param: &ParamInfo, rtype: &str, id: &str) -> Result<Vec<Rid>, Failure> {
         let key = IndexKey {
             param: param.id | sub::MAIN,
             value: encode::reference_local(id, Some(rtype)),
         };
+        self.rows_of(&KeyRange::exact(&key))
+    }
+
+    /// Records with a row in a range, ascending.
+    fn rows_of(&self, range: &KeyRange) -> Result<Vec<Rid>, Failure> {
         let rids = self
             .snapshot
-            .range(self.granted, self.repo, &KeyRange::exact(&key), self.left())
+            .range(self.granted, self.repo, range, self.left())
             .map_err(costly)?;
         self.spend(rids.len().max(1))?;
         Ok(rids)
@@ -372,10 +598,32 @@ impl<'a> Evaluator<'a> {
         self.spend(1)?;
         let keys = Rc::new(self.snapshot.keys(self.granted, rid)?);
         let mut remembered = self.keys.borrow_mut();
-        if remembered.len() < 10_000 {
+        if remembered.len() < REMEMBERED {
             remembered.insert(rid, keys.clone());
         }
         Ok(keys)
+    }
+
+    /// Reads the keys of many records at once, ahead of [`Evaluator::keys`].
+    pub(super) fn remember(&self, rids: &[Rid]) -> Result<(), Failure> {
+        let mut remembered = self.keys.borrow_mut();
+        if remembered.len() + rids.len() > REMEMBERED {
+            remembered.clear();
+        }
+        let new: Vec<Rid> = rids
+            .iter()
+            .filter(|rid| !remembered.contains_key(rid))
+            .take(REMEMBERED)
+            .copied()
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.spend(new.len())?;
+        for (rid, keys) in self.snapshot.keys_of(self.granted, &new)? {
+            remembered.insert(rid, Rc::new(keys));
+        }
+        Ok(())
     }
 
     /// Records with a key in one of the ranges, ascending.
@@ -383,14 +631,7 @@ impl<'a> Evaluator<'a> {
         let mut rids = Vec::new();
         for range in &query.ranges {
             match &range.filter {
-                None => {
-                    let found = self
-                        .snapshot
-                        .range(self.granted, self.repo, &key_range(range), self.left())
-                        .map_err(costly)?;
-                    self.spend(found.len().max(1))?;
-                    rids.extend(found);
-                }
+                None => rids.extend(self.rows_of(&key_range(range))?),
                 Some(filter) => self.scan(&key_range(range), Direction::Ascending, |row| {
                     if filter.accepts(&row.value) {
                         rids.push(row.rid);
@@ -452,22 +693,34 @@ impl<'a> Evaluator<'a> {
         if !query.recheck {
             return Ok(rids);
         }
+        self.read_through(rids, |doc| {
+            Ok(fhir::keys::matches::matches(
+                Pack::r4(),
+                param,
+                modifier.as_deref(),
+                value,
+                doc,
+                self.options,
+            )?)
+        })
+    }
+
+    /// Those whose documents pass a test.
+    fn read_through(
+        &self,
+        rids: Vec<Rid>,
+        test: impl Fn(&Doc) -> Result<bool, Failure>,
+    ) -> Result<Vec<Rid>, Failure> {
         let mut kept = Vec::with_capacity(rids.len());
         for chunk in rids.chunks(256) {
-            self.spend(chunk.len())?;
+            store::Patience::check()?;
+            self.spend(chunk.len().saturating_mul(DOCUMENT_ROWS))?;
             for record in self.snapshot.fetch(self.granted, chunk)? {
                 let Ok(doc) = Doc::parse_json(record.body, &Limits::default()) else {
                     tracing::error!(rid = record.head.rid.0, "stored body is not readable");
                     continue;
                 };
-                if fhir::keys::matches::matches(
-                    Pack::r4(),
-                    param,
-                    modifier.as_deref(),
-                    value,
-                    &doc,
-                    self.options,
-                )? {
+                if test(&doc)? {
                     kept.push(record.head.rid);
                 }
             }
@@ -476,8 +729,19 @@ impl<'a> Evaluator<'a> {
     }
 }
 
+/// Whether testing it means reading documents.
+pub(super) fn reads_documents(cond: &Cond) -> bool {
+    match cond {
+        Cond::Query { query, .. } => query.recheck,
+        Cond::Text(_) => true,
+        Cond::Any(list) | Cond::All(list) => list.iter().any(reads_documents),
+        Cond::Not(inner) => reads_documents(inner),
+        _ => false,
+    }
+}
+
 /// Id and type of a key made by [`encode::reference_local`].
-fn local_target(value: &[u8]) -> Option<(&str, &str)> {
+pub(super) fn local_target(value: &[u8]) -> Option<(&str, &str)> {
     let rest = value.strip_prefix(&[1])?;
     let end = rest.iter().position(|b| *b == 0)?;
     let (id, rtype) = rest.split_at_checked(end)?;
@@ -487,7 +751,7 @@ fn local_target(value: &[u8]) -> Option<(&str, &str)> {
     ))
 }
 
-fn key_range(range: &QueryRange) -> KeyRange {
+pub(super) fn key_range(range: &QueryRange) -> KeyRange {
     KeyRange {
         param: range.param,
         from: range.from.clone(),
@@ -502,7 +766,7 @@ fn too_many_rows() -> Failure {
 }
 
 /// `Invalid` of a bounded read means that the bound was met.
-fn costly(error: StoreError) -> Failure {
+pub(super) fn costly(error: StoreError) -> Failure {
     match error {
         StoreError::Invalid(_) => too_many_rows(),
         other => other.into(),

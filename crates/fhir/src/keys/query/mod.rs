@@ -280,7 +280,7 @@ pub(in crate::keys) fn moment(value: &str) -> Option<(Prefix, Moment)> {
 }
 
 /// The search range of `ap`: widened by one unit of the written precision (ten for minutes and seconds).
-pub(in crate::keys) fn widened(m: &Moment, s: i64, e: i64) -> (i64, i64) {
+pub fn widened(m: &Moment, s: i64, e: i64) -> (i64, i64) {
     const DAY: i64 = crate::datetime::DAY_US;
     let by = match m.precision() {
         Precision::Year => 365 * DAY,

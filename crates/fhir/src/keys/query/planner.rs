@@ -217,18 +217,26 @@ impl Planner<'_> {
                 ]);
                 Ok(Forms::check(vec![Form::whole(sub::MAIN).with(hit)]))
             }
+            Some("text") => self.by_text(&[sub::MAIN], &text),
             Some(m) => self.no_modifier(m),
         }
+    }
+
+    /// `:text`: the keys say only that there is something; the document decides.
+    fn by_text(&self, forms: &[u32], text: &str) -> Result<Forms, QueryError> {
+        if encode::string(text).is_empty() {
+            return self.bad("the value has no letters or digits to search for");
+        }
+        Ok(Forms::check(
+            forms.iter().map(|s| Form::whole(*s)).collect(),
+        ))
     }
 
     fn token(&self, folds: bool, modifier: Option<&str>, value: &str) -> Result<Forms, QueryError> {
         match modifier {
             None => {}
             Some("text") => {
-                return Ok(Forms::check(vec![
-                    Form::whole(sub::MAIN),
-                    Form::whole(sub::PRESENT),
-                ]));
+                return self.by_text(&[sub::MAIN, sub::PRESENT], &unescape(value));
             }
             Some("of-type") => {
                 let parts: Vec<String> = split(value, '|').into_iter().map(unescape).collect();
@@ -269,18 +277,32 @@ impl Planner<'_> {
                 value,
             )?]));
         }
+        if modifier == Some("text") {
+            let forms = [sub::MAIN, sub::IDENTIFIER, sub::PRESENT];
+            return self.by_text(&forms, &unescape(value));
+        }
         let text = unescape(value);
         if let Some(ty) = modifier {
             if self.pack.resource_type(ty).is_none() {
                 return self.no_modifier(ty);
             }
             if !self.param.targets.is_empty()
-                && !self.param.targets.iter().any(|t| t.as_ref() == ty)
+                && !self
+                    .param
+                    .targets
+                    .iter()
+                    .any(|t| t.as_ref() == ty || t.as_ref() == "Resource")
             {
                 return self.bad("the type in the modifier is not a target of this parameter");
             }
             let id = match refs::split(&text, self.pack) {
-                Some((_, t, id, _)) if t == ty => id,
+                Some((base, t, id, _)) if t == ty => {
+                    if !base.is_empty() && !self.options.own_bases.iter().any(|b| b == base) {
+                        let url = encode::reference_url(&text, None);
+                        return Ok(Forms::of(vec![Form::prefix(sub::MAIN, url)]));
+                    }
+                    id
+                }
                 Some(_) => {
                     return self.bad("the type in the modifier differs from the type in the value");
                 }
@@ -311,7 +333,8 @@ impl Planner<'_> {
                 Target::Absolute { url, .. } => {
                     Form::prefix(sub::MAIN, encode::reference_local(&url, None))
                 }
-                _ => return self.bad("contained resources cannot be searched by reference"),
+                // A contained resource has no identity outside its container: never a match.
+                _ => return Ok(Forms::of(Vec::new())),
             },
         ]))
     }
@@ -369,6 +392,7 @@ impl Planner<'_> {
                 let mut list = Vec::new();
                 let mut rest = url.trim_end_matches('/');
                 list.extend(any_version(rest));
+                list.extend(any_version(&format!("{rest}/")));
                 while let Some((head, _)) = rest.rsplit_once('/') {
                     if head.ends_with('/') || head.ends_with(':') {
                         break;
@@ -475,6 +499,16 @@ impl Planner<'_> {
             )));
         }
         let filter = if code.is_empty() {
+            if !system.is_empty() {
+                // The key holds system and code as one: the document tells them apart.
+                return Ok(Forms::check(bounds.forms(
+                    sub::MAIN,
+                    sub::RANGE_LOW,
+                    sub::RANGE_HIGH,
+                    &[],
+                    None,
+                )));
+            }
             None
         } else if system.is_empty() {
             let d = encode::unit_digest(code).to_vec();
