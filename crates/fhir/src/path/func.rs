@@ -42,7 +42,8 @@ functions! {
     DefineVariable "defineVariable" 1 2, Sort "sort" 0 16, Aggregate "aggregate" 1 2,
     Not "not" 0 0, Is "is" 1 1, As "as" 1 1, Type "type" 0 0,
     Extension "extension" 1 1, HasValue "hasValue" 0 0, GetValue "getValue" 0 0, Resolve "resolve" 0 0, ConformsTo "conformsTo" 1 1, MemberOf "memberOf" 1 1,
-    HtmlChecks "htmlChecks" 0 0,
+    HtmlChecks "htmlChecks" 0 0, ElementDefinition "elementDefinition" 0 0, Slice "slice" 2 2, CheckModifiers "checkModifiers" 0 16,
+    Subsumes "subsumes" 1 1, SubsumedBy "subsumedBy" 1 1,
 }
 
 impl Func {

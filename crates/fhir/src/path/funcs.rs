@@ -7,7 +7,7 @@ use super::eval::{
 };
 use super::func::Func;
 use super::value::{Item, equal};
-use super::{boundary, convert, math, text};
+use super::{boundary, coded, convert, math, text};
 use crate::doc::Node;
 
 /// Evaluates a call. Filters stream; what needs the whole collection gathers it.
@@ -375,8 +375,13 @@ fn gathered<'a>(
             [i] => sink(type_item(i, env)),
             _ => Err(EvalError::Single("type()")),
         },
-        Func::ConformsTo => conforms(&items, args, scope, sink),
-        Func::MemberOf => member_of(&items, args, scope, sink),
+        Func::ConformsTo => coded::conforms(&items, args, scope, sink),
+        Func::MemberOf => coded::member_of(&items, args, scope, sink),
+        Func::Subsumes => coded::subsumes(&items, &other()?, false, env, sink),
+        Func::SubsumedBy => coded::subsumes(&items, &other()?, true, env, sink),
+        Func::Slice => coded::slice(items, args, scope, sink),
+        Func::CheckModifiers => coded::check_modifiers(items, args, scope, sink),
+        Func::ElementDefinition => coded::element_definition(&items, env, sink),
         Func::HtmlChecks => {
             sink(Item::Bool(items.iter().all(|i| {
                 i.as_text().is_some_and(|t| crate::xml::narrative_ok(&t))
@@ -468,7 +473,12 @@ fn gathered<'a>(
             let parts: Option<Vec<_>> = items.iter().map(Item::as_text).collect();
             match parts {
                 Some(p) if p.is_empty() => Ok(Flow::More),
-                Some(p) => sink(Item::text(p.join(separator.as_ref()))),
+                Some(p) => {
+                    let bytes = p.iter().map(|t| t.len() + separator.len()).sum();
+                    text::fits(bytes)?;
+                    env.spend(bytes as u64 / 64)?;
+                    sink(Item::text(p.join(separator.as_ref())))
+                }
                 None => Err(EvalError::Type("join() takes texts".into())),
             }
         }
@@ -561,7 +571,7 @@ fn repeat<'a>(
         for found in collect_inner(projection, scope.with(Some(&i), 0))? {
             // Nodes are told apart by place first: equal content elsewhere is rare and costs a deep comparison.
             let fresh = match &found {
-                Item::Node(n) => nodes.insert(n.index()),
+                Item::Node(n) => nodes.insert((std::ptr::from_ref(n.doc()), n.index())),
                 other => {
                     scope.env.spend(seen.len() as u64)?;
                     let new = !seen.iter().any(|s| equal(s, other) == Some(true));
@@ -647,74 +657,5 @@ fn type_item<'a>(i: &Item<'a>, env: &Env<'a>) -> Item<'a> {
         Item::Remote(t) => Item::Type("FHIR", (*t).into()),
         Item::Type(..) => Item::Type("System", "TypeInfo".into()),
         other => Item::Type("System", other.system_type().into()),
-    }
-}
-
-/// `conformsTo()` knows the base definitions only; profiles are the validator's.
-fn conforms<'a>(
-    items: &[Item<'a>],
-    args: &'a [Ast],
-    scope: Scope<'_, 'a>,
-    sink: Sink<'_, 'a>,
-) -> Res<Flow> {
-    let Some(url) = args
-        .first()
-        .map(|a| single(a, scope, "conformsTo()"))
-        .transpose()?
-        .flatten()
-        .and_then(|i| i.as_text())
-    else {
-        return Ok(Flow::More);
-    };
-    let ty = url
-        .strip_prefix("http://hl7.org/fhir/StructureDefinition/")
-        .and_then(|n| scope.env.pack.type_id(n));
-    match (ty, items) {
-        (None, _) => Err(EvalError::Type(
-            "conformsTo() knows the base definitions only".into(),
-        )),
-        (Some(ty), [Item::Node(n)]) => sink(Item::Bool(scope.env.pack.is_a(n.type_id(), ty))),
-        (_, []) => Ok(Flow::More),
-        _ => Err(EvalError::Single("conformsTo()")),
-    }
-}
-
-/// `memberOf()` for the value sets of the pack.
-fn member_of<'a>(
-    items: &[Item<'a>],
-    args: &'a [Ast],
-    scope: Scope<'_, 'a>,
-    sink: Sink<'_, 'a>,
-) -> Res<Flow> {
-    let Some(url) = args
-        .first()
-        .map(|a| single(a, scope, "memberOf()"))
-        .transpose()?
-        .flatten()
-        .and_then(|i| i.as_text())
-    else {
-        return Ok(Flow::More);
-    };
-    let Some(set) = scope.env.pack.value_set_by_url(&url) else {
-        return Ok(Flow::More);
-    };
-    let coding = |n: &Node<'_>| {
-        n.str_at("code")
-            .is_some_and(|c| n.str_at("system").is_some_and(|s| set.contains(s, c)))
-    };
-    match items {
-        [] => Ok(Flow::More),
-        [i] => {
-            let hit = match i {
-                Item::Node(n) if n.has_value() => {
-                    n.as_str().is_some_and(|c| set.system_of(c).is_some())
-                }
-                Item::Node(n) if n.get("coding").is_some() => n.all("coding").any(|c| coding(&c)),
-                Item::Node(n) => coding(n),
-                other => other.as_text().is_some_and(|c| set.system_of(&c).is_some()),
-            };
-            sink(Item::Bool(hit))
-        }
-        _ => Err(EvalError::Single("memberOf()")),
     }
 }

@@ -5,18 +5,24 @@
 
 pub mod ast;
 mod boundary;
+mod cache;
+pub mod check;
+mod coded;
 mod convert;
 mod eval;
 pub mod func;
 mod funcs;
+mod host;
 mod math;
 mod ops;
 mod parse;
 mod text;
 mod value;
 
+pub use cache::compiled;
 pub use convert::to_text;
 pub use eval::{Env, EvalError, Flow};
+pub use host::{Docs, Host};
 pub use parse::CompileError;
 pub(crate) use parse::Resolver;
 pub use value::{Item, Quantity};

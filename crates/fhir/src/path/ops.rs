@@ -98,6 +98,7 @@ pub(super) fn arithmetic<'a>(op: Op, a: &Item<'a>, b: &Item<'a>) -> Res<Option<I
             decimals(op, dec(&x), dec(&y))
         }
         (Item::Str(p), Item::Str(q)) if op == Op::Add => {
+            super::text::fits(p.len() + q.len())?;
             Some(Item::Str(Cow::Owned(format!("{p}{q}"))))
         }
         (Item::Quantity(p), Item::Quantity(q)) => match op {

@@ -120,7 +120,7 @@ impl Lexer<'_> {
             '%' => {
                 self.pos += 1;
                 match self.rest().chars().next() {
-                    Some(q @ ('`' | '\'')) => Tok::Constant(self.quoted(q)?),
+                    Some(q @ ('`' | '\'' | '"')) => Tok::Constant(self.quoted(q)?),
                     _ => {
                         let name = self.take(|c| c.is_ascii_alphanumeric() || c == '_');
                         if name.is_empty() {

@@ -10,7 +10,17 @@ use super::func::Func;
 use super::value::Item;
 
 /// Longest text that a function may produce, in bytes.
-const MAX_TEXT: usize = 8 << 20;
+const MAX_TEXT: usize = 4 << 20;
+
+/// Refuses a text that would be too long.
+pub(super) fn fits(bytes: usize) -> Res<()> {
+    if bytes > MAX_TEXT {
+        Err(EvalError::Budget)
+    } else {
+        Ok(())
+    }
+}
+
 /// Compiled regular expressions kept per thread.
 const CACHED: usize = 64;
 

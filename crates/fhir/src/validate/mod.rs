@@ -3,6 +3,7 @@
 //! [`validate`] checks what every stored resource must satisfy: known elements, cardinality, types, primitive formats,
 //! required bindings, reference targets. [`invariants`] evaluates the definitions' FHIRPath rules. National profiles come on top.
 
+pub mod grammar;
 mod primitive;
 
 use std::fmt::Write;
@@ -10,11 +11,12 @@ use std::fmt::Write;
 use crate::doc::{Doc, Node, NodeKind, Oddity};
 use crate::finding::{Finding, IssueCode, Severity, safe_name};
 use crate::pack::file::TypeKind;
-use crate::pack::{ElemId, Element, Pack, Rule, TypeId};
+use crate::pack::{ElemId, Element, Pack, Rule, TypeId, ValueSet};
 use crate::path::{Env, EvalError};
 use crate::refs;
 
 pub use crate::finding::outcome;
+use grammar::Grammar;
 
 /// Most findings in one answer; the last one says that there are more.
 const MAX_FINDINGS: usize = 100;
@@ -268,17 +270,37 @@ fn cardinality(pack: &Pack, node: Node<'_>, ty: TypeId, r: &mut Report<'_>) {
 }
 
 fn binding(pack: &Pack, node: Node<'_>, e: &Element, r: &mut Report<'_>) {
-    let Some(set) = e.required.and_then(|v| pack.value_set(v)) else {
-        return;
-    };
+    if let Some(set) = e.required.and_then(|v| pack.value_set(v)) {
+        if !is_member(pack, node, set) {
+            r.error(
+                node,
+                IssueCode::CodeInvalid,
+                "required-binding",
+                format!("the code is not in the required value set {}", set.url),
+            );
+        }
+    } else if let Some(grammar) = e.grammar
+        && !follows(pack, node, grammar)
+    {
+        r.error(
+            node,
+            IssueCode::CodeInvalid,
+            "required-binding",
+            format!("the code does not follow the rules of {}", grammar.system()),
+        );
+    }
+}
+
+/// Whether a coded element names a member of the set; without a code there is nothing to check.
+pub(crate) fn is_member(pack: &Pack, node: Node<'_>, set: &ValueSet) -> bool {
     let k = &pack.known;
     let ty = node.type_id();
     let coding = |c: Node<'_>| match (c.str_at("system"), c.str_at("code")) {
         (Some(s), Some(code)) => set.contains(s, code),
-        // Without a code there is nothing to check; without a system nothing can be found.
+        // Without a system nothing can be found.
         (_, code) => code.is_none(),
     };
-    let ok = if ty == k.coding {
+    if ty == k.coding || pack.is_a(ty, k.quantity) {
         coding(node)
     } else if ty == k.codeable_concept {
         node.get("coding").is_none() || node.all("coding").any(coding)
@@ -286,13 +308,38 @@ fn binding(pack: &Pack, node: Node<'_>, e: &Element, r: &mut Report<'_>) {
         node.as_str().is_none_or(|c| set.system_of(c).is_some())
     } else {
         true
+    }
+}
+
+fn follows(pack: &Pack, node: Node<'_>, grammar: Grammar) -> bool {
+    let k = &pack.known;
+    let ty = node.type_id();
+    let coding = |c: Node<'_>| match (c.str_at("system"), c.str_at("code")) {
+        (Some(s), Some(code)) => s == grammar.system() && grammar.admits(code),
+        (_, code) => code.is_none(),
     };
-    if !ok {
-        r.error(
+    if ty == k.coding || pack.is_a(ty, k.quantity) {
+        coding(node)
+    } else if ty == k.codeable_concept {
+        node.get("coding").is_none() || node.all("coding").any(coding)
+    } else {
+        node.as_str().is_none_or(|c| grammar.admits(c))
+    }
+}
+
+/// A warning where an extensible binding's set is left without need being shown.
+fn extensible(pack: &Pack, node: Node<'_>, e: &Element, r: &mut Report<'_>) {
+    let Some(set) = e.extensible.and_then(|v| pack.value_set(v)) else {
+        return;
+    };
+    if !is_member(pack, node, set) {
+        r.add(
             node,
+            "",
+            Severity::Warning,
             IssueCode::CodeInvalid,
-            "required-binding",
-            format!("the code is not in the required value set {}", set.url),
+            "extensible-binding",
+            format!("no code is from the value set {}; use one of it when it fits", set.url),
         );
     }
 }
@@ -356,6 +403,7 @@ pub fn invariants(pack: &Pack, doc: &Doc, now_us: i64) -> Vec<Finding> {
             for rule in &e.rules {
                 apply(rule, node, now_us, &mut r);
             }
+            extensible(pack, node, e, &mut r);
         }
     }
     r.finish()
@@ -367,15 +415,10 @@ fn apply(rule: &Rule, node: Node<'_>, now_us: i64, r: &mut Report<'_>) {
     match expr.test(&env) {
         Ok(Some(true) | None) => {}
         Ok(Some(false)) => {
-            let severity = if rule.error {
-                Severity::Error
-            } else {
-                Severity::Warning
-            };
             r.add(
                 node,
                 "",
-                severity,
+                rule.severity,
                 IssueCode::Invariant,
                 &rule.key,
                 rule.human.to_string(),
