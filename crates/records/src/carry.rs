@@ -1,56 +1,98 @@
-//! Carrying out a [`Change`]: the commit with its conditions, the second try when the world moved, the answer.
+//! Carrying out a [`Change`]: the commit with its conditions, the next try when the world moved, the answer.
 
-use crate::change::{Change, Write, stale};
-use crate::gate::Gated;
+use crate::change::{Change, Write};
+use crate::gate::{Caller, Gated};
 use crate::http::{Answer, Call, Return};
 use crate::outcome::{Failure, Issue, outcome};
+use crate::plan::{Lost, Plan, learn, stale};
 use crate::read::etag;
 use crate::render::{self, Subset};
 use crate::repository::Repository;
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use fhir::Finding;
-use store::{Commit, CommitError, PutReceipt, Record, Snapshot, Vno};
+use std::collections::HashSet;
+use store::{Commit, CommitError, Op, PutId, PutReceipt, Record, Vno};
 
 /// How often a write that lost a race is decided anew before the caller hears of it.
-const ATTEMPTS: usize = 4;
+pub(crate) const ATTEMPTS: usize = 8;
 
 impl Repository {
     /// Plans and carries out; when the world moved in between, plans again.
     pub(crate) fn retried(
         &self,
         call: &Call,
+        caller: &Caller,
         gated: &Gated,
-        plan: impl Fn(&Snapshot) -> Result<Change, Failure>,
+        plan: impl Fn(Plan<'_>) -> Result<Change, Failure>,
     ) -> Result<Answer, Failure> {
+        let mut lost = Lost::default();
         for attempt in 1.. {
-            let write = match plan(&self.snapshot()?)? {
-                Change::Nothing => return Ok(Answer::empty(StatusCode::NO_CONTENT)),
+            let snapshot = self.snapshot()?;
+            let at = Plan {
+                snapshot: &snapshot,
+                caller,
+                granted: &gated.granted,
+                lost: &lost,
+            };
+            let mut change = plan(at)?;
+            self.require_each(at, &mut change)?;
+            let writes: &[Write] = match &change {
+                Change::Nothing => return Ok(deleted(call)),
                 Change::Kept(record) => {
                     self.record(gated, &[])?;
-                    return self.answer_kept(call, &record);
+                    return self.answer_kept(call, record);
                 }
-                Change::Write(write) => write,
+                Change::Write(write) => std::slice::from_ref(write.as_ref()),
+                Change::Deletes(writes) => writes,
             };
             let commit = Commit {
-                expect: write.expect.clone(),
-                put: vec![write.put.clone()],
+                expect: writes.iter().flat_map(|w| w.expect.clone()).collect(),
+                put: writes.iter().flat_map(Write::puts).cloned().collect(),
                 audit: gated.entries(&[]),
                 ..Commit::default()
             };
+            let expect = commit.expect.clone();
             match self.config.store.commit(commit) {
                 Ok(done) => {
-                    let Some(receipt) = done.puts.first() else {
-                        return Err(Failure::internal());
+                    return match (&change, done.puts.first()) {
+                        (Change::Write(write), Some(receipt)) => {
+                            self.answer_written(call, write, receipt, done.at)
+                        }
+                        (Change::Deletes(_), _) => Ok(deleted(call)),
+                        _ => Err(Failure::internal()),
                     };
-                    return self.answer_written(call, &write, receipt, done.at);
                 }
-                Err(CommitError::Refused { .. }) if attempt < ATTEMPTS && !write.is_guarded => {}
-                Err(CommitError::Refused { .. }) if write.is_guarded => return Err(stale(None)),
+                Err(error @ CommitError::Refused { .. }) if attempt < ATTEMPTS => {
+                    learn(&mut lost, &expect, &error);
+                }
+                Err(CommitError::Refused { .. }) if writes.iter().any(|w| w.is_guarded) => {
+                    return Err(stale(None));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
         Err(Failure::internal())
+    }
+
+    /// The repository's policy on references, for a change by itself.
+    fn require_each(&self, at: Plan<'_>, change: &mut Change) -> Result<(), Failure> {
+        let writes: &mut [Write] = match change {
+            Change::Write(write) => std::slice::from_mut(write.as_mut()),
+            Change::Deletes(writes) => writes,
+            Change::Kept(_) | Change::Nothing => return Ok(()),
+        };
+        let gone: HashSet<(String, String)> = writes
+            .iter()
+            .filter_map(|w| match (&w.put.id, w.put.op) {
+                (PutId::Given(id), Op::Delete) => Some((w.put.rtype.clone(), id.clone())),
+                _ => None,
+            })
+            .collect();
+        for write in writes {
+            self.require_integrity(at, write, &HashSet::new(), &gone)?;
+        }
+        Ok(())
     }
 
     fn answer_kept(&self, call: &Call, record: &Record) -> Result<Answer, Failure> {
@@ -78,7 +120,7 @@ impl Repository {
         at: i64,
     ) -> Result<Answer, Failure> {
         let answer = if write.status == StatusCode::NO_CONTENT {
-            Answer::empty(write.status)
+            deleted(call)
         } else {
             let body = fhir::build::splice_meta(
                 &write.put.body,
@@ -120,6 +162,28 @@ impl Repository {
             }
         }
     }
+}
+
+impl Write {
+    /// Its puts, the record itself first.
+    pub(crate) fn puts(&self) -> impl Iterator<Item = &store::Put> {
+        std::iter::once(&self.put).chain(&self.also)
+    }
+}
+
+/// The answer of a deletion: 204, or 200 with an OperationOutcome when one is asked for.
+fn deleted(call: &Call) -> Answer {
+    if call.returns != Return::Outcome {
+        return Answer::empty(StatusCode::NO_CONTENT);
+    }
+    let issue = Issue {
+        severity: "information",
+        ..Issue::error("informational", "deleted, if it was there")
+    };
+    Answer::resource(
+        StatusCode::OK,
+        Bytes::from(outcome(&[issue]).to_string()),
+    )
 }
 
 /// Address of a version.

@@ -1,30 +1,25 @@
-//! create, update, delete and their conditional forms (spec/fhir-server.md §2.2-§2.5).
+//! create, update, patch, delete and their conditional forms as HTTP has them (spec/fhir-server.md §2.2-§2.6).
 //!
-//! Every interaction first becomes a [`Change`] against one snapshot: what to write, on which conditions. The conditions
-//! travel with the commit, so a decision made on an old state is never carried out; transactions join many changes.
+//! Every interaction first becomes a [`Change`] against one snapshot (`plan`): what to write, on which conditions; then it
+//! is carried out (`carry`). Transactions join many changes.
 
 use crate::gate::{Caller, Gated};
 use crate::http::{Answer, Call};
 use crate::outcome::Failure;
-use crate::params;
-use crate::planner::Cond;
-use crate::read::{etag, etags, is_deleted, is_id};
+use crate::patch::Patch;
+use crate::provenance::Provenance;
+use crate::read::is_deleted;
 use crate::render::{self, SUBSETTED_SYSTEM};
 use crate::repository::Repository;
-use crate::write::{check, prepare_doc};
-use axum::http::{StatusCode, header};
-use bytes::Bytes;
+use crate::write::prepare_checked;
+use axum::http::StatusCode;
 use fhir::refs::{Target, compartment};
 use fhir::{Doc, Finding, IssueCode};
 use registers::FNR_SYSTEM;
-use store::{
-    Claim, Expect, Granted, IndexKey, Op, PersonRef, Privacy, Put, PutId, Record, Snapshot, Vno,
-};
+use store::{Expect, Op, PersonRef, Privacy, Put, PutId, Record, Vno};
 use trust::gather::SubjectRef;
 use trust::{Action, Class};
 
-/// How long a conditional create without exact keys keeps others of the same criteria out.
-const CONDITIONAL_CLAIM_US: i64 = 2_000_000;
 /// Identifier system of the sandbox's own Patients, which are their own persons.
 const LOCAL_PATIENT: &str = "urn:helsenav:patient:";
 
@@ -36,13 +31,19 @@ pub(crate) enum Change {
     Nothing,
     /// One put.
     Write(Box<Write>),
+    /// Several deletions by one set of criteria: all or none.
+    Deletes(Vec<Write>),
 }
 
 /// A put with its conditions.
 pub(crate) struct Write {
     pub put: Put,
+    /// Puts that belong to it: its Provenance.
+    pub also: Vec<Put>,
     pub expect: Vec<Expect>,
     pub status: StatusCode,
+    /// Number that the new version will have.
+    pub version: Vno,
     /// What the caller made its demand on: a lost race is then 412.
     pub is_guarded: bool,
     pub warnings: Vec<Finding>,
@@ -60,13 +61,20 @@ pub(crate) struct Preconditions {
 }
 
 impl Preconditions {
-    fn of(call: &Call) -> Self {
-        let text = |name: &str| call.header(name).map(str::to_owned);
-        Self {
-            if_match: text("if-match"),
-            if_none_match: text("if-none-match"),
-            if_none_exist: text("if-none-exist"),
-        }
+    /// Reads the headers; 400 when one is no text, since a precondition that is passed over is none.
+    fn of(call: &Call) -> Result<Self, Failure> {
+        let text = |name: &'static str| match (call.header(name), call.headers.contains_key(name)) {
+            (None, true) => Err(Failure::bad(
+                "value",
+                format!("the header {name} is not UTF-8; escape it as in a URL"),
+            )),
+            (text, _) => Ok(text.map(str::to_owned)),
+        };
+        Ok(Self {
+            if_match: text("if-match")?,
+            if_none_match: text("if-none-match")?,
+            if_none_exist: text("if-none-exist")?,
+        })
     }
 }
 
@@ -79,18 +87,16 @@ impl Repository {
     ) -> Result<Answer, Failure> {
         self.require_writable(rtype)?;
         let doc = call.document()?;
-        let preconditions = Preconditions::of(call);
+        let preconditions = Preconditions::of(call)?;
+        let provenance = Provenance::of(self, call)?;
         let gated = self.may_write(caller, Some(&doc), Action::Create)?;
-        self.retried(call, &gated, |snapshot| {
-            self.plan_create(
-                snapshot,
-                caller,
-                &gated.granted,
-                rtype,
-                &doc,
-                &preconditions,
-                None,
-            )
+        // A Provenance names its target, so the id must be known before.
+        let id = provenance
+            .as_ref()
+            .map(|_| uuid::Uuid::now_v7().to_string());
+        self.retried(call, caller, &gated, |at| {
+            let change = self.plan_create(at, rtype, &doc, &preconditions, id.as_deref())?;
+            self.with_provenance(at, change, provenance.as_ref())
         })
     }
 
@@ -103,38 +109,17 @@ impl Repository {
     ) -> Result<Answer, Failure> {
         self.require_writable(rtype)?;
         let doc = call.document()?;
-        let preconditions = Preconditions::of(call);
+        let preconditions = Preconditions::of(call)?;
+        let provenance = Provenance::of(self, call)?;
         let gated = if self.is_clinical() {
             self.may_change(caller, rtype, id)?;
             self.may_write(caller, Some(&doc), Action::Update)?
         } else {
             self.may_write(caller, None, Action::Update)?
         };
-        self.retried(call, &gated, |snapshot| {
-            self.plan_update(
-                snapshot,
-                caller,
-                &gated.granted,
-                rtype,
-                id,
-                &doc,
-                &preconditions,
-            )
-        })
-    }
-
-    pub(crate) fn delete(
-        &self,
-        call: &Call,
-        caller: &Caller,
-        rtype: &str,
-        id: &str,
-    ) -> Result<Answer, Failure> {
-        self.require_open(rtype)?;
-        let preconditions = Preconditions::of(call);
-        let gated = self.may_write(caller, None, Action::Delete)?;
-        self.retried(call, &gated, |snapshot| {
-            self.plan_delete(snapshot, &gated.granted, rtype, id, &preconditions)
+        self.retried(call, caller, &gated, |at| {
+            let change = self.plan_update(at, rtype, id, &doc, &preconditions)?;
+            self.with_provenance(at, change, provenance.as_ref())
         })
     }
 
@@ -146,18 +131,65 @@ impl Repository {
     ) -> Result<Answer, Failure> {
         self.require_open(rtype)?;
         let doc = call.document()?;
-        let preconditions = Preconditions::of(call);
+        let preconditions = Preconditions::of(call)?;
+        let provenance = Provenance::of(self, call)?;
         let gated = self.may_write(caller, None, Action::Update)?;
-        self.retried(call, &gated, |snapshot| {
-            self.plan_update_matching(
-                snapshot,
-                caller,
-                &gated.granted,
-                rtype,
-                &call.query,
-                &doc,
-                &preconditions,
-            )
+        self.retried(call, caller, &gated, |at| {
+            let change =
+                self.plan_update_matching(at, rtype, &call.query, &doc, &preconditions)?;
+            self.with_provenance(at, change, provenance.as_ref())
+        })
+    }
+
+    /// PATCH is for open repositories: a patched clinical record would have to be decided on twice, before and after.
+    pub(crate) fn patch(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        rtype: &str,
+        id: &str,
+    ) -> Result<Answer, Failure> {
+        self.require_open(rtype)?;
+        let patch = Patch::of_body(call.media_type(), &call.body, || call.document())?;
+        let preconditions = Preconditions::of(call)?;
+        let provenance = Provenance::of(self, call)?;
+        let gated = self.may_write(caller, None, Action::Update)?;
+        self.retried(call, caller, &gated, |at| {
+            let change = self.plan_patch(at, rtype, id, &patch, &preconditions, Ok)?;
+            self.with_provenance(at, change, provenance.as_ref())
+        })
+    }
+
+    pub(crate) fn patch_matching(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        rtype: &str,
+    ) -> Result<Answer, Failure> {
+        self.require_open(rtype)?;
+        let patch = Patch::of_body(call.media_type(), &call.body, || call.document())?;
+        let preconditions = Preconditions::of(call)?;
+        let provenance = Provenance::of(self, call)?;
+        let gated = self.may_write(caller, None, Action::Update)?;
+        self.retried(call, caller, &gated, |at| {
+            let id = self.patch_target(at, rtype, &call.query)?;
+            let change = self.plan_patch(at, rtype, &id, &patch, &preconditions, Ok)?;
+            self.with_provenance(at, change, provenance.as_ref())
+        })
+    }
+
+    pub(crate) fn delete(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        rtype: &str,
+        id: &str,
+    ) -> Result<Answer, Failure> {
+        self.require_open(rtype)?;
+        let preconditions = Preconditions::of(call)?;
+        let gated = self.may_write(caller, None, Action::Delete)?;
+        self.retried(call, caller, &gated, |at| {
+            self.plan_delete(at, rtype, id, &preconditions)
         })
     }
 
@@ -168,10 +200,10 @@ impl Repository {
         rtype: &str,
     ) -> Result<Answer, Failure> {
         self.require_open(rtype)?;
-        let preconditions = Preconditions::of(call);
+        let preconditions = Preconditions::of(call)?;
         let gated = self.may_write(caller, None, Action::Delete)?;
-        self.retried(call, &gated, |snapshot| {
-            self.plan_delete_matching(snapshot, &gated.granted, rtype, &call.query, &preconditions)
+        self.retried(call, caller, &gated, |at| {
+            self.plan_delete_matching(at, rtype, &call.query, &preconditions)
         })
     }
 
@@ -267,11 +299,11 @@ impl Repository {
         persons
     }
 
-    fn local_patient(&self, id: &str) -> PersonRef {
+    pub(crate) fn local_patient(&self, id: &str) -> PersonRef {
         PersonRef::id(format!("{LOCAL_PATIENT}{}", self.config.name), id)
     }
 
-    fn put(
+    pub(crate) fn put(
         &self,
         caller: &Caller,
         rtype: &str,
@@ -299,344 +331,18 @@ impl Repository {
                     .on("resourceType"),
             );
         }
-        let warnings: Vec<Finding> = check(doc).into_iter().filter(|f| !f.is_error()).collect();
-        let mut put = prepare_doc(self.config.repo, rtype, id, op, doc, Some(&self.options))
-            .map_err(|findings| Failure::findings(&findings))?;
+        let (mut put, warnings) =
+            prepare_checked(self.config.repo, rtype, id, op, doc, Some(&self.options))
+                .map_err(|findings| Failure::findings(&findings))?;
         put.persons = self.persons_of(doc);
         if let (PutId::Given(id), "Patient", false) = (&put.id, rtype, self.is_clinical()) {
             // The document may carry another id, or none; the one it is stored under counts.
             put.persons = vec![self.local_patient(id)];
         }
         put.privacy = self.columns_of(doc, caller)?;
+        self.permit_content(caller, &put, doc)?;
         Ok((put, warnings))
     }
-
-    /// `fixed_id`: the id to give (open repositories), else the store makes one.
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn plan_create(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        granted: &Granted,
-        rtype: &str,
-        doc: &Doc,
-        preconditions: &Preconditions,
-        fixed_id: Option<&str>,
-    ) -> Result<Change, Failure> {
-        let mut expect = Vec::new();
-        if let Some(text) = &preconditions.if_none_exist {
-            let criteria = params::decode(text.trim_start_matches('?').as_bytes());
-            let (records, conds) = self.matching_criteria(snapshot, granted, rtype, &criteria)?;
-            match records.as_slice() {
-                [] => expect.push(self.nobody_else(rtype, text, &conds, granted)),
-                [one] => return Ok(Change::Kept(Box::new(one.clone()))),
-                _ => return Err(multiple_matches()),
-            }
-        }
-        let id = match fixed_id {
-            Some(id) => PutId::Given(id.to_owned()),
-            // A Patient of the sandbox is its own person, so its id must be known when its keys are made.
-            None if rtype == "Patient" && !self.is_clinical() => {
-                PutId::Given(uuid::Uuid::now_v7().to_string())
-            }
-            None => PutId::New,
-        };
-        let (put, warnings) = self.put(caller, rtype, id, Op::Create, doc)?;
-        Ok(Change::Write(Box::new(Write {
-            put,
-            expect,
-            status: StatusCode::CREATED,
-            is_guarded: false,
-            warnings,
-        })))
-    }
-
-    /// The condition that keeps two racing conditional creates from both happening: exact keys where the criteria are
-    /// exact, else a short claim of the criteria.
-    fn nobody_else(
-        &self,
-        rtype: &str,
-        criteria: &str,
-        conds: &[Cond],
-        granted: &Granted,
-    ) -> Expect {
-        let keys: Option<Vec<IndexKey>> = conds.iter().map(exact_key).collect();
-        match keys {
-            Some(keys) => Expect::NoMatch {
-                repo: self.config.repo,
-                keys,
-                author_org: None,
-                filter: granted.filter().clone(),
-            },
-            None => Expect::Claim(Claim {
-                space: format!("if-none-exist/{}", self.config.name),
-                key: store::sha256(format!("{rtype}?{criteria}").as_bytes()).to_vec(),
-                value: Vec::new(),
-                until: Some(edge::clock::real_now_us() + CONDITIONAL_CLAIM_US),
-            }),
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn plan_update(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        granted: &Granted,
-        rtype: &str,
-        id: &str,
-        doc: &Doc,
-        preconditions: &Preconditions,
-    ) -> Result<Change, Failure> {
-        if !is_id(id) {
-            return Err(Failure::bad(
-                "value",
-                "the id in the address is not a FHIR id",
-            ));
-        }
-        if doc.id() != Some(id) {
-            return Err(
-                Failure::bad("invalid", "the resource must carry the id of the address")
-                    .on(format!("{rtype}.id")),
-            );
-        }
-        let found = snapshot.read(granted, self.config.repo, rtype, id)?;
-        let current = found.as_ref().filter(|r| !is_deleted(r));
-        if_match(preconditions, current)?;
-        if let (Some(text), Some(_)) = (&preconditions.if_none_match, current)
-            && etags(text)?.is_none()
-        {
-            return Err(Failure::precondition("conflict", "the resource exists"));
-        }
-        let given = PutId::Given(id.to_owned());
-        let (op, expect, status) = match current {
-            Some(record) => {
-                if is_same(record, doc, id) && doc.resource_type() == rtype {
-                    return Ok(Change::Kept(Box::new(record.clone())));
-                }
-                (
-                    Op::Update,
-                    self.expect_version(rtype, id, record.head.vno),
-                    StatusCode::OK,
-                )
-            }
-            None if self.is_clinical() => return Err(Failure::not_found()),
-            None => (
-                Op::Create,
-                Expect::Absent {
-                    repo: self.config.repo,
-                    rtype: rtype.to_owned(),
-                    id: id.to_owned(),
-                },
-                StatusCode::CREATED,
-            ),
-        };
-        let (put, warnings) = self.put(caller, rtype, given, op, doc)?;
-        Ok(Change::Write(Box::new(Write {
-            put,
-            expect: vec![expect],
-            status,
-            is_guarded: preconditions.if_match.is_some(),
-            warnings,
-        })))
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn plan_update_matching(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        granted: &Granted,
-        rtype: &str,
-        criteria: &Criteria,
-        doc: &Doc,
-        preconditions: &Preconditions,
-    ) -> Result<Change, Failure> {
-        let (records, conds) = self.matching_criteria(snapshot, granted, rtype, criteria)?;
-        match records.as_slice() {
-            [] => {
-                if preconditions.if_match.is_some() {
-                    return Err(stale(None));
-                }
-                if let Some(id) = doc.id() {
-                    let taken = snapshot.read(granted, self.config.repo, rtype, id)?;
-                    if taken.is_some_and(|r| !is_deleted(&r)) {
-                        return Err(Failure::new(
-                            StatusCode::CONFLICT,
-                            "conflict",
-                            "nothing matches, but the resource's id is taken",
-                        ));
-                    }
-                    return self.plan_update(
-                        snapshot,
-                        caller,
-                        granted,
-                        rtype,
-                        id,
-                        doc,
-                        preconditions,
-                    );
-                }
-                let text = params::encode(criteria);
-                let change = self.plan_create(
-                    snapshot,
-                    caller,
-                    granted,
-                    rtype,
-                    doc,
-                    &Preconditions::default(),
-                    None,
-                )?;
-                Ok(match change {
-                    Change::Write(mut write) => {
-                        write
-                            .expect
-                            .push(self.nobody_else(rtype, &text, &conds, granted));
-                        Change::Write(write)
-                    }
-                    other => other,
-                })
-            }
-            [one] => {
-                let id = one.head.id.clone();
-                let same_id;
-                let doc = match doc.id() {
-                    Some(given) if given != id => {
-                        return Err(Failure::bad(
-                            "invalid",
-                            "the resource's id is not that of the match",
-                        )
-                        .on(format!("{rtype}.id")));
-                    }
-                    Some(_) => doc,
-                    None => {
-                        same_id = with_id(doc, &id)?;
-                        &same_id
-                    }
-                };
-                self.plan_update(snapshot, caller, granted, rtype, &id, doc, preconditions)
-            }
-            _ => Err(multiple_matches()),
-        }
-    }
-
-    pub(crate) fn plan_delete(
-        &self,
-        snapshot: &Snapshot,
-        granted: &Granted,
-        rtype: &str,
-        id: &str,
-        preconditions: &Preconditions,
-    ) -> Result<Change, Failure> {
-        let found = if is_id(id) {
-            snapshot.read(granted, self.config.repo, rtype, id)?
-        } else {
-            None
-        };
-        let current = found.as_ref().filter(|r| !is_deleted(r));
-        if_match(preconditions, current)?;
-        let Some(record) = current else {
-            return Ok(Change::Nothing);
-        };
-        let put = crate::write::prepare(
-            self.config.repo,
-            rtype,
-            PutId::Given(id.to_owned()),
-            Op::Delete,
-            Bytes::new(),
-            record
-                .head
-                .persons
-                .iter()
-                .copied()
-                .map(PersonRef::Key)
-                .collect(),
-            record.head.privacy.clone(),
-            Vec::new(),
-        )
-        .map_err(|findings| Failure::findings(&findings))?;
-        Ok(Change::Write(Box::new(Write {
-            put,
-            expect: vec![self.expect_version(rtype, id, record.head.vno)],
-            status: StatusCode::NO_CONTENT,
-            is_guarded: preconditions.if_match.is_some(),
-            warnings: Vec::new(),
-        })))
-    }
-
-    pub(crate) fn plan_delete_matching(
-        &self,
-        snapshot: &Snapshot,
-        granted: &Granted,
-        rtype: &str,
-        criteria: &Criteria,
-        preconditions: &Preconditions,
-    ) -> Result<Change, Failure> {
-        let (records, _) = self.matching_criteria(snapshot, granted, rtype, criteria)?;
-        match records.as_slice() {
-            [] => Ok(Change::Nothing),
-            [one] => self.plan_delete(snapshot, granted, rtype, &one.head.id, preconditions),
-            _ => Err(multiple_matches()),
-        }
-    }
-
-    fn expect_version(&self, rtype: &str, id: &str, vno: Vno) -> Expect {
-        Expect::Version {
-            repo: self.config.repo,
-            rtype: rtype.to_owned(),
-            id: id.to_owned(),
-            vno,
-        }
-    }
-}
-
-/// The one index key that a condition asks for, when it asks for exactly one.
-fn exact_key(cond: &Cond) -> Option<IndexKey> {
-    let Cond::Query { query, param, .. } = cond else {
-        return None;
-    };
-    let is_shared = matches!(param.base.as_ref(), "Resource" | "DomainResource");
-    match query.ranges.as_slice() {
-        [range] if !query.negate && !query.recheck && range.filter.is_none() && !is_shared => {
-            let mut end = range.from.clone();
-            end.push(0);
-            (range.to.as_ref() == Some(&end)).then(|| IndexKey {
-                param: range.param,
-                value: range.from.clone(),
-            })
-        }
-        _ => None,
-    }
-}
-
-fn if_match(preconditions: &Preconditions, current: Option<&Record>) -> Result<(), Failure> {
-    let Some(text) = &preconditions.if_match else {
-        return Ok(());
-    };
-    let tags = etags(text)?;
-    match (current, tags) {
-        (Some(_), None) => Ok(()),
-        (Some(record), Some(tags)) if tags.contains(&record.head.vno.0.to_string()) => Ok(()),
-        (current, _) => Err(stale(current.map(|r| r.head.vno))),
-    }
-}
-
-pub(crate) fn stale(newest: Option<Vno>) -> Failure {
-    let mut failure = Failure::precondition(
-        "conflict",
-        "If-Match does not name the current version; read it again",
-    );
-    if let Some(value) = newest.and_then(|v| header::HeaderValue::from_str(&etag(v)).ok()) {
-        failure.headers.push((header::ETAG, value));
-    }
-    failure
-}
-
-fn multiple_matches() -> Failure {
-    Failure::precondition(
-        "multiple-matches",
-        "the criteria match more than one resource",
-    )
 }
 
 pub(crate) fn wrong_type(rtype: &str) -> Finding {
@@ -648,56 +354,9 @@ pub(crate) fn wrong_type(rtype: &str) -> Finding {
     .on("resourceType")
 }
 
-/// Whether the content is what is stored already, the server's own values aside.
-fn is_same(record: &Record, doc: &Doc, id: &str) -> bool {
-    let normal = |body: &[u8]| {
-        fhir::build::splice_meta(body, id, "0", "0")
-            .ok()
-            .map(|b| compact(&b))
-    };
-    match (normal(&record.body), normal(doc.bytes())) {
-        (Some(a), Some(b)) => a == b,
-        _ => false,
-    }
-}
-
-/// JSON without white space between tokens.
-fn compact(json: &[u8]) -> Vec<u8> {
-    let (mut in_string, mut escaped) = (false, false);
-    json.iter()
-        .copied()
-        .filter(|b| {
-            if in_string {
-                (in_string, escaped) = match b {
-                    _ if escaped => (true, false),
-                    b'\\' => (true, true),
-                    b'"' => (false, false),
-                    _ => (true, false),
-                };
-                return true;
-            }
-            in_string = *b == b'"';
-            !matches!(b, b' ' | b'\n' | b'\r' | b'\t')
-        })
-        .collect()
-}
-
 /// The document with this id.
 pub(crate) fn with_id(doc: &Doc, id: &str) -> Result<Doc, Failure> {
     let bytes = fhir::build::splice_meta(doc.bytes(), id, "1", &render::instant(0))
         .map_err(|_| Failure::internal())?;
     Doc::parse_json(bytes, &fhir::Limits::default()).map_err(|f| Failure::findings(&f))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn white_space_between_tokens_does_not_count() {
-        assert_eq!(
-            compact(br#"{ "a" : "b \" c", "d":[ 1.0 ] }"#),
-            br#"{"a":"b \" c","d":[1.0]}"#
-        );
-    }
 }

@@ -1,20 +1,31 @@
 //! The router of a repository: addresses, formats, headers; what is behind an address stands in the other modules.
 
+mod coding;
+mod finish;
+mod meters;
+mod negotiate;
+
+use crate::bulk::upload::{self, Upload};
 use crate::gate::Caller;
 use crate::operations::{self, Target};
 use crate::outcome::Failure;
 use crate::params;
-use crate::render;
 use crate::repository::{MountError, Repository, RepositoryConfig};
+#[cfg(h6)]
+use crate::subscriptions;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{OriginalUri, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
 use fhir::{Doc, Limits};
+use finish::{Shown, finish, preflight};
+use meters::Meters;
+use negotiate::{Format, body_format, is_pretty, media_name, negotiate, preferences};
 use std::sync::Arc;
+
+pub(crate) use negotiate::Return;
 
 /// Longest request body.
 pub const MAX_BODY_BYTES: usize = 32 << 20;
@@ -24,40 +35,55 @@ pub const MAX_BUNDLE_BYTES: usize = 128 << 20;
 /// The router of a repository at the root of its own host.
 pub fn router(config: RepositoryConfig) -> Result<Router, MountError> {
     let mounted = Mounted {
+        meters: Arc::new(Meters::new(&config.name)),
         repository: Arc::new(Repository::new(config)?),
-        prefix: String::new(),
+        prefix: Arc::from(""),
     };
-    Ok(Router::new().fallback(handle).with_state(mounted))
+    mounted.repository.start();
+    let router = Router::new().fallback(handle);
+    #[cfg(h6)]
+    let router = router.route(&format!("/{}", subscriptions::socket::PATH), any(socket));
+    Ok(router.with_state(mounted))
 }
 
 /// The routes of a repository below `prefix` (`/fhir/<name>`), with and without a slash at its end; to be merged.
 pub fn mount(config: RepositoryConfig, prefix: &str) -> Result<Router, MountError> {
     let prefix = prefix.trim_end_matches('/');
     let mounted = Mounted {
+        meters: Arc::new(Meters::new(&config.name)),
         repository: Arc::new(Repository::new(config)?),
-        prefix: prefix.to_owned(),
+        prefix: Arc::from(prefix),
     };
-    Ok(Router::new()
+    mounted.repository.start();
+    let router = Router::new()
         .route(prefix, any(handle))
         .route(&format!("{prefix}/"), any(handle))
-        .route(&format!("{prefix}/{{*below}}"), any(handle))
-        .with_state(mounted))
+        .route(&format!("{prefix}/{{*below}}"), any(handle));
+    #[cfg(h6)]
+    let router = router.route(
+        &format!("{prefix}/{}", subscriptions::socket::PATH),
+        any(socket),
+    );
+    Ok(router.with_state(mounted))
+}
+
+/// The websocket of subscriptions.
+#[cfg(h6)]
+async fn socket(
+    State(mounted): State<Mounted>,
+    original: OriginalUri,
+    headers: HeaderMap,
+    upgrade: axum::extract::ws::WebSocketUpgrade,
+) -> Response {
+    subscriptions::socket::upgrade(mounted.repository, original.path(), &headers, upgrade)
 }
 
 /// A repository and where it is mounted.
 #[derive(Clone)]
 struct Mounted {
     repository: Arc<Repository>,
-    prefix: String,
-}
-
-/// `Prefer: return=`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Return {
-    Minimal,
-    #[default]
-    Representation,
-    Outcome,
+    prefix: Arc<str>,
+    meters: Arc<Meters>,
 }
 
 /// A request, read as far as every interaction needs.
@@ -69,43 +95,47 @@ pub(crate) struct Call {
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// A body that went to disk instead (`$import`).
+    pub upload: Option<Upload>,
     /// The public base by which the caller came.
     pub base: String,
+    /// What the answer of a write carries.
     pub returns: Return,
+    /// `Prefer: return=` was given.
+    pub has_return: bool,
     pub is_lenient: bool,
 }
 
 impl Call {
+    /// A header's text; `None` when it is not there or not UTF-8.
     pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
-        self.headers.get(name).and_then(|v| v.to_str().ok())
+        self.headers
+            .get(name)
+            .and_then(|v| std::str::from_utf8(v.as_bytes()).ok())
     }
 
     fn content_type(&self) -> &str {
-        self.header(header::CONTENT_TYPE)
-            .and_then(|v| v.split(';').next())
-            .map_or("", str::trim)
+        self.header(header::CONTENT_TYPE).unwrap_or_default()
+    }
+
+    /// Media type of the body, without parameters; empty when not given.
+    pub fn media_type(&self) -> &str {
+        media_name(self.content_type())
     }
 
     /// The body as a document.
     pub fn document(&self) -> Result<Doc, Failure> {
+        if self.body.is_empty() {
+            return Err(Failure::bad("invalid", "the body is empty"));
+        }
         let limits = Limits {
             max_bytes: MAX_BUNDLE_BYTES,
             ..Limits::default()
         };
-        let parsed = match format_of(self.content_type()) {
-            Some(Format::Json) => Doc::parse_json(self.body.clone(), &limits),
-            Some(Format::Xml) => Doc::parse_xml(&self.body, &limits),
-            None => {
-                return Err(Failure::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "not-supported",
-                    "send application/fhir+json or application/fhir+xml",
-                ));
-            }
+        let parsed = match body_format(self.content_type())? {
+            Format::Json => Doc::parse_json(self.body.clone(), &limits),
+            Format::Xml => Doc::parse_xml(&self.body, &limits),
         };
-        if self.body.is_empty() {
-            return Err(Failure::bad("invalid", "the body is empty"));
-        }
         parsed.map_err(|findings| Failure::findings(&findings))
     }
 
@@ -113,7 +143,7 @@ impl Call {
     pub fn search_parameters(&self) -> Result<Vec<(String, String)>, Failure> {
         let mut parameters = self.query.clone();
         if self.method == Method::POST && !self.body.is_empty() {
-            if self.content_type() != "application/x-www-form-urlencoded" {
+            if self.media_type() != "application/x-www-form-urlencoded" {
                 return Err(Failure::new(
                     StatusCode::UNSUPPORTED_MEDIA_TYPE,
                     "not-supported",
@@ -142,6 +172,8 @@ pub(crate) enum Content {
     Resource(Bytes),
     /// Bytes of another kind.
     Raw(String, Bytes),
+    /// A file of another kind, with its length, sent as it is read.
+    File(String, std::fs::File, u64),
 }
 
 impl Answer {
@@ -170,117 +202,12 @@ impl Answer {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Json,
-    Xml,
-}
-
-fn format_of(text: &str) -> Option<Format> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "application/fhir+json"
-        | "application/json"
-        | "text/json"
-        | "json"
-        | "application/json+fhir" => Some(Format::Json),
-        "application/fhir+xml"
-        | "application/xml"
-        | "text/xml"
-        | "xml"
-        | "application/xml+fhir" => Some(Format::Xml),
-        _ => None,
-    }
-}
-
-/// The format of the answer: `_format` wins over `Accept`; `*/*` and browsers get JSON.
-fn negotiate(query: &[(String, String)], headers: &HeaderMap) -> Result<Format, Failure> {
-    let refuse = || {
-        Failure::new(
-            StatusCode::NOT_ACCEPTABLE,
-            "not-supported",
-            "answers are application/fhir+json or application/fhir+xml",
-        )
-    };
-    if let Some((_, value)) = query.iter().find(|(name, _)| name == "_format") {
-        // `+` of a media type written into a URL unescaped arrives as a space.
-        let value = value.replace(' ', "+");
-        let media = value.split(';').next().unwrap_or_default();
-        return format_of(media).ok_or_else(refuse);
-    }
-    let mut any = false;
-    let mut best: Option<(u32, Format)> = None;
-    let mut has_accept = false;
-    for value in headers.get_all(header::ACCEPT) {
-        for range in value.to_str().unwrap_or_default().split(',') {
-            let mut parts = range.split(';');
-            let media = parts.next().unwrap_or_default().trim();
-            if media.is_empty() {
-                continue;
-            }
-            has_accept = true;
-            let mut quality = 1_000;
-            for parameter in parts {
-                match parameter.trim().split_once('=') {
-                    Some(("q", q)) => {
-                        quality = q
-                            .parse::<f32>()
-                            .map_or(0, |q| (q.clamp(0.0, 1.0) * 1_000.0) as u32);
-                    }
-                    Some(("fhirVersion", version)) if !version.starts_with("4.0") => quality = 0,
-                    _ => {}
-                }
-            }
-            if quality == 0 {
-                continue;
-            }
-            any |= matches!(media, "*/*" | "application/*" | "text/html" | "text/*");
-            if let Some(format) = format_of(media)
-                && best.is_none_or(|(q, _)| quality > q)
-            {
-                best = Some((quality, format));
-            }
-        }
-    }
-    match best {
-        Some((_, format)) => Ok(format),
-        None if any || !has_accept => Ok(Format::Json),
-        None => Err(refuse()),
-    }
-}
-
-fn is_pretty(query: &[(String, String)]) -> Result<bool, Failure> {
-    match query.iter().find(|(name, _)| name == "_pretty") {
-        None => Ok(false),
-        Some((_, value)) => match value.as_str() {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err(Failure::bad("value", "_pretty must be true or false")),
-        },
-    }
-}
-
-fn preferences(headers: &HeaderMap) -> Result<(Return, bool), Failure> {
-    let (mut returns, mut is_lenient) = (Return::default(), false);
-    let refuse = |what: &str| Failure::bad("value", format!("Prefer: {what} has an unknown value"));
-    for value in headers.get_all("prefer") {
-        for part in value.to_str().unwrap_or_default().split([',', ';']) {
-            match part.trim().split_once('=') {
-                Some(("return", "minimal")) => returns = Return::Minimal,
-                Some(("return", "representation")) => returns = Return::Representation,
-                Some(("return", "OperationOutcome")) => returns = Return::Outcome,
-                Some(("return", _)) => return Err(refuse("return")),
-                Some(("handling", "strict")) => is_lenient = false,
-                Some(("handling", "lenient")) => is_lenient = true,
-                Some(("handling", _)) => return Err(refuse("handling")),
-                _ => {}
-            }
-        }
-    }
-    Ok((returns, is_lenient))
-}
-
 async fn handle(
-    State(Mounted { repository, prefix }): State<Mounted>,
+    State(Mounted {
+        repository,
+        prefix,
+        meters,
+    }): State<Mounted>,
     original: OriginalUri,
     request: Request,
 ) -> Response {
@@ -291,66 +218,119 @@ async fn handle(
     let (parts, body) = request.into_parts();
     let query = params::decode(parts.uri.query().unwrap_or_default().as_bytes());
     let path = parts.uri.path();
-    let path = path.strip_prefix(&prefix).unwrap_or(path);
+    let path = path.strip_prefix(&*prefix).unwrap_or(path);
     let path = path.trim_start_matches('/').to_owned();
-    let is_bundle = path.is_empty();
-    let limit = if is_bundle {
+    let limit = if path.is_empty() {
         MAX_BUNDLE_BYTES
     } else {
         MAX_BODY_BYTES
     };
-    let format = negotiate(&query, &parts.headers);
+    // What a job answers with has a form of its own.
+    let format = match negotiate(&query, &parts.headers) {
+        Err(_) if path.starts_with("_jobs/") => Ok(Format::Json),
+        other => other,
+    };
     let pretty = is_pretty(&query);
-    let shown = (
-        format.clone().unwrap_or(Format::Json),
-        pretty.clone().unwrap_or(false),
-    );
     let is_head = parts.method == Method::HEAD;
+    let shown = Shown {
+        format: *format.as_ref().unwrap_or(&Format::Json),
+        is_pretty: *pretty.as_ref().unwrap_or(&false),
+        is_head,
+        coding: coding::accepted(&parts.headers),
+    };
     let interaction = interaction(&parts.method, &path);
-    let read = axum::body::to_bytes(body, limit).await.map_err(|_| {
-        Failure::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-long",
-            format!("the body is longer than {limit} bytes, or broke off"),
-        )
-    });
+    let is_upload = parts.method == Method::POST
+        && matches!(path.as_str(), "$import" | "%24import")
+        && upload::applies(&repository, &parts.headers);
+    let mut uploaded = None;
+    let read = match announced(&parts.headers) {
+        _ if is_upload => upload::spool(&repository, &parts.headers, body)
+            .await
+            .map(|upload| {
+                uploaded = Some(upload);
+                Bytes::new()
+            }),
+        Some(length) if length > limit as u64 => Err(coding::too_long(limit)),
+        _ => axum::body::to_bytes(body, limit)
+            .await
+            .map_err(|_| coding::too_long(limit)),
+    };
     let prepared = (|| {
         format?;
         pretty?;
-        let (returns, is_lenient) = preferences(&parts.headers)?;
+        let preferences = preferences(&parts.headers)?;
         Ok(Call {
             base: base_of(&repository, &parts.headers),
             segments: segments(&path),
             path,
             query,
             body: read?,
+            upload: uploaded,
             headers: parts.headers,
             method: if is_head { Method::GET } else { parts.method },
-            returns,
-            is_lenient,
+            returns: preferences.returns.unwrap_or_default(),
+            has_return: preferences.returns.is_some(),
+            is_lenient: preferences.is_lenient,
         })
     })();
-    let name = repository.config.name.clone();
     let full_path = original.0.path().to_owned();
-    let (result, event_id) = match prepared {
-        Err(failure) => (Err(failure), uuid::Uuid::now_v7()),
-        Ok(call) => {
-            let repository = repository.clone();
-            edge::blocking(move || serve(&repository, &call, &full_path))
-                .await
-                .unwrap_or_else(|_| (Err(Failure::internal()), uuid::Uuid::now_v7()))
+    let response = match prepared {
+        Err(failure) => finish(&repository, Err(failure), uuid::Uuid::now_v7(), shown),
+        Ok(mut call) => {
+            let is_quick = is_quick(&repository, &call, shown);
+            let at = repository.clone();
+            let work = move || {
+                let (result, event_id) =
+                    match coding::decoded(&call.headers, std::mem::take(&mut call.body), limit) {
+                        Ok(body) => {
+                            call.body = body;
+                            serve(&at, &call, &full_path)
+                        }
+                        Err(failure) => (Err(failure), uuid::Uuid::now_v7()),
+                    };
+                finish(&at, result, event_id, shown)
+            };
+            let done = if is_quick {
+                edge::quick(work).await
+            } else {
+                edge::blocking(work).await
+            };
+            done.unwrap_or_else(|_| {
+                let failure = Failure::internal();
+                finish(&repository, Err(failure), uuid::Uuid::now_v7(), shown)
+            })
         }
     };
-    let answer = result.unwrap_or_else(|failure| Answer {
-        status: failure.status,
-        content: Content::Resource(Bytes::from(failure.outcome().to_string())),
-        headers: failure.headers,
-    });
-    metrics::counter!("helsenav_fhir_requests_total", "repository" => name.clone(), "interaction" => interaction, "status" => answer.status.as_u16().to_string())
-        .increment(1);
-    metrics::histogram!("helsenav_fhir_request_seconds", "repository" => name, "interaction" => interaction)
-        .record(began.elapsed().as_secs_f64());
-    finish(&repository, answer, event_id, shown, is_head)
+    let status = response.status().as_u16();
+    meters.count(interaction, status, began.elapsed().as_secs_f64());
+    response
+}
+
+/// A read by id out of an open repository on the embedded engine, answered as it is stored: done before another thread
+/// would have taken it over. Everything else decides, searches, waits for the disk or converts.
+fn is_quick(repository: &Repository, call: &Call, shown: Shown) -> bool {
+    let is_read = match call.segments.as_slice() {
+        [rtype, id] => repository.has_type(rtype) && crate::read::is_id(id),
+        _ => false,
+    };
+    is_read
+        && call.method == Method::GET
+        && call.query.is_empty()
+        && call.body.is_empty()
+        && shown.is_plain()
+        && !repository.is_clinical()
+        && repository.config.originals.is_none()
+        && repository.config.store.reads_are_quick()
+}
+
+/// Length of the body as the request announces it.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// Name of an interaction in metrics: never part of the address itself.
@@ -366,17 +346,48 @@ fn interaction(method: &Method, path: &str) -> &'static str {
         ("POST", "") => "bundle",
         ("POST", _) => "create",
         ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
         ("DELETE", _) => "delete",
         _ => "other",
     }
 }
 
-fn segments(path: &str) -> Vec<String> {
+/// Parts of a path below the base, each unescaped.
+pub(crate) fn segments(path: &str) -> Vec<String> {
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_empty() {
         return Vec::new();
     }
-    path.split('/').map(|s| s.replace("%24", "$")).collect()
+    path.split('/').map(unescaped).collect()
+}
+
+/// A path segment without its percent escapes; one that is not UTF-8 then stays as it is, and names nothing.
+fn unescaped(segment: &str) -> String {
+    if !segment.contains('%') {
+        return segment.to_owned();
+    }
+    let bytes = segment.as_bytes();
+    let hex = |at: usize| {
+        bytes
+            .get(at)
+            .and_then(|b| char::from(*b).to_digit(16))
+            .and_then(|d| u8::try_from(d).ok())
+    };
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match (byte, hex(at + 1), hex(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(high << 4 | low);
+                at += 3;
+            }
+            _ => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| segment.to_owned())
 }
 
 /// The public base whose host the caller used; the first when none fits.
@@ -404,11 +415,7 @@ fn serve(
     call: &Call,
     full_path: &str,
 ) -> (Result<Answer, Failure>, uuid::Uuid) {
-    if call.segments.len() == 1 && call.segments.first().is_some_and(|s| s == "metadata") {
-        let answer = match call.method {
-            Method::GET => crate::metadata::capabilities(repository, call),
-            _ => Err(Failure::method("GET, HEAD")),
-        };
+    if let Some(answer) = crate::metadata::open(repository, call) {
         return (answer, uuid::Uuid::now_v7());
     }
     match repository
@@ -430,6 +437,8 @@ pub(crate) fn dispatch(
     call: &Call,
     caller: &Caller,
 ) -> Result<Answer, Failure> {
+    let caller = crate::smart::admit(call, caller)?;
+    let caller = caller.as_ref();
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     let method = call.method.as_str();
     match segments.as_slice() {
@@ -449,6 +458,7 @@ pub(crate) fn dispatch(
         [name] if name.starts_with('$') => {
             operations::run(repository, call, caller, name, Target::System)
         }
+        ["_jobs", rest @ ..] => crate::jobs::serve(repository, call, caller, rest),
         [rtype, rest @ ..] => {
             repository.require_type(rtype)?;
             of_type(repository, call, caller, rtype, rest)
@@ -469,8 +479,9 @@ fn of_type(
             "GET" => repository.search_type(call, caller, rtype),
             "POST" => repository.create(call, caller, rtype),
             "PUT" => repository.update_matching(call, caller, rtype),
+            "PATCH" => repository.patch_matching(call, caller, rtype),
             "DELETE" => repository.delete_matching(call, caller, rtype),
-            _ => Err(Failure::method("GET, HEAD, POST, PUT, DELETE")),
+            _ => Err(Failure::method("GET, HEAD, POST, PUT, PATCH, DELETE")),
         },
         ["_search"] => match method {
             "POST" => repository.search_type(call, caller, rtype),
@@ -489,8 +500,9 @@ fn of_type(
         [id] => match method {
             "GET" => repository.read(call, caller, rtype, id),
             "PUT" => repository.update(call, caller, rtype, id),
+            "PATCH" => repository.patch(call, caller, rtype, id),
             "DELETE" => repository.delete(call, caller, rtype, id),
-            _ => Err(Failure::method("GET, HEAD, PUT, DELETE")),
+            _ => Err(Failure::method("GET, HEAD, PUT, PATCH, DELETE")),
         },
         [id, "_history"] => match method {
             "GET" => repository.history(call, caller, rtype, id),
@@ -515,149 +527,16 @@ fn of_type(
     }
 }
 
-const EXPOSED: &str = "ETag, Location, Content-Location, Last-Modified, Link, X-Request-Id, X-Event-Id, X-Progress, Retry-After, WWW-Authenticate, DPoP-Nonce";
-
-fn preflight() -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            "GET, HEAD, POST, PUT, DELETE",
-        ),
-        (
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "Authorization, DPoP, Content-Type, Accept, Prefer, If-Match, If-None-Match, If-None-Exist, If-Modified-Since, X-Request-Id, nhn-access-basis, nhn-user-role, nhn-patient-nin, hit-access-basis, hit-user-role, hit-patient-pid",
-        ),
-        (header::ACCESS_CONTROL_MAX_AGE, "600"),
-    ] {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
-    response
-}
-
-/// Puts the answer into the wished format and adds the common headers.
-fn finish(
-    repository: &Repository,
-    answer: Answer,
-    event_id: uuid::Uuid,
-    (format, pretty): (Format, bool),
-    is_head: bool,
-) -> Response {
-    let (content_type, bytes) = match answer.content {
-        Content::Nothing => (None, Bytes::new()),
-        Content::Raw(kind, bytes) => (Some(kind), bytes),
-        Content::Resource(json) => match format {
-            Format::Json if pretty => (
-                Some("application/fhir+json; charset=utf-8".to_owned()),
-                render::pretty(&json),
-            ),
-            Format::Json => (
-                Some("application/fhir+json; charset=utf-8".to_owned()),
-                json,
-            ),
-            Format::Xml => as_xml(json),
-        },
-    };
-    let mut response = Response::new(if is_head {
-        Body::empty()
-    } else {
-        Body::from(bytes.clone())
-    });
-    *response.status_mut() = answer.status;
-    let headers = response.headers_mut();
-    if let Some(kind) = content_type.and_then(|k| HeaderValue::from_str(&k).ok()) {
-        headers.insert(header::CONTENT_TYPE, kind);
-    }
-    if is_head {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    }
-    for (name, value) in answer.headers {
-        headers.append(name, value);
-    }
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_ORIGIN,
-        HeaderValue::from_static("*"),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static(EXPOSED),
-    );
-    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-    if repository.is_clinical() {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(value) = HeaderValue::from_str(&event_id.to_string()) {
-            headers.insert(HeaderName::from_static("x-event-id"), value);
-        }
-    }
-    response
-}
-
-fn as_xml(json: Bytes) -> (Option<String>, Bytes) {
-    let limits = Limits {
-        max_bytes: usize::MAX,
-        max_nodes: usize::MAX,
-        ..Limits::default()
-    };
-    match Doc::parse_json(json.clone(), &limits) {
-        Ok(doc) => (
-            Some("application/fhir+xml; charset=utf-8".to_owned()),
-            doc.to_xml(),
-        ),
-        Err(_) => {
-            tracing::error!("an answer cannot be written as XML");
-            (
-                Some("application/fhir+json; charset=utf-8".to_owned()),
-                json,
-            )
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn accept(value: &str) -> Option<Format> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_str(value).unwrap());
-        negotiate(&[], &headers).ok()
-    }
-
-    #[test]
-    fn formats_are_negotiated() {
-        for (value, expected) in [
-            ("application/fhir+json", Some(Format::Json)),
-            ("application/fhir+xml", Some(Format::Xml)),
-            (
-                "text/html,application/xhtml+xml,*/*;q=0.8",
-                Some(Format::Json),
-            ),
-            (
-                "application/fhir+json;q=0.5, application/fhir+xml",
-                Some(Format::Xml),
-            ),
-            ("image/png", None),
-            ("application/fhir+json; fhirVersion=3.0", None),
-            ("application/fhir+json; fhirVersion=4.0", Some(Format::Json)),
-        ] {
-            assert_eq!(accept(value), expected, "{value}");
-        }
-        let format =
-            |v: &str| negotiate(&[("_format".to_owned(), v.to_owned())], &HeaderMap::new()).ok();
-        assert_eq!(format("xml"), Some(Format::Xml));
-        assert_eq!(format("application/fhir json"), Some(Format::Json));
-        assert_eq!(format("csv"), None);
-        assert_eq!(negotiate(&[], &HeaderMap::new()), Ok(Format::Json));
-    }
 
     #[test]
     fn paths_are_taken_apart() {
         assert!(segments("").is_empty());
         assert_eq!(segments("Patient/1/"), ["Patient", "1"]);
         assert_eq!(segments("%24reset"), ["$reset"]);
+        assert_eq!(segments("Patient/a%2Db%2e"), ["Patient", "a-b."]);
+        assert_eq!(segments("%zz/%f/%ff"), ["%zz", "%f", "%ff"]);
     }
 }

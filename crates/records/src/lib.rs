@@ -13,6 +13,7 @@
 //! Rules: FHIR R4 (http, search, bundle), spec/fhir-server.md and its choices, spec/privacy.md §4.1 (column inner FHIR),
 //! §4.2, §8, §10.4.
 
+pub mod bulk;
 mod bundle;
 mod carry;
 mod change;
@@ -20,19 +21,28 @@ pub mod gate;
 pub mod http;
 mod include;
 pub mod intake;
+pub mod jobs;
+mod integrity;
 mod metadata;
+mod openapi;
 mod operations;
 pub mod outcome;
 pub mod paging;
 pub mod params;
+mod patch;
 pub mod patient;
+mod plan;
 pub mod planner;
+mod provenance;
 mod read;
 pub mod render;
 pub mod repository;
 mod search;
+pub mod smart;
 pub mod source;
 mod subject;
+#[cfg(h6)]
+pub mod subscriptions;
 pub mod write;
 
 pub use http::{mount, router};

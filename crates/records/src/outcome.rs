@@ -180,6 +180,33 @@ impl Failure {
         self
     }
 
+    /// The same with a header; a value that cannot be one is left out.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// The same inside an entry of a Bundle: expressions then lead from the Bundle.
+    #[must_use]
+    pub fn within(mut self, entry: &str) -> Self {
+        for issue in &mut self.issues {
+            issue.expression = Some(match issue.expression.take() {
+                Some(inner) if inner.starts_with("Bundle.entry[") => inner,
+                Some(inner) => match inner.split_once('.') {
+                    Some((rtype, rest)) if fhir::Pack::r4().resource_type(rtype).is_some() => {
+                        format!("{entry}.resource.{rest}")
+                    }
+                    _ => entry.to_owned(),
+                },
+                None => entry.to_owned(),
+            });
+        }
+        self
+    }
+
     /// Findings: 422 when the text could be read, 400 when not.
     pub fn findings(findings: &[Finding]) -> Self {
         use fhir::IssueCode as C;
@@ -199,6 +226,13 @@ impl Failure {
             issues: findings.iter().map(Issue::from).collect(),
             headers: Vec::new(),
         }
+    }
+
+    /// Whether something legal was asked for that is not built: what lenient handling leaves out.
+    pub fn is_unsupported(&self) -> bool {
+        self.issues
+            .first()
+            .is_some_and(|i| i.code == "not-supported")
     }
 
     /// The OperationOutcome.
@@ -235,6 +269,10 @@ impl From<StoreError> for Failure {
                 failure
             }
             StoreError::SnapshotExpired => expired_page(),
+            StoreError::TimedOut => Self::too_costly(format!(
+                "the request took longer than {} s; narrow it",
+                crate::search::TIME_LIMIT.as_secs()
+            )),
             other => {
                 tracing::error!(error = %other, "store read failed");
                 Self::internal()

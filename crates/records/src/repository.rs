@@ -1,10 +1,13 @@
 //! One repository as FHIR REST sees it: what the hub gives, what calls share.
 
 use crate::gate::{Caller, Gate, Gated};
+use crate::metadata::Documents;
 use crate::outcome::Failure;
+use crate::jobs::{Jobs, JobsConfig};
 use crate::paging::Pages;
 use crate::patient::PatientIds;
 use crate::planner::PatientScope;
+use crate::smart::AuthorizationServer;
 use aws_lc_rs::hkdf;
 use bytes::Bytes;
 use fhir::keys::Options;
@@ -12,7 +15,7 @@ use fhir::{Doc, Finding, Limits, Pack};
 use registers::FNR_SYSTEM;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use store::{PersonKey, Privacy, RepoId, Snapshot, Store};
+use store::{MicrosUtc, PersonKey, Privacy, RepoId, Snapshot, Store};
 use trust::gather::SubjectRef;
 use trust::{Action, Class};
 
@@ -31,6 +34,15 @@ pub trait Originals: Send + Sync {
         gated: &Gated,
         id: &str,
     ) -> Result<Option<(String, Bytes)>, store::StoreError>;
+}
+
+/// Referential integrity; off by default, since records of other systems come in any order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReferencePolicy {
+    /// A write with a reference to a resource of this repository that is not there is 422.
+    pub on_write: bool,
+    /// A delete of a resource that current ones refer to is 409.
+    pub on_delete: bool,
 }
 
 /// What the hub gives to mount a repository.
@@ -57,10 +69,25 @@ pub struct RepositoryConfig {
     pub columns: Option<Arc<dyn Columns>>,
     /// Originals behind `Binary/[id]`.
     pub originals: Option<Arc<dyn Originals>>,
+    /// Where jobs (`$export`, `$import`) are kept; `None` = there are none. Never for patient data.
+    pub jobs: Option<JobsConfig>,
+    /// Subscriptions; `None` = Subscription resources are kept, but nothing happens. Open repositories only.
+    #[cfg(h6)]
+    pub subscriptions: Option<Arc<crate::subscriptions::Subscriptions>>,
     /// `DELETE [base]/$reset` empties the repository.
     pub can_reset: bool,
+    /// A PUT to an id that does not exist creates it.
+    pub update_create: bool,
+    /// Types that are changed with `If-Match` only (`versioned-update`).
+    pub versioned_update: BTreeSet<String>,
+    /// Most resources that one conditional delete may take away; 1 = several matches are refused.
+    pub conditional_delete_max: usize,
+    /// Whether references must lead somewhere.
+    pub references: ReferencePolicy,
     /// Software version in the CapabilityStatement.
     pub version: &'static str,
+    /// Where tokens come from, for clients that ask the repository.
+    pub authorization: Option<AuthorizationServer>,
 }
 
 impl RepositoryConfig {
@@ -84,8 +111,16 @@ impl RepositoryConfig {
             key,
             columns: None,
             originals: None,
+            jobs: None,
+            #[cfg(h6)]
+            subscriptions: None,
             can_reset: false,
+            update_create: true,
+            versioned_update: BTreeSet::new(),
+            conditional_delete_max: 1,
+            references: ReferencePolicy::default(),
             version: env!("CARGO_PKG_VERSION"),
+            authorization: None,
         }
     }
 }
@@ -96,7 +131,7 @@ pub fn patient_ids(key: &[u8]) -> Option<PatientIds> {
 }
 
 /// A 32-byte key for one use (HKDF-SHA-256, RFC 5869).
-fn derived(key: &[u8], info: &[u8]) -> Option<[u8; 32]> {
+pub(crate) fn derived(key: &[u8], info: &[u8]) -> Option<[u8; 32]> {
     if key.len() < 32 {
         return None;
     }
@@ -127,7 +162,13 @@ pub(crate) struct Repository {
     pub config: RepositoryConfig,
     pub options: Options,
     pub pages: Pages,
+    /// What it says of itself, made once.
+    pub documents: Documents,
+    /// When it was mounted: the date of what it says of itself.
+    pub mounted_at: MicrosUtc,
     patients: Option<PatientIds>,
+    /// Jobs of this repository.
+    pub jobs: Option<Jobs>,
 }
 
 impl Repository {
@@ -153,13 +194,35 @@ impl Repository {
                 .and_then(|key| Pages::new(&key, &name))
                 .ok_or(MountError::Key(name))?,
             patients,
+            documents: Documents::default(),
+            mounted_at: edge::clock::real_now_us(),
+            jobs: config
+                .jobs
+                .clone()
+                .map(|jobs| Jobs::new(jobs, &config.name)),
             config,
         })
+    }
+
+    /// Starts what works in the background; ends with the repository.
+    pub fn start(self: &Arc<Self>) {
+        #[cfg(h6)]
+        if let Some(subscriptions) = &self.config.subscriptions {
+            subscriptions.attach(self);
+        }
+        if let Some(jobs) = &self.jobs {
+            jobs.start(self);
+        }
     }
 
     /// Patient is a view here, and reads are decided per patient.
     pub fn is_clinical(&self) -> bool {
         self.patients.is_some()
+    }
+
+    /// Resources can be written over HTTP.
+    pub fn takes_writes(&self) -> bool {
+        !self.is_clinical() || self.config.columns.is_some()
     }
 
     pub fn has_type(&self, rtype: &str) -> bool {
@@ -203,10 +266,11 @@ impl Repository {
         action: Action,
         classes: &[Class],
     ) -> Result<Gated, Failure> {
-        Ok(self
+        let gated = self
             .config
             .gate
-            .decide(snapshot, caller, subject, action, classes)??)
+            .decide(snapshot, caller, subject, action, classes)??;
+        self.narrowed(snapshot, caller, gated, action)
     }
 
     /// Writes the log line before the answer goes out.
@@ -295,6 +359,7 @@ impl Repository {
             .is_empty();
         let view = if is_visible {
             self.patient_view(&id, gated, &identifiers)?
+                .filter(|view| self.shows_view(gated, &id, view))
         } else {
             None
         };

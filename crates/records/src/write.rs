@@ -62,6 +62,18 @@ pub fn prepare_doc(
     doc: &Doc,
     options: Option<&Options>,
 ) -> Result<Put, Vec<Finding>> {
+    prepare_checked(repo, rtype, id, op, doc, options).map(|(put, _)| put)
+}
+
+/// [`prepare_doc`], and what the check found that does not stop the put.
+pub(crate) fn prepare_checked(
+    repo: RepoId,
+    rtype: &str,
+    id: PutId,
+    op: Op,
+    doc: &Doc,
+    options: Option<&Options>,
+) -> Result<(Put, Vec<Finding>), Vec<Finding>> {
     if doc.resource_type() != rtype {
         return Err(vec![
             Finding::error(
@@ -72,11 +84,12 @@ pub fn prepare_doc(
             .on("resourceType"),
         ]);
     }
-    let errors: Vec<Finding> = check(doc).into_iter().filter(Finding::is_error).collect();
+    let (errors, rest): (Vec<Finding>, Vec<Finding>) =
+        check(doc).into_iter().partition(Finding::is_error);
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Put {
+    let put = Put {
         repo,
         rtype: rtype.to_owned(),
         id,
@@ -87,7 +100,8 @@ pub fn prepare_doc(
         persons: Vec::new(),
         privacy: Privacy::default(),
         blobs: Vec::new(),
-    })
+    };
+    Ok((put, rest))
 }
 
 /// Findings of the base specification: structure, cardinality, primitive formats, required bindings (spec/fhir-server.md
@@ -99,6 +113,11 @@ pub fn check(doc: &Doc) -> Vec<Finding> {
 /// Index keys of a document, within the store's limits.
 pub fn keys_of(doc: &Doc) -> Result<Vec<IndexKey>, Vec<Finding>> {
     keys_with(doc, None)
+}
+
+/// The same with the repository's options.
+pub fn keys_for(doc: &Doc, options: &Options) -> Result<Vec<IndexKey>, Vec<Finding>> {
+    keys_with(doc, Some(options))
 }
 
 fn keys_with(doc: &Doc, options: Option<&Options>) -> Result<Vec<IndexKey>, Vec<Finding>> {

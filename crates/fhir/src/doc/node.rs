@@ -294,6 +294,42 @@ impl<'d> Node<'d> {
         }
     }
 
+    /// Byte span of a string's literal in [`Doc::bytes`], between the quotes, escapes as written. `None` for other kinds, and
+    /// for strings with escapes that stand in an array.
+    pub fn literal_span(&self) -> Option<std::ops::Range<usize>> {
+        let r = self.raw();
+        if r.flags & flag::KIND != flag::STRING {
+            return None;
+        }
+        if r.flags & flag::VALUE_SIDE == 0 {
+            let start = r.val as usize;
+            return Some(start..start + r.val_len as usize);
+        }
+        if r.flags & (flag::NAME_SIDE | flag::IN_ARRAY) != 0 {
+            return None;
+        }
+        // The text was unescaped elsewhere; its literal follows the name: `name" : "text"`.
+        let bytes: &[u8] = &self.doc.bytes;
+        let mut at = r.name as usize + usize::from(r.name_len);
+        for mark in [b'"', b':', b'"'] {
+            while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+                at += 1;
+            }
+            if bytes.get(at) != Some(&mark) {
+                return None;
+            }
+            at += 1;
+        }
+        let start = at;
+        loop {
+            match bytes.get(at)? {
+                b'"' => return Some(start..at),
+                b'\\' => at += 2,
+                _ => at += 1,
+            }
+        }
+    }
+
     /// Line and column (1-based) in the text received.
     pub fn position(&self) -> (u32, u32) {
         let r = self.raw();

@@ -134,7 +134,7 @@ async fn errors_have_outcomes_and_the_right_status() {
         ("GET", "Patient/$nothing", vec![], "", 404, "not-found"),
         ("GET", "$nothing", vec![], "", 404, "not-found"),
         ("GET", "a/b/c/d/e", vec![], "", 404, "not-found"),
-        ("PATCH", "Patient/1", vec![], ok, 405, "not-supported"),
+        ("PATCH", "metadata", vec![], ok, 405, "not-supported"),
         ("DELETE", "metadata", vec![], "", 405, "not-supported"),
         (
             "GET",
@@ -585,7 +585,10 @@ async fn transactions_and_batches() {
     ]});
     let reply = send(&world.sandbox, "POST", "", &[], &bad.to_string()).await;
     assert_eq!(reply.status, 422);
-    assert_eq!(reply.json()["issue"][0]["expression"][0], "Bundle.entry[1]");
+    assert_eq!(
+        reply.json()["issue"][0]["expression"][0],
+        "Bundle.entry[1].resource.nonsense"
+    );
     assert_eq!(
         get(&world.sandbox, "Patient?family=halv").await.json()["total"],
         0
@@ -593,8 +596,11 @@ async fn transactions_and_batches() {
     // As a batch, each for itself.
     let batch = bad.to_string().replace("transaction", "batch");
     let answer = send(&world.sandbox, "POST", "", &[], &batch).await.json();
-    assert_eq!(answer["entry"][0]["response"]["status"], "201");
-    assert_eq!(answer["entry"][1]["response"]["status"], "422");
+    assert_eq!(answer["entry"][0]["response"]["status"], "201 Created");
+    assert_eq!(
+        answer["entry"][1]["response"]["status"],
+        "422 Unprocessable Entity"
+    );
 }
 
 #[tokio::test]
