@@ -16,12 +16,73 @@ pub mod problem;
 pub use clock::Clock;
 pub use problem::Problem;
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Works on blocking threads just now.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+/// So many works on blocking threads, and short work goes there too: what it needs may be taken.
+const MANY: usize = 24;
+
+/// Counts a work for as long as it lives, also when it panics.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        RUNNING.fetch_add(1, Relaxed);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Runs blocking work (store reads and commits) off the async threads. A panic in it becomes a 500 problem.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let span = tracing::Span::current();
-    tokio::task::spawn_blocking(move || span.in_scope(work))
-        .await
-        .map_err(|_| Problem::internal())
+    tokio::task::spawn_blocking(move || {
+        let _counted = Counted::new();
+        span.in_scope(work)
+    })
+    .await
+    .map_err(|_| Problem::internal())
+}
+
+/// Runs work that takes some ten microseconds and waits for nobody (one embedded read) where it is: handing it to another
+/// thread would cost more than itself. When blocking threads are busy it queues with them, so that a lock or connection
+/// that they hold never stops an async thread. A panic in it becomes a 500 problem.
+pub async fn quick<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    if RUNNING.load(Relaxed) >= MANY {
+        return blocking(work).await;
+    }
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|_| Problem::internal())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn quick_work_stays_here_unless_others_are_many() {
+        let here = std::thread::current().id();
+        let thread = || std::thread::current().id();
+        assert_eq!(quick(thread).await.unwrap(), here);
+        let counted: Vec<Counted> = (0..MANY).map(|_| Counted::new()).collect();
+        assert_ne!(quick(thread).await.unwrap(), here);
+        drop(counted);
+        assert_eq!(quick(thread).await.unwrap(), here);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        assert!(quick(|| panic!("on purpose")).await.is_err());
+        assert!(blocking(|| panic!("on purpose")).await.is_err());
+        assert_eq!(quick(|| 7).await.unwrap(), 7);
+    }
 }

@@ -121,6 +121,10 @@ pub trait Engine: Send + Sync {
     fn snapshot_at(&self, seq: Seq) -> Result<Snapshot, StoreError>;
     /// Number of a declared repository.
     fn repository(&self, name: &str) -> Option<RepoId>;
+    /// A read of one record takes some ten microseconds and waits for no network: it may run on an async thread.
+    fn reads_are_quick(&self) -> bool {
+        false
+    }
     /// The store's incarnation (stands in page tokens and event positions).
     fn incarnation(&self) -> uuid::Uuid;
 

@@ -201,6 +201,10 @@ impl Drop for SqliteEngine {
 }
 
 impl Engine for SqliteEngine {
+    fn reads_are_quick(&self) -> bool {
+        true
+    }
+
     fn submit(&self, commit: Commit) -> Pending {
         self.inner.submit(commit)
     }
