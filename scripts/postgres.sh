@@ -85,6 +85,9 @@ start() {
         rm -f "$FOLDER.initdb.log"
         PORT=$(free_port)
         echo "$PORT" >"$FOLDER/port"
+        # full pages go to the log compressed: cheaply where the server can
+        wal_compression=on
+        ldd "$BIN/postgres" 2>/dev/null | grep -q liblz4 && wal_compression=lz4
         cat >>"$FOLDER/data/postgresql.conf" <<CONF
 listen_addresses = '127.0.0.1'
 port = $PORT
@@ -96,7 +99,7 @@ synchronous_commit = on
 full_page_writes = on
 max_wal_size = 4GB
 checkpoint_timeout = 15min
-wal_compression = on
+wal_compression = $wal_compression
 autovacuum_vacuum_cost_delay = 2ms
 log_min_messages = warning
 timezone = 'UTC'

@@ -59,7 +59,7 @@ CREATE TABLE head (
   purged integer NOT NULL DEFAULT 0,
   meta bytea NOT NULL) WITH (fillfactor = 90);
 CREATE UNIQUE INDEX head_name ON head (repo, rtype, id);
-CREATE INDEX head_type ON head (((repo::bigint << 32) | rtype), rid);
+CREATE INDEX head_type ON head (((repo::bigint << 32) | rtype), rid) WITH (deduplicate_items = off);
 CREATE TABLE version (
   rid bigint NOT NULL,
   vno integer NOT NULL,
@@ -74,13 +74,13 @@ CREATE TABLE version (
   blobs bytea NOT NULL,
   PRIMARY KEY (rid, vno));
 CREATE UNIQUE INDEX version_feed ON version (seq) WHERE seq > 0;
-CREATE INDEX version_repo ON version (repo, seq, rid);
+CREATE INDEX version_repo ON version (repo, seq, rid) WITH (deduplicate_items = off);
 CREATE TABLE idx (
   field bigint NOT NULL,
   value bytea NOT NULL,
   rid bigint NOT NULL,
   vno integer NOT NULL);
-CREATE INDEX idx_order ON idx (field, value, rid, vno);
+CREATE INDEX idx_order ON idx (field, value, rid, vno) WITH (deduplicate_items = off);
 CREATE TABLE event (seq bigint PRIMARY KEY, at bigint NOT NULL, kind smallint NOT NULL, data bytea NOT NULL);
 CREATE TABLE epoch (person bigint NOT NULL, seq bigint NOT NULL, PRIMARY KEY (person, seq));
 CREATE INDEX epoch_seq ON epoch (seq);
