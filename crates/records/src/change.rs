@@ -331,6 +331,7 @@ impl Repository {
                     .on("resourceType"),
             );
         }
+        crate::subscriptions::check(self, doc, op)?;
         let (mut put, warnings) =
             prepare_checked(self.config.repo, rtype, id, op, doc, Some(&self.options))
                 .map_err(|findings| Failure::findings(&findings))?;

@@ -11,7 +11,6 @@ use crate::operations::{self, Target};
 use crate::outcome::Failure;
 use crate::params;
 use crate::repository::{MountError, Repository, RepositoryConfig};
-#[cfg(h6)]
 use crate::subscriptions;
 use axum::Router;
 use axum::extract::{OriginalUri, Request, State};
@@ -41,7 +40,6 @@ pub fn router(config: RepositoryConfig) -> Result<Router, MountError> {
     };
     mounted.repository.start();
     let router = Router::new().fallback(handle);
-    #[cfg(h6)]
     let router = router.route(&format!("/{}", subscriptions::socket::PATH), any(socket));
     Ok(router.with_state(mounted))
 }
@@ -59,7 +57,6 @@ pub fn mount(config: RepositoryConfig, prefix: &str) -> Result<Router, MountErro
         .route(prefix, any(handle))
         .route(&format!("{prefix}/"), any(handle))
         .route(&format!("{prefix}/{{*below}}"), any(handle));
-    #[cfg(h6)]
     let router = router.route(
         &format!("{prefix}/{}", subscriptions::socket::PATH),
         any(socket),
@@ -68,7 +65,6 @@ pub fn mount(config: RepositoryConfig, prefix: &str) -> Result<Router, MountErro
 }
 
 /// The websocket of subscriptions.
-#[cfg(h6)]
 async fn socket(
     State(mounted): State<Mounted>,
     original: OriginalUri,

@@ -18,6 +18,7 @@ mod bundle;
 mod carry;
 mod change;
 pub mod gate;
+mod history;
 pub mod http;
 mod include;
 pub mod intake;
@@ -41,7 +42,6 @@ mod search;
 pub mod smart;
 pub mod source;
 mod subject;
-#[cfg(h6)]
 pub mod subscriptions;
 pub mod write;
 

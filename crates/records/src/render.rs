@@ -162,7 +162,7 @@ pub fn splice(body: &Bytes, mut edits: Vec<(usize, usize, Vec<u8>)>) -> Bytes {
 }
 
 /// Top-level members of an object, values as written.
-struct Members(Vec<(String, Box<RawValue>)>);
+pub(crate) struct Members(pub Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -72,7 +72,6 @@ pub struct RepositoryConfig {
     /// Where jobs (`$export`, `$import`) are kept; `None` = there are none. Never for patient data.
     pub jobs: Option<JobsConfig>,
     /// Subscriptions; `None` = Subscription resources are kept, but nothing happens. Open repositories only.
-    #[cfg(h6)]
     pub subscriptions: Option<Arc<crate::subscriptions::Subscriptions>>,
     /// `DELETE [base]/$reset` empties the repository.
     pub can_reset: bool,
@@ -112,7 +111,6 @@ impl RepositoryConfig {
             columns: None,
             originals: None,
             jobs: None,
-            #[cfg(h6)]
             subscriptions: None,
             can_reset: false,
             update_create: true,
@@ -206,7 +204,6 @@ impl Repository {
 
     /// Starts what works in the background; ends with the repository.
     pub fn start(self: &Arc<Self>) {
-        #[cfg(h6)]
         if let Some(subscriptions) = &self.config.subscriptions {
             subscriptions.attach(self);
         }

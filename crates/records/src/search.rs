@@ -1,12 +1,16 @@
 //! Search: parameters → subject → decision → conditions → records → page (spec/fhir-server.md §3).
 
+mod chosen;
+mod explain;
+mod find;
+
 use crate::gate::{Caller, Gated};
 use crate::http::{Answer, Call};
-use crate::include::Included;
+use crate::include::{Included, MAX_INCLUDES};
 use crate::outcome::{Failure, Issue, outcome};
 use crate::paging::{Page, Position, as_of};
 use crate::params::{RawCondition, SearchParams, Summary, Total, encode};
-use crate::planner::{Compiler, Cond, Evaluator, PatientScope, check_sort};
+use crate::planner::{Compiler, Cond, Evaluator, PatientScope, Terms, Walk, check_sort};
 use crate::render::{self, Entry, Subset};
 use crate::repository::{Repository, is_closed};
 use crate::subject::{Named, references_to};
@@ -14,12 +18,13 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use fhir::Pack;
 use std::collections::BTreeMap;
-use store::{Granted, Record, Rid, Seq, Snapshot};
+use std::time::Duration;
+use store::{Granted, Patience, Record, Rid, Seq, Snapshot};
 use trust::Action;
 use trust::gather::SubjectRef;
 
-/// A listing without conditions and order of more records than this is paged without being counted.
-const COUNTED_LISTING: usize = 10_000;
+/// Longest time of one search.
+pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Which records a search runs over.
 struct Target<'a> {
@@ -93,7 +98,17 @@ impl Repository {
     }
 
     fn search(&self, call: &Call, caller: &Caller, target: Target<'_>) -> Result<Answer, Failure> {
-        let ready = self.ready(call, caller, target)?;
+        Patience::new(TIME_LIMIT).hold(|| self.search_now(call, caller, target))
+    }
+
+    fn search_now(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        target: Target<'_>,
+    ) -> Result<Answer, Failure> {
+        let sent = call.search_parameters()?;
+        let mut ready = self.ready(call, &sent, caller, target)?;
         let evaluator = Evaluator::new(
             &ready.snapshot,
             &ready.granted,
@@ -106,22 +121,35 @@ impl Repository {
         };
         let found = self.find(&ready, &evaluator)?;
         let records = ready.snapshot.fetch(&ready.granted, &found.rids)?;
-        let included = self.included(
+        let included = self.included_up_to_limit(
             &evaluator,
             &ready.scope,
             &ready.params.includes,
             &records,
             found.has_patient,
+            call.is_lenient,
         )?;
+        drop(evaluator);
+        if included.cut {
+            ready.params.ignored.push(Issue::warning(
+                "incomplete",
+                format!("includes were cut at {MAX_INCLUDES} resources; lower _count to see all"),
+            ));
+        }
         let items = shown_items(&ready, &records, &included, found.has_patient);
         self.record(&ready.gated, &items)?;
         self.answer(call, caller, &ready, &found, &records, &included, &subset)
     }
 
     /// Reads, decides, compiles.
-    fn ready(&self, call: &Call, caller: &Caller, target: Target<'_>) -> Result<Ready, Failure> {
-        let sent = call.search_parameters()?;
-        let mut params = SearchParams::read(&sent)?;
+    fn ready(
+        &self,
+        call: &Call,
+        sent: &[(String, String)],
+        caller: &Caller,
+        target: Target<'_>,
+    ) -> Result<Ready, Failure> {
+        let mut params = SearchParams::read_as(sent, call.is_lenient)?;
         let token = params.page.take();
         let opened = match &token {
             None => None,
@@ -133,11 +161,11 @@ impl Repository {
                     ));
                 }
                 let page = self.pages.open(token, edge::clock::real_now_us())?;
-                params = SearchParams::read(&page.parameters)?;
+                params = SearchParams::read_as(&page.parameters, call.is_lenient)?;
                 Some(page)
             }
         };
-        let types = self.types_of(&params, target.types)?;
+        let types = self.types_of(&mut params, target.types, call.is_lenient)?;
         let now = self.snapshot()?;
         let (named, gated, scope) = self.decide_search(
             &now,
@@ -171,22 +199,51 @@ impl Repository {
     }
 
     /// Types that the search runs over.
-    fn types_of(&self, params: &SearchParams, given: Vec<String>) -> Result<Vec<String>, Failure> {
-        match (&params.types, given.len()) {
-            (Some(_), 1) => Err(Failure::bad(
-                "invalid",
-                "_type is for searches over several types",
-            )),
-            (Some(types), _) => {
-                if types.iter().all(|t| self.has_type(t)) {
-                    Ok(types.clone())
-                } else {
-                    Err(Failure::bad("value", "_type names a type that is not here").on("_type"))
+    fn types_of(
+        &self,
+        params: &mut SearchParams,
+        given: Vec<String>,
+        is_lenient: bool,
+    ) -> Result<Vec<String>, Failure> {
+        let Some(mut types) = params.types.clone() else {
+            return Ok(if given.is_empty() {
+                self.types().into_iter().map(str::to_owned).collect()
+            } else {
+                given
+            });
+        };
+        if given.len() == 1 {
+            return if types == given {
+                Ok(given)
+            } else {
+                Err(Failure::bad(
+                    "invalid",
+                    "_type is for searches over several types",
+                ))
+            };
+        }
+        let before = types.len();
+        types.retain(|t| self.has_type(t));
+        let refuse = || Failure::bad("value", "_type names a type that is not here").on("_type");
+        if types.len() < before {
+            if !is_lenient || types.is_empty() {
+                return Err(refuse());
+            }
+            params.ignored.push(Issue::warning(
+                "value",
+                "_type names a type that is not here; it was left out",
+            ));
+            let kept = types.join(",");
+            for (name, value) in &mut params.executed {
+                if name == "_type" {
+                    kept.clone_into(value);
                 }
             }
-            (None, 0) => Ok(self.types().into_iter().map(str::to_owned).collect()),
-            (None, _) => Ok(given),
         }
+        if !given.is_empty() {
+            types.retain(|t| given.contains(t));
+        }
+        Ok(types)
     }
 
     fn decide_search(
@@ -255,6 +312,7 @@ impl Repository {
         let references = references_to(&scope, &named.by_reference);
         let mut ignored: Vec<RawCondition> = Vec::new();
         let is_single = types.len() == 1;
+        let (mut knows_elements, mut elements_failure) = (types.is_empty(), None);
         for rtype in types {
             let mut conds = Vec::new();
             match compartment {
@@ -280,9 +338,13 @@ impl Repository {
                 if ignored.contains(raw) {
                     continue;
                 }
-                match compiler.compile(rtype, raw) {
+                let compiled = compiler.compile(rtype, raw).and_then(|mut cond| {
+                    self.resolve(&ready.snapshot, &ready.granted, &mut cond)?;
+                    Ok(cond)
+                });
+                match compiled {
                     Ok(cond) => conds.push(cond),
-                    Err(failure) if call.is_lenient && is_unsupported(&failure) => {
+                    Err(failure) if call.is_lenient && failure.is_unsupported() => {
                         let text = failure
                             .issues
                             .first()
@@ -308,18 +370,67 @@ impl Repository {
                 ready.params.sort.clear();
                 ready.params.executed.retain(|(name, _)| name != "_sort");
             }
-            if is_single && !call.is_lenient {
-                Subset {
-                    summary: ready.params.summary,
-                    elements: ready.params.elements.clone(),
-                }
-                .check(rtype)?;
+            let subset = Subset {
+                summary: ready.params.summary,
+                elements: ready.params.elements.clone(),
+            };
+            match subset.check(rtype) {
+                Ok(()) => knows_elements = true,
+                Err(failure) => elements_failure = Some(failure),
             }
             ready.conds.insert(rtype.clone(), conds);
+        }
+        if let Some(failure) = elements_failure.filter(|_| !knows_elements && !call.is_lenient) {
+            return Err(failure);
         }
         self.check_includes(call, &mut ready.params)?;
         ready.scope = scope;
         Ok(())
+    }
+
+    /// What knows code systems and value sets at a state of the repository.
+    #[allow(clippy::unused_self)]
+    fn terminology_at<'t>(
+        &'t self,
+        _: &'t Snapshot,
+        _: &'t Granted,
+    ) -> Option<Box<dyn fhir::terminology::Terminology + 't>> {
+        None
+    }
+
+    /// Asks terminology for the codes that a condition means.
+    pub(crate) fn resolve(
+        &self,
+        snapshot: &Snapshot,
+        granted: &Granted,
+        cond: &mut Cond,
+    ) -> Result<(), Failure> {
+        if !cond.asks_terminology() {
+            return Ok(());
+        }
+        let Some(terminology) = self.terminology_at(snapshot, granted) else {
+            return Err(Failure::bad(
+                "not-supported",
+                ":in, :not-in, :above and :below of codes need code systems, which this repository does not have",
+            ));
+        };
+        let canonical_of = |id: &str| {
+            let found = snapshot.read(granted, self.config.repo, "ValueSet", id)?;
+            Ok(found
+                .filter(|r| !crate::read::is_deleted(r))
+                .and_then(|r| fhir::Doc::parse_json(r.body, &fhir::Limits::default()).ok())
+                .and_then(|doc| {
+                    let url = doc.root().str_at("url")?;
+                    Some(match doc.root().str_at("version") {
+                        Some(version) => format!("{url}|{version}"),
+                        None => url.to_owned(),
+                    })
+                }))
+        };
+        cond.resolve(&Terms {
+            terminology: terminology.as_ref(),
+            canonical_of: &canonical_of,
+        })
     }
 
     fn check_includes(&self, call: &Call, params: &mut SearchParams) -> Result<(), Failure> {
@@ -338,165 +449,6 @@ impl Repository {
         }
         params.includes = kept;
         Ok(())
-    }
-
-    /// The page's records, in order.
-    fn find(&self, ready: &Ready, evaluator: &Evaluator<'_>) -> Result<Found, Failure> {
-        let size = match ready.params.summary {
-            Summary::Count => 0,
-            _ => ready.params.page_size(),
-        };
-        if let Some(found) = self.plain_listing(ready, evaluator, size)? {
-            return Ok(found);
-        }
-        let mut of_type: BTreeMap<String, Vec<Rid>> = BTreeMap::new();
-        let mut has_patient = false;
-        let is_single = ready.conds.len() == 1;
-        for (rtype, conds) in &ready.conds {
-            if self.is_clinical() && rtype == "Patient" {
-                has_patient = self.patient_matches(ready, evaluator, conds)?;
-                continue;
-            }
-            // Most types of a system search hold nothing; one row tells.
-            if !is_single
-                && evaluator
-                    .snapshot
-                    .type_rids(evaluator.granted, self.config.repo, rtype, Rid(0), 1)?
-                    .is_empty()
-            {
-                continue;
-            }
-            of_type.insert(rtype.clone(), evaluator.matching(rtype, conds)?);
-        }
-        let total = of_type.values().map(Vec::len).sum::<usize>() as u64 + u64::from(has_patient);
-        if size == 0 {
-            return Ok(Found {
-                total: Some(total),
-                ..Found::default()
-            });
-        }
-        let sorted = evaluator.sorted(&of_type, &ready.params.sort)?;
-        let offset = match ready.page.as_ref().map(|p| p.position) {
-            Some(Position::Offset(n)) => usize::try_from(n).unwrap_or(usize::MAX),
-            _ => 0,
-        };
-        // The view, when it matches, is the first match of the first page.
-        let first = usize::from(has_patient && offset == 0);
-        let rids: Vec<Rid> = sorted
-            .iter()
-            .skip(offset.saturating_sub(usize::from(has_patient && offset > 0)))
-            .take(size - first.min(size))
-            .copied()
-            .collect();
-        let end = (offset + first + rids.len()) as u64;
-        Ok(Found {
-            has_patient: first == 1,
-            next: (end < total).then_some(Position::Offset(end)),
-            total: Some(total),
-            rids,
-        })
-    }
-
-    /// A type without conditions and order is read in the store's own order, page by page, however large it is.
-    fn plain_listing(
-        &self,
-        ready: &Ready,
-        evaluator: &Evaluator<'_>,
-        size: usize,
-    ) -> Result<Option<Found>, Failure> {
-        let mut types = ready.conds.iter();
-        let (Some((rtype, conds)), None) = (types.next(), types.next()) else {
-            return Ok(None);
-        };
-        let is_view = self.is_clinical() && rtype == "Patient";
-        if !conds.is_empty() || !ready.params.sort.is_empty() || is_view || size == 0 {
-            return Ok(None);
-        }
-        let after = match ready.page.as_ref().map(|p| p.position) {
-            Some(Position::After(rid)) => Rid(rid),
-            Some(_) => return Ok(None),
-            None => {
-                let few = evaluator.snapshot.type_rids(
-                    evaluator.granted,
-                    self.config.repo,
-                    rtype,
-                    Rid(0),
-                    COUNTED_LISTING + 1,
-                )?;
-                if few.len() <= COUNTED_LISTING {
-                    return Ok(None);
-                }
-                Rid(0)
-            }
-        };
-        let mut rids = evaluator.snapshot.type_rids(
-            evaluator.granted,
-            self.config.repo,
-            rtype,
-            after,
-            size + 1,
-        )?;
-        let has_more = rids.len() > size;
-        rids.truncate(size);
-        let total = match (&ready.page, ready.params.total) {
-            (Some(page), _) => page.total,
-            (None, Total::Accurate) => Some(evaluator.all(rtype)?.len() as u64),
-            _ => None,
-        };
-        Ok(Some(Found {
-            next: rids
-                .last()
-                .filter(|_| has_more)
-                .map(|rid| Position::After(rid.0)),
-            rids,
-            has_patient: false,
-            total,
-        }))
-    }
-
-    /// Whether the Patient view matches: conditions are tested on the view, `_has` on her records.
-    fn patient_matches(
-        &self,
-        ready: &Ready,
-        evaluator: &Evaluator<'_>,
-        conds: &[Cond],
-    ) -> Result<bool, Failure> {
-        let (Some(view), Some(id)) = (&ready.scope.view, &ready.scope.id) else {
-            return Ok(false);
-        };
-        let keys = crate::write::keys_of(view).map_err(|f| Failure::findings(&f))?;
-        for cond in conds {
-            let holds = match cond {
-                Cond::Has {
-                    source,
-                    param,
-                    inner,
-                } => {
-                    let value = ready.scope.identifier_value().unwrap_or_default();
-                    let query = fhir::keys::query::plan(
-                        Pack::r4(),
-                        param,
-                        Some("identifier"),
-                        &value,
-                        &self.options,
-                    )?;
-                    let refers = Cond::Query {
-                        param,
-                        modifier: Some("identifier".to_owned()),
-                        value,
-                        query,
-                    };
-                    !evaluator
-                        .matching(source, &[refers, inner.as_ref().clone()])?
-                        .is_empty()
-                }
-                other => other.holds_for(id, &keys, view, &self.options),
-            };
-            if !holds {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -551,7 +503,7 @@ impl Repository {
             _ => found.total,
         };
         let mut links = vec![("self", self_link(call, &ready.params))];
-        if let Some(position) = found.next {
+        if let Some(position) = found.next.clone() {
             let page = Page {
                 parameters: ready.params.executed.clone(),
                 total: found.total,
@@ -598,6 +550,18 @@ impl Repository {
         rtype: &str,
         criteria: &[(String, String)],
     ) -> Result<(Vec<Record>, Vec<Cond>), Failure> {
+        self.matching_up_to(snapshot, granted, rtype, criteria, 2)
+    }
+
+    /// The same, at most `most` records.
+    pub(crate) fn matching_up_to(
+        &self,
+        snapshot: &Snapshot,
+        granted: &Granted,
+        rtype: &str,
+        criteria: &[(String, String)],
+        most: usize,
+    ) -> Result<(Vec<Record>, Vec<Cond>), Failure> {
         let params = SearchParams::read(criteria)?;
         if params.conditions.is_empty() {
             return Err(Failure::bad(
@@ -614,11 +578,14 @@ impl Repository {
         let conds = params
             .conditions
             .iter()
-            .map(|raw| compiler.compile(rtype, raw))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|raw| {
+                let mut cond = compiler.compile(rtype, raw)?;
+                self.resolve(snapshot, granted, &mut cond)?;
+                Ok(cond)
+            })
+            .collect::<Result<Vec<_>, Failure>>()?;
         let evaluator = Evaluator::new(snapshot, granted, self.config.repo, &self.options);
-        let mut rids = evaluator.matching(rtype, &conds)?;
-        rids.truncate(2);
+        let rids = Walk::open(&evaluator, rtype, &conds, Rid(0))?.next(&evaluator, most)?;
         Ok((snapshot.fetch(granted, &rids)?, conds))
     }
 }
@@ -631,13 +598,6 @@ struct Found {
     has_patient: bool,
     total: Option<u64>,
     next: Option<Position>,
-}
-
-fn is_unsupported(failure: &Failure) -> bool {
-    failure
-        .issues
-        .first()
-        .is_some_and(|i| i.code == "not-supported")
 }
 
 /// What was executed, as an address.

@@ -8,8 +8,21 @@ use crate::outcome::Failure;
 use crate::repository::Repository;
 use axum::http::StatusCode;
 
+mod explain;
+mod document;
+mod everything;
+mod graphql;
+mod input;
+mod lastn;
+mod meta;
+mod patient_match;
 mod reset;
+mod supporting;
 mod validate;
+
+pub(crate) use everything::instant;
+pub(crate) use input::Input;
+pub(crate) use supporting::local;
 
 /// What an operation is called on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +79,176 @@ fn everywhere(_: &Repository) -> bool {
     true
 }
 
+/// For operations that are not decided per patient yet.
+fn in_open(repository: &Repository) -> bool {
+    !repository.is_clinical()
+}
+
+/// For operations that make jobs: never over patient data, which is decided patient by patient.
+fn with_jobs(repository: &Repository) -> bool {
+    !repository.is_clinical() && repository.jobs.is_some()
+}
+
+/// For operations on subscriptions.
+fn with_subscriptions(repository: &Repository) -> bool {
+    repository.config.subscriptions.is_some()
+}
+
 /// Every operation.
 pub(crate) const OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "$status",
+        definition: "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-status",
+        levels: &[Level::Type, Level::Instance],
+        types: &["Subscription"],
+        methods: "GET, POST",
+        is_here: with_subscriptions,
+        run: crate::subscriptions::operations::status,
+    },
+    Operation {
+        name: "$events",
+        definition: "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-events",
+        levels: &[Level::Instance],
+        types: &["Subscription"],
+        methods: "GET, POST",
+        is_here: with_subscriptions,
+        run: crate::subscriptions::operations::events,
+    },
+    Operation {
+        name: "$get-ws-binding-token",
+        definition: "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-get-ws-binding-token",
+        levels: &[Level::Type, Level::Instance],
+        types: &["Subscription"],
+        methods: "GET, POST",
+        is_here: with_subscriptions,
+        run: crate::subscriptions::operations::binding_token,
+    },
+    Operation {
+        name: "$everything",
+        definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        levels: &[Level::Instance],
+        types: &["Patient"],
+        methods: "GET, POST",
+        is_here: everywhere,
+        run: everything::run,
+    },
+    Operation {
+        name: "$everything",
+        definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything",
+        levels: &[Level::Instance],
+        types: &["Encounter"],
+        methods: "GET, POST",
+        is_here: in_open,
+        run: everything::run,
+    },
+    Operation {
+        name: "$lastn",
+        definition: "http://hl7.org/fhir/OperationDefinition/Observation-lastn",
+        levels: &[Level::Type],
+        types: &["Observation"],
+        methods: "GET, POST",
+        is_here: everywhere,
+        run: lastn::run,
+    },
+    Operation {
+        name: "$meta",
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta",
+        levels: &[Level::Instance],
+        types: &[],
+        methods: "GET, POST",
+        is_here: everywhere,
+        run: meta::get,
+    },
+    Operation {
+        name: "$meta",
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta",
+        levels: &[Level::System, Level::Type],
+        types: &[],
+        methods: "GET, POST",
+        is_here: in_open,
+        run: meta::get,
+    },
+    Operation {
+        name: "$meta-add",
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta-add",
+        levels: &[Level::Instance],
+        types: &[],
+        methods: "POST",
+        is_here: in_open,
+        run: meta::add_labels,
+    },
+    Operation {
+        name: "$meta-delete",
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta-delete",
+        levels: &[Level::Instance],
+        types: &[],
+        methods: "POST",
+        is_here: in_open,
+        run: meta::delete_labels,
+    },
+    Operation {
+        name: "$document",
+        definition: "http://hl7.org/fhir/OperationDefinition/Composition-document",
+        levels: &[Level::Instance],
+        types: &["Composition"],
+        methods: "GET, POST",
+        is_here: in_open,
+        run: document::run,
+    },
+    Operation {
+        name: "$export",
+        definition: "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export",
+        levels: &[Level::System],
+        types: &[],
+        methods: "GET, POST",
+        is_here: with_jobs,
+        run: crate::bulk::export::run,
+    },
+    Operation {
+        name: "$export",
+        definition: "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export",
+        levels: &[Level::Type],
+        types: &["Patient"],
+        methods: "GET, POST",
+        is_here: with_jobs,
+        run: crate::bulk::export::run,
+    },
+    Operation {
+        name: "$export",
+        definition: "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/group-export",
+        levels: &[Level::Instance],
+        types: &["Group"],
+        methods: "GET, POST",
+        is_here: with_jobs,
+        run: crate::bulk::export::run,
+    },
+    Operation {
+        name: "$import",
+        definition: "",
+        levels: &[Level::System],
+        types: &[],
+        methods: "POST",
+        is_here: with_jobs,
+        run: crate::bulk::import::run,
+    },
+    Operation {
+        name: "$graphql",
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-graphql",
+        levels: &[Level::System, Level::Instance],
+        types: &[],
+        methods: "GET, POST",
+        is_here: in_open,
+        run: graphql::run,
+    },
+    Operation {
+        name: "$match",
+        definition: "http://hl7.org/fhir/OperationDefinition/Patient-match",
+        levels: &[Level::Type],
+        types: &["Patient"],
+        methods: "POST",
+        is_here: in_open,
+        run: patient_match::run,
+    },
     Operation {
         name: "$validate",
         definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
@@ -76,6 +257,15 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         methods: "POST",
         is_here: everywhere,
         run: validate::run,
+    },
+    Operation {
+        name: "$explain",
+        definition: "",
+        levels: &[Level::System, Level::Type],
+        types: &[],
+        methods: "GET, POST",
+        is_here: |repository| !repository.is_clinical(),
+        run: explain::run,
     },
     Operation {
         name: "$reset",
