@@ -25,6 +25,15 @@ pub fn provider(issuer: &str, browser_origin: &str) -> Provider {
     }
 }
 
+/// Introspection (RFC 7662) and revocation (RFC 7009) endpoints below an issuer.
+#[must_use]
+pub fn token_management(issuer: &str) -> (String, String) {
+    (
+        format!("{issuer}{}", path::INTROSPECTION),
+        format!("{issuer}{}", path::REVOCATION),
+    )
+}
+
 /// The issuer's router, called without a network.
 #[derive(Clone)]
 pub struct InProcess(pub Router);

@@ -3,6 +3,8 @@
 //! Two steps: [`Gate::authenticate`] looks at the request alone; [`Gate::decide`] at the patient too. A denial that must
 //! look like "no data" is not an error here: it is a grant with a closed filter, so that the same query path runs.
 
+use crate::planner::Cond;
+use crate::smart::{self, Launch, Scopes};
 use axum::http::{HeaderMap, StatusCode, header};
 use jose::rs::{AccessToken, Presented, Requirement, ResourceServer};
 use registers::FNR_SYSTEM;
@@ -64,6 +66,8 @@ pub struct Caller {
     pub named: Option<SubjectRef>,
     /// The token opens the repository only through kjernejournal: its settings count too.
     pub through_kjernejournal: bool,
+    /// Scopes on resources that narrow what the token opens; `None` = it has none and is not narrowed.
+    pub smart: Option<Arc<Scopes>>,
     /// Event id of the request; stands in the answer as `x-event-id`.
     pub event_id: uuid::Uuid,
 }
@@ -78,6 +82,7 @@ impl Caller {
             attest: None,
             named: None,
             through_kjernejournal: false,
+            smart: None,
             event_id: uuid::Uuid::now_v7(),
         }
     }
@@ -92,6 +97,8 @@ pub struct Gated {
     pub person: Option<PersonKey>,
     /// The decision, for the log line; absent in open repositories.
     pub decided: Option<Arc<Decided>>,
+    /// Conditions under which the Patient view is shown, one list per scope that opens it; `None` = without any.
+    pub(crate) views: Option<Arc<Vec<Vec<Cond>>>>,
 }
 
 impl Gated {
@@ -144,6 +151,10 @@ pub trait Gate: Send + Sync {
     fn trust(&self) -> Option<&Trust>;
     /// A grant of the hub, to find out whose record an id is before deciding.
     fn hub_grant(&self) -> Granted;
+    /// National scopes that open the repository, to be told to clients.
+    fn scopes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The sandbox: everybody, everything.
@@ -159,8 +170,15 @@ impl OpenGate {
 }
 
 impl Gate for OpenGate {
-    fn authenticate(&self, _: &str, _: &str, _: &HeaderMap) -> Result<Caller, Refusal> {
-        Ok(Caller::anonymous())
+    fn authenticate(&self, _: &str, _: &str, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let scopes = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(smart::unverified);
+        Ok(Caller {
+            smart: scopes.map(Arc::new),
+            ..Caller::anonymous()
+        })
     }
 
     fn decide(
@@ -175,6 +193,7 @@ impl Gate for OpenGate {
             granted: self.grant.clone(),
             person: None,
             decided: None,
+            views: None,
         }))
     }
 
@@ -272,6 +291,14 @@ impl TrustGate {
     }
 }
 
+/// The patient of `patient/` scopes: whom the token names, else whom the request names.
+fn launch_of(token: &AccessToken) -> Launch {
+    match token.claims.0.get("patient").and_then(|v| v.as_str()) {
+        Some(id) => Launch::Patient(id.to_owned()),
+        None => Launch::Request,
+    }
+}
+
 const BASIS_HEADERS: [&str; 3] = ["nhn-access-basis", "hit-access-basis", "access-basis"];
 const ROLE_HEADERS: [&str; 2] = ["nhn-user-role", "hit-user-role"];
 const PATIENT_HEADERS: [&str; 3] = ["nhn-patient-nin", "hit-patient-pid", "person-id"];
@@ -352,6 +379,7 @@ impl Gate for TrustGate {
             attest: None,
             named,
             through_kjernejournal,
+            smart: Scopes::of(token.scopes(), launch_of(&token)).map(Arc::new),
             event_id: uuid::Uuid::now_v7(),
         })
     }
@@ -408,6 +436,7 @@ impl Gate for TrustGate {
             granted: decided.granted.clone(),
             person: decided.person,
             decided: Some(Arc::new(decided)),
+            views: None,
         };
         let refusal = match denied {
             None => return Ok(Ok(gated)),
@@ -449,6 +478,13 @@ impl Gate for TrustGate {
 
     fn hub_grant(&self) -> Granted {
         self.trust.hub("find-subject")
+    }
+
+    fn scopes(&self) -> Vec<String> {
+        self.servers
+            .iter()
+            .flat_map(|rule| rule.scopes.iter().cloned())
+            .collect()
     }
 }
 

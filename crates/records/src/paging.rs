@@ -4,11 +4,13 @@
 //! no right: whoever shows it is decided on again (spec/privacy.md §10.4).
 
 use crate::outcome::{Failure, expired_page};
+use crate::planner::Place;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use store::{Filter, MicrosUtc, Pred};
+use std::collections::{BTreeMap, BTreeSet};
+use store::{Filter, MicrosUtc, Pred, TypeRule};
 
 /// How long a link holds: as long as the store keeps superseded index rows.
 pub const LIFETIME_US: i64 = 3_600 * 1_000_000;
@@ -16,12 +18,14 @@ pub const LIFETIME_US: i64 = 3_600 * 1_000_000;
 pub const MAX_TOKEN: usize = 48 << 10;
 
 /// Where a page begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Position {
-    /// After so many matches of the sorted result.
+    /// After so many records.
     Offset(u64),
-    /// After this record of the plain listing.
+    /// After this record, in record order.
     After(u64),
+    /// After this place of a sorted result.
+    Sorted(Place),
     /// Before this place of a history.
     Before(u64),
 }
@@ -115,6 +119,7 @@ pub fn shape(filter: &Filter) -> u128 {
         Filter::All(preds) => {
             let mut rest = preds.iter().map(|p| match p {
                 Pred::Disclosed(_) => Pred::Disclosed(0),
+                Pred::TypeRules(rules) => Pred::TypeRules(without_ids(rules)),
                 other => other.clone(),
             });
             match rest.next() {
@@ -124,6 +129,20 @@ pub fn shape(filter: &Filter) -> u128 {
         }
         other => other.fingerprint(),
     }
+}
+
+/// Rules of types by their searches: what those find changes with the data, not with the right.
+fn without_ids(
+    rules: &BTreeMap<String, BTreeSet<TypeRule>>,
+) -> BTreeMap<String, BTreeSet<TypeRule>> {
+    let bare = |rule: &TypeRule| TypeRule {
+        ids: rule.ids.as_ref().map(|_| BTreeSet::new()),
+        ..rule.clone()
+    };
+    rules
+        .iter()
+        .map(|(rtype, rules)| (rtype.clone(), rules.iter().map(bare).collect()))
+        .collect()
 }
 
 /// Narrows a filter to what was disclosed at the first page already, so that pages join to one result.
@@ -139,7 +158,6 @@ pub fn as_of(filter: &Filter, decided_at: MicrosUtc) -> Option<Filter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
     use store::PersonKey;
 
     fn page() -> Page {

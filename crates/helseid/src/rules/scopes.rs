@@ -71,6 +71,29 @@ pub fn is_identity(scope: &str) -> bool {
     USER_SCOPES.contains(&scope) || OTHER_SCOPES.contains(&scope)
 }
 
+/// Whether a scope is one of SMART App Launch 2 on FHIR resources (`user/Observation.rs?category=laboratory`, `patient/*.read`).
+#[must_use]
+pub fn is_narrowing(scope: &str) -> bool {
+    let Some((context, rest)) = scope.split_once('/') else {
+        return false;
+    };
+    let (what, _) = rest.split_once('?').unwrap_or((rest, ""));
+    let Some((rtype, permissions)) = what.rsplit_once('.') else {
+        return false;
+    };
+    let mut letters = "cruds".chars();
+    let is_set = !permissions.is_empty() && permissions.chars().all(|c| letters.any(|l| l == c));
+    matches!(context, "patient" | "user" | "system")
+        && (rtype == "*"
+            || rtype.starts_with(|c: char| c.is_ascii_uppercase())
+                && rtype.bytes().all(|b| b.is_ascii_alphabetic()))
+        && (is_set || matches!(permissions, "read" | "write" | "*"))
+        && scope.len() <= 2_048
+        && scope
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+}
+
 /// The API that owns a scope.
 #[must_use]
 pub fn api_of<'a>(scope: &str, apis: &'a [Api]) -> Option<&'a Api> {
@@ -84,6 +107,10 @@ pub fn api_of<'a>(scope: &str, apis: &'a [Api]) -> Option<&'a Api> {
 /// `invalid_scope`.
 pub fn check_granted(scopes: &[String], client: &Client, apis: &[Api]) -> Result<(), OAuthError> {
     for scope in scopes {
+        // Scopes on resources narrow what an API scope opens, and open nothing by themselves.
+        if is_narrowing(scope) {
+            continue;
+        }
         let known = is_identity(scope) || api_of(scope, apis).is_some();
         let shown = shown(scope);
         if !known {
@@ -252,6 +279,38 @@ mod tests {
             "",
         ] {
             assert_eq!(found(Some(refused)), Err(Code::InvalidScope), "{refused}");
+        }
+    }
+
+    #[test]
+    fn scopes_on_resources_go_with_an_api_scope() {
+        let apis = national_apis();
+        let found =
+            |requested| for_machine(Some(requested), &client(), &apis).map_err(|error| error.code);
+        let both = "nhn:pps/provesvar-read user/Observation.rs?category=laboratory";
+        let scopes = found(both).unwrap();
+        assert_eq!(scopes.len(), 2);
+        let chosen = choose(&scopes, &[], &[], &apis).unwrap();
+        assert_eq!(chosen.apis.len(), 1);
+        assert_eq!(chosen.scopes, scopes);
+        for refused in [
+            "user/Observation.rs",
+            "nhn:pps/provesvar-read user/Observation.sr",
+            "nhn:pps/provesvar-read user/observation.rs",
+            "nhn:pps/provesvar-read launch/patient",
+        ] {
+            assert_eq!(found(refused), Err(Code::InvalidScope), "{refused}");
+        }
+        for (scope, expected) in [
+            ("patient/*.read", true),
+            ("system/Patient.cruds", true),
+            ("user/Patient.c", true),
+            ("user/Patient.", false),
+            ("user/Patient", false),
+            ("group/Patient.r", false),
+            ("user/Patient.rs?x=\"", false),
+        ] {
+            assert_eq!(is_narrowing(scope), expected, "{scope}");
         }
     }
 

@@ -6,7 +6,25 @@
 use crate::{BlobHash, Head, MicrosUtc, PersonKey, RepoId, Seq};
 use serde::{Deserialize, Serialize};
 use sha2_fingerprint::fingerprint128;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a record of a type must be for [`Pred::TypeRules`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TypeRule {
+    /// She is among its persons.
+    pub person: Option<PersonKey>,
+    /// The search that `ids` is the answer of, as written; it says nothing by itself.
+    pub query: String,
+    /// Its id is one of these.
+    pub ids: Option<BTreeSet<String>>,
+}
+
+impl TypeRule {
+    fn admits(&self, head: &Head) -> bool {
+        self.person.is_none_or(|p| head.persons.contains(&p))
+            && self.ids.as_ref().is_none_or(|ids| ids.contains(&head.id))
+    }
+}
 
 /// One condition on a record's [`Head`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,6 +74,8 @@ pub enum Pred {
     StatusNotIn(BTreeSet<String>),
     /// The owner is this person.
     OwnerIs(PersonKey),
+    /// One of the rules of the record's type holds; a type without rules does not pass (SMART scopes).
+    TypeRules(BTreeMap<String, BTreeSet<TypeRule>>),
     /// Fields of this class that are removed on render and whose index rows do not count (parameter ids).
     Mask {
         /// Resource class.
@@ -105,6 +125,9 @@ impl Pred {
                 .as_ref()
                 .is_none_or(|s| !set.contains(s)),
             Self::OwnerIs(key) => head.owner == Some(*key),
+            Self::TypeRules(rules) => rules
+                .get(&head.rtype)
+                .is_some_and(|rules| rules.iter().any(|r| r.admits(head))),
             Self::Mask { .. } => true,
         }
     }

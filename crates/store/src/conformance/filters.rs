@@ -4,7 +4,7 @@ use super::Make;
 use super::kit::*;
 use crate::{
     Direction, Filter, Head, HistoryScope, IndexRow, KeyRange, Op, PersonKey, Pred, Put, Reader,
-    Rid, Vno,
+    Rid, TypeRule, Vno,
 };
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -47,6 +47,16 @@ fn admits(pred: &Pred, k: &Known, keys: &BTreeMap<u32, PersonKey>, id: &str) -> 
         Pred::AreaIn(set) => p.area.is_some_and(|a| set.contains(&a)),
         Pred::StatusNotIn(set) => !p.status.as_ref().is_some_and(|s| set.contains(s)),
         Pred::OwnerIs(key) => k.owner.is_some_and(|n| keys[&n] == *key),
+        Pred::TypeRules(rules) => rules.iter().any(|(rtype, rules)| {
+            *rtype == k.put.rtype
+                && rules.iter().any(|rule| {
+                    let is_hers = match rule.person {
+                        Some(key) => k.persons.iter().any(|n| keys[n] == key),
+                        None => true,
+                    };
+                    is_hers && !rule.ids.iter().any(|ids| !ids.contains(id))
+                })
+        }),
         Pred::Mask { .. } => true,
     }
 }
@@ -103,6 +113,14 @@ fn strings(list: &[&str]) -> BTreeSet<String> {
     list.iter().map(|s| (*s).to_owned()).collect()
 }
 
+fn rule(person: Option<PersonKey>, ids: Option<BTreeSet<String>>) -> TypeRule {
+    TypeRule {
+        person,
+        query: String::new(),
+        ids,
+    }
+}
+
 /// One of each kind, over what [`random_put`] makes.
 fn preds(b: &Bench, keys: &BTreeMap<u32, PersonKey>) -> Vec<Pred> {
     vec![
@@ -128,6 +146,18 @@ fn preds(b: &Bench, keys: &BTreeMap<u32, PersonKey>) -> Vec<Pred> {
         Pred::AreaIn(set([1, 2])),
         Pred::StatusNotIn(strings(&["entered-in-error"])),
         Pred::OwnerIs(keys[&5]),
+        Pred::TypeRules([("Observation".to_owned(), set([rule(Some(keys[&0]), None)]))].into()),
+        Pred::TypeRules(
+            [(
+                "Observation".to_owned(),
+                set([
+                    rule(Some(keys[&1]), Some(strings(&["f1", "f7", "f30"]))),
+                    rule(None, Some(strings(&["f2"]))),
+                ]),
+            )]
+            .into(),
+        ),
+        Pred::TypeRules([("Patient".to_owned(), set([rule(None, None)]))].into()),
         Pred::Mask {
             class: 1,
             paths: strings(&["note"]),
