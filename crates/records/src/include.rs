@@ -15,7 +15,7 @@ use store::{Record, Rid};
 /// Most included records of a page.
 pub const MAX_INCLUDES: usize = 5_000;
 /// Most rounds of `:iterate`.
-const MAX_ROUNDS: usize = 16;
+const MAX_ROUNDS: usize = 100;
 
 /// What was included.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub(crate) struct Included {
     pub records: Vec<Record>,
     /// The Patient view belongs to the page.
     pub patient: bool,
+    /// There were more than [`MAX_INCLUDES`].
+    pub cut: bool,
 }
 
 struct Work<'a> {
@@ -30,6 +32,8 @@ struct Work<'a> {
     evaluator: &'a Evaluator<'a>,
     scope: &'a PatientScope,
     seen: BTreeSet<Rid>,
+    /// Beyond the limit includes are cut rather than refused.
+    may_cut: bool,
     out: Included,
 }
 
@@ -72,6 +76,7 @@ impl Repository {
         Ok(())
     }
 
+    /// What the directives add to a page of matches; refused when it is too much.
     pub(crate) fn included(
         &self,
         evaluator: &Evaluator<'_>,
@@ -80,11 +85,25 @@ impl Repository {
         matches: &[Record],
         patient_matches: bool,
     ) -> Result<Included, Failure> {
+        self.included_up_to_limit(evaluator, scope, includes, matches, patient_matches, false)
+    }
+
+    /// The same; `may_cut`: too much is cut at the limit, and said.
+    pub(crate) fn included_up_to_limit(
+        &self,
+        evaluator: &Evaluator<'_>,
+        scope: &PatientScope,
+        includes: &[Include],
+        matches: &[Record],
+        patient_matches: bool,
+        may_cut: bool,
+    ) -> Result<Included, Failure> {
         let mut work = Work {
             repository: self,
             evaluator,
             scope,
             seen: matches.iter().map(|r| r.head.rid).collect(),
+            may_cut,
             out: Included::default(),
         };
         if includes.is_empty() {
@@ -104,8 +123,14 @@ impl Repository {
             }
             patient_is_new = work.out.patient && !had_patient && !patient_matches;
             frontier = work.out.records.get(before..).unwrap_or_default().to_vec();
-            if frontier.is_empty() && !patient_is_new {
+            if (frontier.is_empty() && !patient_is_new) || work.out.cut {
                 break;
+            }
+            let is_last = round + 1 == MAX_ROUNDS;
+            if is_last && includes.iter().any(|i| i.iterates) {
+                work.too_many(format!(
+                    ":iterate would follow references further than {MAX_ROUNDS} steps"
+                ))?;
             }
         }
         work.out.patient &= !patient_matches;
@@ -115,15 +140,23 @@ impl Repository {
 
 impl Work<'_> {
     fn push(&mut self, record: Record) -> Result<(), Failure> {
-        if !self.seen.insert(record.head.rid) {
+        if self.out.cut || !self.seen.insert(record.head.rid) {
             return Ok(());
         }
         if self.out.records.len() >= MAX_INCLUDES {
-            return Err(Failure::too_costly(format!(
+            return self.too_many(format!(
                 "a page would include more than {MAX_INCLUDES} resources; lower _count"
-            )));
+            ));
         }
         self.out.records.push(record);
+        Ok(())
+    }
+
+    fn too_many(&mut self, text: String) -> Result<(), Failure> {
+        if !self.may_cut {
+            return Err(Failure::too_costly(text));
+        }
+        self.out.cut = true;
         Ok(())
     }
 
@@ -268,11 +301,13 @@ impl Work<'_> {
             .filter(|rid| !self.seen.contains(rid))
             .collect();
         self.evaluator.spend(new.len())?;
-        if new.len() > MAX_INCLUDES {
+        let is_too_much = new.len() > MAX_INCLUDES;
+        if is_too_much && !self.may_cut {
             return Err(Failure::too_costly(format!(
                 "a page would include more than {MAX_INCLUDES} resources; narrow the search"
             )));
         }
+        let new: Vec<Rid> = new.into_iter().take(MAX_INCLUDES + 1).collect();
         for record in self
             .evaluator
             .snapshot

@@ -123,6 +123,11 @@ impl SearchParams {
 
     /// Reads decoded parameters. `_format` and `_pretty` are not the search's business and are skipped.
     pub fn read(parameters: &[(String, String)]) -> Result<Self, Failure> {
+        Self::read_as(parameters, false)
+    }
+
+    /// The same; a lenient caller gets what is not supported left out, and named.
+    pub fn read_as(parameters: &[(String, String)], is_lenient: bool) -> Result<Self, Failure> {
         if parameters.len() > MAX_PARAMETERS {
             return Err(Failure::too_costly(format!(
                 "more than {MAX_PARAMETERS} parameters"
@@ -146,7 +151,15 @@ impl SearchParams {
                     format!("{name} may be given only once"),
                 ));
             }
-            out.one(name, value)?;
+            match out.one(name, value) {
+                Ok(()) => {}
+                Err(failure) if is_lenient && failure.is_unsupported() => {
+                    let issues = failure.issues.into_iter();
+                    out.ignored
+                        .extend(issues.map(|i| Issue::warning(i.code, i.text)));
+                }
+                Err(failure) => return Err(failure),
+            }
         }
         if !out.elements.is_empty() && out.summary != Summary::Full {
             return Err(Failure::bad(
@@ -154,8 +167,12 @@ impl SearchParams {
                 "_elements and _summary exclude each other",
             ));
         }
-        if out.summary == Summary::Count {
+        // Neither has room for other resources.
+        if matches!(out.summary, Summary::Count | Summary::Text) {
             out.includes.clear();
+            out.executed.retain(|(name, _)| {
+                !name.starts_with("_include") && !name.starts_with("_revinclude")
+            });
         }
         Ok(out)
     }
@@ -212,7 +229,7 @@ impl SearchParams {
                     .map(str::to_owned)
                     .collect();
                 if types.is_empty() {
-                    return Err(Failure::bad("value", "_type is empty"));
+                    return Err(Failure::bad("value", "_type is empty").on("_type"));
                 }
                 self.types = Some(types);
                 self.did(name, value);
@@ -241,11 +258,11 @@ impl SearchParams {
     }
 
     fn read_count(&mut self, value: &str) -> Result<(), Failure> {
-        let count: usize = value
-            .parse()
-            .ok()
-            .filter(|_| value.bytes().all(|b| b.is_ascii_digit()))
-            .ok_or_else(|| Failure::bad("value", "_count must be a number from 0 on"))?;
+        if value.is_empty() || !value.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(Failure::bad("value", "_count must be a number from 0 on"));
+        }
+        // More digits than a number holds are more than the limit.
+        let count = value.parse::<usize>().unwrap_or(usize::MAX);
         if count == 0 {
             self.summary = Summary::Count;
         }

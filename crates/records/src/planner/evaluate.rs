@@ -91,7 +91,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Runs a step, and notes it when steps are kept.
-    pub(super) fn step(
+    pub(crate) fn step(
         &self,
         what: impl FnOnce() -> String,
         estimate: Option<u64>,

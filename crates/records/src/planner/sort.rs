@@ -243,17 +243,15 @@ impl Evaluator<'_> {
         Ok(Columns { columns })
     }
 
-    /// A page of the matches in order. `counted`: the total is wanted even when it costs.
+    /// A page of the matches in order.
     pub fn sorted_page(
         &self,
         types: &[(String, &[Cond])],
         keys: &[SortKey],
         after: Option<&Place>,
         size: usize,
-        counted: bool,
     ) -> Result<Sorted, Failure> {
         if let ([(rtype, conds)], [key]) = (types, keys)
-            && !counted
             && let Some(page) = self.by_index(rtype, conds, key, after, size)?
         {
             return Ok(page);
