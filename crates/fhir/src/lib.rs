@@ -3,7 +3,7 @@
 //! A resource is its bytes plus one parse into a compact tree ([`doc::Doc`]). What FHIR says about elements, search
 //! parameters, compartments and code lists is data in one pack ([`pack::Pack`]); nothing is written per resource type.
 //!
-//! Deliberately knows nothing of: where documents are kept, who asks, HTTP, terminology beyond required bindings, national profiles.
+//! Deliberately knows nothing of: where documents are kept, who asks, HTTP, where terminology and profiles are kept.
 //!
 //! Read first: [`doc::Doc`] and [`doc::Node`], [`pack::Pack`], [`path::Expr`], [`keys::SearchKey`] and [`keys::query`], [`finding::Finding`].
 //!
@@ -25,6 +25,7 @@ pub mod keys;
 pub mod pack;
 pub mod patch;
 pub mod path;
+pub mod profile;
 pub mod refs;
 pub mod terminology;
 pub mod ucum;

@@ -641,6 +641,17 @@ pub(super) fn resolve<'a>(item: &Item<'a>, env: &Env<'a>, sink: Sink<'_, 'a>) ->
     }
 }
 
+/// The first thing that a reference element leads to: the resource, or only its type.
+pub(crate) fn resolve_reference<'a>(item: &Item<'a>, env: &Env<'a>) -> Option<Item<'a>> {
+    let mut found = None;
+    resolve(item, env, &mut |i| {
+        found = Some(i);
+        Ok(Flow::Stop)
+    })
+    .ok()?;
+    found
+}
+
 fn in_bundle<'a>(doc: &'a Doc, reference: &str, env: &Env<'a>) -> Res<Option<Node<'a>>> {
     let bundle = doc.root();
     if bundle.resource_type() != Some("Bundle") {

@@ -21,6 +21,7 @@ mod value;
 
 pub use cache::compiled;
 pub use convert::to_text;
+pub(crate) use eval::resolve_reference;
 pub use eval::{Env, EvalError, Flow};
 pub use host::{Docs, Host};
 pub use parse::CompileError;
@@ -90,6 +91,14 @@ pub(crate) fn calendar_unit(word: &str) -> Option<&'static str> {
         "millisecond" | "milliseconds" => "millisecond",
         _ => return None,
     })
+}
+
+/// Order of two primitive or quantity elements; `None` when they have none.
+pub(crate) fn compare_nodes(
+    a: crate::doc::Node<'_>,
+    b: crate::doc::Node<'_>,
+) -> Option<std::cmp::Ordering> {
+    value::compare(&Item::Node(a), &Item::Node(b)).ok()
 }
 
 #[cfg(test)]

@@ -19,9 +19,9 @@ pub use crate::finding::outcome;
 use grammar::Grammar;
 
 /// Most findings in one answer; the last one says that there are more.
-const MAX_FINDINGS: usize = 100;
+pub(crate) const MAX_FINDINGS: usize = 100;
 /// Steps that one invariant may take on one element.
-const RULE_STEPS: u64 = 200_000;
+pub(crate) const RULE_STEPS: u64 = 200_000;
 
 struct Report<'d> {
     doc: &'d Doc,
