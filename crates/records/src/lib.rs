@@ -43,6 +43,7 @@ pub mod smart;
 pub mod source;
 mod subject;
 pub mod subscriptions;
+mod terminology;
 pub mod write;
 
 pub use http::{mount, router};

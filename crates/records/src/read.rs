@@ -1,20 +1,18 @@
-//! read, vread, history (spec/fhir-server.md §2.1, §2.7).
+//! read and vread (spec/fhir-server.md §2.1), and what pages of results share.
 //!
 //! Visibility comes first: preconditions are looked at only for what the caller may see (spec/privacy.md §4.2).
 
 use crate::gate::{Caller, Gated};
 use crate::http::{Answer, Call, Content};
 use crate::outcome::{Failure, expired_page};
-use crate::paging::{LIFETIME_US, Page, Position, as_of, shape};
-use crate::params::{DEFAULT_COUNT, MAX_COUNT, SearchParams, Summary};
+use crate::paging::{LIFETIME_US, Page, Position, shape};
+use crate::params::{SearchParams, Summary};
 use crate::planner::PatientScope;
-use crate::render::{self, Entry, Sight, Subset};
+use crate::render::{self, Sight, Subset};
 use crate::repository::{Repository, is_closed};
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
-use fhir::datetime::{Moment, Precision};
-use serde_json::json;
-use store::{Granted, HistoryScope, MicrosUtc, Op, Record, Seq, Snapshot, Vno};
+use store::{Granted, Op, Record, Snapshot, Vno};
 use trust::Action;
 use trust::gather::SubjectRef;
 
@@ -71,7 +69,17 @@ fn is_unchanged(call: &Call, record: &Record) -> Result<bool, Failure> {
 
 impl Repository {
     pub(crate) fn subset(&self, call: &Call, rtype: &str) -> Result<Subset, Failure> {
-        let params = SearchParams::read(&call.query)?;
+        self.subset_of(&call.query, call.is_lenient, rtype)
+    }
+
+    /// The same, of given parameters.
+    pub(crate) fn subset_of(
+        &self,
+        query: &[(String, String)],
+        is_lenient: bool,
+        rtype: &str,
+    ) -> Result<Subset, Failure> {
+        let params = SearchParams::read(query)?;
         if params.summary == Summary::Count {
             return Err(Failure::bad("value", "_summary=count is for searches"));
         }
@@ -79,17 +87,14 @@ impl Repository {
             summary: params.summary,
             elements: params.elements.clone(),
         };
-        if params.executed.len()
-            != usize::from(params.summary != Summary::Full)
-                + usize::from(!params.elements.is_empty())
-            && params.conditions.iter().any(|_| !call.is_lenient)
-        {
+        let is_other = |name: &str| !matches!(name, "_summary" | "_elements");
+        if !is_lenient && params.executed.iter().any(|(name, _)| is_other(name)) {
             return Err(Failure::bad(
                 "not-supported",
                 "a read takes _summary, _elements, _format and _pretty only",
             ));
         }
-        if !call.is_lenient {
+        if !is_lenient {
             subset.check(rtype)?;
         }
         Ok(subset)
@@ -133,7 +138,7 @@ impl Repository {
     }
 
     /// The identifiers and id that references to the patient are rendered with.
-    fn scope_for(&self, snapshot: &Snapshot, gated: &Gated) -> Result<PatientScope, Failure> {
+    pub(crate) fn scope_for(&self, snapshot: &Snapshot, gated: &Gated) -> Result<PatientScope, Failure> {
         if !self.is_clinical() {
             return Ok(PatientScope::default());
         }
@@ -251,198 +256,6 @@ impl Repository {
         })
     }
 
-    pub(crate) fn history(
-        &self,
-        call: &Call,
-        caller: &Caller,
-        rtype: &str,
-        id: &str,
-    ) -> Result<Answer, Failure> {
-        if !is_id(id) {
-            return Err(Failure::not_found());
-        }
-        let wish = self.history_wish(call)?;
-        let snapshot = self.snapshot()?;
-        let gated = self.decide_by_id(&snapshot, caller, rtype, id, Action::History)?;
-        let scope = HistoryScope::Instance {
-            repo: self.config.repo,
-            rtype: rtype.to_owned(),
-            id: id.to_owned(),
-        };
-        let answer = self.history_page(call, caller, &gated, &snapshot, &scope, wish)?;
-        answer.ok_or_else(Failure::not_found)
-    }
-
-    pub(crate) fn history_of_all(
-        &self,
-        call: &Call,
-        caller: &Caller,
-        rtype: Option<&str>,
-    ) -> Result<Answer, Failure> {
-        let wish = self.history_wish(call)?;
-        let snapshot = self.snapshot()?;
-        let subject = self.subject_of_page(caller, &wish)?;
-        let gated = self.decide(
-            &snapshot,
-            caller,
-            subject,
-            Action::History,
-            &self.config.classes,
-        )?;
-        let repo = self.config.repo;
-        let scope = match rtype {
-            Some(rtype) => HistoryScope::Type {
-                repo,
-                rtype: rtype.to_owned(),
-            },
-            None => HistoryScope::Repository { repo },
-        };
-        let answer = self.history_page(call, caller, &gated, &snapshot, &scope, wish)?;
-        Ok(answer.unwrap_or_else(|| {
-            Answer::resource(StatusCode::OK, render::bundle("history", Some(0), &[], &[]))
-        }))
-    }
-
-    /// Parameters of a history; of a page link: those of the first page.
-    fn history_wish(&self, call: &Call) -> Result<HistoryWish, Failure> {
-        let wish = HistoryWish::read(&call.query)?;
-        let Some(token) = wish.page else {
-            return Ok(wish);
-        };
-        let page = self.pages.open(&token, edge::clock::real_now_us())?;
-        Ok(HistoryWish {
-            page: Some(token),
-            ..HistoryWish::read(&page.parameters)?
-        })
-    }
-
-    /// A page link carries its subject, so that it can be followed without repeating the header.
-    fn subject_of_page(
-        &self,
-        caller: &Caller,
-        wish: &HistoryWish,
-    ) -> Result<Option<SubjectRef>, Failure> {
-        let Some(token) = wish.page.as_ref().filter(|_| self.is_clinical()) else {
-            return Ok(None);
-        };
-        let page = self.pages.open(token, edge::clock::real_now_us())?;
-        Ok(match caller.named {
-            Some(_) => None,
-            None => page.person.map(|p| SubjectRef::Key(store::PersonKey(p))),
-        })
-    }
-
-    /// One page of a history; `None` when the scope has no visible version at all.
-    fn history_page(
-        &self,
-        call: &Call,
-        caller: &Caller,
-        gated: &Gated,
-        now: &Snapshot,
-        scope: &HistoryScope,
-        wish: HistoryWish,
-    ) -> Result<Option<Answer>, Failure> {
-        let page = match &wish.page {
-            Some(token) => Some(self.resume(token, call, caller, gated)?),
-            None => None,
-        };
-        let (snapshot, before, granted) = match page.as_ref().filter(|_| !is_closed(gated)) {
-            Some(page) => (
-                self.config.store.snapshot_at(Seq(page.seq))?,
-                match page.position {
-                    Position::Before(seq) => Some(Seq(seq)),
-                    _ => return Err(expired_page()),
-                },
-                match as_of(gated.granted.filter(), page.decided_at) {
-                    Some(more) => gated.granted.narrowed(more),
-                    None => gated.granted.clone(),
-                },
-            ),
-            None => (now.clone(), None, gated.granted.clone()),
-        };
-        let mut records = snapshot.history(&granted, scope, before, wish.count + 1)?;
-        let is_nothing = records.is_empty() && (page.is_none() || is_closed(gated));
-        if let Some(since) = wish.since {
-            records.retain(|r| r.head.at >= since);
-        }
-        let has_more = records.len() > wish.count;
-        records.truncate(wish.count);
-        let items: Vec<String> = records
-            .iter()
-            .map(|r| format!("{}/{}/_history/{}", r.head.rtype, r.head.id, r.head.vno.0))
-            .collect();
-        self.record(gated, &items)?;
-        if is_nothing {
-            return Ok(None);
-        }
-        let patient = self.scope_for(now, gated)?;
-        let entries = self.with_sight(now, &gated.granted, caller, &patient, |sight| {
-            records
-                .iter()
-                .map(|record| self.history_entry(call, record, sight))
-                .collect::<Result<Vec<_>, _>>()
-        })?;
-        let mut parameters = Vec::new();
-        parameters.push(("_count".to_owned(), wish.count.to_string()));
-        if let Some(text) = &wish.since_text {
-            parameters.push(("_since".to_owned(), text.clone()));
-        }
-        let mut links = vec![(
-            "self",
-            format!(
-                "{}/{}?{}",
-                call.base,
-                call.path,
-                crate::params::encode(&parameters)
-            ),
-        )];
-        if let (true, Some(last)) = (has_more, records.last()) {
-            let next = Page {
-                position: Position::Before(last.head.seq.0),
-                parameters,
-                total: None,
-                ..self.page(call, caller, gated, &snapshot, page.as_ref())
-            };
-            links.push(("next", self.page_url(call, &next)?));
-        }
-        let total = (!has_more && page.is_none()).then_some(records.len() as u64);
-        Ok(Some(Answer::resource(
-            StatusCode::OK,
-            render::bundle("history", total, &links, &entries),
-        )))
-    }
-
-    fn history_entry(
-        &self,
-        call: &Call,
-        record: &Record,
-        sight: Option<&Sight<'_>>,
-    ) -> Result<Entry, Failure> {
-        let head = &record.head;
-        let address = format!("{}/{}", head.rtype, head.id);
-        let (method, url, status) = match head.op {
-            Op::Create => ("POST", head.rtype.clone(), "201"),
-            Op::Update => ("PUT", address.clone(), "200"),
-            Op::Delete | Op::Purge => ("DELETE", address.clone(), "204"),
-        };
-        let resource = if is_deleted(record) {
-            None
-        } else {
-            Some(self.rendered(record, sight, &Subset::default())?)
-        };
-        Ok(Entry {
-            full_url: Some(format!("{}/{address}", call.base)),
-            resource,
-            search_mode: None,
-            request: Some(json!({ "method": method, "url": url })),
-            response: Some(json!({
-                "status": status,
-                "etag": etag(head.vno),
-                "lastModified": render::instant(head.at),
-            })),
-        })
-    }
-
     /// What every page link of this call shares.
     pub(crate) fn page(
         &self,
@@ -532,7 +345,7 @@ fn organisation_of(caller: &Caller) -> Option<&str> {
 }
 
 /// Fingerprint of who asks, for page links: nobody else can use them.
-fn actor_tag(caller: &Caller) -> u128 {
+pub(crate) fn actor_tag(caller: &Caller) -> u128 {
     use trust::Principal as P;
     let text = match &caller.principal {
         P::Personnel {
@@ -555,53 +368,6 @@ fn actor_tag(caller: &Caller) -> u128 {
 
 fn item<T>(found: &Option<T>, rtype: &str, id: &str) -> Vec<String> {
     found.iter().map(|_| format!("{rtype}/{id}")).collect()
-}
-
-/// Parameters of a history.
-struct HistoryWish {
-    count: usize,
-    since: Option<MicrosUtc>,
-    since_text: Option<String>,
-    page: Option<String>,
-}
-
-impl HistoryWish {
-    fn read(query: &[(String, String)]) -> Result<Self, Failure> {
-        let mut wish = Self {
-            count: DEFAULT_COUNT,
-            since: None,
-            since_text: None,
-            page: None,
-        };
-        for (name, value) in query {
-            match name.as_str() {
-                "_count" => {
-                    wish.count = value
-                        .parse::<usize>()
-                        .ok()
-                        .filter(|n| *n > 0)
-                        .ok_or_else(|| Failure::bad("value", "_count must be a number from 1 on"))?
-                        .min(MAX_COUNT);
-                }
-                "_since" => {
-                    let moment = Moment::parse(&value.replace(' ', "+"), false)
-                        .filter(|m| m.precision() > Precision::Minute)
-                        .ok_or_else(|| Failure::bad("value", "_since must be an instant"))?;
-                    wish.since = Some(moment.range_us(&fhir::datetime::oslo()).0);
-                    wish.since_text = Some(value.clone());
-                }
-                "_page" => wish.page = Some(value.clone()),
-                "_format" | "_pretty" => {}
-                _ => {
-                    return Err(Failure::bad(
-                        "not-supported",
-                        "a history takes _count, _since, _format and _pretty only",
-                    ));
-                }
-            }
-        }
-        Ok(wish)
-    }
 }
 
 #[cfg(test)]
