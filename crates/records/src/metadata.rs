@@ -56,14 +56,10 @@ fn capabilities(repository: &Repository, call: &Call) -> Result<Answer, Failure>
         None | Some("full" | "normative") => {
             ("CapabilityStatement", statement(repository, &call.base))
         }
-        // The terminology module says here what it knows.
-        Some("terminology") => {
-            return Err(Failure::new(
-                StatusCode::NOT_IMPLEMENTED,
-                "not-supported",
-                "there are no terminology capabilities here yet",
-            ));
-        }
+        Some("terminology") => (
+            "TerminologyCapabilities",
+            Bytes::from(crate::terminology::capabilities(repository, &call.base)?.to_string()),
+        ),
         Some(_) => {
             return Err(
                 Failure::bad("value", "mode must be full, normative or terminology").on("mode"),

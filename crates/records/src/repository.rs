@@ -165,6 +165,8 @@ pub(crate) struct Repository {
     /// When it was mounted: the date of what it says of itself.
     pub mounted_at: MicrosUtc,
     patients: Option<PatientIds>,
+    /// Compiled code systems, value sets and concept maps.
+    pub terminology: crate::terminology::Cache,
     /// Jobs of this repository.
     pub jobs: Option<Jobs>,
 }
@@ -193,6 +195,7 @@ impl Repository {
                 .ok_or(MountError::Key(name))?,
             patients,
             documents: Documents::default(),
+            terminology: crate::terminology::Cache::default(),
             mounted_at: edge::clock::real_now_us(),
             jobs: config
                 .jobs

@@ -22,32 +22,46 @@ static PACKED: &[u8] = include_bytes!("../../pack/r4-terminology.ndjson.zst");
 struct File {
     text: Bytes,
     lines: HashMap<(&'static str, Box<str>), Range<usize>>,
+    versions: HashMap<Box<str>, Box<str>>,
 }
 
 static FILE: LazyLock<File> = LazyLock::new(|| {
     let text = Bytes::from(zstd::decode_all(PACKED).unwrap_or_default());
     let mut lines = HashMap::new();
+    let mut versions = HashMap::new();
     let mut at = 0;
     for line in text.split_inclusive(|b| *b == b'\n') {
         let range = at..at + line.len();
         at += line.len();
-        if let Some(key) = key(line) {
-            lines.insert(key, range);
+        if let Some(((rtype, url), version)) = key(line) {
+            if let Some(version) = version.filter(|_| rtype == "CodeSystem") {
+                versions.insert(url.clone(), version);
+            }
+            lines.insert((rtype, url), range);
         }
     }
-    File { text, lines }
+    File {
+        text,
+        lines,
+        versions,
+    }
 });
 
-/// Type and URL of a line; the tool writes them first.
-fn key(line: &[u8]) -> Option<(&'static str, Box<str>)> {
+type Key = ((&'static str, Box<str>), Option<Box<str>>);
+
+/// Type, URL and version of a line; the tool writes them first.
+fn key(line: &[u8]) -> Option<Key> {
     let text = std::str::from_utf8(line).ok()?;
     let rest = text.strip_prefix("{\"resourceType\":\"")?;
     let (rtype, rest) = rest.split_once('"')?;
     let rtype = ["CodeSystem", "ValueSet", "ConceptMap"]
         .into_iter()
         .find(|known| *known == rtype)?;
-    let url = rest.strip_prefix(",\"url\":\"")?.split('"').next()?;
-    Some((rtype, Box::from(url)))
+    let (url, rest) = rest.strip_prefix(",\"url\":\"")?.split_once('"')?;
+    let version = rest
+        .strip_prefix(",\"version\":\"")
+        .and_then(|r| r.split('"').next());
+    Some(((rtype, Box::from(url)), version.map(Box::from)))
 }
 
 /// The definitions as a source.
@@ -94,6 +108,14 @@ pub fn urls(rtype: &str) -> Vec<&'static str> {
         .collect();
     out.sort_unstable();
     out
+}
+
+/// Code systems with their versions, sorted.
+pub fn systems() -> Vec<(&'static str, Option<&'static str>)> {
+    urls("CodeSystem")
+        .into_iter()
+        .map(|url| (url, FILE.versions.get(url).map(AsRef::as_ref)))
+        .collect()
 }
 
 impl Source for Base {

@@ -1,12 +1,12 @@
 //! [`Terminology`] over any [`Source`]: what search and validation ask.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::compose::{Asked, Engine, Settings, Stack, Tri};
 use super::source::{Source, split_canonical};
 use super::value_set::ValueSet;
-use super::{Coded, Content, Members, Terminology, TerminologyError, grammar};
+use super::{Coded, Content, Members, Terminology, TerminologyError, grammar, national};
 
 /// The narrow face of a source.
 pub struct Face<S>(pub S);
@@ -63,16 +63,23 @@ impl<S: Source> Terminology for Face<S> {
                 "the value set has more than {limit} codes"
             )));
         }
-        Ok(Arc::new(Members {
-            codes: items
-                .into_iter()
-                .map(|i| Coded {
-                    system: Box::from(i.system.as_ref()),
-                    code: i.code,
-                })
-                .collect(),
-            systems,
-        }))
+        // A code of a national list is a member under each of the list's names.
+        let mut aliases: HashMap<Arc<str>, Vec<String>> = HashMap::new();
+        let mut codes = Vec::with_capacity(items.len());
+        for item in items {
+            let others = aliases
+                .entry(item.system.clone())
+                .or_insert_with(|| national::aliases(&item.system));
+            codes.extend(others.iter().map(|system| Coded {
+                system: Box::from(system.as_str()),
+                code: item.code.clone(),
+            }));
+            codes.push(Coded {
+                system: Box::from(item.system.as_ref()),
+                code: item.code,
+            });
+        }
+        Ok(Arc::new(Members { codes, systems }))
     }
 
     fn contains(

@@ -32,10 +32,26 @@ pub(super) fn same(a: &str, b: &str) -> bool {
 }
 
 /// Names of all lists, as `urn:oid:…`.
-pub(super) fn urls() -> Vec<String> {
+pub fn urls() -> Vec<String> {
     let mut out: Vec<String> = lists::all().map(|l| format!("urn:oid:{}", l.oid)).collect();
     out.sort();
     out
+}
+
+/// Other names that codes of the system are stored under.
+pub(super) fn aliases(system: &str) -> Vec<String> {
+    let Some(list) = lists::list(system) else {
+        return Vec::new();
+    };
+    let number = list.number;
+    [
+        format!("urn:oid:{}", list.oid),
+        format!("http://helsedir.no/fhir/CodeSystem/no-kodeverk-{number}"),
+        format!("http://ehelse.no/fhir/CodeSystem/no-kodeverk-{number}"),
+    ]
+    .into_iter()
+    .filter(|name| name != system)
+    .collect()
 }
 
 impl Source for National {

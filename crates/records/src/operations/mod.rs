@@ -18,6 +18,7 @@ mod meta;
 mod patient_match;
 mod reset;
 mod supporting;
+mod terminology;
 mod validate;
 
 pub(crate) use everything::instant;
@@ -249,6 +250,12 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         is_here: in_open,
         run: patient_match::run,
     },
+    terminology::LOOKUP,
+    terminology::VALIDATE_IN_SYSTEM,
+    terminology::SUBSUMES,
+    terminology::EXPAND,
+    terminology::VALIDATE_IN_VALUE_SET,
+    terminology::TRANSLATE,
     Operation {
         name: "$validate",
         definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
