@@ -6,7 +6,16 @@
     clippy::indexing_slicing
 )]
 
+mod bulk;
+mod fhir_hostile;
+mod fhir_metadata;
+mod fhir_smart;
 mod gated;
+mod interactions;
 mod linear;
+mod operations;
 mod sandbox;
+mod search;
+mod terminology;
+mod subscriptions;
 mod world;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::civil::date;
 use records::gate::{Caller, Gate, Gated, OpenGate, Refusal, TrustGate};
 use records::repository::{RepositoryConfig, patient_ids};
+use records::smart::{AuthorizationServer, Launch, Scopes};
 use registers::{
     Authorisation, Directory, FNR_SYSTEM, GpRelation, HPR_SYSTEM, Organisation, Party, Person,
     PersonName, Practitioner, Protection, Sex, Unit,
@@ -171,6 +172,12 @@ impl Gate for HeaderGate {
             },
             basis: Basis::parse(&basis).ok_or_else(|| Refusal::bad_request("basis"))?,
             named: text("nhn-patient-nin").map(SubjectRef::Nin),
+            smart: text("x-scopes")
+                .and_then(|scopes| {
+                    let launch = text("x-launch").map_or(Launch::Request, Launch::Patient);
+                    Scopes::of(scopes.split(' '), launch)
+                })
+                .map(Arc::new),
             ..Caller::anonymous()
         })
     }
@@ -211,6 +218,28 @@ pub struct World {
 
 const KEY: [u8; 32] = [7; 32];
 
+fn issuer() -> AuthorizationServer {
+    let at = |path: &str| format!("https://issuer.test{path}");
+    AuthorizationServer {
+        issuer: at(""),
+        authorize: at("/authorize"),
+        token: at("/token"),
+        jwks: at("/jwks"),
+        introspect: at("/introspect"),
+        revoke: at("/revoke"),
+        algorithms: vec!["ES256".to_owned()],
+        scopes: Vec::new(),
+    }
+}
+
+fn jobs(store: &Store, folder: &std::path::Path, workers: usize) -> records::jobs::JobsConfig {
+    records::jobs::JobsConfig {
+        repo: store.repo(records::jobs::REPOSITORY).unwrap(),
+        folder: folder.join("jobs"),
+        workers,
+    }
+}
+
 /// Runs blocking work on a thread of its own: the tests themselves are async.
 fn outside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|s| s.spawn(work).join().unwrap())
@@ -223,6 +252,7 @@ impl World {
             RepositoryDecl::new("sandbox", RepoKind::Open),
             RepositoryDecl::new("provesvar", RepoKind::Patient),
             RepositoryDecl::new(trust::settings::REPOSITORY, RepoKind::Internal),
+            RepositoryDecl::new(records::jobs::REPOSITORY, RepoKind::Internal),
         ];
         let mut config = StoreConfig::sqlite(folder.path().join("store"), repositories);
         config.unsafe_no_sync = true;
@@ -240,6 +270,7 @@ impl World {
         );
         let sandbox = records::router(RepositoryConfig {
             can_reset: true,
+            jobs: Some(jobs(&store, folder.path(), 1)),
             ..RepositoryConfig::new(
                 "sandbox",
                 store.repo("sandbox").unwrap(),
@@ -305,6 +336,22 @@ impl World {
             ..Commit::default()
         });
         world
+    }
+
+    /// The sandbox once more, as another process would have it.
+    pub fn sandbox_with_workers(&self, workers: usize) -> Router {
+        records::router(RepositoryConfig {
+            jobs: Some(jobs(&self.store, self._folder.path(), workers)),
+            ..RepositoryConfig::new(
+                "sandbox",
+                self.store.repo("sandbox").unwrap(),
+                self.store.clone(),
+                vec![format!("{BASE}/sandbox")],
+                Arc::new(OpenGate::new(self.trust.hub("sandbox"))),
+                KEY.to_vec(),
+            )
+        })
+        .unwrap()
     }
 
     fn commit(&self, commit: Commit) -> store::Committed {
@@ -502,6 +549,18 @@ pub async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Reply {
+    send_bytes(router, method, address, headers, body.to_owned()).await
+}
+
+/// The same with a body that is no text.
+pub async fn send_bytes(
+    router: &Router,
+    method: &str,
+    address: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Reply {
+    let body = body.into();
     let absolute = address.starts_with("http").then_some(address);
     let address = match absolute.and_then(|a| a.split_once("/fhir/")) {
         Some((_, rest)) => {
@@ -521,13 +580,13 @@ pub async fn send(
     let mut has_type = false;
     for (name, value) in headers {
         has_type |= name.eq_ignore_ascii_case("content-type");
-        request = request.header(*name, *value);
+        request = request.header(*name, value.as_bytes());
     }
     if !body.is_empty() && !has_type {
         request = request.header("content-type", "application/fhir+json");
     }
     let request = request
-        .body(Body::from(body.to_owned()))
+        .body(Body::from(body))
         .unwrap_or_else(|e| panic!("{e}: {address}"));
     let response = router.clone().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
