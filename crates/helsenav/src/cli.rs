@@ -20,6 +20,11 @@ enum Command {
     Serve(ServeArgs),
     /// Run the hub with a synthetic nation and actors that live its story.
     Demo(DemoArgs),
+    /// Measure: the store, or the FHIR server under load.
+    Bench {
+        #[command(subcommand)]
+        bench: bench::Bench,
+    },
     /// Explain a message: what it is, what is right, what is wrong (line, element, rule).
     Validate(crate::validate::ValidateArgs),
     /// Show the decision trace of a refused or empty answer of a running demo.
@@ -62,6 +67,8 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ImportCommand {
+    /// Resources, one per line (NDJSON), into the sandbox.
+    Ndjson(crate::import::NdjsonArgs),
     /// Official schemas (XSD) for the validator: copied into the data folder and used from the next start on.
     Standards {
         /// Folder with the schemas.
@@ -140,7 +147,7 @@ pub(crate) struct ServeArgs {
     /// Data folder.
     #[arg(long)]
     pub data: Option<PathBuf>,
-    /// Start only these services, separated by commas.
+    /// Start only these services, separated by commas (not in this version: all are started).
     #[arg(long, value_delimiter = ',')]
     pub roles: Vec<String>,
     #[command(flatten)]
@@ -198,6 +205,8 @@ pub(crate) enum DemoCommand {
         #[arg(long, default_value = "./data")]
         data: PathBuf,
     },
+    /// Make FHIR resources of a whole population: files, or straight into a running sandbox.
+    Generate(crate::demo::GenerateArgs),
 }
 
 /// Runs one command.
@@ -206,13 +215,21 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Serve(args) => crate::serve::serve(args),
         Command::Demo(args) => match args.command.clone() {
             Some(DemoCommand::TrustCa { data }) => crate::demo::trust_ca(&data),
+            Some(DemoCommand::Generate(args)) => crate::demo::generate(&args),
             None => crate::demo::run(args),
         },
         Command::Validate(args) => crate::validate::run(args),
+        Command::Bench { bench } => {
+            let program = std::env::current_exe()?;
+            bench::run(&bench, Some(&program)).map(|()| ExitCode::SUCCESS)
+        }
         Command::Explain { event, hub } => crate::admin::explain(event, &hub),
         Command::Log {
             command: LogCommand::Verify { file, jwks },
         } => crate::log_verify::run(&file, jwks.as_deref()),
+        Command::Import {
+            command: ImportCommand::Ndjson(args),
+        } => crate::import::ndjson(&args),
         Command::Import {
             command: ImportCommand::Standards { folder, store },
         } => crate::admin::import_standards(&folder, &store),

@@ -20,6 +20,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode> {
     }
     if !args.roles.is_empty() {
         config.roles = args.roles;
+        config.check()?;
     }
     let movable = crate::demo::listen(&mut config, &args.listen);
     hub::ops::start_logging(&config);

@@ -31,7 +31,7 @@ pub struct Config {
     pub public_base: Option<String>,
     /// Storage engine.
     pub store: StoreSection,
-    /// Services to start; empty = all.
+    /// Services to start; empty = all, and nothing else is accepted until services can be started apart.
     pub roles: Vec<String>,
     /// Second place for settings and purges (DESIGN §3.10).
     pub mirror: Option<PathBuf>,
@@ -212,6 +212,11 @@ impl Config {
                 why: why.to_owned(),
             })
         };
+        if !self.roles.is_empty() {
+            return wrong(
+                "roles must be empty: in this version every process starts all services, so a choice would not be kept",
+            );
+        }
         match (self.store.engine.as_str(), &self.store.url) {
             ("sqlite", _) | ("postgres", Some(_)) => Ok(()),
             ("postgres", None) => {
@@ -376,6 +381,12 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("store.url")
+        );
+        assert!(
+            load("roles = [\"helseid\"]", &[])
+                .unwrap_err()
+                .to_string()
+                .contains("every process starts all services")
         );
     }
 }
