@@ -6,6 +6,7 @@
 mod admin;
 mod cli;
 mod demo;
+mod import;
 mod log_verify;
 mod serve;
 mod validate;

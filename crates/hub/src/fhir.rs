@@ -2,15 +2,18 @@
 
 use anyhow::Result;
 use axum::Router;
-use records::gate::Gate;
+use crate::wire::Opened;
+use records::gate::{Gate, OpenGate};
+use records::jobs::JobsConfig;
 use records::repository::RepositoryConfig;
 use records::smart::AuthorizationServer;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use store::Store;
 use trust::Class;
 
-/// The routes of one repository below `/fhir/<name>`. `bases`: the hub's own origins, the canonical one first; `issuer`: of its tokens.
+/// The routes of one repository below `/fhir/<name>`. `bases`: the hub's own origins, the canonical one first; `issuer`: of its tokens; `data`: the hub's folder.
 pub fn repository(
     store: &Store,
     name: &str,
@@ -18,6 +21,7 @@ pub fn repository(
     gate: Arc<dyn Gate>,
     key: Vec<u8>,
     issuer: &str,
+    data: &Path,
 ) -> Result<Router> {
     let path = format!("/fhir/{name}");
     let is_open = gate.is_open();
@@ -29,6 +33,7 @@ pub fn repository(
             classes,
             types,
             can_reset: is_open,
+            jobs: is_open.then(|| jobs(store, name, data)).transpose()?,
             authorization: Some(authorization),
             version: env!("CARGO_PKG_VERSION"),
             ..RepositoryConfig::new(name, store.repo(name)?, store.clone(), bases, gate, key)
@@ -36,6 +41,40 @@ pub fn repository(
         &path,
     )?)
 }
+
+/// Threads that do a repository's exports and imports.
+const WORKERS: usize = 2;
+
+fn jobs(store: &Store, name: &str, data: &Path) -> Result<JobsConfig> {
+    Ok(JobsConfig {
+        repo: store.repo(records::jobs::REPOSITORY)?,
+        folder: data.join("jobs").join(name),
+        workers: WORKERS,
+    })
+}
+
+/// The sandbox of a stopped hub, to be loaded directly.
+pub fn loadable(opened: &Opened) -> Result<RepositoryConfig> {
+    let store = &opened.store;
+    let origin = opened
+        .config
+        .public_base
+        .clone()
+        .unwrap_or_else(|| format!("http://{}", opened.config.listen));
+    let gate = Arc::new(OpenGate::new(opened.trust.hub("import")));
+    Ok(RepositoryConfig::new(
+        SANDBOX,
+        store.repo(SANDBOX)?,
+        store.clone(),
+        vec![format!("{origin}/fhir/{SANDBOX}")],
+        gate,
+        // Neither pages nor ids of patients are made here.
+        vec![0; 32],
+    ))
+}
+
+/// Name of the open repository.
+pub const SANDBOX: &str = "sandbox";
 
 /// HelseID as clients of a repository need to know it; `scopes` open the repository.
 fn authorization(issuer: &str, scopes: Vec<String>) -> AuthorizationServer {

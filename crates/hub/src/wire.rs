@@ -51,6 +51,7 @@ pub fn repositories() -> Vec<RepositoryDecl> {
         RepositoryDecl::new(dokumenter::REPOSITORY, RepoKind::Patient),
         RepositoryDecl::new(helsenorge::REPOSITORY, RepoKind::Patient),
         RepositoryDecl::new("sandbox", RepoKind::Open),
+        RepositoryDecl::new(records::jobs::REPOSITORY, RepoKind::Internal),
     ];
     all.extend(meldinger::repositories());
     all
@@ -322,6 +323,9 @@ impl Hub {
         };
         let shutdown = Shutdown::default();
         let mut tasks = Vec::new();
+        if let Some(metrics) = metrics.clone() {
+            tasks.push(tokio::spawn(ops::upkeep(metrics, shutdown.clone())));
+        }
 
         let (log_keys, citizen_keys, portal_keys) = {
             let secrets = secrets.clone();
@@ -488,7 +492,15 @@ impl Hub {
             let mut router = Router::new();
             for (name, gate) in gates {
                 let key = repository_keys.get(name).cloned().unwrap_or_default();
-                router = router.merge(crate::fhir::repository(&store, name, &origins, gate, key)?);
+                router = router.merge(crate::fhir::repository(
+                    &store,
+                    name,
+                    &origins,
+                    gate,
+                    key,
+                    &addresses.issuer,
+                    &config.data,
+                )?);
             }
             router
         };
