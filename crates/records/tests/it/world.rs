@@ -270,6 +270,7 @@ impl World {
         );
         let sandbox = records::router(RepositoryConfig {
             can_reset: true,
+            authorization: Some(issuer()),
             jobs: Some(jobs(&store, folder.path(), 1)),
             ..RepositoryConfig::new(
                 "sandbox",
