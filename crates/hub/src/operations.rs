@@ -11,9 +11,11 @@ use portal::drift::{MessageQuery, Operations};
 use records::intake::RegisterLookups;
 use registers::{Directory, RegisterTable};
 use serde_json::{Value, json};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use store::Store;
 
 /// What it is made of.
@@ -32,7 +34,14 @@ pub struct OperationsParts {
     pub schemas: Option<PathBuf>,
     /// Clock and story, in demo mode.
     pub demo: Option<Demo>,
+    /// Where the hub listens: key of the configuration and address.
+    pub listeners: Vec<(&'static str, SocketAddr)>,
 }
+
+/// How far back receipts are missed: longer than the last reminder (spec/messaging.md §9).
+const RECEIPTS_US: i64 = 14 * 24 * 3_600 * 1_000_000;
+/// A listener on this machine that has not answered by then does not answer.
+const LISTENER_MS: u64 = 300;
 
 /// The operations of this hub.
 pub struct HubOperations {
@@ -72,6 +81,12 @@ impl HubOperations {
                 })
             }
         }
+    }
+
+    /// The clock of rules, in microseconds.
+    fn now_us(&self) -> i64 {
+        let demo = self.parts.demo.as_ref();
+        demo.map_or_else(edge::clock::real_now_us, |d| d.clock.now_us())
     }
 
     fn schemas(&self) -> Option<&SchemaSet> {
@@ -114,16 +129,10 @@ impl Operations for HubOperations {
             .exchange
             .messages(viewer, &filter)
             .map_err(failed)?;
-        let day_ago = self
-            .parts
-            .demo
-            .as_ref()
-            .map_or_else(edge::clock::real_now_us, |d| d.clock.now_us())
-            - 86_400_000_000;
         let summary = self
             .parts
             .exchange
-            .summary(viewer, day_ago)
+            .summary(viewer, self.now_us() - 86_400_000_000)
             .map_err(failed)?;
         Ok(json!({ "rows": page.rows, "next": page.next, "summary": summary }))
     }
@@ -234,14 +243,46 @@ impl Operations for HubOperations {
                 }))
             })
             .collect();
+        let receipts = self
+            .parts
+            .exchange
+            .summary(Viewer::Operator, self.now_us() - RECEIPTS_US)
+            .map(|s| json!({ "without_hours": s.without_receipt, "cut": s.cut }))
+            .unwrap_or(Value::Null);
+        let listeners: Vec<Value> = self
+            .parts
+            .listeners
+            .iter()
+            .map(|(name, address)| {
+                let wait = Duration::from_millis(LISTENER_MS);
+                json!({
+                    "name": name,
+                    "address": address.to_string(),
+                    "answers": TcpStream::connect_timeout(&reachable(*address), wait).is_ok(),
+                })
+            })
+            .collect();
         json!({
             "store": counters,
+            "receipts": receipts,
+            "listeners": listeners,
             "registers": { "persons": persons, "personnel": personnel, "organisations": organisations, "parties": parties },
             "queues": queues,
             "certificates": certificates,
             "heads": self.parts.store.heads(5).map(|h| json!(h.iter().map(|h| json!({"day": h.day, "closed": h.closed})).collect::<Vec<_>>())).unwrap_or(Value::Null),
         })
     }
+}
+
+/// An address that can be called: a listener on every interface is called on this machine.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 fn failed(error: meldinger::ExchangeError) -> Problem {

@@ -310,6 +310,14 @@ impl Hub {
             )
             .await?;
         ports.save().context("cannot remember the ports")?;
+        let listeners = vec![
+            ("listen", main.local_addr()?),
+            ("listen_tls", main_tls.local_addr()?),
+            ("listen_helseid", helseid_plain.local_addr()?),
+            ("listen_helseid_tls", helseid_tls.local_addr()?),
+            ("listen_amqp", amqp_plain.local_addr()?),
+            ("listen_amqp_tls", amqp_tls.local_addr()?),
+        ];
         let addresses = Addresses {
             base: config
                 .public_base
@@ -549,6 +557,7 @@ impl Hub {
             operator: setup.operator,
             schemas: config.schemas_folder(),
             demo: demo_routes.clone(),
+            listeners,
         }));
         let jwks = log_keys.clone();
         let portal = portal::router(PortalState {

@@ -189,6 +189,10 @@ export interface Health {
   registers: { persons: number; personnel: number; organisations: number; parties: number } | null;
   queues: QueueView[] | null;
   certificates: { name: string; her_id: number; days_left: number; state: 'ok' | 'soon' | 'expired' }[] | null;
+  /** Messages of the last fourteen days that have waited for a receipt for so many hours; `cut`: there are more. */
+  receipts: { without_hours: Record<string, number>; cut: boolean } | null;
+  /** Addresses the hub listens on, by their keys in the configuration. */
+  listeners: { name: string; address: string; answers: boolean }[];
   /** Signed heads of the access log. */
   heads: { day: string; closed: boolean }[] | null;
 }

@@ -12,8 +12,12 @@ import { State, type Tone } from '../parts/state.tsx';
 
 type RowState = 'ok' | 'watch' | 'fault';
 const TONES: Record<RowState, Tone> = { ok: 'good', watch: 'watch', fault: 'bad' };
-const GROUPS = ['queues', 'certificates', 'log', 'registers', 'store'] as const;
+const GROUPS = ['queues', 'receipts', 'listeners', 'certificates', 'log', 'registers', 'store'] as const;
 type Group = (typeof GROUPS)[number];
+
+/** Waiting this long for a receipt is remarked on; this long is too long (spec/messaging.md §9). */
+const RECEIPT_HOURS = [24, 48, 96] as const;
+const OVERDUE_HOURS = 96;
 
 interface Row {
   group: Group;
@@ -83,6 +87,27 @@ function useRows(health: Health): Row[] {
         state: dead > 0 ? 'watch' : 'ok',
         value: dead > 0 ? t('health.queue.dead', { dead, ready }) : t('health.queue', { ready, inHand }),
         ...(dead > 0 ? { advice: <a href="/drift/meldinger?tilstand=failed">{t('health.queue.advice')}</a> } : {}),
+      });
+    }
+    if (health.receipts === null) rows.push(unknown('receipts'));
+    for (const hours of health.receipts ? RECEIPT_HOURS : []) {
+      const n = health.receipts?.without_hours[hours] ?? 0;
+      rows.push({
+        group: 'receipts',
+        name: t('health.receipts.over', { hours }),
+        state: n === 0 ? 'ok' : hours === OVERDUE_HOURS ? 'fault' : 'watch',
+        value: health.receipts?.cut ? t('health.receipts.atleast', { n: format.count(n) }) : format.count(n),
+        limit: '0',
+        ...(n > 0 ? { advice: <a href="/drift/meldinger">{t('health.receipts.advice')}</a> } : {}),
+      });
+    }
+    for (const listener of health.listeners) {
+      rows.push({
+        group: 'listeners',
+        name: t(`health.listener.${listener.name}` as 'health.listener.listen'),
+        state: listener.answers ? 'ok' : 'fault',
+        value: listener.address,
+        ...(listener.answers ? {} : { advice: t('health.listener.advice') }),
       });
     }
     if (health.certificates === null) rows.push(unknown('certificates'));
