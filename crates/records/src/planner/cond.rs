@@ -88,6 +88,11 @@ impl Span {
         }
     }
 
+    /// First instant inside; none when it also holds for anything old.
+    pub(super) fn since(self) -> Option<i64> {
+        (!self.is_excluded && self.from > i64::MIN).then_some(self.from)
+    }
+
     pub(super) fn holds(self, at: i64) -> bool {
         (self.from <= at && at < self.to) != self.is_excluded
     }

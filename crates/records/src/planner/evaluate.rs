@@ -15,7 +15,9 @@ use std::time::Instant;
 use store::{Direction, Granted, IndexKey, IndexRow, KeyRange, RepoId, Rid, Snapshot, StoreError};
 
 /// Estimates are counted up to here; beyond, a leg is wide.
-pub(super) const WIDE: u64 = 4_000;
+pub(super) const WIDE: u64 = 1_000;
+/// Most records that a condition on `_lastUpdated` leads with.
+const RECENT: usize = 1_000;
 /// How many records a hop is guessed to lead back to.
 const FAN: u64 = 16;
 /// Records whose keys one search remembers.
@@ -160,7 +162,10 @@ impl<'a> Evaluator<'a> {
                 Some((cost, first)) => self.lead(rtype, first, (!is_single).then_some(cost))?,
                 None => Vec::new(),
             },
-            None => self.step(|| "all of the type".to_owned(), None, || self.all(rtype))?,
+            None => match self.recent(rtype, conds)? {
+                Some(rids) => rids,
+                None => self.step(|| "all of the type".to_owned(), None, || self.all(rtype))?,
+            },
         };
         for (cost, cond) in rest {
             if rids.is_empty() {
@@ -194,6 +199,38 @@ impl<'a> Evaluator<'a> {
                 }
             },
         )
+    }
+
+    /// Records changed lately enough for one of the conditions on `_lastUpdated`, when they are few and all known.
+    pub(super) fn recent(&self, rtype: &str, conds: &[&Cond]) -> Result<Option<Vec<Rid>>, Failure> {
+        let since = conds.iter().filter_map(|c| match c {
+            Cond::LastUpdated(spans) => spans
+                .iter()
+                .map(|s| s.since())
+                .collect::<Option<Vec<i64>>>()
+                .and_then(|list| list.into_iter().min()),
+            _ => None,
+        });
+        let Some(since) = since.max() else {
+            return Ok(None);
+        };
+        let heads = self
+            .snapshot
+            .newest(self.granted, self.repo, rtype, None, RECENT)
+            .map_err(costly)?;
+        let Some(heads) = heads else { return Ok(None) };
+        self.spend(heads.len().max(1))?;
+        let is_all = heads.len() < RECENT || heads.last().is_some_and(|h| h.at < since);
+        if !is_all {
+            return Ok(None);
+        }
+        let mut rids: Vec<Rid> = heads
+            .into_iter()
+            .filter(|h| h.at >= since)
+            .map(|h| h.rid)
+            .collect();
+        rids.sort_unstable();
+        Ok(Some(rids))
     }
 
     /// Every visible record of a type.

@@ -15,7 +15,7 @@ use fhir::pack::{ParamInfo, ParamKind};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use store::{Direction, IndexKey, IndexRow, KeyRange, Rid};
+use store::{Direction, IndexKey, IndexRow, KeyRange, Rid, Seq};
 
 /// From so many records on values are read off the index in order instead of from each record's keys.
 const MANY: usize = 4_000;
@@ -46,6 +46,7 @@ pub struct Sorted {
     pub total: Option<u64>,
 }
 
+#[derive(Clone, Copy)]
 enum By {
     Id,
     Time,
@@ -146,6 +147,14 @@ fn best(param: &ParamInfo, descending: bool, keys: &[IndexKey]) -> Option<Vec<u8
 /// Sort values of records, one column per key.
 struct Columns {
     columns: Vec<(HashMap<Rid, Vec<u8>>, bool)>,
+    /// Ties fall with a falling first key.
+    ties_fall: bool,
+}
+
+/// Whether records of one first value fall by number: as the index is read. Commit times are read otherwise.
+fn ties_fall(keys: &[SortKey]) -> bool {
+    keys.first()
+        .is_some_and(|k| k.descending && k.code != "_lastUpdated")
 }
 
 impl Columns {
@@ -170,11 +179,11 @@ impl Columns {
             .map(pair)
             .find(|o| *o != Ordering::Equal);
         by_values.unwrap_or_else(|| {
-            let falls = self
+            let has_first = self
                 .columns
                 .first()
-                .is_some_and(|(column, descending)| *descending && column.contains_key(&a));
-            by_rid(a, b, falls)
+                .is_some_and(|(column, _)| column.contains_key(&a));
+            by_rid(a, b, self.ties_fall && has_first)
         })
     }
 
@@ -190,8 +199,7 @@ impl Columns {
                 order => return order == Ordering::Greater,
             }
         }
-        let falls = self.columns.first().is_some_and(|(_, d)| *d)
-            && place.keys.first().is_some_and(Option::is_some);
+        let falls = self.ties_fall && place.keys.first().is_some_and(Option::is_some);
         by_rid(rid, Rid(place.rid), falls) == Ordering::Greater
     }
 }
@@ -240,7 +248,10 @@ impl Evaluator<'_> {
             }
             columns.push((column, key.descending));
         }
-        Ok(Columns { columns })
+        Ok(Columns {
+            columns,
+            ties_fall: ties_fall(keys),
+        })
     }
 
     /// A page of the matches in order.
@@ -266,6 +277,7 @@ impl Evaluator<'_> {
         let total = all.len() as u64;
         let mut columns = Columns {
             columns: Vec::new(),
+            ties_fall: false,
         };
         self.step(
             || format!("sort in memory by {} keys", keys.len()),
@@ -301,14 +313,19 @@ impl Evaluator<'_> {
         after: Option<&Place>,
         size: usize,
     ) -> Result<Option<Sorted>, Failure> {
-        let By::Param(param) = by(rtype, key)? else {
-            return Ok(None);
+        let by = by(rtype, key)?;
+        let has_order = match by {
+            By::Param(param) => {
+                let is_in_order = matches!(
+                    param.kind,
+                    ParamKind::Date | ParamKind::String | ParamKind::Uri
+                );
+                is_in_order && param.base.as_ref() == rtype
+            }
+            By::Time => key.descending,
+            By::Id => false,
         };
-        let is_in_order = matches!(
-            param.kind,
-            ParamKind::Date | ParamKind::String | ParamKind::Uri
-        );
-        if !is_in_order || param.base.as_ref() != rtype {
+        if !has_order {
             return Ok(None);
         }
         let leading: Vec<&Cond> = conds.iter().filter(|c| c.leads()).collect();
@@ -327,6 +344,9 @@ impl Evaluator<'_> {
                 return Ok(None);
             }
         }
+        let By::Param(param) = by else {
+            return self.by_time(rtype, conds, after, size);
+        };
         let mut page = InOrder {
             rtype,
             conds,
@@ -351,6 +371,69 @@ impl Evaluator<'_> {
             return Ok(None);
         }
         Ok(Some(page.done()))
+    }
+
+    /// A page of the newest first; `None` when the store has no such order, or it takes too long.
+    fn by_time(
+        &self,
+        rtype: &str,
+        conds: &[Cond],
+        after: Option<&Place>,
+        size: usize,
+    ) -> Result<Option<Sorted>, Failure> {
+        let mut last = match after {
+            Some(place) => {
+                let seq = place.keys.first().and_then(|k| k.as_deref());
+                let Some(seq) = seq.and_then(|k| <[u8; 8]>::try_from(k).ok()) else {
+                    return Ok(None);
+                };
+                Some((Seq(u64::from_be_bytes(seq)), Rid(place.rid)))
+            }
+            None => None,
+        };
+        let mut found: Vec<(Seq, Rid)> = Vec::new();
+        let (mut tested, mut chunk) = (0, CHUNK.0.max(size + 1));
+        loop {
+            let heads = self
+                .snapshot
+                .newest(self.granted, self.repo, rtype, last, chunk)
+                .map_err(costly)?;
+            let Some(heads) = heads else { return Ok(None) };
+            self.spend(heads.len().max(1))?;
+            tested += heads.len();
+            let mut rids: Vec<Rid> = heads.iter().map(|h| h.rid).collect();
+            rids.sort_unstable();
+            for cond in conds {
+                if !rids.is_empty() {
+                    rids = self.apply(rtype, rids, cond, u64::MAX)?;
+                }
+            }
+            let hits: HashSet<Rid> = rids.into_iter().collect();
+            found.extend(
+                heads
+                    .iter()
+                    .filter(|h| hits.contains(&h.rid))
+                    .map(|h| (h.seq, h.rid)),
+            );
+            last = heads.last().map(|h| (h.seq, h.rid));
+            if found.len() > size || heads.len() < chunk {
+                break;
+            }
+            if tested >= PATIENCE && found.len().saturating_mul(FEW_HITS) < tested {
+                return Ok(None);
+            }
+            chunk = (chunk * 2).min(CHUNK.1.max(size + 1));
+        }
+        let has_more = found.len() > size;
+        found.truncate(size);
+        Ok(Some(Sorted {
+            next: found.last().filter(|_| has_more).map(|(seq, rid)| Place {
+                keys: vec![Some(seq.0.to_be_bytes().to_vec())],
+                rid: rid.0,
+            }),
+            rids: found.into_iter().map(|(_, rid)| rid).collect(),
+            total: None,
+        }))
     }
 
     /// Records with a value, in the index's order; false when it takes too long.

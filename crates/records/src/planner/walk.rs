@@ -109,6 +109,12 @@ impl<'c> Walk<'c> {
                 return self.take_all(evaluator, cond, Some(rows));
             }
         }
+        let all: Vec<&Cond> = conds.iter().collect();
+        if let Some(rids) = evaluator.recent(&self.rtype, &all)? {
+            let last = self.last;
+            self.driver = Driver::Listed(rids.into_iter().filter(|rid| *rid > last).collect());
+            return Ok(());
+        }
         for cond in &leading {
             if self.walk_rows(evaluator, cond)? {
                 return Ok(());

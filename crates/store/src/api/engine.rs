@@ -296,6 +296,18 @@ pub trait Reader: Send + Sync {
         after: Rid,
         limit: usize,
     ) -> Result<Vec<Rid>, StoreError>;
+    /// Live visible records of a type by the place of their newest version, falling (records of one place ascending by
+    /// rid), after a place, at most `limit`. `None` = this engine has no such order at hand.
+    fn newest(
+        &self,
+        _grant: &Granted,
+        _repo: RepoId,
+        _rtype: &str,
+        _after: Option<(Seq, Rid)>,
+        _limit: usize,
+    ) -> Result<Option<Vec<Head>>, StoreError> {
+        Ok(None)
+    }
     /// Live visible records in which one of the persons stands, ascending by rid (the compartment index).
     fn compartment(
         &self,

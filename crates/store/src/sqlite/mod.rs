@@ -33,7 +33,9 @@ mod mirror;
 mod open;
 mod queue;
 mod reader;
+mod recent;
 mod shared;
+mod squeeze;
 #[cfg(test)]
 mod tests;
 mod verify;

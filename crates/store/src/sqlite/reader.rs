@@ -60,7 +60,7 @@ pub(super) struct View<'a> {
     pub pinned: &'a Published,
     known: &'a Mutex<Vec<Arc<Leading>>>,
     purges: u64,
-    types: Arc<Names>,
+    pub types: Arc<Names>,
     aliases: Arc<Aliases>,
 }
 
@@ -146,7 +146,7 @@ impl View<'_> {
     }
 
     /// The same, live only.
-    fn live(&self, grant: &Granted, rid: u64) -> Result<Option<Head>, StoreError> {
+    pub(super) fn live(&self, grant: &Granted, rid: u64) -> Result<Option<Head>, StoreError> {
         Ok(self
             .visible(grant, rid)?
             .filter(|h| !matches!(h.op, crate::Op::Delete | crate::Op::Purge)))
@@ -652,6 +652,17 @@ impl Reader for Snap {
             })?;
             Ok(rids)
         })
+    }
+
+    fn newest(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        rtype: &str,
+        after: Option<(Seq, Rid)>,
+        limit: usize,
+    ) -> Result<Option<Vec<Head>>, StoreError> {
+        self.view(|v| v.newest_of_type(grant, repo, rtype, after, limit).map(Some))
     }
 
     fn compartment(

@@ -103,6 +103,18 @@ impl Loads {
             .any(|l| l.repo == repo && l.seq.is_none())
     }
 
+    /// Places of the finished loads of a repository, newest first.
+    pub(super) fn finished_in(&self, repo: u16) -> Vec<u64> {
+        let mut places: Vec<u64> = self
+            .by_number
+            .values()
+            .filter(|l| l.repo == repo)
+            .filter_map(|l| l.seq)
+            .collect();
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        places
+    }
+
     /// The load switched in at a place.
     pub(super) fn number_at(&self, seq: u64) -> Option<u64> {
         self.by_seq.get(&seq).copied()
