@@ -1,7 +1,4 @@
-//! Measurements. Every figure is reported beside a raw loop of the same shape, made in the same run on the same machine:
-//! only the share of that loop says anything.
-
-mod store;
+//! `bench`: the measurements as a program of their own; `helsenav bench` is the same.
 
 use clap::Parser;
 
@@ -10,13 +7,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures parts of the hub.
 #[derive(Parser)]
-enum Bench {
-    /// Durable commits, point reads and recovery of the record store.
-    Store(store::Options),
+struct Cli {
+    /// The `helsenav` program, for measurements that start one.
+    #[arg(long, global = true)]
+    server: Option<std::path::PathBuf>,
+    #[command(subcommand)]
+    bench: bench::Bench,
 }
 
 fn main() -> anyhow::Result<()> {
-    match Bench::parse() {
-        Bench::Store(options) => store::run(&options),
-    }
+    let cli = Cli::parse();
+    bench::run(&cli.bench, cli.server.as_deref())
 }

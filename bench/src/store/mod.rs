@@ -122,7 +122,12 @@ pub struct Rates {
 
 /// Processor time this process has used, microseconds (Linux counts in hundredths of a second).
 pub fn cpu_us() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    cpu_us_of("self")
+}
+
+/// The same of another process.
+pub fn cpu_us_of(pid: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let ticks: u64 = after_name
         .split_whitespace()
@@ -144,6 +149,30 @@ impl std::fmt::Display for Rates {
             write!(f, ", p50 {p50:.1} ms, p99 {p99:.1} ms")?;
         }
         Ok(())
+    }
+}
+
+/// Which engine is measured.
+#[derive(Clone, Debug)]
+pub enum Engine {
+    /// Files in a folder.
+    Sqlite,
+    /// A server: its connection string.
+    Postgres(String),
+}
+
+impl Engine {
+    /// By name.
+    ///
+    /// # Errors
+    /// When the name is unknown or PostgreSQL's connection string is missing.
+    pub fn of(name: &str, url: &str) -> Result<Self> {
+        match name {
+            "sqlite" => Ok(Self::Sqlite),
+            "postgres" if !url.is_empty() => Ok(Self::Postgres(url.to_owned())),
+            "postgres" => bail!("--url of a PostgreSQL server is needed (scripts/postgres.sh)"),
+            other => bail!("unknown engine {other}"),
+        }
     }
 }
 
@@ -280,7 +309,7 @@ fn recovery(options: &Options, folder: &Path) -> Result<()> {
     let mut worst = Duration::ZERO;
     for round in 0..3 {
         let mut child = Command::new(std::env::current_exe()?)
-            .arg("store")
+            .args(crate::own_arguments("store"))
             .args(["--writers", &options.writers.to_string()])
             .args(["--keys", &options.keys.to_string()])
             .args(["--body", &options.body.to_string()])

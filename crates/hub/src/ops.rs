@@ -84,6 +84,22 @@ async fn heads(State(ops): State<Ops>) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "heads": heads })))
 }
 
+/// Time between two rounds of upkeep of the metrics.
+const UPKEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Sums up what histograms gathered; without it every sample stays in memory until somebody asks for the metrics.
+pub async fn upkeep(metrics: PrometheusHandle, shutdown: edge::listen::Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(UPKEEP_EVERY) => {
+                let metrics = metrics.clone();
+                let _ = edge::blocking(move || metrics.run_upkeep()).await;
+            }
+            () = shutdown.wait() => return,
+        }
+    }
+}
+
 /// Starts structured logs as configured. No national id and no health data is ever logged.
 pub fn start_logging(config: &crate::Config) {
     use tracing_subscriber::{EnvFilter, fmt};

@@ -3,11 +3,13 @@
 mod actors;
 mod clients;
 mod facts;
+mod generate;
 mod history;
 mod keys;
 mod links;
 mod seed;
 
+pub(crate) use generate::{GenerateArgs, run as generate};
 pub(crate) use links::trust_ca;
 
 use crate::cli::{DemoArgs, ListenArgs};

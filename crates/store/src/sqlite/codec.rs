@@ -1,6 +1,7 @@
 //! Byte layouts inside the two database files: packed heads, packed keys, identity keys, index keys.
 //! Integers are LEB128 varints unless noted; every reader is bounded by its input and answers `Corrupt` on nonsense.
 
+use super::squeeze;
 use crate::{IndexKey, Op, Privacy, StoreError};
 
 /// Index parameters from here on belong to the engine; callers may not use them.
@@ -314,7 +315,14 @@ pub(super) fn unpack_head(bytes: &[u8]) -> Result<RawHead, StoreError> {
     Ok(h)
 }
 
-/// Sorted keys without duplicates; parameters as differences.
+/// First bytes of packed keys that are compressed: no keys (0) has nothing after it otherwise.
+const SQUEEZED_KEYS: [u8; 2] = [0, 1];
+/// Packed keys from this size on are compressed when that helps.
+const SQUEEZE_KEYS_FROM: usize = 64;
+/// More than any record's keys take.
+const MAX_PACKED_KEYS: usize = 16 << 20;
+
+/// Sorted keys without duplicates; parameters as differences; compressed when that helps.
 pub(super) fn pack_keys(sorted: &[IndexKey]) -> Vec<u8> {
     let size: usize = sorted.iter().map(|k| k.value.len() + 4).sum();
     let mut p = Packer(Vec::with_capacity(size + 2));
@@ -325,10 +333,27 @@ pub(super) fn pack_keys(sorted: &[IndexKey]) -> Vec<u8> {
         p.bytes(&key.value);
         last = key.param;
     }
+    if p.0.len() >= SQUEEZE_KEYS_FROM
+        && let Some(small) = squeeze::KEYS.pack(&p.0)
+    {
+        return [&SQUEEZED_KEYS[..], &small].concat();
+    }
     p.0
 }
 
 pub(super) fn unpack_keys(bytes: &[u8]) -> Result<Vec<IndexKey>, StoreError> {
+    match bytes.strip_prefix(&SQUEEZED_KEYS) {
+        Some(small) => {
+            let bytes = squeeze::KEYS
+                .unpack(small, MAX_PACKED_KEYS)
+                .ok_or_else(|| damaged("compressed keys"))?;
+            plain_keys(&bytes)
+        }
+        None => plain_keys(bytes),
+    }
+}
+
+fn plain_keys(bytes: &[u8]) -> Result<Vec<IndexKey>, StoreError> {
     let mut u = Unpacker(bytes);
     let mut keys = Vec::new();
     let mut last = 0u32;
@@ -358,20 +383,30 @@ pub(super) fn unpack_numbers(bytes: &[u8]) -> Result<Vec<u64>, StoreError> {
     Ok(out)
 }
 
-/// Bodies from this size on are compressed when that helps.
-const COMPRESS_FROM: usize = 4 << 10;
+/// Bodies from this size on are compressed without a dictionary, when that helps.
+const COMPRESS_FROM: usize = 16 << 10;
+/// Bodies from this size on are compressed with the dictionary, when that helps.
+const SQUEEZE_FROM: usize = 64;
 pub(super) const CODEC_PLAIN: u8 = 2;
 pub(super) const CODEC_ZSTD: u8 = 3;
 /// A version whose record was purged: only its place in the log and its name are left.
 pub(super) const CODEC_ERASED: u8 = 4;
+/// Compressed with the first dictionary.
+pub(super) const CODEC_SQUEEZED: u8 = 5;
 
 /// (codec, bytes) of a body. Runs in the submitting thread, not in the writer.
 pub(super) fn pack_body(body: &bytes::Bytes) -> (u8, bytes::Bytes) {
-    if body.len() >= COMPRESS_FROM
-        && let Ok(packed) = zstd::bulk::compress(body, 1)
+    if body.len() >= COMPRESS_FROM {
+        if let Ok(packed) = zstd::bulk::compress(body, 1)
+            && packed.len() < body.len() - body.len() / 8
+        {
+            return (CODEC_ZSTD, packed.into());
+        }
+    } else if body.len() >= SQUEEZE_FROM
+        && let Some(packed) = squeeze::BODIES.pack(body)
         && packed.len() < body.len() - body.len() / 8
     {
-        return (CODEC_ZSTD, packed.into());
+        return (CODEC_SQUEEZED, packed.into());
     }
     (CODEC_PLAIN, body.clone())
 }
@@ -379,6 +414,9 @@ pub(super) fn pack_body(body: &bytes::Bytes) -> (u8, bytes::Bytes) {
 pub(super) fn unpack_body(codec: u8, bytes: &[u8]) -> Result<bytes::Bytes, StoreError> {
     match codec {
         CODEC_PLAIN => Ok(bytes::Bytes::copy_from_slice(bytes)),
+        CODEC_SQUEEZED => squeeze::BODIES
+            .unpack(bytes, crate::MAX_BODY_BYTES)
+            .ok_or_else(|| damaged("compressed body")),
         CODEC_ZSTD => zstd::bulk::decompress(bytes, crate::MAX_BODY_BYTES)
             .map(Into::into)
             .map_err(|_| damaged("compressed body")),
@@ -432,10 +470,16 @@ mod tests {
 
     #[test]
     fn bodies_come_back() {
-        for body in [vec![], vec![7; 100], vec![7; 100_000]] {
+        let random: Vec<u8> = (0..200u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for (body, expected) in [
+            (vec![], CODEC_PLAIN),
+            (random, CODEC_PLAIN),
+            (vec![7; 100], CODEC_SQUEEZED),
+            (vec![7; 100_000], CODEC_ZSTD),
+        ] {
             let (codec, packed) = pack_body(&body.clone().into());
             assert_eq!(unpack_body(codec, &packed).unwrap(), body);
-            assert_eq!(codec == CODEC_ZSTD, body.len() > COMPRESS_FROM);
+            assert_eq!(codec, expected, "{} bytes", body.len());
         }
     }
 
@@ -453,6 +497,8 @@ mod tests {
             let _ = unpack_keys(&bytes);
             let _ = unpack_numbers(&bytes);
             let _ = unpack_body(CODEC_ZSTD, &bytes);
+            let _ = unpack_body(CODEC_SQUEEZED, &bytes);
+            let _ = unpack_keys(&[&SQUEEZED_KEYS[..], &bytes].concat());
         }
 
         #[test]

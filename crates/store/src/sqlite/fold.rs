@@ -23,7 +23,8 @@ const EXPIRE_AT_ONCE: usize = 20_000;
 /// Generations that a replay leaves to be folded in the background.
 const MAX_REPLAYED: usize = 4;
 
-const INSERT: &str = "INSERT OR IGNORE INTO idx(k, rid, seq) VALUES(?1, ?2, ?3)";
+const INSERT: &str = "INSERT OR IGNORE INTO idx(term, rid, seq) VALUES(?1, ?2, ?3)";
+const TERM: &str = "SELECT id FROM term WHERE k = ?1";
 
 /// The only writer of `index.db`.
 pub(super) struct Folder {
@@ -78,7 +79,7 @@ impl Folder {
         self.in_tx(|folder| {
             folder
                 .index
-                .execute_batch("DELETE FROM idx; DELETE FROM superseded; DELETE FROM meta;")
+                .execute_batch("DELETE FROM idx; DELETE FROM term; DELETE FROM superseded; DELETE FROM meta;")
                 .map_err(unavailable)?;
             folder.set_meta("incarnation", incarnation.as_bytes())
         })
@@ -87,15 +88,11 @@ impl Folder {
     /// Writes sorted rows of a bulk load.
     pub(super) fn insert(&self, rows: &[Row]) -> Result<(), StoreError> {
         self.in_tx(|folder| {
-            let mut insert = folder.index.prepare_cached(INSERT).map_err(unavailable)?;
-            let mut k = Vec::new();
+            let mut terms = Terms::of(folder)?;
             for row in rows {
-                row.key.write_to(&mut k);
-                insert
-                    .execute(params![k, row.rid, row.seq])
-                    .map_err(unavailable)?;
+                terms.add(row)?;
             }
-            Ok(())
+            terms.write(folder)
         })
     }
 
@@ -157,18 +154,9 @@ impl Folder {
     /// Writes a frozen generation.
     pub(super) fn fold(&self, generation: &Generation) -> Result<(), StoreError> {
         self.in_tx(|folder| {
-            let mut insert = folder
-                .index
-                .prepare_cached(INSERT)
-                .map_err(unavailable)?;
-            let mut k = Vec::new();
-            generation.for_each(|row| {
-                row.key.write_to(&mut k);
-                insert
-                    .execute(params![k, row.rid, row.seq])
-                    .map(drop)
-                    .map_err(unavailable)
-            })?;
+            let mut terms = Terms::of(folder)?;
+            generation.for_each(|row| terms.add(row))?;
+            terms.write(folder)?;
             let mut later = folder
                 .index
                 .prepare_cached(
@@ -228,13 +216,25 @@ impl Folder {
         Ok(due.len())
     }
 
+    /// Removes rows, sorted, and the terms that nothing is left of: a term is somebody's name or number.
     pub(super) fn remove(&self, rows: &[(Vec<u8>, u64, u64)]) -> Result<(), StoreError> {
-        let mut delete = self
-            .index
-            .prepare_cached("DELETE FROM idx WHERE k = ?1 AND rid = ?2 AND seq = ?3")
-            .map_err(unavailable)?;
-        for (k, rid, seq) in rows {
-            delete.execute(params![k, rid, seq]).map_err(unavailable)?;
+        let prepare = |sql| self.index.prepare_cached(sql).map_err(unavailable);
+        let mut find = prepare(TERM)?;
+        let mut delete = prepare("DELETE FROM idx WHERE term = ?1 AND rid = ?2 AND seq = ?3")?;
+        let mut forget = prepare(
+            "DELETE FROM term WHERE k = ?1 AND NOT EXISTS(SELECT 1 FROM idx WHERE idx.term = term.id)",
+        )?;
+        for rows in rows.chunk_by(|a, b| a.0 == b.0) {
+            let Some((k, ..)) = rows.first() else { continue };
+            let id: Option<i64> = find
+                .query_row([k], |r| r.get(0))
+                .optional()
+                .map_err(unavailable)?;
+            let Some(id) = id else { continue };
+            for (_, rid, seq) in rows {
+                delete.execute(params![id, rid, seq]).map_err(unavailable)?;
+            }
+            forget.execute([k]).map_err(unavailable)?;
         }
         Ok(())
     }
@@ -263,6 +263,77 @@ impl Folder {
         }
         replay.cut()?;
         Ok(replay.done.into())
+    }
+}
+
+/// Rows on their way into the index: their keys get numbers in the order of keys, then they are written in the order of
+/// numbers, so that both tables are touched from left to right.
+struct Terms<'a> {
+    find: rusqlite::CachedStatement<'a>,
+    make: rusqlite::CachedStatement<'a>,
+    next: i64,
+    /// The key seen last, and its number.
+    known: Option<(RowKey, i64)>,
+    k: Vec<u8>,
+    rows: Vec<(i64, u64, u64)>,
+}
+
+impl<'a> Terms<'a> {
+    fn of(folder: &'a Folder) -> Result<Self, StoreError> {
+        let last: i64 = folder
+            .index
+            .prepare_cached("SELECT coalesce(max(term), 0) FROM idx")
+            .and_then(|mut s| s.query_row([], |r| r.get(0)))
+            .map_err(unavailable)?;
+        let prepare = |sql| folder.index.prepare_cached(sql).map_err(unavailable);
+        Ok(Self {
+            find: prepare(TERM)?,
+            make: prepare("INSERT INTO term(k, id) VALUES(?1, ?2)")?,
+            next: last + 1,
+            known: None,
+            k: Vec::new(),
+            rows: Vec::new(),
+        })
+    }
+
+    /// Takes a row; rows come sorted.
+    fn add(&mut self, row: &Row) -> Result<(), StoreError> {
+        let known = self.known.as_ref().filter(|(key, _)| *key == row.key);
+        let id = match known {
+            Some((_, id)) => *id,
+            None => {
+                row.key.write_to(&mut self.k);
+                let found: Option<i64> = self
+                    .find
+                    .query_row([&self.k], |r| r.get(0))
+                    .optional()
+                    .map_err(unavailable)?;
+                let id = match found {
+                    Some(id) => id,
+                    None => {
+                        let id = self.next;
+                        self.next += 1;
+                        self.make
+                            .execute(params![self.k, id])
+                            .map_err(unavailable)?;
+                        id
+                    }
+                };
+                self.known = Some((row.key.clone(), id));
+                id
+            }
+        };
+        self.rows.push((id, row.rid, row.seq));
+        Ok(())
+    }
+
+    fn write(mut self, folder: &Folder) -> Result<(), StoreError> {
+        self.rows.sort_unstable();
+        let mut insert = folder.index.prepare_cached(INSERT).map_err(unavailable)?;
+        for (id, rid, seq) in self.rows {
+            insert.execute(params![id, rid, seq]).map_err(unavailable)?;
+        }
+        Ok(())
     }
 }
 

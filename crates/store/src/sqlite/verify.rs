@@ -33,7 +33,7 @@ impl Inner {
         };
         let mut present = reading
             .index
-            .prepare("SELECT EXISTS(SELECT 1 FROM idx WHERE k = ?1 AND rid = ?2 AND seq = ?3)")
+            .prepare("SELECT EXISTS(SELECT 1 FROM idx WHERE term = (SELECT id FROM term WHERE k = ?1) AND rid = ?2 AND seq = ?3)")
             .map_err(unavailable)?;
         let mut heads = reading
             .log
@@ -58,6 +58,19 @@ impl Inner {
                 }
                 expected += 1;
             }
+        }
+        let idle: bool = reading
+            .index
+            .query_row(
+                "SELECT EXISTS(SELECT 1 FROM term WHERE NOT EXISTS(SELECT 1 FROM idx WHERE idx.term = term.id))",
+                [],
+                |r| r.get(0),
+            )
+            .map_err(unavailable)?;
+        if idle {
+            return Err(StoreError::Corrupt(
+                "index: a term of no record was left behind".to_owned(),
+            ));
         }
         let superseded = pairs(&reading.index, "SELECT rid, prev_seq FROM superseded")?;
         let purged: HashSet<u64> = pairs(&reading.log, "SELECT rid, state FROM purge")?

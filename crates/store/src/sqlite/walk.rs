@@ -57,6 +57,11 @@ impl Span {
         self.from >= self.to
     }
 
+    /// Whether it holds one key only.
+    fn is_one(&self) -> bool {
+        self.to.strip_prefix(&*self.from) == Some(&[0])
+    }
+
     /// `after`, unless it lies before the beginning.
     fn effective_after(&self) -> Option<&(Vec<u8>, u64)> {
         self.after.as_ref().filter(|(k, _)| {
@@ -86,12 +91,18 @@ impl Span {
     }
 }
 
-const ASCENDING: &str =
-    "SELECT k, rid, seq FROM idx WHERE (k, rid) > (?1, ?2) AND k < ?3 ORDER BY k, rid, seq";
-const DESCENDING: &str = "SELECT k, rid, seq FROM idx WHERE (k, rid) < (?1, ?2) AND k >= ?3 ORDER BY k DESC, rid DESC, seq DESC";
+const ONE_UP: &str = "SELECT rid, seq FROM idx WHERE term = (SELECT id FROM term WHERE k = ?1) AND rid > ?2 ORDER BY rid, seq";
+const ONE_DOWN: &str = "SELECT rid, seq FROM idx WHERE term = (SELECT id FROM term WHERE k = ?1) AND rid < ?2 ORDER BY rid DESC, seq DESC";
+const FROM_UP: &str = "SELECT term.k, idx.rid, idx.seq FROM term CROSS JOIN idx ON idx.term = term.id
+    WHERE term.k >= ?1 AND term.k < ?2 ORDER BY term.k, idx.rid, idx.seq";
+const AFTER_UP: &str = "SELECT term.k, idx.rid, idx.seq FROM term CROSS JOIN idx ON idx.term = term.id
+    WHERE term.k > ?1 AND term.k < ?2 ORDER BY term.k, idx.rid, idx.seq";
+const DOWN: &str = "SELECT term.k, idx.rid, idx.seq FROM term CROSS JOIN idx ON idx.term = term.id
+    WHERE term.k < ?1 AND term.k >= ?2 ORDER BY term.k DESC, idx.rid DESC, idx.seq DESC";
 /// Rows between two looks at the reader's patience.
 const CHECKED_EVERY: u32 = 1_024;
-/// Rows taken from a generation while its lock is held.
+/// Rows taken from a generation while its lock is held: few at first, because most walks end soon.
+const FIRST_CHUNK: usize = 32;
 const CHUNK: usize = 512;
 
 /// A source of ordered rows and its current row.
@@ -104,13 +115,17 @@ struct Cursor<'a> {
 }
 
 enum Source<'a> {
+    /// Rows (key, record, place).
     Index(rusqlite::Rows<'a>),
+    /// Rows (record, place) of the key that the cursor stands at from the beginning.
+    One(rusqlite::Rows<'a>),
     Memory {
         generation: &'a Generation,
         bounds: (Bound<Row>, Bound<Row>),
         descending: bool,
         buffer: std::vec::IntoIter<Row>,
-        more: bool,
+        /// Rows to take next; 0 when there are no more.
+        chunk: usize,
     },
 }
 
@@ -131,17 +146,24 @@ impl Cursor<'_> {
                 }
                 None => self.live = false,
             },
+            Source::One(rows) => match rows.next().map_err(unavailable)? {
+                Some(row) => {
+                    self.rid = row.get(0).map_err(unavailable)?;
+                    self.seq = row.get(1).map_err(unavailable)?;
+                }
+                None => self.live = false,
+            },
             Source::Memory {
                 generation,
                 bounds,
                 descending,
                 buffer,
-                more,
+                chunk: size,
             } => {
                 let mut next = buffer.next();
-                if next.is_none() && *more {
-                    let chunk = generation.chunk(bounds.clone(), *descending, CHUNK);
-                    *more = chunk.len() == CHUNK;
+                if next.is_none() && *size > 0 {
+                    let chunk = generation.chunk(bounds.clone(), *descending, *size);
+                    *size = if chunk.len() == *size { CHUNK } else { 0 };
                     if let Some(last) = chunk.last() {
                         if *descending {
                             bounds.1 = Bound::Excluded(last.clone());
@@ -184,39 +206,51 @@ pub(super) fn walk(
     if span.is_empty() {
         return Ok(());
     }
-    let sql = if span.descending {
-        DESCENDING
-    } else {
-        ASCENDING
-    };
-    let mut statement = index.prepare_cached(sql).map_err(unavailable)?;
-    let (start, end) = if span.descending {
-        (&span.to, &span.from)
-    } else {
-        (&span.from, &span.to)
-    };
-    let (k, rid) = span.effective_after().map_or((start, -1), |(k, rid)| {
-        (k, i64::try_from(*rid).unwrap_or(i64::MAX))
-    });
-    let rows = statement
-        .query(rusqlite::params![k, rid, end])
-        .map_err(unavailable)?;
-    let cursor = |source| Cursor {
+    let cursor = |source, k: &[u8]| Cursor {
         source,
-        k: Vec::new(),
+        k: k.to_vec(),
         rid: 0,
         seq: 0,
         live: true,
     };
-    let mut cursors = vec![cursor(Source::Index(rows))];
+    let (mut one, mut range);
+    let mut cursors = Vec::with_capacity(generations.len() + 2);
+    // The rest of the key where the walk goes on, or the one key that it is about; then the keys beyond.
+    let after = span.effective_after();
+    let key = match after {
+        Some((k, rid)) => Some((k, i64::try_from(*rid).unwrap_or(i64::MAX))),
+        None if span.is_one() && span.descending => Some((&span.from, i64::MAX)),
+        None if span.is_one() => Some((&span.from, -1)),
+        None => None,
+    };
+    if let Some((k, rid)) = key.filter(|(k, _)| span.contains(k)) {
+        let sql = if span.descending { ONE_DOWN } else { ONE_UP };
+        one = index.prepare_cached(sql).map_err(unavailable)?;
+        let rows = one.query(rusqlite::params![k, rid]).map_err(unavailable)?;
+        cursors.push(cursor(Source::One(rows), k));
+    }
+    if !span.is_one() {
+        let (sql, start, end) = match (after, span.descending) {
+            (Some((k, _)), false) => (AFTER_UP, k, &span.to),
+            (None, false) => (FROM_UP, &span.from, &span.to),
+            (Some((k, _)), true) => (DOWN, k, &span.from),
+            (None, true) => (DOWN, &span.to, &span.from),
+        };
+        range = index.prepare_cached(sql).map_err(unavailable)?;
+        let rows = range
+            .query(rusqlite::params![start, end])
+            .map_err(unavailable)?;
+        cursors.push(cursor(Source::Index(rows), &[]));
+    }
     cursors.extend(generations.iter().map(|generation| {
-        cursor(Source::Memory {
+        let source = Source::Memory {
             generation,
             bounds: span.bounds(),
             descending: span.descending,
             buffer: Vec::new().into_iter(),
-            more: true,
-        })
+            chunk: FIRST_CHUNK,
+        };
+        cursor(source, &[])
     }));
     for cursor in &mut cursors {
         cursor.advance()?;

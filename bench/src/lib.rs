@@ -1,0 +1,42 @@
+//! Measurements. Every figure is reported beside a raw loop of the same shape, made in the same run on the same machine:
+//! only the share of that loop says anything.
+//!
+//! `store` measures the record store in this process; `fhir` drives a running server over HTTP. The load generator
+//! ([`load`]) is our own and deliberately thin: kept-alive sockets, one request at a time on each, no client library.
+
+pub mod fhir;
+pub mod link;
+pub mod load;
+pub mod store;
+
+use clap::Subcommand;
+
+/// What to measure.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Bench {
+    /// Durable commits, point reads and recovery of the record store.
+    Store(store::Options),
+    /// The FHIR server over HTTP: read, create, search, $everything, transactions, growth.
+    Fhir(fhir::Options),
+}
+
+/// Measures. `server`: the `helsenav` program to start where one is needed.
+///
+/// # Errors
+/// When the server cannot be started or answers wrongly.
+pub fn run(bench: &Bench, server: Option<&std::path::Path>) -> anyhow::Result<()> {
+    match bench {
+        Bench::Store(options) => store::run(options),
+        Bench::Fhir(options) => fhir::run(options, server),
+    }
+}
+
+/// How this program is called for one measurement: the arguments up to its name, for a child process of the same kind.
+fn own_arguments(measurement: &str) -> Vec<String> {
+    let mut arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .take_while(|a| a != measurement)
+        .collect();
+    arguments.push(measurement.to_owned());
+    arguments
+}
