@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
-use fhir::{Doc, Limits};
+use fhir::{Doc, Finding, Limits};
 use finish::{Shown, finish, preflight};
 use meters::Meters;
 use negotiate::{Format, body_format, is_pretty, media_name, negotiate, preferences};
@@ -121,6 +121,12 @@ impl Call {
 
     /// The body as a document.
     pub fn document(&self) -> Result<Doc, Failure> {
+        self.read_document()?
+            .map_err(|findings| Failure::findings(&findings))
+    }
+
+    /// The same, where a body that cannot be read is no failure of the call.
+    pub fn read_document(&self) -> Result<Result<Doc, Vec<Finding>>, Failure> {
         if self.body.is_empty() {
             return Err(Failure::bad("invalid", "the body is empty"));
         }
@@ -128,11 +134,10 @@ impl Call {
             max_bytes: MAX_BUNDLE_BYTES,
             ..Limits::default()
         };
-        let parsed = match body_format(self.content_type())? {
+        Ok(match body_format(self.content_type())? {
             Format::Json => Doc::parse_json(self.body.clone(), &limits),
             Format::Xml => Doc::parse_xml(&self.body, &limits),
-        };
-        parsed.map_err(|findings| Failure::findings(&findings))
+        })
     }
 
     /// Parameters of the URL and of a form body together.
@@ -336,6 +341,8 @@ fn interaction(method: &Method, path: &str) -> &'static str {
         (_, "metadata") => "capabilities",
         (_, "_history") => "history",
         (_, "_search") => "search",
+        _ if path.starts_with("_jobs/") => "job",
+        _ if last.starts_with(['$', '%']) => "operation",
         ("GET" | "HEAD", _) if path.contains("/_history/") => "vread",
         ("GET" | "HEAD", _) if path.matches('/').count() == 1 => "read",
         ("GET" | "HEAD", _) => "search",

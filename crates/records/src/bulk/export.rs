@@ -62,6 +62,8 @@ enum Associated {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Task {
     level: Level,
+    /// Of a group: only these of its members.
+    only: Option<BTreeSet<String>>,
     types: Option<BTreeSet<String>>,
     since: Option<MicrosUtc>,
     /// Type and query.
@@ -173,13 +175,14 @@ impl Task {
             _ => return Err(Failure::not_found()),
         };
         let named = patients(repository, input)?;
-        let level = match (level, named) {
-            (level, None) => level,
-            (Level::Patients, Some(ids)) => Level::Named(ids),
+        let (level, only) = match (level, named) {
+            (level, None) => (level, None),
+            (Level::Patients, Some(ids)) => (Level::Named(ids), None),
+            (Level::Group(id), Some(ids)) => (Level::Group(id), Some(ids.into_iter().collect())),
             _ => {
                 return Err(Failure::bad(
                     "not-supported",
-                    "patient is for Patient/$export",
+                    "patient is for Patient/$export and Group/[id]/$export",
                 )
                 .on("patient"));
             }
@@ -211,6 +214,7 @@ impl Task {
         }
         Ok(Self {
             level,
+            only,
             types: (!types.is_empty()).then_some(types),
             since,
             filters,
@@ -334,7 +338,7 @@ pub(crate) fn carry_out(work: &Work<'_>, task: &serde_json::Value) -> Result<Out
         repo: repository.config.repo,
         snapshot: &snapshot,
         granted: &granted,
-        persons: persons(repository, &snapshot, &granted, &task.level)?,
+        persons: persons(repository, &snapshot, &granted, &task)?,
         filters: compiled(repository, &task)?,
     };
     run.all()
@@ -345,16 +349,18 @@ fn persons(
     repository: &Repository,
     snapshot: &Snapshot,
     granted: &Granted,
-    level: &Level,
+    task: &Task,
 ) -> Result<Option<BTreeSet<PersonKey>>, Failure> {
-    let ids: Vec<String> = match level {
+    let ids: Vec<String> = match &task.level {
         Level::System | Level::Patients => return Ok(None),
         Level::Named(ids) => ids.clone(),
         Level::Group(id) => {
             let mut ids = BTreeSet::new();
             let mut seen = BTreeSet::new();
             members(repository, snapshot, granted, id, 0, &mut seen, &mut ids)?;
-            ids.into_iter().collect()
+            ids.into_iter()
+                .filter(|id| task.only.as_ref().is_none_or(|only| only.contains(id)))
+                .collect()
         }
     };
     let mut persons = BTreeSet::new();

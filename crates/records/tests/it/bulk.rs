@@ -102,6 +102,7 @@ async fn exports_of_system_patients_and_group() {
         ("Patient/$export?_type=Patient", set(&["Patient/a", "Patient/b", "Patient/c"])),
         ("Patient/$export?_type=Observation&patient=Patient/b", set(&["Observation/b1", "Observation/b2"])),
         ("Group/g/$export", set(&["Patient/a", "Observation/a1", "Observation/a2", "Group/g"])),
+        ("Group/g/$export?_type=Patient&patient=Patient/b,Patient/c", set(&[])),
         ("$export?_type=Organization,Group", set(&["Organization/org", "Group/g"])),
         ("$export?_type=Observation&_typeFilter=Observation%3Fcode%3Dx%26patient%3Da,Observation%3Fcode%3Dy%26patient%3Dc", set(&["Observation/a1", "Observation/c2"])),
         ("$export?_type=Observation&includeAssociatedData=RelevantProvenanceResources&_typeFilter=Observation%3Fcode%3Dx&_outputFormat=ndjson", set(&["Observation/a1", "Observation/b1", "Observation/c1", "Provenance/pr"])),

@@ -305,7 +305,7 @@ async fn everything_passes_no_gate() {
     assert_eq!(look(&world.results, &next, OTHER_DOCTOR).await.status, 400);
 
     // A restricted record is not there, nor is its count; references to it lead nowhere.
-    world.label(KARI, &o2, 1);
+    world.label(KARI, &o2, trust::label::bit("NORS"));
     let narrowed = look(&world.results, &address, DOCTOR).await;
     assert!(!narrowed.text().contains(&o2), "{}", narrowed.text());
     assert_eq!(narrowed.json()["total"], 4);
