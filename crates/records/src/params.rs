@@ -197,6 +197,20 @@ impl SearchParams {
                 };
                 self.did(name, value);
             }
+            // fhirpy's word for `_total`, from another server.
+            "_totalMethod" => {
+                let total = match value {
+                    "count" => "accurate",
+                    "estimate" | "none" => value,
+                    _ => {
+                        return Err(Failure::bad(
+                            "value",
+                            "_totalMethod must be count, estimate or none",
+                        ));
+                    }
+                };
+                self.one("_total", total)?;
+            }
             "_summary" => {
                 self.summary = match value {
                     "false" => Summary::Full,
@@ -292,6 +306,7 @@ pub fn is_result_parameter(name: &str) -> bool {
         "_count"
             | "_sort"
             | "_total"
+            | "_totalMethod"
             | "_summary"
             | "_elements"
             | "_type"

@@ -6,23 +6,28 @@ use axum::http::{StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use fhir::patch::{fhirpath_patch, json_patch};
+use fhir::patch::{fhirpath_patch, json_patch, merge_patch};
 use fhir::{Doc, Finding, IssueCode, Limits, Node};
 use store::Record;
 
 /// Media type of JSON Patch.
 const JSON_PATCH: &str = "application/json-patch+json";
+/// Media type of JSON Merge Patch.
+const MERGE_PATCH: &str = "application/merge-patch+json";
 /// What a patch may be written in, for `Accept-Patch` and the CapabilityStatement.
 pub(crate) const FORMATS: &[&str] = &[
     "application/fhir+json",
     "application/fhir+xml",
     "application/json-patch+json",
+    "application/merge-patch+json",
 ];
 
 /// A patch, read.
 pub(crate) enum Patch {
     /// RFC 6902 on the JSON form.
     Json(Bytes),
+    /// RFC 7396 on the JSON form.
+    Merge(Bytes),
     /// FHIRPath Patch: Parameters.
     FhirPath(Doc),
 }
@@ -39,6 +44,9 @@ impl Patch {
         }
         if media_type.eq_ignore_ascii_case(JSON_PATCH) {
             return Ok(Self::Json(body.clone()));
+        }
+        if is_merge(media_type, body) {
+            return Ok(Self::Merge(body.clone()));
         }
         document().and_then(Self::of_parameters).map_err(|failure| {
             if failure.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
@@ -104,6 +112,9 @@ impl Patch {
             Self::Json(patch) => {
                 json_patch(&before, patch, &limits).map_err(|findings| refused(&findings))?
             }
+            Self::Merge(patch) => {
+                merge_patch(&before, patch, &limits).map_err(|findings| refused(&findings))?
+            }
             Self::FhirPath(patch) => {
                 let target =
                     Doc::parse_json(before.clone(), &limits).map_err(|_| Failure::internal())?;
@@ -115,6 +126,22 @@ impl Patch {
         require_kept(record, &after)?;
         Ok(after)
     }
+}
+
+/// A JSON Merge Patch: by its name, or plain JSON that is no `Parameters`, as fhirpy sends its partial updates.
+fn is_merge(media_type: &str, body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        #[serde(rename = "resourceType")]
+        rtype: Option<String>,
+    }
+    if media_type.eq_ignore_ascii_case(MERGE_PATCH) {
+        return true;
+    }
+    media_type.eq_ignore_ascii_case("application/json")
+        && serde_json::from_slice::<Head>(body)
+            .is_ok_and(|head| head.rtype.as_deref() != Some("Parameters"))
+        && body.trim_ascii_start().starts_with(b"{")
 }
 
 /// A patch that cannot be carried out: 422 when its `test` fails, else 400.

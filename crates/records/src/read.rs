@@ -6,7 +6,7 @@ use crate::gate::{Caller, Gated};
 use crate::http::{Answer, Call, Content};
 use crate::outcome::{Failure, expired_page};
 use crate::paging::{LIFETIME_US, Page, Position, shape};
-use crate::params::{SearchParams, Summary};
+use crate::params::{DEFAULT_COUNT, SearchParams, Summary};
 use crate::planner::PatientScope;
 use crate::render::{self, Sight, Subset};
 use crate::repository::{Repository, is_closed};
@@ -59,7 +59,9 @@ pub(crate) fn etags(text: &str) -> Result<Option<Vec<String>>, Failure> {
 fn is_unchanged(call: &Call, record: &Record) -> Result<bool, Failure> {
     if let Some(text) = call.header(header::IF_NONE_MATCH) {
         let version = record.head.vno.0.to_string();
-        return Ok(etags(text)?.is_none_or(|tags| tags.contains(&version)));
+        // What is no ETag at all is compared as it stands: some clients send the bare version.
+        let tags = etags(text).unwrap_or_else(|_| Some(vec![text.trim().to_owned()]));
+        return Ok(tags.is_none_or(|tags| tags.contains(&version)));
     }
     Ok(call
         .header(header::IF_MODIFIED_SINCE)
@@ -292,7 +294,15 @@ impl Repository {
             .unwrap_or(path)
             .trim_end_matches('/');
         let slash = if path.is_empty() { "" } else { "/" };
-        Ok(format!("{}{slash}{path}?_page={token}", call.base))
+        let count = page
+            .parameters
+            .iter()
+            .find(|(name, _)| name == "_count")
+            .map_or(DEFAULT_COUNT.to_string(), |(_, count)| count.clone());
+        Ok(format!(
+            "{}{slash}{path}?_count={count}&_page={token}",
+            call.base
+        ))
     }
 
     /// Opens a page link for a decision just made. A denial goes on to the ordinary answer; a decision that changed ends the

@@ -220,7 +220,7 @@ impl Subset {
                 });
             let is_known = names.contains(name)
                 || pack.child(ty, name.as_bytes()).is_some()
-                || matches!(name, "id" | "meta");
+                || matches!(name, "id" | "meta" | "resourceType");
             if !is_known {
                 return Err(Failure::bad(
                     "value",

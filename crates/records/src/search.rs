@@ -154,14 +154,17 @@ impl Repository {
         let opened = match &token {
             None => None,
             Some(token) => {
-                if !params.executed.is_empty() {
+                // The link carries the size of its pages, for clients that add one of their own where none is.
+                let size = params.count;
+                let is_other = params.executed.iter().any(|(name, _)| name != "_count");
+                let page = self.pages.open(token, edge::clock::real_now_us())?;
+                params = SearchParams::read_as(&page.parameters, call.is_lenient)?;
+                if is_other || size.is_some_and(|size| size != params.page_size()) {
                     return Err(Failure::bad(
                         "invalid",
                         "a page link takes no other parameters",
                     ));
                 }
-                let page = self.pages.open(token, edge::clock::real_now_us())?;
-                params = SearchParams::read_as(&page.parameters, call.is_lenient)?;
                 Some(page)
             }
         };
