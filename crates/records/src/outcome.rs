@@ -221,9 +221,12 @@ impl Failure {
             }
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
+        let mut issues: Vec<Issue> = findings.iter().map(Issue::from).collect();
+        // What made it fail stands first; remarks follow.
+        issues.sort_by_key(|issue| !matches!(issue.severity, "fatal" | "error"));
         Self {
             status,
-            issues: findings.iter().map(Issue::from).collect(),
+            issues,
             headers: Vec::new(),
         }
     }

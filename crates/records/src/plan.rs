@@ -68,7 +68,7 @@ impl Repository {
             let (records, conds) =
                 self.matching_criteria(at.snapshot, at.granted, rtype, &criteria)?;
             match records.as_slice() {
-                [] => expect.extend(self.nobody_else(at, rtype, text, &conds)),
+                [] => expect.extend(self.nobody_else(at, rtype, &criteria, &conds)),
                 [one] => return Ok(Change::Kept(Box::new(one.clone()))),
                 _ => return Err(multiple_matches()),
             }
@@ -99,7 +99,7 @@ impl Repository {
         &self,
         at: Plan<'_>,
         rtype: &str,
-        criteria: &str,
+        criteria: &Criteria,
         conds: &[Cond],
     ) -> Vec<Expect> {
         let keys: Option<Vec<IndexKey>> = conds.iter().map(exact_key).collect();
@@ -112,7 +112,12 @@ impl Repository {
             }];
         }
         let space = format!("if-none-exist/{}", self.config.name);
-        let key = store::sha256(format!("{rtype}?{criteria}").as_bytes()).to_vec();
+        // However the criteria are written, in a header or an address: the same conditions are the same claim.
+        let mut conditions = criteria.to_vec();
+        conditions.sort_unstable();
+        conditions.dedup();
+        let key = format!("{rtype}?{}", params::encode(&conditions));
+        let key = store::sha256(key.as_bytes()).to_vec();
         let mut out = Vec::with_capacity(2);
         if let Some(value) = at.lost.get(&key) {
             out.push(Expect::ClaimHeld {
@@ -224,10 +229,9 @@ impl Repository {
                 };
                 Ok(match change {
                     Change::Write(mut write) => {
-                        let text = params::encode(criteria);
                         write
                             .expect
-                            .extend(self.nobody_else(at, rtype, &text, &conds));
+                            .extend(self.nobody_else(at, rtype, criteria, &conds));
                         Change::Write(write)
                     }
                     other => other,

@@ -30,7 +30,8 @@ pub(super) struct Rewriter<'t, 'd> {
     pub identities: &'t Identities,
     /// What conditional references came to: Synthea's repeat a few of them thousands of times.
     resolved: Mutex<HashMap<String, Result<String, Failure>>>,
-    uri_types: [TypeId; 4],
+    /// `oid` and `uuid` stay: an address here is no value of theirs.
+    uri_types: [TypeId; 2],
     xhtml: TypeId,
 }
 
@@ -51,7 +52,7 @@ impl<'t, 'd> Rewriter<'t, 'd> {
             items,
             identities,
             resolved: Mutex::default(),
-            uri_types: ["uri", "url", "oid", "uuid"].map(id),
+            uri_types: ["uri", "url"].map(id),
             xhtml: id("xhtml"),
         }
     }

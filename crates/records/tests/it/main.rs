@@ -20,4 +20,5 @@ mod sandbox;
 mod search;
 mod terminology;
 mod subscriptions;
+mod validation;
 mod world;

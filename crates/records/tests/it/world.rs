@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use jiff::civil::date;
 use records::gate::{Caller, Gate, Gated, OpenGate, Refusal, TrustGate};
+use records::profiles::Checks;
 use records::repository::{RepositoryConfig, patient_ids};
 use records::smart::{AuthorizationServer, Launch, Scopes};
 use registers::{
@@ -270,6 +271,11 @@ impl World {
         );
         let sandbox = records::router(RepositoryConfig {
             can_reset: true,
+            checks: Checks {
+                invariants: true,
+                profiles: true,
+                ..Checks::default()
+            },
             authorization: Some(issuer()),
             jobs: Some(jobs(&store, folder.path(), 1)),
             ..RepositoryConfig::new(
