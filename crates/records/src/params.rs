@@ -77,6 +77,13 @@ pub struct Include {
     pub reverse: bool,
 }
 
+impl Include {
+    /// Whether it was written as this parameter.
+    pub fn was_written(&self, name: &str, value: &str) -> bool {
+        include(name, value).is_ok_and(|i| i == *self)
+    }
+}
+
 /// One sort key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SortKey {

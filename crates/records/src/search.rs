@@ -426,12 +426,17 @@ impl Repository {
         for include in std::mem::take(&mut params.includes) {
             match self.check_include(&include) {
                 Ok(()) => kept.push(include),
-                Err(failure) if call.is_lenient => params.ignored.extend(
-                    failure
-                        .issues
-                        .iter()
-                        .map(|i| Issue::warning("not-supported", i.text.clone())),
-                ),
+                Err(failure) if call.is_lenient => {
+                    params
+                        .executed
+                        .retain(|(name, value)| !include.was_written(name, value));
+                    params.ignored.extend(
+                        failure
+                            .issues
+                            .iter()
+                            .map(|i| Issue::warning("not-supported", i.text.clone())),
+                    );
+                }
                 Err(failure) => return Err(failure),
             }
         }

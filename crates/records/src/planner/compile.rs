@@ -6,7 +6,6 @@ use super::{MAX_CONDS, MAX_DEPTH, PatientScope, filter};
 use crate::outcome::Failure;
 use crate::params::RawCondition;
 use fhir::Pack;
-use fhir::datetime::{Moment, Precision};
 use fhir::keys::Options;
 use fhir::keys::query::{self, Prefix, split, unescape};
 use fhir::pack::{ParamInfo, ParamKind};
@@ -178,15 +177,16 @@ impl Compiler<'_> {
     ) -> Result<Cond, Failure> {
         match (code, modifier) {
             ("_id", None) => {
-                let ids: BTreeSet<String> = split(value, ',').into_iter().map(unescape).collect();
-                if ids.iter().any(String::is_empty) {
-                    return Err(Failure::bad("value", "_id is empty"));
-                }
-                if ids.len() > query::MAX_OR {
+                let parts = split(value, ',');
+                if parts.len() > query::MAX_OR {
                     return Err(Failure::too_costly(format!(
                         "_id has more than {} alternatives",
                         query::MAX_OR
                     )));
+                }
+                let ids: BTreeSet<String> = parts.into_iter().map(unescape).collect();
+                if ids.iter().any(String::is_empty) {
+                    return Err(Failure::bad("value", "_id is empty"));
                 }
                 Ok(Cond::Id(ids))
             }
@@ -464,15 +464,12 @@ impl Compiler<'_> {
 
     /// `_lastUpdated` of an instant: the rules of date ranges on a point (spec/fhir-server.md §3.10).
     fn span(&self, value: &str) -> Result<Span, Failure> {
-        let (prefix, text) = query::prefix(value);
-        let moment = Moment::parse(&text.replace(' ', "+"), false)
-            .filter(|m| m.precision() != Precision::Hour)
-            .ok_or_else(|| {
-                Failure::bad(
-                    "value",
-                    "_lastUpdated takes a date or instant with an optional prefix",
-                )
-            })?;
+        let (prefix, moment) = query::moment(value).ok_or_else(|| {
+            Failure::bad(
+                "value",
+                "_lastUpdated takes a date or instant with an optional prefix",
+            )
+        })?;
         let (s, e) = moment.range_us(&self.options.zone);
         let span = Span::new;
         Ok(match prefix {

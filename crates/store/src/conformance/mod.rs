@@ -43,10 +43,12 @@ mod filters;
 mod journals;
 pub mod kit;
 mod mirrors;
+mod newest;
 mod persons;
 mod purges;
 mod queues;
 mod reads;
+mod rekeys;
 mod snapshots;
 
 pub use backup::backup_to;
@@ -87,6 +89,8 @@ pub const CASES: &[Case] = &[
     ("read_range_scan", reads::range_scan),
     ("read_long_keys", reads::long_keys),
     ("read_estimate", reads::estimate),
+    ("read_newest_first", newest::first),
+    ("read_several", newest::several),
     ("read_type_rids_and_fetch", reads::type_rids_and_fetch),
     ("read_history_scopes", reads::history_scopes),
     (
@@ -130,6 +134,8 @@ pub const CASES: &[Case] = &[
     ("backup_restore", backup::restore_same_engine),
     ("backup_refusals", backup::refusals),
     ("mirror_replay", mirrors::replay),
+    ("rekey_replaces", rekeys::replaces),
+    ("rekey_under_load", rekeys::under_load),
     ("random_model", commits::random_model),
 ];
 

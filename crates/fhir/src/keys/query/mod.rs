@@ -271,10 +271,19 @@ pub fn plan(
     p.alternatives(modifier, value)
 }
 
-/// Prefix and moment of a date search value. A space where `+` should be is read as `+`.
-pub(in crate::keys) fn moment(value: &str) -> Option<(Prefix, Moment)> {
+/// Most digits of a second's fraction in a search value.
+const MAX_FRACTION: usize = 9;
+
+/// Prefix and moment of a date search value; with a time, at least minutes. A space where `+` should be is read as `+`.
+pub fn moment(value: &str) -> Option<(Prefix, Moment)> {
     let (p, text) = prefix(value);
     let text = text.replace(' ', "+");
+    let fraction = text.split_once('.').map_or(0, |(_, rest)| {
+        rest.bytes().take_while(u8::is_ascii_digit).count()
+    });
+    if fraction > MAX_FRACTION {
+        return None;
+    }
     let m = Moment::parse(&text, false)?;
     (m.precision() != Precision::Hour).then_some((p, m))
 }
