@@ -109,7 +109,12 @@ fn build(dir: &Path) -> Result<(Vec<u8>, Vec<String>)> {
             slim(&mut resource);
             let line = serde_json::to_string(&resource)?;
             if line.len() > MAX_BYTES {
-                notes.push(format!("{} {} is too big ({} bytes)", key.0, key.1, line.len()));
+                notes.push(format!(
+                    "{} {} is too big ({} bytes)",
+                    key.0,
+                    key.1,
+                    line.len()
+                ));
                 continue;
             }
             lines.insert(key, line);
@@ -204,12 +209,11 @@ mod tests {
 
     #[test]
     fn licensed_codes_are_left_out() {
-        let set = |system: &str| {
-            serde_json::json!({ "compose": { "include": [{ "system": system, "concept": [{ "code": "1" }] }] } })
-        };
+        let set = |system: &str| serde_json::json!({ "compose": { "include": [{ "system": system, "concept": [{ "code": "1" }] }] } });
         assert!(licensed(&set("http://snomed.info/sct")).is_some());
         assert!(licensed(&set("http://hl7.org/fhir/x")).is_none());
-        let whole = serde_json::json!({ "compose": { "include": [{ "system": "http://loinc.org" }] } });
+        let whole =
+            serde_json::json!({ "compose": { "include": [{ "system": "http://loinc.org" }] } });
         assert!(licensed(&whole).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! Parameters of an operation, from a query string or a Parameters resource, under one face.
 
 use super::TerminologyError;
-use super::compose::Settings;
+use super::compose::{Settings, Versions};
 use super::language::Languages;
 use super::source::{Held, split_canonical};
 use crate::doc::Node;
@@ -229,7 +229,7 @@ impl<'d> Arguments<'d> {
 
     /// What the call says about versions and states.
     pub fn settings(&self) -> Result<Settings, TerminologyError> {
-        let pairs = |name: &str| -> Result<Vec<(Box<str>, Box<str>)>, TerminologyError> {
+        let pairs = |name: &str| -> Result<Versions, TerminologyError> {
             self.texts(name)
                 .into_iter()
                 .map(|text| match split_canonical(text) {
@@ -258,7 +258,10 @@ impl<'d> Arguments<'d> {
     }
 
     /// Languages: `displayLanguage`, else what the value set says, else `Accept-Language`.
-    pub(super) fn languages(&self, of_value_set: Option<&str>) -> Result<Languages, TerminologyError> {
+    pub(super) fn languages(
+        &self,
+        of_value_set: Option<&str>,
+    ) -> Result<Languages, TerminologyError> {
         let given = match self.text("displayLanguage")? {
             Some(text) => Some(text),
             None => of_value_set.or(self.accept_language),

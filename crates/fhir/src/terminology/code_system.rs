@@ -177,12 +177,7 @@ impl Head {
             title: text("title"),
             status: text("status"),
             experimental: node.get("experimental").and_then(|n| n.as_bool()) == Some(true),
-            standards_status: extension(
-                node,
-                "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status",
-            )
-            .and_then(|e| e.str_at("valueCode"))
-            .map(Box::from),
+            standards_status: standards_status(node).map(Box::from),
             language: node.str_at("language").map(Box::from),
         }
     }
@@ -194,6 +189,15 @@ impl Head {
             None => self.url.to_string(),
         }
     }
+}
+
+/// Standing by the extension `structuredefinition-standards-status`.
+pub(super) fn standards_status(node: Node<'_>) -> Option<&str> {
+    extension(
+        node,
+        "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status",
+    )?
+    .str_at("valueCode")
 }
 
 /// The first extension with a URL.
@@ -513,6 +517,7 @@ impl Concept {
                     })
                 })
                 .collect(),
+            status: standards_status(node).map(Box::from),
             ..Concept::default()
         }
     }

@@ -16,17 +16,20 @@ use super::{MAX_DEPTH, MAX_ITEMS, MAX_STEPS, TerminologyError, grammar};
 /// Steps that following a reference to a value set costs.
 const REFERRAL: usize = 200;
 
+/// Canonical URLs, each with a version.
+pub type Versions = Vec<(Box<str>, Box<str>)>;
+
 /// What a request says about versions and states.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Version of a system where a value set names none: `url`, version.
-    pub system_version: Vec<(Box<str>, Box<str>)>,
+    pub system_version: Versions,
     /// Version that a system must have.
-    pub check_system_version: Vec<(Box<str>, Box<str>)>,
+    pub check_system_version: Versions,
     /// Version of a system whatever the value set says.
-    pub force_system_version: Vec<(Box<str>, Box<str>)>,
+    pub force_system_version: Versions,
     /// Version of a value set where a reference names none.
-    pub valueset_version: Vec<(Box<str>, Box<str>)>,
+    pub valueset_version: Versions,
     /// Supplements to take into account.
     pub supplements: Vec<Box<str>>,
     /// Active codes only.
@@ -85,11 +88,18 @@ pub(super) struct Item {
     pub listed: Option<Box<Listed>>,
     pub inactive: bool,
     pub is_abstract: bool,
+    /// Drawn from another value set: stands beside the others, whatever its system's hierarchy.
+    pub is_drawn: bool,
 }
 
 impl Item {
     pub fn concept(&self) -> Option<&super::code_system::Concept> {
         self.definition.as_ref()?.at(self.place?)
+    }
+
+    /// Version of the definition.
+    pub fn version(&self) -> Option<&str> {
+        self.definition.as_ref()?.head.version.as_deref()
     }
 
     /// The system's text, else the one the value set gives.
@@ -120,9 +130,13 @@ pub(super) struct Used {
     pub supplements: BTreeSet<String>,
     /// (status, canonical) of definitions that are deprecated, withdrawn, draft or experimental.
     pub warnings: BTreeSet<(String, String)>,
+    /// `system-version` settings that decided something.
+    pub defaults: BTreeSet<String>,
     /// Part of a system was taken for the whole.
     pub is_open: bool,
 }
+
+type Chosen = HashMap<(Box<str>, Option<Box<str>>), Option<Arc<CodeSystem>>>;
 
 /// Definitions and what one request says about them.
 pub struct Engine<'s> {
@@ -130,7 +144,8 @@ pub struct Engine<'s> {
     pub(super) settings: Settings,
     steps: Cell<u64>,
     pub(super) used: RefCell<Used>,
-    systems: RefCell<HashMap<(Box<str>, Option<Box<str>>), Option<Arc<CodeSystem>>>>,
+    /// Definitions already chosen, by URL and version.
+    systems: RefCell<Chosen>,
 }
 
 /// Value sets being evaluated, outermost first.
@@ -173,11 +188,48 @@ impl<'s> Engine<'s> {
     }
 
     /// The version of a system that counts when a value set (or a request) names `named`.
-    pub(super) fn wished_version<'a>(&'a self, url: &str, named: Option<&'a str>) -> Option<&'a str> {
+    pub(super) fn wished_version<'a>(
+        &'a self,
+        url: &str,
+        named: Option<&'a str>,
+    ) -> Option<&'a str> {
         setting(&self.settings.force_system_version, url)
             .or(named)
-            .or_else(|| setting(&self.settings.system_version, url))
+            .or_else(|| {
+                let default = setting(&self.settings.system_version, url)?;
+                self.used
+                    .borrow_mut()
+                    .defaults
+                    .insert(format!("{url}|{default}"));
+                Some(default)
+            })
             .or_else(|| setting(&self.settings.check_system_version, url))
+    }
+
+    /// Refuses value sets that refer to themselves, also where an evaluation would not come by.
+    pub(super) fn check_circles(&self, set: &ValueSet) -> Result<(), TerminologyError> {
+        self.walk(set, &mut vec![set.head.canonical()])
+    }
+
+    fn walk(&self, set: &ValueSet, path: &mut Vec<String>) -> Result<(), TerminologyError> {
+        let parts = set.include.iter().chain(&set.exclude);
+        for reference in parts.flat_map(|p| &p.value_sets) {
+            self.step(REFERRAL)?;
+            if reference.starts_with('#') || path.len() > MAX_DEPTH {
+                continue;
+            }
+            let Some(next) = self.value_set(reference, None)? else {
+                continue;
+            };
+            let name = next.head.canonical();
+            if path.contains(&name) {
+                return Err(circle(&name, path));
+            }
+            path.push(name);
+            self.walk(&next, path)?;
+            path.pop();
+        }
+        Ok(())
     }
 
     /// The definition of a system, with the supplements of the request; `None` when it is not here.
@@ -198,17 +250,19 @@ impl<'s> Engine<'s> {
                     .is_none_or(|v| version_fits(v, c.head.version.as_deref()))
         });
         let found = match found {
-            Some(system) => {
-                self.check_version(url, &system)?;
-                Some(self.with_supplements(system)?)
-            }
+            Some(system) => Some(self.with_supplements(system)?),
             None => None,
         };
         self.systems.borrow_mut().insert(key, found.clone());
         Ok(found)
     }
 
-    fn check_version(&self, url: &str, system: &CodeSystem) -> Result<(), TerminologyError> {
+    /// Refuses a definition in a version that `check-system-version` does not allow.
+    pub(super) fn check_version(
+        &self,
+        url: &str,
+        system: &CodeSystem,
+    ) -> Result<(), TerminologyError> {
         match setting(&self.settings.check_system_version, url) {
             Some(wish) if !version_fits(wish, system.head.version.as_deref()) => {
                 Err(TerminologyError::Unprocessable {
@@ -266,7 +320,7 @@ impl<'s> Engine<'s> {
     pub(super) fn note_system(&self, system: &CodeSystem) {
         let mut used = self.used.borrow_mut();
         used.systems.insert(system.head.canonical());
-        note_status(&mut used, &system.head);
+        note_status(&mut used, &system.head, true);
         if system.content == Content::Fragment {
             used.is_open = true;
         }
@@ -282,9 +336,11 @@ impl<'s> Engine<'s> {
         let version = version
             .or(named)
             .or_else(|| setting(&self.settings.valueset_version, url));
-        let found = self.source.value_sets(url)?.into_iter().find(|v| {
-            version.is_none_or(|wish| version_fits(wish, v.head.version.as_deref()))
-        });
+        let found = self
+            .source
+            .value_sets(url)?
+            .into_iter()
+            .find(|v| version.is_none_or(|wish| version_fits(wish, v.head.version.as_deref())));
         if found.is_some() {
             return Ok(found);
         }
@@ -360,7 +416,7 @@ impl<'s> Engine<'s> {
         {
             let mut used = self.used.borrow_mut();
             used.value_sets.insert(set.head.canonical());
-            note_status(&mut used, &set.head);
+            note_status(&mut used, &set.head, false);
         }
         let name = set.head.canonical();
         self.entered(&set, name, stack, work)
@@ -374,10 +430,7 @@ impl<'s> Engine<'s> {
         work: impl FnOnce(&Self, &ValueSet, &mut Stack<'_>) -> Result<T, TerminologyError>,
     ) -> Result<T, TerminologyError> {
         if stack.names.contains(&name) {
-            return Err(TerminologyError::Unprocessable {
-                code: "processing",
-                text: format!("value set {name} includes itself, by way of {}", stack.names.join(", ")),
-            });
+            return Err(circle(&name, &stack.names));
         }
         if stack.names.len() >= MAX_DEPTH {
             return Err(TerminologyError::TooCostly(format!(
@@ -510,8 +563,7 @@ impl<'s> Engine<'s> {
                 .as_ref()
                 .is_some_and(|d| d.case_sensitive == Some(false));
             let is = |l: &Listed| {
-                l.code.as_ref() == code
-                    || (folds && l.code.to_lowercase() == code.to_lowercase())
+                l.code.as_ref() == code || (folds && l.code.to_lowercase() == code.to_lowercase())
             };
             // A listed code that its whole system does not have is no code.
             let exists = definition
@@ -675,7 +727,9 @@ impl<'s> Engine<'s> {
                 }
                 let place = definition.as_ref().and_then(|d| d.place(&item.code));
                 match (&definition, place) {
-                    (Some(d), Some(place)) if !self.is_excluded(system, part.version.as_deref()) => {
+                    (Some(d), Some(place))
+                        if !self.is_excluded(system, part.version.as_deref()) =>
+                    {
                         Ok(Tri::of(filters.iter().all(|f| f.holds(d, place))))
                     }
                     (None, _) if !part.filters.is_empty() => Ok(Tri::Unknown),
@@ -697,6 +751,7 @@ impl<'s> Engine<'s> {
             listed: Some(Box::new(contained.listed.clone())),
             inactive: contained.inactive,
             is_abstract: contained.is_abstract,
+            is_drawn: true,
         })
     }
 
@@ -710,9 +765,12 @@ impl<'s> Engine<'s> {
         let mut items = match part.system.as_deref() {
             Some(system) => self.system_items(system, part)?,
             None => match references.next() {
-                Some(first) => self.referred(first, stack, |engine, set, stack| {
-                    engine.items(set, stack)
-                })?,
+                Some(first) => {
+                    let mut drawn =
+                        self.referred(first, stack, |engine, set, stack| engine.items(set, stack))?;
+                    drawn.iter_mut().for_each(|item| item.is_drawn = true);
+                    drawn
+                }
                 None => {
                     return Err(TerminologyError::Unprocessable {
                         code: "invalid",
@@ -738,6 +796,7 @@ impl<'s> Engine<'s> {
         }
         let definition = self.code_system(system, part.version.as_deref())?;
         if let Some(d) = &definition {
+            self.check_version(system, d)?;
             self.note_system(d);
         }
         let name: Arc<str> = Arc::from(system);
@@ -775,6 +834,7 @@ impl<'s> Engine<'s> {
                 listed: None,
                 inactive: concept.inactive,
                 is_abstract: concept.is_abstract,
+                is_drawn: false,
             });
         }
         Ok(out)
@@ -800,30 +860,29 @@ impl<'s> Engine<'s> {
             listed: Some(Box::new(listed.clone())),
             inactive: concept.is_some_and(|c| c.inactive),
             is_abstract: concept.is_some_and(|c| c.is_abstract),
+            is_drawn: false,
         })
     }
 }
 
-fn note_status(used: &mut Used, head: &super::code_system::Head) {
-    let mut warn = |what: &str| {
-        used.warnings.insert((what.to_owned(), head.canonical()));
+/// Standing of a definition that the answer must tell: a system's in any state but active, a value set's only when it is no
+/// longer to be used.
+fn note_status(used: &mut Used, head: &super::code_system::Head, is_system: bool) {
+    let standing = match (head.standards_status.as_deref(), head.status.as_ref()) {
+        (Some("deprecated"), _) => "deprecated",
+        (Some("withdrawn"), _) => "withdrawn",
+        (_, "retired") => "retired",
+        (_, "draft") if is_system => "draft",
+        _ if is_system && head.experimental => "experimental",
+        _ => return,
     };
-    match head.standards_status.as_deref() {
-        Some("deprecated") => warn("deprecated"),
-        Some("withdrawn") => warn("withdrawn"),
-        _ => {}
-    }
-    match head.status.as_ref() {
-        "retired" => warn("retired"),
-        "draft" => warn("draft"),
-        _ if head.experimental => warn("experimental"),
-        _ => {}
-    }
+    used.warnings
+        .insert((standing.to_owned(), head.canonical()));
 }
 
 /// What a value set itself is said to be.
 pub(super) fn note_own_status(used: &RefCell<Used>, set: &ValueSet) {
-    note_status(&mut used.borrow_mut(), &set.head);
+    note_status(&mut used.borrow_mut(), &set.head, false);
 }
 
 #[derive(Default)]
@@ -841,6 +900,16 @@ impl Gathered {
             self.items.push(item);
         }
         Ok(())
+    }
+}
+
+fn circle(name: &str, path: &[String]) -> TerminologyError {
+    TerminologyError::Unprocessable {
+        code: "processing",
+        text: format!(
+            "value set {name} refers to itself, by way of {}",
+            path.join(", ")
+        ),
     }
 }
 

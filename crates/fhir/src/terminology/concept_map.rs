@@ -141,7 +141,10 @@ impl ConceptMap {
 
     /// Roughly the bytes it takes in memory.
     pub fn weight(&self) -> usize {
-        self.groups.iter().map(|g| 200 + g.mappings.len() * 250).sum()
+        self.groups
+            .iter()
+            .map(|g| 200 + g.mappings.len() * 250)
+            .sum()
     }
 }
 

@@ -1,11 +1,11 @@
 //! `ValueSet/$expand`.
 
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::arguments::{Arguments, missing};
-use super::code_system::PropertyValue;
+use super::code_system::{Concept, PropertyValue};
 use super::compose::{Engine, Item, Stack, note_own_status};
 use super::language::{Languages, is_display};
 use super::source::{Layers, Source};
@@ -63,7 +63,13 @@ pub fn expand(
     let wish = Wish {
         filter: arguments
             .text("filter")
-            .or_else(|e| if arguments.texts("filter") == [""] { Ok(None) } else { Err(e) })?
+            .or_else(|e| {
+                if arguments.texts("filter") == [""] {
+                    Ok(None)
+                } else {
+                    Err(e)
+                }
+            })?
             .map(codes::fold::fold)
             .map(|f| f.split_whitespace().map(str::to_owned).collect())
             .unwrap_or_default(),
@@ -77,6 +83,7 @@ pub fn expand(
         exclude_abstract: arguments.flag("excludeNotForUI")?.unwrap_or(false),
         languages: arguments.languages(fixed_language)?,
     };
+    engine.check_circles(&set)?;
     let mut items = engine.items(&set, &mut Stack::new(&set))?;
     note_own_status(&engine.used, &set);
     if wish.exclude_abstract {
@@ -93,6 +100,7 @@ pub fn expand(
             "the value set has {total} codes, more than the {MAX_EXPANSION} of one answer; ask for pages with count and offset, or narrow it with filter"
         )));
     }
+    let mixed = mixed_systems(&set);
     let page: Vec<&Item> = items
         .iter()
         .skip(wish.offset.unwrap_or(0))
@@ -100,10 +108,10 @@ pub fn expand(
         .collect();
     let nested = wish.nested && !paged && wish.filter.is_empty();
     let contains = if nested {
-        nested_contains(&page, &wish)
+        nested_contains(&page, &wish, &mixed)
     } else {
         page.iter()
-            .map(|item| contained(item, &wish).build())
+            .map(|item| contained(item, &wish, &mixed).build())
             .collect()
     };
     let expansion = Json::new()
@@ -151,6 +159,22 @@ pub(super) fn value_set_of(
         })
 }
 
+/// Systems that the value set names in several versions: there each code says its own.
+fn mixed_systems(set: &ValueSet) -> BTreeSet<Arc<str>> {
+    let mut first: HashMap<&str, Option<&str>> = HashMap::new();
+    let mut mixed = BTreeSet::new();
+    for part in &set.include {
+        let Some(system) = part.system.as_deref() else {
+            continue;
+        };
+        let version = part.version.as_deref();
+        if *first.entry(system).or_insert(version) != version {
+            mixed.insert(Arc::from(system));
+        }
+    }
+    mixed
+}
+
 fn matches_text(item: &Item, words: &[String]) -> bool {
     let mut text = codes::fold::fold(&item.code);
     let mut add = |more: &str| {
@@ -167,7 +191,7 @@ fn matches_text(item: &Item, words: &[String]) -> bool {
     words.iter().all(|word| text.contains(word.as_str()))
 }
 
-fn contained(item: &Item, wish: &Wish<'_>) -> Json {
+fn contained(item: &Item, wish: &Wish<'_>, mixed: &BTreeSet<Arc<str>>) -> Json {
     let designations = item.designations();
     let own_language = item
         .definition
@@ -185,12 +209,28 @@ fn contained(item: &Item, wish: &Wish<'_>) -> Json {
     if item.inactive {
         out = out.put("inactive", true);
     }
-    out = out.put("code", item.code.as_ref()).maybe("display", display);
+    if mixed.contains(&item.system) {
+        out = out.maybe("version", item.version());
+    }
+    out = out
+        .put("code", item.code.as_ref())
+        .maybe("display", display);
     if wish.designations {
         let shown = designations
             .iter()
-            .filter(|d| wish.shows(d.language.as_deref(), d.usage.as_ref().map(|u| (&*u.0, &*u.1))))
-            .filter(|d| !(is_display(d) && Some(d.value.as_ref()) == display));
+            .filter(|d| {
+                wish.shows(
+                    d.language.as_deref(),
+                    d.usage.as_ref().map(|u| (&*u.0, &*u.1)),
+                )
+            })
+            // The text shown in its place.
+            .filter(|d| {
+                !(is_display(d)
+                    && Some(d.value.as_ref()) == display
+                    && display != item.display()
+                    && wish.languages.admits(d.language.as_deref()))
+            });
         let mut list: Vec<Value> = Vec::new();
         // The system's own text stands among the designations when another one is shown.
         if let Some(own) = item.display()
@@ -216,9 +256,9 @@ pub(super) fn designation(d: &super::code_system::Designation) -> Value {
         .maybe("language", d.language.as_deref())
         .maybe(
             "use",
-            d.usage.as_ref().map(|(system, code, display)| {
-                crate::build::coding(system, code, display)
-            }),
+            d.usage
+                .as_ref()
+                .map(|(system, code, display)| crate::build::coding(system, code, display)),
         )
         .put("value", d.value.as_ref())
         .build()
@@ -233,10 +273,10 @@ impl Wish<'_> {
                 .iter()
                 .any(|wanted| match wanted.split_once('|') {
                     Some(("urn:ietf:bcp:47", tag)) => {
-                        language.is_some_and(|l| super::language::speaks(tag, l))
+                        language.is_some_and(|l| l.eq_ignore_ascii_case(tag))
                     }
                     Some((system, code)) => usage == Some((system, code)),
-                    None => language.is_some_and(|l| super::language::speaks(wanted, l)),
+                    None => language.is_some_and(|l| l.eq_ignore_ascii_case(wanted)),
                 })
     }
 }
@@ -263,18 +303,30 @@ fn item_extensions(item: &Item, wish: &Wish<'_>) -> Vec<Value> {
             "extension": [{ "url": "code", "valueCode": code }, inner],
         }));
     };
+    // Why a code is inactive is told unasked.
+    if let Some(status) = concept
+        .status
+        .as_deref()
+        .filter(|_| tells_status(concept, wish))
+    {
+        add("status", json!({ "valueCode": status }));
+    }
     let shows_all = wish.properties.contains(&"*");
     for property in &concept.properties {
         if shows_all || wish.properties.contains(&property.code.as_ref()) {
             add(&property.code, property_value(&property.value));
         }
     }
-    if wish.definition || wish.properties.contains(&"definition") {
-        if let Some(text) = &concept.definition {
-            add("definition", json!({ "valueString": text }));
-        }
+    if let Some(text) = &concept.definition
+        && wish.properties.contains(&"definition")
+    {
+        add("definition", json!({ "valueString": text }));
     }
     out
+}
+
+fn tells_status(concept: &Concept, wish: &Wish<'_>) -> bool {
+    concept.inactive && !["*", "status"].iter().any(|p| wish.properties.contains(p))
 }
 
 /// `value[x]` of a property.
@@ -304,11 +356,15 @@ fn extensions(engine: &Engine<'_>, items: &[Item], wish: &Wish<'_>) -> Vec<Value
             "valueBoolean": true,
         }));
     }
-    let mut wanted: Vec<&str> = wish.properties.clone();
-    if wish.definition && !wanted.contains(&"definition") {
-        wanted.push("definition");
-    }
-    for code in wanted {
+    let told = items
+        .iter()
+        .filter_map(Item::concept)
+        .any(|c| c.status.is_some() && tells_status(c, wish));
+    for code in told
+        .then_some("status")
+        .into_iter()
+        .chain(wish.properties.iter().copied())
+    {
         let uri = items
             .iter()
             .filter_map(|i| i.definition.as_ref())
@@ -316,7 +372,9 @@ fn extensions(engine: &Engine<'_>, items: &[Item], wish: &Wish<'_>) -> Vec<Value
             .find(|uri| !uri.is_empty());
         let uri = match (uri, code) {
             (Some(uri), _) => uri.to_owned(),
-            (None, "definition") => "http://hl7.org/fhir/concept-properties#definition".to_owned(),
+            (None, "definition" | "status") => {
+                format!("http://hl7.org/fhir/concept-properties#{code}")
+            }
             _ => continue,
         };
         out.push(json!({
@@ -327,11 +385,14 @@ fn extensions(engine: &Engine<'_>, items: &[Item], wish: &Wish<'_>) -> Vec<Value
     out
 }
 
-/// Codes below the nearest code of the expansion that is above them; listed codes stay side by side.
-fn nested_contains(items: &[&Item], wish: &Wish<'_>) -> Vec<Value> {
+/// Codes below a code of the expansion that is directly above them; listed and drawn codes stay side by side.
+fn nested_contains(items: &[&Item], wish: &Wish<'_>, mixed: &BTreeSet<Arc<str>>) -> Vec<Value> {
     let mut at: HashMap<(&str, u32), usize> = HashMap::new();
     for (i, item) in items.iter().enumerate() {
-        if let Some(place) = item.place.filter(|_| item.listed.is_none()) {
+        if let Some(place) = item
+            .place
+            .filter(|_| item.listed.is_none() && !item.is_drawn)
+        {
             at.insert((&item.system, place), i);
         }
     }
@@ -340,7 +401,7 @@ fn nested_contains(items: &[&Item], wish: &Wish<'_>) -> Vec<Value> {
     let mut depths: Vec<usize> = Vec::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
         // A parent stands before its children; one that does not is part of a cycle.
-        let above = nearest(item, &at)
+        let above = parent(item, &at)
             .filter(|above| *above < i)
             .and_then(|above| Some((above, depths.get(above)? + 1)))
             .filter(|(_, depth)| *depth < MAX_NESTING);
@@ -360,7 +421,9 @@ fn nested_contains(items: &[&Item], wish: &Wish<'_>) -> Vec<Value> {
             .flatten()
             .filter_map(|c| built.get_mut(*c).and_then(Option::take))
             .collect();
-        let value = contained(item, wish).list("contains", children).build();
+        let value = contained(item, wish, mixed)
+            .list("contains", children)
+            .build();
         if let Some(slot) = built.get_mut(i) {
             *slot = Some(value);
         }
@@ -374,16 +437,14 @@ fn nested_contains(items: &[&Item], wish: &Wish<'_>) -> Vec<Value> {
 /// Deepest nesting of an expansion.
 const MAX_NESTING: usize = 40;
 
-fn nearest(item: &Item, at: &HashMap<(&str, u32), usize>) -> Option<usize> {
-    let definition = item.definition.as_ref().filter(|_| item.listed.is_none())?;
-    let mut place = item.place?;
-    for _ in 0..MAX_NESTING {
-        place = *definition.at(place)?.parents.first()?;
-        if let Some(i) = at.get(&(item.system.as_ref(), place)) {
-            return Some(*i);
-        }
-    }
-    None
+fn parent(item: &Item, at: &HashMap<(&str, u32), usize>) -> Option<usize> {
+    let is_placed = item.listed.is_none() && !item.is_drawn;
+    let definition = item.definition.as_ref().filter(|_| is_placed)?;
+    definition
+        .at(item.place?)?
+        .parents
+        .iter()
+        .find_map(|place| at.get(&(item.system.as_ref(), *place)).copied())
 }
 
 /// What the expansion was made with and from.
@@ -426,7 +487,6 @@ fn parameters(arguments: &Arguments<'_>, engine: &Engine<'_>, wish: &Wish<'_>) -
     }
     for name in [
         "exclude-system",
-        "system-version",
         "check-system-version",
         "force-system-version",
         "default-valueset-version",
@@ -437,6 +497,7 @@ fn parameters(arguments: &Arguments<'_>, engine: &Engine<'_>, wish: &Wish<'_>) -
     }
     let used = engine.used.borrow();
     for (name, list) in [
+        ("system-version", &used.defaults),
         ("used-codesystem", &used.systems),
         ("used-valueset", &used.value_sets),
         ("used-supplement", &used.supplements),
@@ -444,10 +505,6 @@ fn parameters(arguments: &Arguments<'_>, engine: &Engine<'_>, wish: &Wish<'_>) -
         for canonical in list {
             add(name, "valueUri", json!(canonical));
         }
-    }
-    // What R4 servers have always said besides.
-    for canonical in used.systems.iter().filter(|c| c.contains('|')) {
-        add("version", "valueUri", json!(canonical));
     }
     for (what, canonical) in &used.warnings {
         add(&format!("warning-{what}"), "valueUri", json!(canonical));
@@ -471,6 +528,7 @@ fn answer(
     if !with_definition {
         resource.shift_remove("compose");
         resource.shift_remove("contained");
+        resource.shift_remove("description");
     }
     resource.insert("expansion".to_owned(), expansion);
     Ok(Value::Object(resource))

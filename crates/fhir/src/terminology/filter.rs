@@ -66,7 +66,12 @@ impl<'f> Prepared<'f> {
         );
         if is_hierarchy {
             if !is_concept {
-                return Err(bad("not-supported", system, filter, "asks for a hierarchy that only concepts have"));
+                return Err(bad(
+                    "not-supported",
+                    system,
+                    filter,
+                    "asks for a hierarchy that only concepts have",
+                ));
             }
             return Ok(Prepared {
                 property,
@@ -87,7 +92,12 @@ impl<'f> Prepared<'f> {
             "in" => Test::OneOf(list(), true),
             "not-in" => Test::OneOf(list(), false),
             "regex" => Test::Matches(Box::new(regex(value).ok_or_else(|| {
-                bad("invalid", system, filter, "has a regular expression that cannot be used")
+                bad(
+                    "invalid",
+                    system,
+                    filter,
+                    "has a regular expression that cannot be used",
+                )
             })?)),
             "exists" => match value {
                 "true" => Test::Exists(true),
@@ -136,7 +146,10 @@ impl<'f> Prepared<'f> {
             "parent" => linked(&concept.parents),
             "child" => linked(&concept.children),
             name => {
-                let mut said = concept.properties.iter().filter(|p| p.code.as_ref() == name);
+                let mut said = concept
+                    .properties
+                    .iter()
+                    .filter(|p| p.code.as_ref() == name);
                 let mut is_said = false;
                 let holds = said.any(|p| {
                     is_said = true;
@@ -194,7 +207,10 @@ fn knows(system: &CodeSystem, property: &str) -> bool {
     matches!(
         property,
         "display" | "definition" | "parent" | "child" | "inactive" | "status" | "notSelectable"
-    ) || system.properties.iter().any(|p| p.code.as_ref() == property)
+    ) || system
+        .properties
+        .iter()
+        .any(|p| p.code.as_ref() == property)
         || system
             .concepts()
             .iter()

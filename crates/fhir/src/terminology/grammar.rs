@@ -3,7 +3,9 @@
 /// Whether a code belongs to a system with a grammar; `None` for other systems.
 pub(super) fn has(system: &str, code: &str) -> Option<bool> {
     match system {
-        "http://unitsofmeasure.org" => Some(code.len() <= 200 && crate::ucum::Unit::parse(code).is_some()),
+        "http://unitsofmeasure.org" => {
+            Some(code.len() <= 200 && crate::ucum::Unit::parse(code).is_some())
+        }
         "urn:ietf:bcp:47" => Some(is_language(code)),
         "urn:ietf:bcp:13" => Some(is_media_type(code)),
         _ => None,

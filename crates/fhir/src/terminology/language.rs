@@ -60,8 +60,7 @@ impl Languages {
 
     /// Whether a text in this language would do.
     pub fn admits(&self, language: Option<&str>) -> bool {
-        self.tags.is_empty()
-            || language.is_some_and(|l| self.tags.iter().any(|tag| speaks(tag, l)))
+        self.tags.is_empty() || language.is_some_and(|l| self.tags.iter().any(|tag| speaks(tag, l)))
     }
 
     /// The text to show, of the text in the definition's own language and the designations. `None` only when the wish is
@@ -104,7 +103,12 @@ pub(super) fn is_display(d: &Designation) -> bool {
 
 /// Whether a text in `language` serves one who asks for `wish` (BCP 47 prefixes, both ways; `no` is bokmål and nynorsk).
 pub(super) fn speaks(wish: &str, language: &str) -> bool {
-    let primary = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
+    let primary = |tag: &str| {
+        tag.split('-')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+    };
     if wish.eq_ignore_ascii_case(language) {
         return true;
     }

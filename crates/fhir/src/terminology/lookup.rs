@@ -64,7 +64,9 @@ fn system_of(
         None => arguments.text_of(&["system", "url"])?,
     };
     let Some(url) = url else {
-        return Err(missing("name the code system with system, or give a coding with one"));
+        return Err(missing(
+            "name the code system with system, or give a coding with one",
+        ));
     };
     let (url, named) = split_canonical(url);
     let version = match coding.and_then(|c| c.version.as_deref()) {
@@ -77,7 +79,10 @@ fn system_of(
     if found.content == Content::NotPresent {
         return Err(TerminologyError::Unprocessable {
             code: "not-found",
-            text: format!("the codes of code system {} are not known here", found.head.canonical()),
+            text: format!(
+                "the codes of code system {} are not known here",
+                found.head.canonical()
+            ),
         });
     }
     Ok(found)
@@ -105,12 +110,14 @@ pub fn lookup(
             .clone()
             .ok_or_else(|| missing("the coding has no code"))?,
         (None, Some(code)) => code.to_owned(),
-        (None, None) => return Err(missing("give the code with code and system, or with coding")),
+        (None, None) => {
+            return Err(missing(
+                "give the code with code and system, or with coding",
+            ));
+        }
     };
     let system = match system_of(&engine, arguments, instance, coding.as_ref()) {
-        Err(TerminologyError::Unknown { kind, url })
-            if grammar::has(&url, &code) == Some(true) =>
-        {
+        Err(TerminologyError::Unknown { kind, url }) if grammar::has(&url, &code) == Some(true) => {
             let _ = kind;
             return Ok(by_grammar(&url, &code));
         }
@@ -134,7 +141,11 @@ pub fn lookup(
     let languages = arguments.languages(None)?;
     let own_language = system.head.language.as_deref();
     let display = languages
-        .choose(concept.display.as_deref(), own_language, &concept.designations)
+        .choose(
+            concept.display.as_deref(),
+            own_language,
+            &concept.designations,
+        )
         .or(concept.display.as_deref())
         .unwrap_or(&concept.code);
     let name = [&system.head.name, &system.head.title, &system.head.url]
@@ -151,14 +162,17 @@ pub fn lookup(
     if concept.is_abstract {
         out.push(json!({ "name": "abstract", "valueBoolean": true }));
     }
-    if let Some(definition) = concept.definition.as_deref().filter(|_| wants("definition")) {
+    if let Some(definition) = concept
+        .definition
+        .as_deref()
+        .filter(|_| wants("definition"))
+    {
         out.push(json!({ "name": "definition", "valueString": definition }));
     }
-    // A text shown in another language leaves the system's own one to be told.
     if let Some(own) = concept
         .display
         .as_deref()
-        .filter(|own| *own != display && wants("designation"))
+        .filter(|own| wants("designation") && (own_language.is_some() || *own != display))
     {
         let mut part = Vec::new();
         if let Some(language) = own_language {
@@ -198,7 +212,9 @@ fn designation(d: &super::code_system::Designation) -> Value {
         part.push(json!({ "name": "language", "valueCode": language }));
     }
     if let Some((system, code, display)) = &d.usage {
-        part.push(json!({ "name": "use", "valueCoding": crate::build::coding(system, code, display) }));
+        part.push(
+            json!({ "name": "use", "valueCoding": crate::build::coding(system, code, display) }),
+        );
     }
     part.push(json!({ "name": "value", "valueString": d.value }));
     json!({ "name": "designation", "part": part })
@@ -229,12 +245,23 @@ fn properties(
             continue;
         }
         for other in places.iter().filter_map(|p| system.at(*p)) {
-            add(name, json!({ "valueCode": other.code }), other.display.as_deref());
+            add(
+                name,
+                json!({ "valueCode": other.code }),
+                other.display.as_deref(),
+            );
         }
     }
-    let is_said = concept.properties.iter().any(|p| p.code.as_ref() == "inactive");
+    let is_said = concept
+        .properties
+        .iter()
+        .any(|p| p.code.as_ref() == "inactive");
     if wants("inactive") && !is_said {
-        add("inactive", json!({ "valueBoolean": concept.inactive }), None);
+        add(
+            "inactive",
+            json!({ "valueBoolean": concept.inactive }),
+            None,
+        );
     }
     for property in &concept.properties {
         let name = property.code.as_ref();

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use super::TerminologyError;
-use super::code_system::{CodeSystem, Concept, Content, Designation, Head, Property, PropertyValue};
+use super::code_system::{
+    CodeSystem, Concept, Content, Designation, Head, Property, PropertyValue,
+};
 use super::concept_map::ConceptMap;
 use super::source::Source;
 use super::value_set::ValueSet;
@@ -186,7 +188,10 @@ mod tests {
             let systems = National.code_systems(name).unwrap();
             assert_eq!(systems.len(), 1, "{name}");
             assert_eq!(systems[0].head.url.as_ref(), name);
-            assert_eq!(systems[0].get("1").unwrap().display.as_deref(), Some("Mann"));
+            assert_eq!(
+                systems[0].get("1").unwrap().display.as_deref(),
+                Some("Mann")
+            );
         }
         assert!(same(oid, url));
         assert!(!same(oid, "urn:oid:2.16.578.1.12.4.1.1.3108"));

@@ -69,13 +69,9 @@ impl Held {
     /// Adds a resource; other types than the three are not taken.
     pub fn add(&mut self, node: crate::doc::Node<'_>) -> Result<(), TerminologyError> {
         match node.resource_type() {
-            Some("CodeSystem") => self
-                .code_systems
-                .push(Arc::new(CodeSystem::compile(node)?)),
+            Some("CodeSystem") => self.code_systems.push(Arc::new(CodeSystem::compile(node)?)),
             Some("ValueSet") => self.value_sets.push(Arc::new(ValueSet::compile(node)?)),
-            Some("ConceptMap") => self
-                .concept_maps
-                .push(Arc::new(ConceptMap::compile(node)?)),
+            Some("ConceptMap") => self.concept_maps.push(Arc::new(ConceptMap::compile(node)?)),
             _ => {}
         }
         Ok(())
@@ -190,7 +186,12 @@ mod tests {
 
     #[test]
     fn versions_are_compared_by_their_parts() {
-        for (a, b) in [("1.9.0", "1.10.0"), ("2", "10"), ("1", "1.0"), ("4.0.0-a", "4.0.0-b")] {
+        for (a, b) in [
+            ("1.9.0", "1.10.0"),
+            ("2", "10"),
+            ("1", "1.0"),
+            ("4.0.0-a", "4.0.0-b"),
+        ] {
             assert!(compare_versions(Some(a), Some(b)).is_lt(), "{a} {b}");
         }
         assert!(compare_versions(None, Some("0")).is_lt());

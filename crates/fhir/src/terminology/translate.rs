@@ -93,7 +93,11 @@ impl Wish {
             .any(|name| arguments.has(name));
         let reverse = arguments.flag("reverse")?.unwrap_or(false) || is_target_given;
         let mut codings = Vec::new();
-        for name in ["codeableConcept", "sourceCodeableConcept", "targetCodeableConcept"] {
+        for name in [
+            "codeableConcept",
+            "sourceCodeableConcept",
+            "targetCodeableConcept",
+        ] {
             if let Some(node) = arguments.concept(name)? {
                 codings.extend(node.all("coding").take(100).map(Coding::read));
             }
@@ -106,7 +110,10 @@ impl Wish {
             .map(str::to_owned);
         if let Some(code) = arguments.text_of(&["code", "sourceCode", "targetCode"])? {
             let system = if arguments.has("targetCode") {
-                arguments.text("targetSystem")?.map(str::to_owned).or(system)
+                arguments
+                    .text("targetSystem")?
+                    .map(str::to_owned)
+                    .or(system)
             } else {
                 system
             };
@@ -176,10 +183,12 @@ fn maps_of(
             .concept_maps(Some(plain), None)?
             .into_iter()
             .find(|m| version.is_none_or(|v| version_fits(v, m.head.version.as_deref())));
-        return found.map(|m| vec![m]).ok_or_else(|| TerminologyError::Unknown {
-            kind: "ConceptMap",
-            url: version.map_or_else(|| plain.to_owned(), |v| format!("{plain}|{v}")),
-        });
+        return found
+            .map(|m| vec![m])
+            .ok_or_else(|| TerminologyError::Unknown {
+                kind: "ConceptMap",
+                url: version.map_or_else(|| plain.to_owned(), |v| format!("{plain}|{v}")),
+            });
     }
     let system = wish.codings.iter().find_map(|c| c.system.as_deref());
     if system.is_none() && wish.source_set.is_none() && wish.target_set.is_none() {

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Coding, missing};
 use super::code_system::{CodeSystem, Concept, Content};
-use super::compose::{Asked, Engine, Stack, Tri, same_system};
+use super::compose::{Asked, Engine, Stack, Tri, note_own_status, same_system};
 use super::expand::value_set_of;
 use super::language::{Languages, speaks};
 use super::source::{Layers, Source, split_canonical, version_fits};
-use super::value_set::ValueSet;
+use super::value_set::{Listed, ValueSet};
 use super::{TerminologyError, grammar};
 use crate::build::Json;
 use crate::doc::Node;
@@ -28,14 +28,18 @@ struct Issue {
     kind: &'static str,
     text: String,
     at: Option<String>,
+    /// Left out of `message`.
+    is_aside: bool,
 }
 
 /// What is known of one coding.
 #[derive(Default)]
 struct Verdict {
     issues: Vec<Issue>,
-    /// In the value set (or the system).
+    /// In the value set (or the system), whatever else is wrong.
     is_member: bool,
+    /// What the value set includes is not here, so that nothing can be said.
+    is_undecided: bool,
     system: Option<String>,
     code: Option<String>,
     version: Option<String>,
@@ -63,12 +67,27 @@ impl Verdict {
             kind,
             text,
             at,
+            is_aside: false,
         });
+    }
+
+    /// The last issue is not for `message`.
+    fn aside(&mut self) {
+        if let Some(last) = self.issues.last_mut() {
+            last.is_aside = true;
+        }
     }
 
     fn has_error(&self) -> bool {
         self.issues.iter().any(|i| i.severity == "error")
     }
+}
+
+/// What [`Checker::chosen`] found.
+#[derive(Default)]
+struct Chosen {
+    definition: Option<Arc<CodeSystem>>,
+    is_undecided: bool,
 }
 
 /// Where in the question something stands: `code`, `Coding.code`, `CodeableConcept.coding[0].code`.
@@ -128,7 +147,10 @@ pub fn validate_in_system(
         Some(node) => {
             held.add(node)?;
             let system = CodeSystem::compile(node)?.head;
-            (Some(system.url.to_string()), system.version.map(String::from))
+            (
+                Some(system.url.to_string()),
+                system.version.map(String::from),
+            )
         }
         None => (
             arguments.text_of(&["url", "system"])?.map(str::to_owned),
@@ -241,6 +263,9 @@ fn validate(
     for supplement in &engine.settings.supplements {
         engine.supplement(supplement)?;
     }
+    if let Some(set) = &set {
+        engine.check_circles(set)?;
+    }
     let fixed_language = set.as_ref().and_then(|s| {
         s.parameters
             .iter()
@@ -272,20 +297,30 @@ fn validate(
         }
         verdicts.push(checker.coding(coding, &place)?);
     }
-    if question.kind == Kind::Concept && !verdicts.iter().any(|v| v.is_member) {
-        let failed_import = verdicts.iter().any(|v| {
-            v.issues
-                .iter()
-                .any(|i| i.kind == "not-found" && i.at.is_none())
-        });
-        if let Some(set) = checker.set.as_ref().filter(|_| !failed_import) {
-            let text = if count == 0 {
-                format!("the concept has no coding, so none is in value set {}", set.head.canonical())
-            } else {
-                format!("none of the codings is in value set {}", set.head.canonical())
-            };
-            extra.say("error", "code-invalid", "not-in-vs", text, None);
-        }
+    let is_in = verdicts.iter().any(|v| v.is_member || v.is_undecided);
+    if let Some(set) = &checker.set
+        && question.kind == Kind::Concept
+        && !is_in
+    {
+        let canonical = set.head.canonical();
+        let text = if count == 0 {
+            format!("the concept has no coding, so none is in value set {canonical}")
+        } else {
+            format!("none of the codings is in value set {canonical}")
+        };
+        extra.say("error", "code-invalid", "not-in-vs", text, None);
+    }
+    if let Some(set) = &checker.set {
+        note_own_status(&checker.engine.used, set);
+    }
+    for (standing, canonical) in &checker.engine.used.borrow().warnings {
+        extra.say(
+            "information",
+            "business-rule",
+            "status-check",
+            format!("{canonical}, which the answer draws on, is {standing}"),
+            None,
+        );
     }
     Ok(answer(&question, extra, verdicts))
 }
@@ -314,7 +349,10 @@ impl Checker<'_> {
                 coding.system = found.pop();
                 return Ok(());
             }
-            0 => format!("value set {} does not tell of which code system the code is", set.head.canonical()),
+            0 => format!(
+                "value set {} does not tell of which code system the code is",
+                set.head.canonical()
+            ),
             _ => format!(
                 "several code systems of value set {} have the code: {}",
                 set.head.canonical(),
@@ -391,19 +429,35 @@ impl Checker<'_> {
             self.not_in_set(&mut v, coding, place);
             return Ok(v);
         };
-        let (definition, is_known_version) = self.definition(coding, system, place, &mut v)?;
+        let chosen = self.chosen(coding, system, place, &mut v)?;
         let membership = self.membership(system, code, place, &mut v)?;
-        let version_agrees = self.check_include_version(coding, system, place, &mut v)?;
+        let definition = chosen.definition;
         let concept = definition.as_ref().and_then(|d| d.get(code));
         if let Some(d) = &definition {
             v.version = d.head.version.as_deref().map(str::to_owned);
+            self.engine.note_system(d);
+            if let Err(TerminologyError::Unprocessable { text, .. }) =
+                self.engine.check_version(system, d)
+            {
+                v.say(
+                    "error",
+                    "exception",
+                    "version-error",
+                    text,
+                    place.of("version"),
+                );
+            }
         }
-        match (membership, &definition, concept) {
-            (None, ..) => {}
-            (Some(Tri::No), ..) => {
+        v.is_undecided = chosen.is_undecided || membership.is_none();
+        match membership {
+            _ if v.is_undecided => {}
+            Some(Tri::No) => {
                 if let Some(c) = concept
                     && c.inactive
-                    && self.set.as_ref().is_some_and(|s| self.engine.is_active_only(s))
+                    && self
+                        .set
+                        .as_ref()
+                        .is_some_and(|s| self.engine.is_active_only(s))
                 {
                     v.say(
                         "error",
@@ -415,8 +469,8 @@ impl Checker<'_> {
                 }
                 self.not_in_set(&mut v, coding, place);
             }
-            (Some(_), None, _) => v.is_member = membership == Some(Tri::Yes),
-            (Some(_), Some(_), _) => v.is_member = true,
+            Some(tri) => v.is_member = definition.is_some() || tri == Tri::Yes,
+            None => {}
         }
         if let Some(d) = definition.as_ref().filter(|_| concept.is_none()) {
             self.unknown_code(d, code, place, &mut v);
@@ -426,45 +480,131 @@ impl Checker<'_> {
         } else if let Some(text) = self.listed_display(system, code) {
             v.display = Some(text);
         }
-        if !is_known_version || !version_agrees {
-            v.is_member = false;
-        }
         Ok(v)
     }
 
-    /// The definition that the coding is read with, and whether it has the version that the coding names.
-    fn definition(
+    /// The definition that a code of a system is read with, and what is wrong with its version.
+    fn chosen(
         &self,
         coding: &Coding,
         system: &str,
         place: &Place,
         v: &mut Verdict,
-    ) -> Result<(Option<Arc<CodeSystem>>, bool), TerminologyError> {
-        let named = coding.version.as_deref().or_else(|| self.include_version(system));
-        let found = self.engine.code_system(system, named)?;
-        if let Some(found) = found {
-            if found.content == Content::NotPresent {
-                self.unknown_system(system, place, v);
-                return Ok((None, true));
+    ) -> Result<Chosen, TerminologyError> {
+        let given = coding.version.as_deref();
+        let included = self.included(system, given);
+        let named = match &included {
+            // A pattern of versions lets the coding choose.
+            Some(Some(version)) if given.is_some_and(|g| version_fits(version, Some(g))) => given,
+            Some(version) => version.as_deref(),
+            None => given,
+        };
+        let Some(found) = self.engine.code_system(system, named)? else {
+            return self.not_found(coding, system, named, included.is_some(), place, v);
+        };
+        if found.content == Content::NotPresent {
+            self.unknown_system(system, place, v);
+            return Ok(Chosen::default());
+        }
+        let fits = given.is_none_or(|wish| version_fits(wish, found.head.version.as_deref()));
+        if !fits {
+            let is_known = self
+                .versions(system)?
+                .iter()
+                .any(|known| given.is_some_and(|g| version_fits(g, Some(known))));
+            // Without a version in the value set the newest counts, and another one there is only odd.
+            let is_open = self.engine.wished_version(system, named).is_none() && !is_known;
+            v.say(
+                if is_open { "warning" } else { "error" },
+                "invalid",
+                "vs-invalid",
+                format!(
+                    "code system {system} counts in version {}, the coding names {}",
+                    found.head.version.as_deref().unwrap_or("without number"),
+                    given.unwrap_or_default()
+                ),
+                place.of("version"),
+            );
+            if !is_known {
+                self.unknown_version(system, given.unwrap_or_default(), place, v)?;
             }
-            // The coding's own version counts even where a setting fixes another.
-            let fits = coding
-                .version
-                .as_deref()
-                .is_none_or(|wish| version_fits(wish, found.head.version.as_deref()));
-            if !fits {
+        }
+        Ok(Chosen {
+            definition: Some(found),
+            is_undecided: false,
+        })
+    }
+
+    fn versions(&self, system: &str) -> Result<Vec<String>, TerminologyError> {
+        Ok(self
+            .engine
+            .source
+            .code_systems(system)?
+            .iter()
+            .filter(|c| c.content != Content::Supplement)
+            .filter_map(|c| c.head.version.as_deref().map(str::to_owned))
+            .collect())
+    }
+
+    fn unknown_version(
+        &self,
+        system: &str,
+        version: &str,
+        place: &Place,
+        v: &mut Verdict,
+    ) -> Result<(), TerminologyError> {
+        v.say(
+            "error",
+            "not-found",
+            "not-found",
+            format!(
+                "code system {system} is not known here in version {version}; known: {}",
+                self.versions(system)?.join(", ")
+            ),
+            place.of("system"),
+        );
+        v.caused_by.insert(format!("{system}|{version}"));
+        Ok(())
+    }
+
+    /// There is no definition of the system, or none in the version that counts.
+    fn not_found(
+        &self,
+        coding: &Coding,
+        system: &str,
+        named: Option<&str>,
+        is_included: bool,
+        place: &Place,
+        v: &mut Verdict,
+    ) -> Result<Chosen, TerminologyError> {
+        let given = coding.version.as_deref();
+        if !self.versions(system)?.is_empty()
+            && let Some(wish) = self.engine.wished_version(system, named)
+        {
+            if is_included && given.is_some_and(|g| g != wish) {
                 v.say(
                     "error",
                     "invalid",
                     "vs-invalid",
                     format!(
-                        "code system {system} counts in version {}, which is not the version of the coding",
-                        found.head.version.as_deref().unwrap_or("without number")
+                        "the value set includes code system {system} in version {wish}, the coding names {}",
+                        given.unwrap_or_default()
                     ),
                     place.of("version"),
                 );
             }
-            return Ok((Some(found), fits));
+            self.unknown_version(system, wish, place, v)?;
+            let other = match given {
+                Some(_) => self.engine.code_system(system, given)?,
+                None => None,
+            };
+            return Ok(Chosen {
+                definition: match other {
+                    Some(other) => Some(other),
+                    None => self.engine.code_system(system, None)?,
+                },
+                is_undecided: is_included,
+            });
         }
         if !system.contains(':') {
             v.say(
@@ -475,45 +615,20 @@ impl Checker<'_> {
                 place.of("system"),
             );
         }
-        let versions: Vec<String> = self
-            .engine
-            .source
-            .code_systems(system)?
-            .iter()
-            .filter(|c| c.content != Content::Supplement)
-            .filter_map(|c| c.head.version.as_deref().map(str::to_owned))
-            .collect();
-        if let Some(wish) = named
-            && !versions.is_empty()
-        {
-            v.say(
-                "error",
-                "not-found",
-                "not-found",
-                format!(
-                    "code system {system} is not known here in version {wish}; known: {}",
-                    versions.join(", ")
-                ),
-                place.of("system"),
-            );
-            v.caused_by.insert(format!("{system}|{wish}"));
-            return Ok((self.engine.code_system(system, None)?, false));
-        }
         if grammar::has(system, coding.code.as_deref().unwrap_or_default()).is_some() {
-            return Ok((None, true));
+            return Ok(Chosen::default());
         }
+        let wrong = |text: String, v: &mut Verdict| {
+            v.say("error", "invalid", "invalid-data", text, place.of("system"));
+        };
         if !self.engine.source.value_sets(system)?.is_empty() {
-            v.say(
-                "error",
-                "invalid",
-                "invalid-data",
-                format!("{system} is a value set, not a code system"),
-                place.of("system"),
-            );
-            return Ok((None, false));
+            wrong(format!("{system} is a value set, not a code system"), v);
+        } else if !self.engine.source.code_systems(system)?.is_empty() {
+            wrong(format!("{system} is a supplement, not a code system"), v);
+        } else {
+            self.unknown_system(system, place, v);
         }
-        self.unknown_system(system, place, v);
-        Ok((None, true))
+        Ok(Chosen::default())
     }
 
     fn unknown_system(&self, system: &str, place: &Place, v: &mut Verdict) {
@@ -547,59 +662,22 @@ impl Checker<'_> {
         })
     }
 
-    /// The version that the value set names for a system, when it names one.
-    fn include_version(&self, system: &str) -> Option<&str> {
-        self.set.as_ref().and_then(|s| {
-            s.include
-                .iter()
-                .filter(|p| p.system.as_deref().is_some_and(|x| same_system(x, system)))
-                .find_map(|p| p.version.as_deref())
-        })
-    }
-
-    /// The version of the coding must be the one that the value set includes.
-    fn check_include_version(
-        &self,
-        coding: &Coding,
-        system: &str,
-        place: &Place,
-        v: &mut Verdict,
-    ) -> Result<bool, TerminologyError> {
-        let Some(wish) = coding.version.as_deref() else {
-            return Ok(true);
-        };
-        let Some(set) = &self.set else {
-            return Ok(true);
-        };
-        let mut parts = set
+    /// The version in which the value set includes a system, inner `None` when it names none; outer `None` when it does not
+    /// include the system itself. Of several parts the one that fits the coding.
+    fn included(&self, system: &str, given: Option<&str>) -> Option<Option<String>> {
+        let set = self.set.as_ref()?;
+        let parts: Vec<_> = set
             .include
             .iter()
             .filter(|p| p.system.as_deref().is_some_and(|x| same_system(x, system)))
-            .peekable();
-        if parts.peek().is_none() {
-            return Ok(true);
-        }
-        let mut included = Vec::new();
-        for part in parts {
-            match self.engine.wished_version(system, part.version.as_deref()) {
-                None => return Ok(true),
-                Some(version) if version_fits(version, Some(wish)) || version == wish => {
-                    return Ok(true);
-                }
-                Some(version) => included.push(version.to_owned()),
-            }
-        }
-        v.say(
-            "error",
-            "invalid",
-            "vs-invalid",
-            format!(
-                "the value set includes code system {system} in version {}, the coding names {wish}",
-                included.join(", ")
-            ),
-            place.of("version"),
-        );
-        Ok(false)
+            .collect();
+        let fitting = parts.iter().find(|p| {
+            p.version
+                .as_deref()
+                .is_some_and(|v| given.is_some_and(|g| v == g || version_fits(v, Some(g))))
+        });
+        let part = fitting.or(parts.first())?;
+        Some(part.version.as_deref().map(str::to_owned))
     }
 
     /// `None` when the value set refers to one that is not here.
@@ -698,7 +776,11 @@ impl Checker<'_> {
                 "information",
                 "business-rule",
                 "code-rule",
-                format!("the code is spelled {} in code system {}", c.code, d.head.canonical()),
+                format!(
+                    "the code is spelled {} in code system {}",
+                    c.code,
+                    d.head.canonical()
+                ),
                 place.of("code"),
             );
         }
@@ -711,8 +793,24 @@ impl Checker<'_> {
                 "warning",
                 "business-rule",
                 "code-comment",
-                format!("the concept {} is {state}; its use should be looked at", c.code),
-                place.itself(),
+                format!(
+                    "the concept {} is {state}; its use should be looked at",
+                    c.code
+                ),
+                place.itself().or(place.of("code")),
+            );
+        }
+        if !c.inactive && c.status.as_deref() == Some("deprecated") {
+            v.status = Some("deprecated".to_owned());
+            v.say(
+                "warning",
+                "business-rule",
+                "code-comment",
+                format!(
+                    "the concept {} is deprecated; its use should be looked at",
+                    c.code
+                ),
+                place.itself().or(place.of("code")),
             );
         }
         if c.is_abstract && !self.allows_abstract {
@@ -724,6 +822,23 @@ impl Checker<'_> {
                 place.of("code"),
             );
             v.is_member = false;
+        }
+        let system = coding.system.as_deref().unwrap_or_default();
+        if self
+            .listed(system, &c.code)
+            .is_some_and(|l| l.is_deprecated)
+        {
+            v.say(
+                "warning",
+                "business-rule",
+                "code-comment",
+                format!(
+                    "the value set marks the concept {} as deprecated; its use should be looked at",
+                    c.code
+                ),
+                place.of("code"),
+            );
+            v.aside();
         }
         self.check_display(d, c, coding, place, v);
     }
@@ -746,7 +861,7 @@ impl Checker<'_> {
             .or(own.as_deref())
             .map(str::to_owned);
         v.display.clone_from(&shown);
-        let Some(given) = coding.display.as_deref() else {
+        let Some(given) = coding.display.as_deref().filter(|_| !self.membership_only) else {
             return;
         };
         let texts = || {
@@ -776,7 +891,7 @@ impl Checker<'_> {
                 v.say(
                     "information",
                     "invalid",
-                    "display-comment",
+                    "invalid-display",
                     format!("the code has no text in the language {wish}"),
                     place.of("display"),
                 );
@@ -801,8 +916,8 @@ impl Checker<'_> {
         );
     }
 
-    /// The text that the value set itself gives for a code.
-    fn listed_display(&self, system: &str, code: &str) -> Option<String> {
+    /// What the value set itself says of a code.
+    fn listed(&self, system: &str, code: &str) -> Option<&Listed> {
         self.set
             .as_ref()?
             .include
@@ -810,7 +925,12 @@ impl Checker<'_> {
             .filter(|p| p.system.as_deref().is_some_and(|x| same_system(x, system)))
             .flat_map(|p| &p.concepts)
             .find(|l| l.code.as_ref() == code)
-            .and_then(|l| l.display.as_deref().map(str::to_owned))
+    }
+
+    /// The text that it gives.
+    fn listed_display(&self, system: &str, code: &str) -> Option<String> {
+        let listed = self.listed(system, code)?;
+        listed.display.as_deref().map(str::to_owned)
     }
 }
 
@@ -830,12 +950,13 @@ fn answer(question: &Question<'_>, extra: Verdict, verdicts: Vec<Verdict>) -> Va
     });
     let mut said: Vec<&str> = issues
         .iter()
-        .filter(|i| i.severity == "error" || i.severity == "warning")
+        .filter(|i| matches!(i.severity, "error" | "warning") && !i.is_aside)
         .map(|i| i.text.as_str())
         .collect();
     said.dedup();
-    if said.is_empty() && result {
-        said = issues.iter().map(|i| i.text.as_str()).collect();
+    if said.is_empty() {
+        let worth_saying = issues.iter().filter(|i| i.kind == "invalid-display");
+        said = worth_saying.map(|i| i.text.as_str()).collect();
     }
     let mut add = |name: &str, kind: &str, value: Option<&str>| {
         if let Some(value) = value {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::code_system::{Designation, Head, extension};
+use super::code_system::{Designation, Head, extension, standards_status};
 use super::{MAX_CONCEPTS, TerminologyError};
 use crate::doc::Node;
 
@@ -15,6 +15,8 @@ pub struct Listed {
     pub display: Option<Box<str>>,
     /// Texts besides the system's.
     pub designations: Vec<Designation>,
+    /// The value set will not list it for long (extension `valueset-deprecated`).
+    pub is_deprecated: bool,
 }
 
 /// A condition on the concepts of a system.
@@ -246,6 +248,14 @@ impl Listed {
                 .all("designation")
                 .filter_map(Designation::read)
                 .collect(),
+            is_deprecated: extension(
+                node,
+                "http://hl7.org/fhir/StructureDefinition/valueset-deprecated",
+            )
+            .and_then(|e| e.get("valueBoolean").or(e.get("valueCode")))
+            .and_then(|v| v.value_text())
+                == Some("true")
+                || standards_status(node) == Some("deprecated"),
         }
     }
 }

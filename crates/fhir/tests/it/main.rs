@@ -12,6 +12,7 @@ mod examples;
 mod fhirpath;
 mod json_suite;
 mod patch;
+mod tx;
 mod profiles;
 
 use std::path::PathBuf;
