@@ -19,8 +19,8 @@ pub struct IndexKey {
 
 /// Longest index value, bytes.
 pub const MAX_KEY_BYTES: usize = 255;
-/// Most index keys of one version.
-pub const MAX_KEYS: usize = 4_096;
+/// Most index keys of one version. Code systems have one per code.
+pub const MAX_KEYS: usize = 20_000;
 /// Longest body of one version, bytes (spec/fhir-server.md §16).
 pub const MAX_BODY_BYTES: usize = 32 << 20;
 /// Most parts (puts, messages, …) of one commit.
