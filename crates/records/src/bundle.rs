@@ -107,10 +107,8 @@ impl Item<'_> {
 
     fn require_here(&self) -> Result<(), Failure> {
         if self.is_elsewhere {
-            return Err(
-                Failure::bad("value", "request.url leads to another server")
-                    .on(format!("{}.request.url", self.place())),
-            );
+            return Err(Failure::bad("value", "request.url leads to another server")
+                .on(format!("{}.request.url", self.place())));
         }
         Ok(())
     }

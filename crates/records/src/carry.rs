@@ -180,10 +180,7 @@ fn deleted(call: &Call) -> Answer {
         severity: "information",
         ..Issue::error("informational", "deleted, if it was there")
     };
-    Answer::resource(
-        StatusCode::OK,
-        Bytes::from(outcome(&[issue]).to_string()),
-    )
+    Answer::resource(StatusCode::OK, Bytes::from(outcome(&[issue]).to_string()))
 }
 
 /// Address of a version.

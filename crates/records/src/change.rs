@@ -6,6 +6,7 @@
 use crate::gate::{Caller, Gated};
 use crate::http::{Answer, Call};
 use crate::outcome::Failure;
+use crate::params;
 use crate::patch::Patch;
 use crate::provenance::Provenance;
 use crate::read::is_deleted;
@@ -14,7 +15,7 @@ use crate::repository::Repository;
 use crate::write::prepare_checked;
 use axum::http::StatusCode;
 use fhir::refs::{Target, compartment};
-use fhir::{Doc, Finding, IssueCode};
+use fhir::{Doc, Finding, IssueCode, Severity};
 use registers::FNR_SYSTEM;
 use store::{Expect, Op, PersonRef, Privacy, Put, PutId, Record, Vno};
 use trust::gather::SubjectRef;
@@ -78,6 +79,22 @@ impl Preconditions {
     }
 }
 
+/// Search conditions of an address, without what steers the answer.
+fn criteria_of(query: &[(String, String)]) -> Vec<(String, String)> {
+    query
+        .iter()
+        .filter(|(name, _)| !params::is_result_parameter(name))
+        .cloned()
+        .collect()
+}
+
+/// Whether the address of a create carries search conditions.
+pub(crate) fn has_criteria(query: &[(String, String)]) -> bool {
+    query
+        .iter()
+        .any(|(name, _)| !params::is_result_parameter(name))
+}
+
 impl Repository {
     pub(crate) fn create(
         &self,
@@ -87,7 +104,11 @@ impl Repository {
     ) -> Result<Answer, Failure> {
         self.require_writable(rtype)?;
         let doc = call.document()?;
-        let preconditions = Preconditions::of(call)?;
+        let mut preconditions = Preconditions::of(call)?;
+        // Criteria in the address of a create mean the same as in the header: left out, they would let doubles in.
+        if preconditions.if_none_exist.is_none() && has_criteria(&call.query) {
+            preconditions.if_none_exist = Some(params::encode(&criteria_of(&call.query)));
+        }
         let provenance = Provenance::of(self, call)?;
         let gated = self.may_write(caller, Some(&doc), Action::Create)?;
         // A Provenance names its target, so the id must be known before.
@@ -135,8 +156,7 @@ impl Repository {
         let provenance = Provenance::of(self, call)?;
         let gated = self.may_write(caller, None, Action::Update)?;
         self.retried(call, caller, &gated, |at| {
-            let change =
-                self.plan_update_matching(at, rtype, &call.query, &doc, &preconditions)?;
+            let change = self.plan_update_matching(at, rtype, &call.query, &doc, &preconditions)?;
             self.with_provenance(at, change, provenance.as_ref())
         })
     }
@@ -332,9 +352,15 @@ impl Repository {
             );
         }
         crate::subscriptions::check(self, doc, op)?;
-        let (mut put, warnings) =
+        let (mut put, mut warnings) =
             prepare_checked(self.config.repo, rtype, id, op, doc, Some(&self.options))
                 .map_err(|findings| Failure::findings(&findings))?;
+        let mut content = self.check_content(doc)?;
+        content.retain(|f| f.severity <= Severity::Warning);
+        if content.iter().any(Finding::is_error) {
+            return Err(Failure::findings(&content));
+        }
+        warnings.extend(content);
         put.persons = self.persons_of(doc);
         if let (PutId::Given(id), "Patient", false) = (&put.id, rtype, self.is_clinical()) {
             // The document may carry another id, or none; the one it is stored under counts.

@@ -97,11 +97,7 @@ impl Repository {
     }
 
     /// A page link carries its subject, so that it can be followed without repeating the header.
-    fn subject_of_page(
-        &self,
-        caller: &Caller,
-        wish: &Wish,
-    ) -> Result<Option<SubjectRef>, Failure> {
+    fn subject_of_page(&self, caller: &Caller, wish: &Wish) -> Result<Option<SubjectRef>, Failure> {
         let Some(token) = wish.page.as_ref().filter(|_| self.is_clinical()) else {
             return Ok(None);
         };
@@ -402,7 +398,8 @@ mod tests {
     #[test]
     fn parameters_of_a_history() {
         let read = |query: &str| Wish::read(&crate::params::decode(query.as_bytes()));
-        let wish = read("_count=5000&_since=2026-01-01T00:00:00Z&_at=2026-01&_elements=id").unwrap();
+        let wish =
+            read("_count=5000&_since=2026-01-01T00:00:00Z&_at=2026-01&_elements=id").unwrap();
         assert_eq!(wish.count, MAX_COUNT);
         assert_eq!(wish.since, Some(1_767_225_600_000_000));
         assert_eq!(wish.executed().len(), 4);

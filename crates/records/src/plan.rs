@@ -447,12 +447,10 @@ fn if_none_match(preconditions: &Preconditions, current: Option<&Record>) -> Res
     };
     let tags = etags(text)?;
     match current {
-        Some(record) if tags.is_none_or(|t| t.contains(&record.head.vno.0.to_string())) => Err(
-            Failure::precondition("conflict", "the resource exists").with(
-                header::ETAG,
-                &etag(record.head.vno),
-            ),
-        ),
+        Some(record) if tags.is_none_or(|t| t.contains(&record.head.vno.0.to_string())) => {
+            Err(Failure::precondition("conflict", "the resource exists")
+                .with(header::ETAG, &etag(record.head.vno)))
+        }
         _ => Ok(()),
     }
 }

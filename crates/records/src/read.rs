@@ -140,7 +140,11 @@ impl Repository {
     }
 
     /// The identifiers and id that references to the patient are rendered with.
-    pub(crate) fn scope_for(&self, snapshot: &Snapshot, gated: &Gated) -> Result<PatientScope, Failure> {
+    pub(crate) fn scope_for(
+        &self,
+        snapshot: &Snapshot,
+        gated: &Gated,
+    ) -> Result<PatientScope, Failure> {
         if !self.is_clinical() {
             return Ok(PatientScope::default());
         }

@@ -155,7 +155,9 @@ impl Identities {
                 .map(String::as_str);
         }
         version?;
-        self.urls.get(&format!("{base}/{plain}")).map(String::as_str)
+        self.urls
+            .get(&format!("{base}/{plain}"))
+            .map(String::as_str)
     }
 
     /// The record of exactly this fullUrl.

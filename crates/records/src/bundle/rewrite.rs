@@ -134,9 +134,7 @@ impl<'t, 'd> Rewriter<'t, 'd> {
             Some((plain, fragment)) => (plain, Some(fragment)),
             None => (text, None),
         };
-        let target = if let Some(target) =
-            self.identities.target(plain, item.full_url.as_deref())
-        {
+        let target = if let Some(target) = self.identities.target(plain, item.full_url.as_deref()) {
             target.to_owned()
         } else if let Some((rtype, criteria)) = self.conditional(plain) {
             self.resolve(rtype, criteria)

@@ -238,7 +238,13 @@ impl Repository {
                 Some(Change::Kept(record)) => {
                     let head = &record.head;
                     let body = self.rendered(record, None, &Subset::default())?;
-                    let made = (head.rtype.as_str(), head.id.as_str(), head.vno, head.at, body);
+                    let made = (
+                        head.rtype.as_str(),
+                        head.id.as_str(),
+                        head.vno,
+                        head.at,
+                        body,
+                    );
                     self.written(call, StatusCode::OK, Some(made))?
                 }
                 Some(Change::Write(write)) => {
@@ -325,9 +331,7 @@ fn in_parallel<'i, 'd, T: Send>(
     std::thread::scope(|scope| {
         let parts: Vec<_> = items
             .chunks(share.max(1))
-            .map(|part| {
-                scope.spawn(move || part.iter().map(|item| plan(item)).collect::<Vec<T>>())
-            })
+            .map(|part| scope.spawn(move || part.iter().map(|item| plan(item)).collect::<Vec<T>>()))
             .collect();
         parts
             .into_iter()

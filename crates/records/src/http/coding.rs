@@ -100,10 +100,8 @@ pub(super) fn encoded(coding: Option<Coding>, bytes: &[u8]) -> Option<(Coding, B
     let packed = match coding {
         Coding::Zstd => zstd::bulk::compress(bytes, 1).ok()?,
         Coding::Gzip => {
-            let mut encoder = GzEncoder::new(
-                Vec::with_capacity(bytes.len() / 4),
-                Compression::fast(),
-            );
+            let mut encoder =
+                GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
             encoder.write_all(bytes).ok()?;
             encoder.finish().ok()?
         }

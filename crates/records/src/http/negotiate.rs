@@ -281,7 +281,9 @@ mod tests {
             for value in values {
                 headers.append("prefer", HeaderValue::from_static(value));
             }
-            preferences(&headers).map(|p| (p.returns, p.is_lenient)).ok()
+            preferences(&headers)
+                .map(|p| (p.returns, p.is_lenient))
+                .ok()
         };
         assert_eq!(read(&[]), Some((None, false)));
         assert_eq!(

@@ -28,23 +28,71 @@ async fn json_patches_row_by_row() {
     let world = World::new();
     let router = &world.sandbox;
     for (patch, status, code) in [
-        (r#"[{"op":"replace","path":"/status","value":"final"}]"#, 200, ""),
-        (r#"[{"op":"test","path":"/id","value":"o"},{"op":"add","path":"/note","value":[{"text":"n"}]}]"#, 200, ""),
-        (r#"[{"op":"test","path":"/meta/versionId","value":"none"}]"#, 422, "processing"),
-        (r#"[{"op":"test","path":"/status","value":"final"},{"op":"remove","path":"/status"}]"#, 422, "processing"),
+        (
+            r#"[{"op":"replace","path":"/status","value":"final"}]"#,
+            200,
+            "",
+        ),
+        (
+            r#"[{"op":"test","path":"/id","value":"o"},{"op":"add","path":"/note","value":[{"text":"n"}]}]"#,
+            200,
+            "",
+        ),
+        (
+            r#"[{"op":"test","path":"/meta/versionId","value":"none"}]"#,
+            422,
+            "processing",
+        ),
+        (
+            r#"[{"op":"test","path":"/status","value":"final"},{"op":"remove","path":"/status"}]"#,
+            422,
+            "processing",
+        ),
         (r#"[{"op":"remove","path":"/status"}]"#, 422, "required"),
-        (r#"[{"op":"replace","path":"/status","value":"nonsense"}]"#, 422, "code-invalid"),
-        (r#"[{"op":"add","path":"/nonsense","value":1}]"#, 422, "structure"),
+        (
+            r#"[{"op":"replace","path":"/status","value":"nonsense"}]"#,
+            422,
+            "code-invalid",
+        ),
+        (
+            r#"[{"op":"add","path":"/nonsense","value":1}]"#,
+            422,
+            "structure",
+        ),
         (r#"[{"op":"remove","path":"/nonsense"}]"#, 400, "not-found"),
-        (r#"[{"op":"replace","path":"/id","value":"p"}]"#, 400, "invalid"),
+        (
+            r#"[{"op":"replace","path":"/id","value":"p"}]"#,
+            400,
+            "invalid",
+        ),
         (r#"[{"op":"remove","path":"/id"}]"#, 400, "invalid"),
-        (r#"[{"op":"replace","path":"/resourceType","value":"Basic"}]"#, 400, ""),
-        (r#"[{"op":"replace","path":"/meta/versionId","value":"9"}]"#, 400, "invalid"),
-        (r#"[{"op":"replace","path":"/meta/lastUpdated","value":"2020-01-01T00:00:00Z"}]"#, 400, "invalid"),
-        (r#"[{"op":"replace","path":"","value":{"resourceType":"Observation","id":"p","status":"final","code":{"text":"x"}}}]"#, 400, "invalid"),
+        (
+            r#"[{"op":"replace","path":"/resourceType","value":"Basic"}]"#,
+            400,
+            "",
+        ),
+        (
+            r#"[{"op":"replace","path":"/meta/versionId","value":"9"}]"#,
+            400,
+            "invalid",
+        ),
+        (
+            r#"[{"op":"replace","path":"/meta/lastUpdated","value":"2020-01-01T00:00:00Z"}]"#,
+            400,
+            "invalid",
+        ),
+        (
+            r#"[{"op":"replace","path":"","value":{"resourceType":"Observation","id":"p","status":"final","code":{"text":"x"}}}]"#,
+            400,
+            "invalid",
+        ),
         (r#"{"op":"remove","path":"/status"}"#, 400, "structure"),
         (r#"[{"op":"odd","path":"/status"}]"#, 400, "not-supported"),
-        (r#"[{"op":"replace","path":"status","value":"final"}]"#, 400, "value"),
+        (
+            r#"[{"op":"replace","path":"status","value":"final"}]"#,
+            400,
+            "value",
+        ),
         ("[{", 400, "invalid"),
         ("", 400, "invalid"),
     ] {
@@ -64,7 +112,12 @@ async fn json_patches_row_by_row() {
         } else {
             assert_eq!(reply.json()["resourceType"], "OperationOutcome");
             if !code.is_empty() {
-                assert_eq!(reply.json()["issue"][0]["code"], code, "{patch}: {}", reply.text());
+                assert_eq!(
+                    reply.json()["issue"][0]["code"],
+                    code,
+                    "{patch}: {}",
+                    reply.text()
+                );
             }
             assert_eq!(after.bytes, before.bytes, "{patch}");
         }
@@ -89,18 +142,69 @@ async fn fhirpath_patches_row_by_row() {
     let router = &world.sandbox;
     let value = |v: Value| json!({ "name": "value", "valueCode": v });
     for (patch, status, code) in [
-        (operation("replace", "Observation.status", &[value(json!("final"))]), 200, ""),
+        (
+            operation("replace", "Observation.status", &[value(json!("final"))]),
+            200,
+            "",
+        ),
         (operation("delete", "Observation.value", &[]), 200, ""),
         (operation("delete", "Observation.nonexistent", &[]), 200, ""),
         (operation("delete", "Observation.note", &[]), 200, ""),
-        (operation("add", "Observation", &[json!({ "name": "name", "valueString": "status" }), value(json!("final"))]), 400, "invalid"),
-        (operation("replace", "Observation.identifier | Observation.code", &[value(json!("x"))]), 400, "invalid"),
-        (operation("replace", "Observation.note", &[value(json!("x"))]), 400, "not-found"),
-        (operation("replace", "Observation.(", &[value(json!("x"))]), 400, "invalid"),
-        (operation("odd", "Observation.status", &[]), 400, "not-supported"),
-        (operation("delete", "Observation.status", &[]), 422, "required"),
-        (operation("replace", "Observation.status", &[value(json!("nonsense"))]), 422, "code-invalid"),
-        (operation("replace", "Observation.id", &[json!({ "name": "value", "valueId": "p" })]), 400, "invalid"),
+        (
+            operation(
+                "add",
+                "Observation",
+                &[
+                    json!({ "name": "name", "valueString": "status" }),
+                    value(json!("final")),
+                ],
+            ),
+            400,
+            "invalid",
+        ),
+        (
+            operation(
+                "replace",
+                "Observation.identifier | Observation.code",
+                &[value(json!("x"))],
+            ),
+            400,
+            "invalid",
+        ),
+        (
+            operation("replace", "Observation.note", &[value(json!("x"))]),
+            400,
+            "not-found",
+        ),
+        (
+            operation("replace", "Observation.(", &[value(json!("x"))]),
+            400,
+            "invalid",
+        ),
+        (
+            operation("odd", "Observation.status", &[]),
+            400,
+            "not-supported",
+        ),
+        (
+            operation("delete", "Observation.status", &[]),
+            422,
+            "required",
+        ),
+        (
+            operation("replace", "Observation.status", &[value(json!("nonsense"))]),
+            422,
+            "code-invalid",
+        ),
+        (
+            operation(
+                "replace",
+                "Observation.id",
+                &[json!({ "name": "value", "valueId": "p" })],
+            ),
+            400,
+            "invalid",
+        ),
         (json!({ "resourceType": "Parameters" }), 200, ""),
         (json!({ "resourceType": "Patient" }), 400, "invalid"),
     ] {
@@ -121,7 +225,12 @@ async fn fhirpath_patches_row_by_row() {
                 assert_eq!(reply.bytes, after.bytes, "{patch}");
                 assert!(after.text().contains("10:00:00.500+01:00"));
             } else {
-                assert_eq!(reply.json()["issue"][0]["code"], code, "{patch}: {}", reply.text());
+                assert_eq!(
+                    reply.json()["issue"][0]["code"],
+                    code,
+                    "{patch}: {}",
+                    reply.text()
+                );
                 assert_eq!(after.bytes, before.bytes, "{patch}");
             }
         }
@@ -136,23 +245,82 @@ async fn what_is_patched_must_be_there_and_be_the_one() {
     for (method, address, headers, body, status) in [
         ("PATCH", "Observation/none", vec![JSON_PATCH], patch, 404),
         ("PATCH", "Nonsense/o", vec![JSON_PATCH], patch, 404),
-        ("PATCH", "Observation?identifier=9", vec![JSON_PATCH], patch, 404),
+        (
+            "PATCH",
+            "Observation?identifier=9",
+            vec![JSON_PATCH],
+            patch,
+            404,
+        ),
         ("PATCH", "Observation", vec![JSON_PATCH], patch, 400),
-        ("PATCH", "Observation?_count=1", vec![JSON_PATCH], patch, 400),
+        (
+            "PATCH",
+            "Observation?_count=1",
+            vec![JSON_PATCH],
+            patch,
+            400,
+        ),
         ("PUT", "Observation/o", vec![], OBSERVATION, 201),
-        ("PATCH", "Observation/o", vec![JSON_PATCH, ("if-match", "W/\"2\"")], patch, 412),
-        ("PATCH", "Observation/o", vec![JSON_PATCH, ("if-match", "2")], patch, 400),
-        ("PATCH", "Observation/o", vec![("content-type", "text/plain")], patch, 415),
-        ("PATCH", "Observation/o", vec![("content-type", "application/xml-patch+xml")], patch, 415),
-        ("PATCH", "Observation/o/_history/1", vec![JSON_PATCH], patch, 405),
-        ("PATCH", "Observation?identifier=urn:x|1", vec![JSON_PATCH, ("if-match", "W/\"1\"")], patch, 200),
+        (
+            "PATCH",
+            "Observation/o",
+            vec![JSON_PATCH, ("if-match", "W/\"2\"")],
+            patch,
+            412,
+        ),
+        (
+            "PATCH",
+            "Observation/o",
+            vec![JSON_PATCH, ("if-match", "2")],
+            patch,
+            400,
+        ),
+        (
+            "PATCH",
+            "Observation/o",
+            vec![("content-type", "text/plain")],
+            patch,
+            415,
+        ),
+        (
+            "PATCH",
+            "Observation/o",
+            vec![("content-type", "application/xml-patch+xml")],
+            patch,
+            415,
+        ),
+        (
+            "PATCH",
+            "Observation/o/_history/1",
+            vec![JSON_PATCH],
+            patch,
+            405,
+        ),
+        (
+            "PATCH",
+            "Observation?identifier=urn:x|1",
+            vec![JSON_PATCH, ("if-match", "W/\"1\"")],
+            patch,
+            200,
+        ),
         ("POST", "Observation", vec![], OBSERVATION, 201),
-        ("PATCH", "Observation?identifier=1", vec![JSON_PATCH], patch, 412),
+        (
+            "PATCH",
+            "Observation?identifier=1",
+            vec![JSON_PATCH],
+            patch,
+            412,
+        ),
         ("DELETE", "Observation/o", vec![], "", 204),
         ("PATCH", "Observation/o", vec![JSON_PATCH], patch, 410),
     ] {
         let reply = send(router, method, address, &headers, body).await;
-        assert_eq!(reply.status, status, "{method} {address} {headers:?}: {}", reply.text());
+        assert_eq!(
+            reply.status,
+            status,
+            "{method} {address} {headers:?}: {}",
+            reply.text()
+        );
         if status == 415 {
             assert!(reply.header("accept-patch").contains("json-patch"));
         }
@@ -195,10 +363,26 @@ async fn patches_in_bundles() {
         &[json!({ "name": "value", "valueCode": "amended" })],
     );
     for (n, (kind, url, resource)) in [
-        ("transaction", "Observation/o", binary(r#"[{"op":"replace","path":"/status","value":"final"}]"#)),
-        ("batch", "Observation/o", binary(r#"[{"op":"replace","path":"/status","value":"corrected"}]"#)),
-        ("transaction", "Observation?identifier=urn:x|1", parameters.clone()),
-        ("batch", "Observation?identifier=urn:x|1", binary(r#"[{"op":"replace","path":"/status","value":"final"}]"#)),
+        (
+            "transaction",
+            "Observation/o",
+            binary(r#"[{"op":"replace","path":"/status","value":"final"}]"#),
+        ),
+        (
+            "batch",
+            "Observation/o",
+            binary(r#"[{"op":"replace","path":"/status","value":"corrected"}]"#),
+        ),
+        (
+            "transaction",
+            "Observation?identifier=urn:x|1",
+            parameters.clone(),
+        ),
+        (
+            "batch",
+            "Observation?identifier=urn:x|1",
+            binary(r#"[{"op":"replace","path":"/status","value":"final"}]"#),
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -217,9 +401,17 @@ async fn patches_in_bundles() {
     for (url, resource, status) in [
         ("Observation/none", parameters.clone(), 404),
         ("Observation?identifier=9", parameters.clone(), 404),
-        ("Observation/o", json!({ "resourceType": "Binary", "contentType": "text/plain", "data": "eA==" }), 400),
+        (
+            "Observation/o",
+            json!({ "resourceType": "Binary", "contentType": "text/plain", "data": "eA==" }),
+            400,
+        ),
         ("Observation/o", json!({ "resourceType": "Patient" }), 400),
-        ("Observation/o", binary(r#"[{"op":"test","path":"/status","value":"none"}]"#), 422),
+        (
+            "Observation/o",
+            binary(r#"[{"op":"test","path":"/status","value":"none"}]"#),
+            422,
+        ),
     ] {
         let text = bundle("transaction", url, resource.clone()).to_string();
         let reply = send(router, "POST", "", &[], &text).await;
@@ -234,7 +426,10 @@ async fn patches_in_bundles() {
         );
         let text = bundle("batch", url, resource).to_string();
         let reply = send(router, "POST", "", &[], &text).await.json();
-        let line = reply["entry"][0]["response"]["status"].as_str().unwrap().to_owned();
+        let line = reply["entry"][0]["response"]["status"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         assert!(line.starts_with(&status.to_string()), "{text}: {line}");
     }
     // A reference inside a patch to another entry.
@@ -249,7 +444,10 @@ async fn patches_in_bundles() {
     let subject = get(router, "Observation/o").await.json()["subject"]["reference"].clone();
     let location = reply.json()["entry"][0]["response"]["location"].clone();
     assert!(
-        location.as_str().unwrap().contains(subject.as_str().unwrap()),
+        location
+            .as_str()
+            .unwrap()
+            .contains(subject.as_str().unwrap()),
         "{subject} {location}"
     );
 }
@@ -257,11 +455,9 @@ async fn patches_in_bundles() {
 /// The public cases, each on a stored resource.
 #[tokio::test]
 async fn official_fhirpath_patch_cases_over_http() {
-    let root = std::env::var("HELSENAV_SHARED").unwrap_or_else(|_| {
-        format!("{}/../../../shared", env!("CARGO_MANIFEST_DIR"))
-    });
-    let Ok(text) =
-        std::fs::read_to_string(format!("{root}/data/fhir/patch/fhir-patch-tests.xml"))
+    let root = std::env::var("HELSENAV_SHARED")
+        .unwrap_or_else(|_| format!("{}/../../../shared", env!("CARGO_MANIFEST_DIR")));
+    let Ok(text) = std::fs::read_to_string(format!("{root}/data/fhir/patch/fhir-patch-tests.xml"))
     else {
         println!("skipped: {root}/data/fhir/patch/fhir-patch-tests.xml is not there");
         return;
@@ -278,7 +474,10 @@ async fn official_fhirpath_patch_cases_over_http() {
     let (mut run, mut unstorable) = (0, 0);
     for case in text.split("<case ").skip(1) {
         let name = case.split('"').nth(1).unwrap();
-        let (input, diff) = (between(case, "input").unwrap(), between(case, "diff").unwrap());
+        let (input, diff) = (
+            between(case, "input").unwrap(),
+            between(case, "diff").unwrap(),
+        );
         let doc = fhir::Doc::parse_xml(input.as_bytes(), &fhir::Limits::default()).unwrap();
         let made = send(router, "POST", doc.resource_type(), &xml, &input).await;
         if made.status == 422 {
