@@ -1,6 +1,7 @@
 //! Black-box stories over real protocols, and the checks of the house itself.
 
 mod bad_cases;
+mod bulk;
 mod command_line;
 mod crash;
 mod facts;
