@@ -119,7 +119,17 @@ impl<S: Source> Terminology for Face<S> {
         code: &str,
         limit: usize,
     ) -> Result<Arc<[Box<str>]>, TerminologyError> {
-        self.linked(system, code, limit, false)
+        if !national::is_lexical(system) {
+            return self.linked(system, code, limit, false);
+        }
+        // Every beginning of the code, itself too; those that are no codes match nothing.
+        let ends = code.char_indices().map(|(at, c)| at + c.len_utf8());
+        Ok(ends
+            .filter_map(|end| code.get(..end))
+            .filter(|beginning| !beginning.ends_with('.'))
+            .take(limit)
+            .map(Box::from)
+            .collect())
     }
 
     fn case_sensitive(&self, system: &str) -> Option<bool> {

@@ -140,4 +140,9 @@ pub trait Terminology {
     fn is_lexical(&self, system: &str) -> bool {
         national::is_lexical(system)
     }
+
+    /// Other names of a system, under which its codes may be stored.
+    fn other_names(&self, system: &str) -> Vec<String> {
+        national::aliases(system)
+    }
 }

@@ -46,12 +46,19 @@ pub(super) fn aliases(system: &str) -> Vec<String> {
         return Vec::new();
     };
     let number = list.number;
+    let own = match number {
+        7110 => Some(codes::oid::ICD10_URI),
+        7170 => Some(codes::oid::ICPC2_URI),
+        7180 => Some(codes::oid::ATC_URI),
+        _ => None,
+    };
     [
         format!("urn:oid:{}", list.oid),
         format!("http://helsedir.no/fhir/CodeSystem/no-kodeverk-{number}"),
         format!("http://ehelse.no/fhir/CodeSystem/no-kodeverk-{number}"),
     ]
     .into_iter()
+    .chain(own.map(str::to_owned))
     .filter(|name| name != system)
     .collect()
 }
