@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Foreign clients and the browser against a running demo (DESIGN §11).   scripts/clients.sh [SUITE...]
 #
-# Suites: node (openid-client, rhea, fhir-kit-client), python (python-qpid-proton with openssl cms, requests_oauth2client,
-# fhirpy), java (Nimbus OAuth SDK), web (Chromium). All of them without arguments.
+# Suites: node (openid-client, rhea, fhir-kit-client, @medplum/core, an OpenAPI validator), python (python-qpid-proton with
+# openssl cms, requests_oauth2client, fhirpy, fhirclient, fhir.resources), java (Nimbus OAuth SDK, HAPI's FHIR client), web
+# (Chromium). All of them without arguments.
 # Installs what they need into tests/clients and .tools/, starts a demo on free ports with a store of its own, stops it.
 # A suite whose tool chain is missing is skipped with a line that says so. HELSENAV_BIN: use this binary.
 # Exit code 0 when nothing failed.
@@ -104,7 +105,7 @@ suite_java() {
     command -v "$tool" >/dev/null 2>&1 || { skip "java: no $tool (apt-get install default-jdk-headless maven)"; return; }
   done
   local out="$root/.tools/java"
-  if ! cmp -s tests/clients/java/pom.xml "$out/pom.installed" || [ tests/clients/java/src/main/java/Clients.java -nt "$out/classes/Clients.class" ]; then
+  if ! cmp -s tests/clients/java/pom.xml "$out/pom.installed" || [ -n "$(find tests/clients/java/src -newer "$out/classes/Clients.class" -name '*.java' 2>&1)" ]; then
     # What was fetched before is enough; the network only when it is not.
     local maven=(mvn -q -B -f tests/clients/java/pom.xml dependency:copy-dependencies -DoutputDirectory="$out/lib" compile)
     "${maven[@]}" --offline >/dev/null 2>&1 || "${maven[@]}" || { skip "java: Maven cannot get the libraries"; return; }
@@ -135,7 +136,7 @@ for suite in "${suites[@]}"; do
   say "Clients: $suite"
   case "$suite" in
     node | python | java | web) "suite_$suite" ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 done
 [ "$skipped" = 0 ] || note "$skipped suite(s) skipped"
