@@ -408,6 +408,18 @@ pub fn decode(text: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Search criteria of `If-None-Exist`: parameters, with or without the address before them (HAPI's client sends it whole).
+pub fn criteria(text: &str) -> Vec<(String, String)> {
+    let query = match text.split_once('?') {
+        Some((address, query)) if !address.contains('=') => query,
+        _ => text,
+    };
+    decode(query.as_bytes())
+        .into_iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "_format" | "_pretty"))
+        .collect()
+}
+
 /// Encodes parameters for a link.
 pub fn encode(parameters: &[(String, String)]) -> String {
     url::form_urlencoded::Serializer::new(String::new())
@@ -461,6 +473,29 @@ mod tests {
                 "{query}"
             );
         }
+    }
+
+    #[test]
+    fn criteria_come_with_and_without_an_address() {
+        let expected = [("identifier".to_owned(), "http://x|a?b".to_owned())];
+        for text in [
+            "identifier=http://x|a?b",
+            "?identifier=http://x|a?b",
+            "Patient?identifier=http://x|a?b",
+            "http://127.0.0.1:8080/fhir/sandbox/Patient?_format=json&identifier=http%3A%2F%2Fx%7Ca%3Fb",
+        ] {
+            assert_eq!(criteria(text), expected, "{text}");
+        }
+        assert!(criteria("").is_empty());
+    }
+
+    #[test]
+    fn totals_by_another_name() {
+        assert_eq!(
+            read("_count=0&_totalMethod=count").unwrap().total,
+            Total::Accurate
+        );
+        assert!(read("_totalMethod=perhaps").is_err());
     }
 
     #[test]

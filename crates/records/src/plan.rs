@@ -64,7 +64,7 @@ impl Repository {
     ) -> Result<Change, Failure> {
         let mut expect = Vec::new();
         if let Some(text) = &preconditions.if_none_exist {
-            let criteria = params::decode(text.trim_start_matches('?').as_bytes());
+            let criteria = params::criteria(text);
             let (records, conds) =
                 self.matching_criteria(at.snapshot, at.granted, rtype, &criteria)?;
             match records.as_slice() {

@@ -77,7 +77,7 @@ impl Identities {
             (Verb::Post, _) => {
                 let existing = match &item.preconditions.if_none_exist {
                     Some(text) => {
-                        let key = format!("{rtype}?{}", text.trim_start_matches('?'));
+                        let key = format!("{rtype}?{}", params::encode(&params::criteria(text)));
                         if let Some(first) = self.creates.get(&key) {
                             // Two entries of the same criteria are one resource.
                             let (first, id) = (*first, self.ids.get(first).cloned());
@@ -85,7 +85,7 @@ impl Identities {
                             return self.add(item, rtype, id.unwrap_or_default());
                         }
                         self.creates.insert(key, item.index);
-                        let criteria = params::decode(text.trim_start_matches('?').as_bytes());
+                        let criteria = params::criteria(text);
                         match matching(&criteria)?.0.as_slice() {
                             [one] => Some(one.head.id.clone()),
                             _ => None,

@@ -78,7 +78,8 @@ pub(crate) fn admit<'c>(call: &Call, caller: &'c Caller) -> Result<Cow<'c, Calle
     };
     let is_conditional = call
         .headers
-        .contains_key(header::HeaderName::from_static("if-none-exist"));
+        .contains_key(header::HeaderName::from_static("if-none-exist"))
+        || call.method == "POST" && crate::change::has_criteria(&call.query);
     if let Some(name) = segments.last().filter(|s| s.starts_with('$')) {
         admit_operation(scopes, segments.as_slice(), name)?;
         return Ok(Cow::Borrowed(caller));

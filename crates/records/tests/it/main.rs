@@ -7,6 +7,7 @@
 )]
 
 mod bulk;
+mod fhir_clients;
 mod fhir_hostile;
 mod fhir_metadata;
 mod fhir_smart;
@@ -21,6 +22,7 @@ mod operations;
 mod patches;
 mod policies;
 mod races;
+mod reindex;
 mod sandbox;
 mod search;
 mod terminology;
