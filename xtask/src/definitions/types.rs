@@ -345,10 +345,22 @@ fn rules(e: &Value, own_url: &str) -> Vec<RuleFact> {
                 text(c, "severity")
             }
             .to_owned(),
-            expression: text(c, "expression").to_owned(),
+            expression: corrected(text(c, "key"), text(c, "expression")),
             human: text(c, "human").to_owned(),
         })
         .collect()
+}
+
+/// Faults of the published expressions: key, what stands there, what is meant.
+const ERRATA: [(&str, &str, &str); 1] = [("que-7", "answer is Boolean", "answer is boolean")];
+
+fn corrected(key: &str, expression: &str) -> String {
+    ERRATA
+        .iter()
+        .filter(|(k, _, _)| *k == key)
+        .fold(expression.to_owned(), |e, (_, wrong, right)| {
+            e.replace(wrong, right)
+        })
 }
 
 /// The definitions call the rule best practice.

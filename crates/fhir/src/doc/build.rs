@@ -1,6 +1,6 @@
 //! JSON events → arena.
 
-use super::{NO, Oddity, Raw, flag};
+use super::{NO, Odd, Oddity, Raw, flag};
 use crate::finding::{IssueCode, safe_name};
 use crate::json::{Fault, Limits, Lit, Sink, parse, unescape};
 use crate::pack::{ElemId, NameId, Pack, TypeId};
@@ -8,7 +8,7 @@ use crate::pack::{ElemId, NameId, Pack, TypeId};
 pub(super) struct Built {
     pub nodes: Vec<Raw>,
     pub side: String,
-    pub odd: Vec<(u32, u32, Oddity)>,
+    pub odd: Vec<Odd>,
 }
 
 pub(super) fn build(src: &[u8], limits: &Limits, pack: &Pack) -> Result<Built, Fault> {
@@ -80,7 +80,7 @@ struct Builder<'s> {
     limits: &'s Limits,
     nodes: Vec<Raw>,
     side: String,
-    odd: Vec<(u32, u32, Oddity)>,
+    odd: Vec<Odd>,
     frames: Vec<Frame>,
     keys: Vec<Key>,
     pending: Pending,
@@ -192,6 +192,16 @@ impl Builder<'_> {
         }
         let p = self.pending;
         if p.companion != NO {
+            if self
+                .nodes
+                .get(p.companion as usize)
+                .is_some_and(|r| r.flags & flag::IN_ARRAY != 0)
+            {
+                return Err(shape(
+                    at,
+                    "a primitive and its '_' sibling must both be arrays or neither",
+                ));
+            }
             return self.join(at, p.companion, p.under, complex);
         }
         let index = self.push(at, p, if p.under { flag::UNDER } else { 0 })?;
@@ -263,18 +273,21 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn odd(&mut self, at: usize, what: Oddity) {
+    /// Notes an element, or with a member's name a member of the innermost element.
+    fn odd(&mut self, at: usize, what: Oddity, node: Option<u32>, member: Pending) {
         if self.odd.len() < self.limits.max_findings {
-            let node = self
-                .frames
-                .iter()
-                .rev()
-                .find_map(|f| match f {
-                    Frame::Object { node, .. } => Some(*node),
-                    Frame::Array { .. } => None,
-                })
-                .unwrap_or(0);
-            self.odd.push((node, off(at), what));
+            let inner = self.frames.iter().rev().find_map(|f| match f {
+                Frame::Object { node, .. } => Some(*node),
+                Frame::Array { .. } => None,
+            });
+            self.odd.push(Odd {
+                node: node.or(inner).unwrap_or(0),
+                name: member.name,
+                name_len: if node.is_some() { 0 } else { member.name_len },
+                name_side: member.side,
+                offset: off(at),
+                what,
+            });
         }
     }
 }
@@ -387,7 +400,7 @@ impl Sink for Builder<'_> {
         if let Some(Frame::Object { node, last, keys }) = self.frames.pop() {
             self.keys.truncate(keys);
             if last == NO {
-                self.odd(end, Oddity::EmptyObject);
+                self.odd(end, Oddity::EmptyObject, Some(node), Pending::default());
             }
             if let Some(r) = self.raw_mut(node).filter(|r| r.flags & flag::OBJECT != 0) {
                 r.val_len = off(end).saturating_sub(r.val);
@@ -434,8 +447,14 @@ impl Sink for Builder<'_> {
     }
 
     fn end_array(&mut self, _at: usize) -> Result<(), Fault> {
-        if let Some(Frame::Array { at, count: 0, .. }) = self.frames.pop() {
-            self.odd(at, Oddity::EmptyArray);
+        if let Some(Frame::Array {
+            at,
+            count: 0,
+            pending,
+            ..
+        }) = self.frames.pop()
+        {
+            self.odd(at, Oddity::EmptyArray, None, pending);
         }
         Ok(())
     }
@@ -483,7 +502,7 @@ impl Sink for Builder<'_> {
         if matches!(self.frames.last(), Some(Frame::Array { .. })) {
             self.slot(at, false)?;
         } else {
-            self.odd(at, Oddity::Null);
+            self.odd(at, Oddity::Null, None, self.pending);
         }
         Ok(())
     }

@@ -62,6 +62,18 @@ pub(crate) enum Oddity {
     Null,
 }
 
+/// Where something odd stands: the element, or a member of it that made no element.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Odd {
+    pub node: u32,
+    /// Span of the member's name; length 0 when the element itself is meant.
+    pub name: u32,
+    pub name_len: u16,
+    pub name_side: bool,
+    pub offset: u32,
+    pub what: Oddity,
+}
+
 /// Line and column of generated JSON in the text it was made from (XML): (JSON offset, line, column), ascending.
 pub(crate) type Origin = Vec<(u32, u32, u32)>;
 
@@ -71,7 +83,7 @@ pub struct Doc {
     bytes: Bytes,
     nodes: Vec<Raw>,
     side: String,
-    odd: Vec<(u32, u32, Oddity)>,
+    odd: Vec<Odd>,
     origin: Option<Origin>,
     pack: &'static Pack,
 }
@@ -122,6 +134,27 @@ impl Doc {
                 Err(vec![f])
             }
         }
+    }
+
+    /// A resource inside the document as a document of its own, with the lines and columns of the whole text; `None` when the
+    /// node is no resource.
+    pub fn part(&self, node: Node<'_>) -> Option<Doc> {
+        node.resource_type()?;
+        let raw = node.raw();
+        let (start, end) = (raw.val as usize, raw.val as usize + raw.val_len as usize);
+        // What stands before is blanked, so that offsets stay.
+        let mut text: Vec<u8> = self
+            .bytes
+            .get(..start)?
+            .iter()
+            .map(|b| if *b == b'\n' { b'\n' } else { b' ' })
+            .collect();
+        text.extend_from_slice(self.bytes.get(start..end)?);
+        let limits = Limits {
+            max_bytes: usize::MAX,
+            ..Limits::default()
+        };
+        Doc::parse(Bytes::from(text), &limits, self.origin.clone()).ok()
     }
 
     /// The JSON text, exactly as it came (for XML: the equivalent JSON).
@@ -205,7 +238,7 @@ impl Doc {
         }
     }
 
-    pub(crate) fn oddities(&self) -> &[(u32, u32, Oddity)] {
+    pub(crate) fn oddities(&self) -> &[Odd] {
         &self.odd
     }
 }

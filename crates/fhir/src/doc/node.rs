@@ -173,6 +173,11 @@ impl<'d> Node<'d> {
         self.raw().flags & flag::KIND != flag::NONE
     }
 
+    /// Whether the source gives an object for the element itself (not only for its `_name` companion).
+    pub(crate) fn is_object(&self) -> bool {
+        self.raw().flags & flag::OBJECT != 0
+    }
+
     /// Whether there are child elements.
     pub fn has_children(&self) -> bool {
         self.fields().next().is_some()

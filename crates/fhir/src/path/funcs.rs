@@ -384,7 +384,9 @@ fn gathered<'a>(
         Func::ElementDefinition => coded::element_definition(&items, env, sink),
         Func::HtmlChecks => {
             sink(Item::Bool(items.iter().all(|i| {
-                i.as_text().is_some_and(|t| crate::xml::narrative_ok(&t))
+                i.as_text().is_some_and(|t| {
+                    crate::xml::narrative_ok(&t) && crate::xml::narrative_has_content(&t)
+                })
             })))
         }
         Func::Comparable => match (items.as_slice(), other()?.as_slice()) {

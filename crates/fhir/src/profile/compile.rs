@@ -58,6 +58,7 @@ pub fn compile(doc: Doc, library: &Library<'_>) -> Result<Profile, Vec<Finding>>
         url: definition.url,
         version: definition.version,
         ty: definition.ty,
+        is_derived: !definition.base.starts_with(CORE),
         notes,
         contexts: definition.contexts,
         is_modifier,

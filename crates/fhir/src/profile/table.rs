@@ -16,6 +16,8 @@ pub struct Profile {
     pub version: Box<str>,
     /// The type it constrains.
     pub ty: TypeId,
+    /// Derives from another profile that is not R4's own.
+    pub is_derived: bool,
     /// What was left out of the compiled form, and why.
     pub notes: Vec<Finding>,
     /// Where an extension may stand; empty for other profiles.

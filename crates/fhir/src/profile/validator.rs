@@ -13,7 +13,7 @@ use crate::pack::file::TypeKind;
 use crate::pack::{NameId, Pack, TypeId};
 use crate::path::{Docs, Env, EvalError, Host, compare_nodes};
 use crate::terminology::Terminology;
-use crate::validate::{MAX_FINDINGS, RULE_STEPS, invariants, validate};
+use crate::validate::{MAX_FINDINGS, RULE_STEPS, invariants, resources, validate};
 
 /// Most (element, constraint) pairs that one check looks at.
 const MAX_WORK: u64 = 300_000;
@@ -66,7 +66,7 @@ impl Validator<'_> {
             run.apply(doc.root(), url, None);
         }
         if asked.declared {
-            for node in doc.nodes().filter(|n| n.resource_type().is_some()) {
+            for node in resources(doc) {
                 for declared in node.all("meta").flat_map(|m| m.all("profile")) {
                     if let Some(url) = declared.as_str() {
                         run.apply(node, url, Some(declared));

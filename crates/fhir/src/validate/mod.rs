@@ -18,15 +18,34 @@ use crate::refs;
 pub use crate::finding::outcome;
 use grammar::Grammar;
 
-/// Most findings in one answer; the last one says that there are more.
+/// Most errors in one answer; a last finding says that there are more.
 pub(crate) const MAX_FINDINGS: usize = 100;
+/// Most findings besides that are no errors.
+const MAX_REMARKS: usize = 50;
 /// Steps that one invariant may take on one element.
 pub(crate) const RULE_STEPS: u64 = 200_000;
 
 struct Report<'d> {
     doc: &'d Doc,
     findings: Vec<Finding>,
+    /// Findings that are no errors: they have a limit of their own, so that they never crowd out an error.
+    remarks: usize,
+    /// Some findings were left out.
+    cut: bool,
+    /// No room for another error.
     full: bool,
+}
+
+impl<'d> Report<'d> {
+    fn new(doc: &'d Doc) -> Report<'d> {
+        Report {
+            doc,
+            findings: Vec::new(),
+            remarks: 0,
+            cut: false,
+            full: false,
+        }
+    }
 }
 
 impl Report<'_> {
@@ -39,9 +58,26 @@ impl Report<'_> {
         rule: &str,
         text: String,
     ) {
-        if self.findings.len() >= MAX_FINDINGS {
-            self.full = true;
+        let is_remark = severity > Severity::Error;
+        if self.findings.len() - self.remarks >= MAX_FINDINGS {
+            (self.cut, self.full) = (true, true);
             return;
+        }
+        if is_remark {
+            // Advice is given once per document.
+            let is_known = severity == Severity::Information
+                && self
+                    .findings
+                    .iter()
+                    .any(|f| f.severity == severity && f.rule == rule);
+            if is_known {
+                return;
+            }
+            if self.remarks >= MAX_REMARKS {
+                self.cut = true;
+                return;
+            }
+            self.remarks += 1;
         }
         let (line, column) = at.position();
         self.findings.push(Finding {
@@ -60,13 +96,13 @@ impl Report<'_> {
     }
 
     fn finish(mut self) -> Vec<Finding> {
-        if self.full {
+        if self.cut {
             let note = Finding {
                 severity: Severity::Information,
                 ..Finding::error(
                     IssueCode::TooCostly,
                     "limit-findings",
-                    format!("only the first {MAX_FINDINGS} findings are listed"),
+                    format!("only the first {MAX_FINDINGS} errors and {MAX_REMARKS} remarks are listed"),
                 )
             };
             self.findings.push(note);
@@ -77,13 +113,9 @@ impl Report<'_> {
 
 /// Structural findings; empty when the document conforms to the base definitions.
 pub fn validate(pack: &Pack, doc: &Doc) -> Vec<Finding> {
-    let mut r = Report {
-        doc,
-        findings: Vec::new(),
-        full: false,
-    };
-    for (node, offset, what) in doc.oddities() {
-        let text = match what {
+    let mut r = Report::new(doc);
+    for odd in doc.oddities() {
+        let text = match odd.what {
             Oddity::EmptyArray => "an array must not be empty; leave the element out",
             Oddity::EmptyObject => "an object must not be empty; leave the element out",
             Oddity::Null => {
@@ -91,10 +123,23 @@ pub fn validate(pack: &Pack, doc: &Doc) -> Vec<Finding> {
             }
         };
         if r.findings.len() < MAX_FINDINGS {
-            let (line, column) = doc.position(*offset as usize);
+            let node = Node::new(r.doc, odd.node);
+            let mut path = node.path();
+            if odd.name_len > 0 {
+                let written = doc.slice(odd.name, u32::from(odd.name_len), odd.name_side);
+                let element = pack
+                    .child(node.type_id(), written)
+                    .and_then(|(e, _, _)| pack.element(e));
+                path.push('.');
+                match element {
+                    Some(e) => path.push_str(&e.name),
+                    None => path.push_str(&safe_name(&String::from_utf8_lossy(written))),
+                }
+            }
+            let (line, column) = doc.position(odd.offset as usize);
             r.findings.push(
                 Finding::error(IssueCode::Structure, "json-empty", text)
-                    .on(Node::new(r.doc, *node).path())
+                    .on(path)
                     .at(line, column),
             );
         }
@@ -136,9 +181,10 @@ fn check(pack: &Pack, node: Node<'_>, r: &mut Report<'_>) {
         return;
     }
     let primitive = pack.is_primitive(ty);
-    if !node.has_value() && !node.has_children() {
+    // A resource of nothing but its type is complete: the server adds its id.
+    if !node.has_value() && !node.has_children() && node.resource_type().is_none() {
         // An empty array or object inside has been named already.
-        if r.doc.oddities().iter().any(|o| o.0 == node.index()) {
+        if r.doc.oddities().iter().any(|o| o.node == node.index()) {
             return;
         }
         r.error(
@@ -150,6 +196,19 @@ fn check(pack: &Pack, node: Node<'_>, r: &mut Report<'_>) {
         return;
     }
     if primitive {
+        if node.is_object() {
+            r.error(
+                node,
+                IssueCode::Structure,
+                "type",
+                format!(
+                    "{} is a {}: a plain value is expected, not an object",
+                    display(elem, node),
+                    pack.type_name(ty)
+                ),
+            );
+            return;
+        }
         if node.has_value()
             && let Some(fault) = primitive::fault(pack, node)
         {
@@ -378,13 +437,18 @@ fn target(pack: &Pack, node: Node<'_>, e: &Element, r: &mut Report<'_>) {
     }
 }
 
+/// Every resource in the document: itself, contained ones, entries, parameters.
+pub fn resources(doc: &Doc) -> impl Iterator<Item = Node<'_>> {
+    let pack = doc.pack();
+    doc.nodes().filter(move |n| {
+        pack.type_of(n.type_id())
+            .is_some_and(|t| t.kind == TypeKind::Resource)
+    })
+}
+
 /// Findings of the definitions' invariants; a rule that cannot be evaluated within bounds gives an information.
 pub fn invariants(pack: &Pack, doc: &Doc, now_us: i64) -> Vec<Finding> {
-    let mut r = Report {
-        doc,
-        findings: Vec::new(),
-        full: false,
-    };
+    let mut r = Report::new(doc);
     for node in doc.nodes() {
         if r.full {
             break;
@@ -411,6 +475,10 @@ pub fn invariants(pack: &Pack, doc: &Doc, now_us: i64) -> Vec<Finding> {
 
 fn apply(rule: &Rule, node: Node<'_>, now_us: i64, r: &mut Report<'_>) {
     let Some(expr) = &rule.expr else { return };
+    // Best practice is for resources that stand alone: contained ones have no narrative of their own.
+    if rule.severity == Severity::Information && node.name() == "contained" {
+        return;
+    }
     let env = Env::new(node, now_us).steps(RULE_STEPS);
     match expr.test(&env) {
         Ok(Some(true) | None) => {}
@@ -466,5 +534,7 @@ fn json_kind(pack: &Pack, ty: TypeId) -> NodeKind {
     }
 }
 
+#[cfg(test)]
+mod formats;
 #[cfg(test)]
 mod tests;

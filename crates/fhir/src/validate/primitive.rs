@@ -41,6 +41,8 @@ fn number(pack: &Pack, node: Node<'_>, text: &str) -> Option<&'static str> {
         i32::MIN
     };
     match text.parse::<i32>() {
+        // JSON knows a negative zero; the integers of R4 do not.
+        Ok(0) if text.starts_with('-') => Some("a whole number expected, zero without a sign"),
         Ok(n) if n >= least => None,
         Ok(_) if least == 1 => Some("a whole number above 0 expected"),
         Ok(_) => Some("a whole number of 0 or more expected"),
@@ -83,9 +85,7 @@ fn string(pack: &Pack, node: Node<'_>, text: &str) -> Option<&'static str> {
         )
     } else if ty == k.code {
         ok(
-            !text.starts_with(char::is_whitespace)
-                && !text.ends_with(char::is_whitespace)
-                && !double_space(text),
+            !text.starts_with(blank) && !text.ends_with(blank) && !double_space(text),
             "no blanks at the ends and no double blanks inside",
         )
     } else if ty == k.id {
@@ -108,7 +108,7 @@ fn string(pack: &Pack, node: Node<'_>, text: &str) -> Option<&'static str> {
         )
     } else if pack.is_a(ty, k.uri) {
         ok(
-            !text.contains(char::is_whitespace),
+            !text.contains(blank),
             "a URI without blanks expected",
         )
     } else if ty == k.base64 {
@@ -132,10 +132,15 @@ fn whole(m: Moment) -> bool {
         .is_none_or(|c| c.precision >= Precision::Second && m.offset_min.is_some())
 }
 
+/// What `\s` stands for in R4's expressions.
+fn blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n' | '\u{b}' | '\u{c}')
+}
+
 fn double_space(text: &str) -> bool {
     let mut before = false;
     text.chars().any(|c| {
-        let now = c.is_whitespace();
+        let now = blank(c);
         std::mem::replace(&mut before, now) && now
     })
 }
@@ -162,10 +167,17 @@ fn uuid(text: &str) -> bool {
         })
 }
 
+/// Groups of four characters with blanks only between groups, padded at the end.
 fn base64(text: &str) -> bool {
     let mut count = 0usize;
     let mut padding = 0usize;
-    for b in text.bytes().filter(|b| !b.is_ascii_whitespace()) {
+    for b in text.bytes() {
+        if b.is_ascii_whitespace() {
+            if !count.is_multiple_of(4) {
+                return false;
+            }
+            continue;
+        }
         count += 1;
         match b {
             b'=' => padding += 1,

@@ -61,12 +61,12 @@ fn structure() {
     one(
         r#"{"resourceType":"Patient","name":[]}"#,
         "json-empty",
-        "Patient",
+        "Patient.name",
     );
     one(
         r#"{"resourceType":"Patient","active":null}"#,
         "json-empty",
-        "Patient",
+        "Patient.active",
     );
     assert!(
         found(r#"{"resourceType":"Patient","name":[{}]}"#)

@@ -16,7 +16,7 @@ pub const XHTML_NS: &str = "http://www.w3.org/1999/xhtml";
 
 mod narrative;
 
-pub use narrative::narrative_ok;
+pub use narrative::{narrative_has_content, narrative_ok};
 
 #[cfg(test)]
 mod tests;

@@ -94,6 +94,30 @@ const MORE: [&str; 12] = [
     "valign", "width",
 ];
 
+/// Whether a narrative says something: text other than blanks, or an image (rule txt-2).
+pub fn narrative_has_content(text: &str) -> bool {
+    let mut reader = Reader::from_str(text);
+    loop {
+        match reader.read_event() {
+            Err(_) | Ok(Event::Eof) => return false,
+            Ok(Event::Start(e) | Event::Empty(e)) => {
+                let name = e.name();
+                let name: &str = name.as_ref();
+                if name == "img" {
+                    return true;
+                }
+            }
+            Ok(Event::Text(t)) => {
+                if !t.chars().all(char::is_whitespace) {
+                    return true;
+                }
+            }
+            Ok(Event::GeneralRef(_) | Event::CData(_)) => return true,
+            Ok(_) => {}
+        }
+    }
+}
+
 /// Whether a narrative `div` is well formed and passive: known elements and attributes, no scripts, no event handlers,
 /// images only as data or relative references, links without script schemes.
 pub fn narrative_ok(text: &str) -> bool {

@@ -95,6 +95,8 @@ fn official_examples_are_valid() {
         for f in fhir::validate::validate_all(fhir::Pack::r4(), &doc, 1_795_420_800_000_000) {
             if (f.is_error() || f.severity == fhir::Severity::Information)
                 && !known.contains(&f.rule.as_str())
+                // What the definitions call best practice; other information says that a rule was not checked.
+                && !["dom-6", "con-3"].contains(&f.rule.as_str())
             {
                 wrong.push(format!(
                     "{name} {}:{} {} {} {}",
