@@ -1,12 +1,14 @@
 //! Mounts the FHIR repositories.
 
+use crate::wire::{Opened, store_config};
 use anyhow::Result;
 use axum::Router;
-use crate::wire::Opened;
 use records::gate::{Gate, OpenGate};
 use records::jobs::JobsConfig;
+use records::profiles::Checks;
 use records::repository::RepositoryConfig;
 use records::smart::AuthorizationServer;
+use records::subscriptions::{self, Subscriptions};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +16,10 @@ use store::Store;
 use trust::Class;
 
 /// The routes of one repository below `/fhir/<name>`. `bases`: the hub's own origins, the canonical one first; `issuer`: of its tokens; `data`: the hub's folder.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "what the hub gives, each from another place"
+)]
 pub fn repository(
     store: &Store,
     name: &str,
@@ -22,6 +28,7 @@ pub fn repository(
     key: Vec<u8>,
     issuer: &str,
     data: &Path,
+    subscriptions: Option<Arc<Subscriptions>>,
 ) -> Result<Router> {
     let path = format!("/fhir/{name}");
     let is_open = gate.is_open();
@@ -33,6 +40,12 @@ pub fn repository(
             classes,
             types,
             can_reset: is_open,
+            subscriptions,
+            checks: Checks {
+                invariants: is_open,
+                profiles: is_open,
+                ..Checks::default()
+            },
             jobs: is_open.then(|| jobs(store, name, data)).transpose()?,
             authorization: Some(authorization),
             version: env!("CARGO_PKG_VERSION"),
@@ -40,6 +53,21 @@ pub fn repository(
         },
         &path,
     )?)
+}
+
+/// Subscriptions of an open repository. Open repositories are the demo's, whose receivers are on the same machine.
+pub fn subscriptions(config: &crate::config::Config, gate: &dyn Gate) -> Option<Arc<Subscriptions>> {
+    let is_alone = matches!(
+        store_config(config).engine,
+        store::EngineConfig::Sqlite { .. }
+    );
+    gate.is_open().then(|| {
+        Subscriptions::new(subscriptions::Config {
+            allow_private_targets: true,
+            is_alone,
+            ..subscriptions::Config::default()
+        })
+    })
 }
 
 /// Threads that do a repository's exports and imports.
@@ -71,6 +99,39 @@ pub fn loadable(opened: &Opened) -> Result<RepositoryConfig> {
         // Neither pages nor ids of patients are made here.
         vec![0; 32],
     ))
+}
+
+/// The FHIR repositories of a stopped hub, for their search keys.
+pub fn targets(opened: &Opened) -> Result<Vec<(&'static str, records::reindex::Target)>> {
+    let config = &opened.config;
+    let origins = [
+        config
+            .public_base
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", config.listen)),
+        format!("https://localhost:{}", config.listen_tls.port()),
+    ];
+    [
+        kjernejournal::REPOSITORY,
+        provesvar::REPOSITORY,
+        dokumenter::REPOSITORY,
+        SANDBOX,
+    ]
+    .into_iter()
+    .map(|name| {
+        let bases = origins.iter().map(|o| format!("{o}/fhir/{name}"));
+        let target = records::reindex::Target {
+            repo: opened.store.repo(name)?,
+            store: opened.store.clone(),
+            grant: opened.trust.hub("reindex"),
+            options: fhir::keys::Options {
+                own_bases: bases.collect(),
+                ..fhir::keys::Options::default()
+            },
+        };
+        Ok((name, target))
+    })
+    .collect()
 }
 
 /// Name of the open repository.

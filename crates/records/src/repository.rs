@@ -7,6 +7,7 @@ use crate::jobs::{Jobs, JobsConfig};
 use crate::paging::Pages;
 use crate::patient::PatientIds;
 use crate::planner::PatientScope;
+use crate::profiles::Checks;
 use crate::smart::AuthorizationServer;
 use aws_lc_rs::hkdf;
 use bytes::Bytes;
@@ -83,6 +84,8 @@ pub struct RepositoryConfig {
     pub conditional_delete_max: usize,
     /// Whether references must lead somewhere.
     pub references: ReferencePolicy,
+    /// What a write is checked against besides structure, formats and required bindings.
+    pub checks: Checks,
     /// Software version in the CapabilityStatement.
     pub version: &'static str,
     /// Where tokens come from, for clients that ask the repository.
@@ -117,6 +120,7 @@ impl RepositoryConfig {
             versioned_update: BTreeSet::new(),
             conditional_delete_max: 1,
             references: ReferencePolicy::default(),
+            checks: Checks::default(),
             version: env!("CARGO_PKG_VERSION"),
             authorization: None,
         }
@@ -167,8 +171,14 @@ pub(crate) struct Repository {
     patients: Option<PatientIds>,
     /// Compiled code systems, value sets and concept maps.
     pub terminology: crate::terminology::Cache,
+    /// Compiled profiles.
+    pub profiles: crate::profiles::Cache,
     /// Jobs of this repository.
     pub jobs: Option<Jobs>,
+    /// How far search keys are made anew.
+    pub reindex: crate::reindex::Progress,
+    /// Itself, for what works in the background.
+    me: std::sync::OnceLock<std::sync::Weak<Repository>>,
 }
 
 impl Repository {
@@ -195,7 +205,10 @@ impl Repository {
                 .ok_or(MountError::Key(name))?,
             patients,
             documents: Documents::default(),
+            reindex: crate::reindex::Progress::default(),
+            me: std::sync::OnceLock::new(),
             terminology: crate::terminology::Cache::default(),
+            profiles: crate::profiles::Cache::default(),
             mounted_at: edge::clock::real_now_us(),
             jobs: config
                 .jobs
@@ -212,6 +225,15 @@ impl Repository {
         }
         if let Some(jobs) = &self.jobs {
             jobs.start(self);
+        }
+        let _ = self.me.set(Arc::downgrade(self));
+        crate::reindex::start(self, false);
+    }
+
+    /// Makes every search key anew, unless that is under way.
+    pub fn begin_reindex(&self) {
+        if let Some(me) = self.me.get().and_then(std::sync::Weak::upgrade) {
+            crate::reindex::start(&me, true);
         }
     }
 

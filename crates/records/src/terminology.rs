@@ -97,6 +97,18 @@ impl Repository {
     }
 }
 
+impl Known<'_> {
+    /// Current stored records of a type whose parameter has this value, newest first.
+    pub(crate) fn heads(
+        &self,
+        rtype: &str,
+        code: &str,
+        value: &str,
+    ) -> Result<Vec<Head>, TerminologyError> {
+        self.0.heads(rtype, code, value)
+    }
+}
+
 impl Source for Known<'_> {
     fn code_systems(&self, url: &str) -> Result<Vec<Arc<CodeSystem>>, TerminologyError> {
         let mut out = self.0.code_systems(url)?;
@@ -292,9 +304,7 @@ impl Source for Stored<'_> {
         let mut out: Vec<_> = compiled
             .into_iter()
             .filter_map(|c| match c {
-                Compiled::ConceptMap(m)
-                    if url.is_none_or(|url| m.head.url.as_ref() == url) =>
-                {
+                Compiled::ConceptMap(m) if url.is_none_or(|url| m.head.url.as_ref() == url) => {
                     Some(m)
                 }
                 _ => None,

@@ -16,6 +16,7 @@ mod input;
 mod lastn;
 mod meta;
 mod patient_match;
+mod reindex;
 mod reset;
 mod supporting;
 mod terminology;
@@ -261,7 +262,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
         levels: &[Level::Type, Level::Instance],
         types: &[],
-        methods: "POST",
+        methods: "GET, POST",
         is_here: everywhere,
         run: validate::run,
     },
@@ -273,6 +274,15 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         methods: "GET, POST",
         is_here: |repository| !repository.is_clinical(),
         run: explain::run,
+    },
+    Operation {
+        name: "$reindex",
+        definition: "",
+        levels: &[Level::System],
+        types: &[],
+        methods: "GET, POST",
+        is_here: in_open,
+        run: reindex::run,
     },
     Operation {
         name: "$reset",

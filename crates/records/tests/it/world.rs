@@ -247,7 +247,36 @@ fn outside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 impl World {
+    /// A sandbox that checks what it must: most tests are about something else, with resources cut down to it.
     pub fn new() -> Self {
+        Self::with(Checks::default())
+    }
+
+    /// A sandbox that checks invariants and declared profiles on write, as the product's does.
+    pub fn checking() -> Self {
+        Self::with(Checks {
+            invariants: true,
+            profiles: true,
+            ..Checks::default()
+        })
+    }
+
+    /// On PostgreSQL; `None`, with a line that says so, when no server is named.
+    pub fn on_postgres() -> Option<Self> {
+        let url = std::env::var("HELSENAV_PG_URL")
+            .ok()
+            .filter(|u| !u.is_empty());
+        if url.is_none() {
+            println!("SKIPPED: PostgreSQL, because HELSENAV_PG_URL is not set (see scripts/postgres.sh)");
+        }
+        Some(Self::made(Checks::default(), Some(url?)))
+    }
+
+    pub fn with(checks: Checks) -> Self {
+        Self::made(checks, None)
+    }
+
+    fn made(checks: Checks, postgres: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let repositories = vec![
             RepositoryDecl::new("sandbox", RepoKind::Open),
@@ -256,6 +285,13 @@ impl World {
             RepositoryDecl::new(records::jobs::REPOSITORY, RepoKind::Internal),
         ];
         let mut config = StoreConfig::sqlite(folder.path().join("store"), repositories);
+        if let Some(url) = postgres {
+            config.engine = store::EngineConfig::Postgres {
+                url,
+                schema: format!("records_{}", uuid::Uuid::now_v7().simple()),
+                max_connections: 8,
+            };
+        }
         config.unsafe_no_sync = true;
         let (store, mint) = Store::open(config).unwrap();
         let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(edge::clock::real_now_us);
@@ -271,11 +307,7 @@ impl World {
         );
         let sandbox = records::router(RepositoryConfig {
             can_reset: true,
-            checks: Checks {
-                invariants: true,
-                profiles: true,
-                ..Checks::default()
-            },
+            checks,
             authorization: Some(issuer()),
             jobs: Some(jobs(&store, folder.path(), 1)),
             ..RepositoryConfig::new(
