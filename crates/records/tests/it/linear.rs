@@ -294,12 +294,22 @@ fn encoded(conditions: &[(String, String)]) -> String {
 
 #[test]
 fn searches_equal_linear_scans() {
+    equal_linear_scans(&World::new(), 12);
+}
+
+#[test]
+fn searches_equal_linear_scans_on_postgres() {
+    if let Some(world) = World::on_postgres() {
+        equal_linear_scans(&world, 4);
+    }
+}
+
+fn equal_linear_scans(world: &World, cases: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let world = World::new();
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(12));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(cases));
     let patients: Vec<_> = (0..PATIENTS).map(patient).collect();
     let queries = prop::collection::vec(prop::collection::vec(condition(), 1..4), 12);
     let input = (
@@ -318,7 +328,7 @@ fn searches_equal_linear_scans() {
     runner
         .run(&input, |(patients, observations, queries, sort)| {
             runtime.block_on(async {
-                let judge = load(&world, &patients, &observations).await;
+                let judge = load(world, &patients, &observations).await;
                 for conditions in &queries {
                     let query = encoded(conditions);
                     let expected = judge.matching("Observation", conditions);
