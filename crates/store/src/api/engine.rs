@@ -210,6 +210,19 @@ pub trait Engine: Send + Sync {
     fn backup(&self, out: &mut dyn std::io::Write) -> Result<Seq, StoreError>;
     /// Fills an empty store from a backup stream.
     fn restore(&self, input: &mut dyn std::io::Read) -> Result<Seq, StoreError>;
+    /// Live records of a repository whose keys were made by another version of the definition pack than this one,
+    /// ascending after `after`, at most `limit`. Looks at every record: for background work.
+    fn outdated(
+        &self,
+        repo: RepoId,
+        pack: u32,
+        after: Rid,
+        limit: usize,
+    ) -> Result<Vec<Rid>, StoreError>;
+    /// Gives newest versions new keys; no version, no feed entry, nothing else changes. Until it returns, a record is
+    /// found by its old keys or by its new ones. Versions that are not the newest any more, or too fresh, are left out:
+    /// how many were changed. At most [`crate::MAX_REKEY`] at once.
+    fn rekey(&self, repo: RepoId, changes: &[crate::Rekey]) -> Result<usize, StoreError>;
     /// Recomputes the index from the log and compares; `Err(Corrupt)` names the first difference.
     fn verify_index(&self) -> Result<u64, StoreError>;
     /// Named counters for metrics and the health page: (name, value).

@@ -12,6 +12,7 @@ mod journal;
 mod patience;
 mod queue;
 mod read;
+mod rekey;
 
 pub use blob::*;
 pub use commit::*;
@@ -24,3 +25,4 @@ pub use journal::*;
 pub use patience::*;
 pub use queue::*;
 pub use read::*;
+pub use rekey::*;

@@ -6,11 +6,11 @@ use super::journal::{self, Journal, Line};
 use super::link::Link;
 use super::shared::{Counters, Shared, Wake, count};
 use super::writer::{self, Job};
-use super::{blobs, bulk, feed, keeper, queue, reader, schema, sink, source};
+use super::{blobs, bulk, feed, keeper, queue, reader, rekey, schema, sink, source};
 use crate::{
     AuditEntry, BlobHash, BulkWriter, Commit, DeadLetter, Durability, Engine, EngineConfig,
     FeedEntry, HeadSigner, JournalEntry, Leased, LogHead, MicrosUtc, Pending, PersonKey,
-    PurgeState, QueueMessageId, QueueStats, RepoId, Seq, Snapshot, StoreConfig, StoreError,
+    PurgeState, QueueMessageId, QueueStats, Rekey, RepoId, Rid, Seq, Snapshot, StoreConfig, StoreError,
 };
 use bytes::Bytes;
 use std::io::{Read, Write};
@@ -417,6 +417,20 @@ impl Engine for Postgres {
         let mirror = self.shared.mirror.as_deref();
         let (summary, _) = crate::backup::restore(input, &mut sink, mirror)?;
         Ok(summary.seq)
+    }
+
+    fn outdated(
+        &self,
+        repo: RepoId,
+        pack: u32,
+        after: Rid,
+        limit: usize,
+    ) -> Result<Vec<Rid>, StoreError> {
+        rekey::outdated(&self.shared, repo, pack, after, limit)
+    }
+
+    fn rekey(&self, repo: RepoId, changes: &[Rekey]) -> Result<usize, StoreError> {
+        rekey::rekey(&self.shared, repo, changes)
     }
 
     fn verify_index(&self) -> Result<u64, StoreError> {

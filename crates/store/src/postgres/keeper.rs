@@ -153,7 +153,7 @@ pub(super) fn index_rows(row: &tokio_postgres::Row) -> Result<Vec<IdxRow>, Store
         .collect())
 }
 
-async fn remove(conn: &Conn, rows: &[IdxRow]) -> Result<(), StoreError> {
+pub(super) async fn remove(conn: &Conn, rows: &[IdxRow]) -> Result<(), StoreError> {
     for part in rows.chunks(5_000) {
         let fields: Vec<i64> = part.iter().map(|r| r.field).collect();
         let values: Vec<&[u8]> = part.iter().map(|r| r.value.as_slice()).collect();

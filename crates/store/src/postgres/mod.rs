@@ -26,6 +26,7 @@ mod names;
 mod pack;
 mod queue;
 mod reader;
+mod rekey;
 mod rows;
 mod schema;
 mod shared;

@@ -62,6 +62,8 @@ impl Folder {
                 self.set_meta("incarnation", incarnation.as_bytes())?;
                 Ok(Some(0))
             }
+            // Stopped while keys were made anew: its rows are neither the old ones nor the new ones.
+            Some(_) if self.meta::<i64>(super::rekey::MARK)?.is_some() => Ok(None),
             Some(bytes) if bytes == incarnation.as_bytes() => {
                 Ok(Some(self.meta("applied")?.unwrap_or(0)))
             }

@@ -34,6 +34,7 @@ mod open;
 mod queue;
 mod reader;
 mod recent;
+mod rekey;
 mod shared;
 mod squeeze;
 #[cfg(test)]
@@ -48,7 +49,7 @@ use crate::journal::SegmentJournal;
 use crate::{
     AuditEntry, BlobHash, BulkWriter, Commit, DeadLetter, Durability, Engine, FeedEntry,
     HeadSigner, JournalEntry, Leased, LogHead, MicrosUtc, Pending, PersonKey, PurgeState,
-    QueueMessageId, QueueStats, RepoId, RepoKind, Seq, Snapshot, StoreError,
+    QueueMessageId, QueueStats, Rekey, RepoId, RepoKind, Rid, Seq, Snapshot, StoreError,
 };
 use bytes::Bytes;
 use shared::{Alarm, Aliases, Loads, Names, Published, Swap, Tide, locked};
@@ -116,6 +117,8 @@ struct Inner {
     index_checkpointer: Mutex<rusqlite::Connection>,
     /// Held by the writer while it writes, by a checkpoint that must stop writing.
     gate: Mutex<()>,
+    /// Keys are made anew by one at a time; true = a round broke off, and the mark stays in the index.
+    rekeying: Mutex<bool>,
     /// Bytes committed since the last checkpoint.
     unsaved: AtomicU64,
 
@@ -374,6 +377,20 @@ impl Engine for SqliteEngine {
 
     fn restore(&self, input: &mut dyn std::io::Read) -> Result<Seq, StoreError> {
         self.inner.restore(input)
+    }
+
+    fn outdated(
+        &self,
+        repo: RepoId,
+        pack: u32,
+        after: Rid,
+        limit: usize,
+    ) -> Result<Vec<Rid>, StoreError> {
+        self.inner.outdated(repo, pack, after, limit)
+    }
+
+    fn rekey(&self, repo: RepoId, changes: &[Rekey]) -> Result<usize, StoreError> {
+        self.inner.rekey(repo, changes)
     }
 
     fn verify_index(&self) -> Result<u64, StoreError> {

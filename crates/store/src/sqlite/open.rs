@@ -93,6 +93,7 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         log_checkpointer: janitor::checkpointer(reading.log)?,
         index_checkpointer: janitor::checkpointer(reading.index)?,
         gate: Mutex::default(),
+        rekeying: Mutex::default(),
         unsaved: AtomicU64::new(1),
         queues: queue::Queues::new(),
         tide: Default::default(),

@@ -1,0 +1,127 @@
+//! Keys made anew for versions that stay as they are: keys and index rows change in one transaction.
+
+use super::keeper::remove;
+use super::link::{Conn, NO_TIMEOUT, transaction};
+use super::pack;
+use super::shared::Shared;
+use super::world::{IdxRow, field};
+use crate::{MAX_KEY_BYTES, MAX_KEYS, MAX_REKEY, Rekey, RepoId, Rid, StoreError};
+use std::collections::BTreeSet;
+
+const OUTDATED: &str = "SELECT h.rid FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno
+    WHERE h.rid > $1 AND h.repo = $2 AND h.op < 2 AND h.purged = 0 AND v.pack <> $3 ORDER BY h.rid LIMIT $4";
+
+pub(super) fn outdated(
+    shared: &Shared,
+    repo: RepoId,
+    pack: u32,
+    after: Rid,
+    limit: usize,
+) -> Result<Vec<Rid>, StoreError> {
+    shared.open()?;
+    let after = i64::try_from(after.0).unwrap_or(i64::MAX);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let conn = &shared.link.connect_here(NO_TIMEOUT)?;
+    conn.block_on(async {
+        let rows = conn
+            .query(
+                OUTDATED,
+                &[&after, &(repo.0 as i16), &i64::from(pack), &limit],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|r| Rid(r.get::<_, i64>(0) as u64))
+            .collect())
+    })
+}
+
+pub(super) fn rekey(shared: &Shared, repo: RepoId, changes: &[Rekey]) -> Result<usize, StoreError> {
+    shared.open()?;
+    let is_wrong = changes.len() > MAX_REKEY
+        || changes.iter().any(|c| {
+            c.keys.len() > MAX_KEYS || c.keys.iter().any(|k| k.value.len() > MAX_KEY_BYTES)
+        });
+    if is_wrong {
+        return Err(StoreError::Invalid(format!(
+            "at most {MAX_REKEY} versions at once, of at most {MAX_KEYS} keys of at most {MAX_KEY_BYTES} bytes"
+        )));
+    }
+    let conn = &shared.link.connect_here(NO_TIMEOUT)?;
+    conn.block_on(async {
+        transaction(conn, "BEGIN", async |conn: &Conn| {
+            // batches hold this row: nothing of the records changes meanwhile
+            conn.query("SELECT 1 FROM clock FOR UPDATE", &[]).await?;
+            change(conn, repo, changes).await
+        })
+        .await
+    })
+}
+
+async fn change(conn: &Conn, repo: RepoId, changes: &[Rekey]) -> Result<usize, StoreError> {
+    let rids: Vec<i64> = changes.iter().map(|c| c.rid.0 as i64).collect();
+    let vnos: Vec<i32> = changes.iter().map(|c| c.vno.0 as i32).collect();
+    let sql = "SELECT v.repo, v.rid, v.vno, v.keys, v.meta FROM unnest($1::bigint[], $2::integer[]) u(rid, vno)
+        JOIN head h ON h.rid = u.rid AND h.vno = u.vno AND h.repo = $3 AND h.op < 2 AND h.purged = 0
+        JOIN version v ON v.rid = h.rid AND v.vno = h.vno";
+    let found = conn
+        .query(sql, &[&rids, &vnos, &(repo.0 as i16)])
+        .await?;
+    let (mut added, mut gone) = (Vec::new(), Vec::new());
+    let (mut of_rid, mut of_vno, mut packs, mut keys) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in &found {
+        let (rid, vno): (i64, i32) = (row.get(1), row.get(2));
+        let Some(change) = changes.iter().find(|c| c.rid.0 as i64 == rid) else {
+            continue;
+        };
+        let old_keys = pack::read_keys(row.get(3))?;
+        let mut new_keys = change.keys.clone();
+        new_keys.sort_unstable();
+        new_keys.dedup();
+        let as_row = |k: &crate::IndexKey| IdxRow {
+            field: field(repo, k.param),
+            value: k.value.clone(),
+            rid: rid as u64,
+            vno: vno as u32,
+        };
+        let old: BTreeSet<_> = old_keys.iter().collect();
+        let new: BTreeSet<_> = new_keys.iter().collect();
+        added.extend(new.difference(&old).map(|k| as_row(k)));
+        gone.extend(old.difference(&new).map(|k| as_row(k)));
+        of_rid.push(rid);
+        of_vno.push(vno);
+        packs.push(i64::from(change.pack));
+        keys.push(pack::keys(&new_keys));
+    }
+    if of_rid.is_empty() {
+        return Ok(0);
+    }
+    conn.execute(
+        "UPDATE version v SET keys = u.keys, pack = u.pack
+           FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[]) u(rid, vno, pack, keys)
+          WHERE v.rid = u.rid AND v.vno = u.vno",
+        &[&of_rid, &of_vno, &packs, &keys],
+    )
+    .await?;
+    remove(conn, &gone).await?;
+    insert(conn, &added).await?;
+    Ok(of_rid.len())
+}
+
+async fn insert(conn: &Conn, rows: &[IdxRow]) -> Result<(), StoreError> {
+    for part in rows.chunks(5_000) {
+        let fields: Vec<i64> = part.iter().map(|r| r.field).collect();
+        let values: Vec<&[u8]> = part.iter().map(|r| r.value.as_slice()).collect();
+        let rids: Vec<i64> = part.iter().map(|r| r.rid as i64).collect();
+        let vnos: Vec<i32> = part.iter().map(|r| r.vno as i32).collect();
+        conn.execute(
+            "INSERT INTO idx (field, value, rid, vno)
+             SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::integer[])",
+            &[&fields, &values, &rids, &vnos],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
