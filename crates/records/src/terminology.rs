@@ -18,7 +18,7 @@ use fhir::{Doc, Limits, Node, Pack};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use store::{Granted, Head, KeyRange, Rid, Snapshot, StoreError, Vno};
+use store::{Granted, Head, KeyRange, Rid, Seq, Snapshot, StoreError};
 
 /// Most stored versions of one canonical.
 const MAX_VERSIONS: usize = 100;
@@ -40,16 +40,16 @@ pub(crate) struct Cache(Mutex<Held>);
 
 #[derive(Default)]
 struct Held {
-    by_version: HashMap<(Rid, Vno), Compiled>,
+    by_version: HashMap<(Rid, Seq), Compiled>,
     bytes: usize,
 }
 
 impl Cache {
-    fn get(&self, key: (Rid, Vno)) -> Option<Compiled> {
+    fn get(&self, key: (Rid, Seq)) -> Option<Compiled> {
         self.0.lock().ok()?.by_version.get(&key).cloned()
     }
 
-    fn put(&self, key: (Rid, Vno), compiled: Compiled, weight: usize) {
+    fn put(&self, key: (Rid, Seq), compiled: Compiled, weight: usize) {
         let Ok(mut held) = self.0.lock() else { return };
         if weight > CACHE_BYTES / 2 {
             return;
@@ -205,7 +205,7 @@ impl Stored<'_> {
         let cache = &self.repository.terminology;
         let missing: Vec<Rid> = heads
             .iter()
-            .filter(|h| cache.get((h.rid, h.vno)).is_none())
+            .filter(|h| cache.get((h.rid, h.seq)).is_none())
             .map(|h| h.rid)
             .collect();
         let mut read = HashMap::new();
@@ -215,7 +215,7 @@ impl Stored<'_> {
                 .fetch(self.granted, &missing)
                 .map_err(unavailable)?;
             for record in records {
-                let key = (record.head.rid, record.head.vno);
+                let key = (record.head.rid, record.head.seq);
                 let limits = Limits {
                     max_bytes: usize::MAX,
                     ..Limits::default()
@@ -230,7 +230,7 @@ impl Stored<'_> {
         }
         Ok(heads
             .iter()
-            .map(|h| (h.rid, h.vno))
+            .map(|h| (h.rid, h.seq))
             .filter_map(|key| read.remove(&key).or_else(|| cache.get(key)))
             .collect())
     }

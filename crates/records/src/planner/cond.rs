@@ -265,6 +265,8 @@ pub struct CodeSet {
     pub codes: HashSet<Vec<u8>>,
     /// Digests of systems of which every code counts.
     pub systems: HashSet<[u8; 8]>,
+    /// Beginnings of codes, with the digest of their system: everything that goes on from there counts.
+    pub below: Vec<(Vec<u8>, [u8; 8])>,
 }
 
 impl CodeSet {
@@ -282,6 +284,15 @@ impl CodeSet {
         self.systems.insert(encode::digest(&[system]).to_be_bytes());
     }
 
+    /// Adds every code of a system that begins so.
+    pub fn add_below(&mut self, system: &str, code: &str, folds: bool) {
+        let mut start = encode::token_code(code, folds);
+        // Without the end mark, so that longer codes begin with it.
+        start.pop();
+        self.below
+            .push((start, encode::digest(&[system]).to_be_bytes()));
+    }
+
     fn holds(&self, key: &[u8]) -> bool {
         if self.tokens.contains(key) {
             return true;
@@ -293,7 +304,12 @@ impl CodeSet {
         else {
             return false;
         };
-        self.codes.contains(code) || self.systems.contains(system)
+        self.codes.contains(code)
+            || self.systems.contains(system)
+            || self
+                .below
+                .iter()
+                .any(|(start, of)| of == system && code.starts_with(start))
     }
 }
 
@@ -323,7 +339,16 @@ impl Coded {
             .codes
             .iter()
             .map(|value| KeyRange::prefix(self.param.id, value));
-        Some(exact.chain(open).collect())
+        let below = set
+            .below
+            .iter()
+            .map(|(start, _)| KeyRange::prefix(self.param.id, start));
+        Some(exact.chain(open).chain(below).collect())
+    }
+
+    /// Its ranges hold codes of other systems too: keys decide.
+    pub(super) fn is_wide(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| !set.below.is_empty())
     }
 }
 

@@ -417,6 +417,9 @@ impl<'a> Evaluator<'a> {
                     }
                     rids.sort_unstable();
                     rids.dedup();
+                    if coded.is_wide() {
+                        return self.apply(rtype, rids, cond, 0);
+                    }
                     Ok(rids)
                 }
                 _ => self.apply(rtype, self.all(rtype)?, cond, 0),

@@ -81,8 +81,17 @@ fn codes(coded: &Coded, terms: &Terms<'_>) -> Result<CodeSet, Failure> {
                 } else {
                     terms.terminology.ancestors(system, code, MAX_CODES)
                 };
+                let mut names = terms.terminology.other_names(system);
+                names.push(system.clone());
                 for code in found.map_err(refused)?.iter() {
-                    set.add(system, code, folds);
+                    for name in &names {
+                        set.add(name, code, folds);
+                    }
+                }
+                if coded.how == Codes::Below && terms.terminology.is_lexical(system) {
+                    for name in &names {
+                        set.add_below(name, code, folds);
+                    }
                 }
             }
         }
