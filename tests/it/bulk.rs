@@ -55,7 +55,10 @@ async fn imports_and_exports_outlive_the_process(engine: Engine) -> Result<()> {
     let first = folder.beside("first.ndjson");
     std::fs::write(&first, lines(0, 700))?;
     let second = folder.beside("second.ndjson");
-    std::fs::write(&second, lines(600, 900) + "{\"resourceType\":\"Nonsense\"}\n")?;
+    std::fs::write(
+        &second,
+        lines(600, 900) + "{\"resourceType\":\"Nonsense\"}\n",
+    )?;
 
     let demo = Demo::start(folder)?;
     let web = Web::new(demo.facts.text("/ca_pem"))?;
@@ -70,7 +73,10 @@ async fn imports_and_exports_outlive_the_process(engine: Engine) -> Result<()> {
     let call = Call::default().with("prefer", "respond-async");
     let url = format!("{}/$export?_type=Observation", demo.facts.fhir("sandbox"));
     let taken = web.send(Method::GET, &url, call).await?.expect(202)?;
-    let place = taken.header("content-location").context("no place")?.to_owned();
+    let place = taken
+        .header("content-location")
+        .context("no place")?
+        .to_owned();
     let folder = demo.kill()?;
 
     // A stopped hub's store is loaded directly.
@@ -79,7 +85,8 @@ async fn imports_and_exports_outlive_the_process(engine: Engine) -> Result<()> {
     let said = import(&folder, &second, &["--data", data]);
     assert_eq!(said.code, 1, "one line is wrong: {said:?}");
     assert!(
-        said.out.contains("200 created, 0 updated, 100 unchanged, 1 failed"),
+        said.out
+            .contains("200 created, 0 updated, 100 unchanged, 1 failed"),
         "{said:?}"
     );
     let errors = std::fs::read_to_string(folder.beside("errors.ndjson"))?;
@@ -91,17 +98,25 @@ async fn imports_and_exports_outlive_the_process(engine: Engine) -> Result<()> {
     let web = Web::new(demo.facts.text("/ca_pem"))?;
     let sandbox = demo.facts.fhir("sandbox");
     let id = place.rsplit('/').next().unwrap_or_default();
-    let done = finished(&web, &format!("{sandbox}/_jobs/{id}")).await?.json();
+    let done = finished(&web, &format!("{sandbox}/_jobs/{id}"))
+        .await?
+        .json();
     let mut count = 0;
     for file in done["output"].as_array().context("no output")? {
-        let text = web.get(file["url"].as_str().context("no url")?).await?.expect(200)?.text();
+        let text = web
+            .get(file["url"].as_str().context("no url")?)
+            .await?
+            .expect(200)?
+            .text();
         assert_eq!(file["count"], text.lines().count());
         count += text.matches("\"bulk-").count();
     }
     // Done before the end, or begun anew after it: never a part.
     assert!(matches!(count, 700 | 900), "{count}");
     let found = web
-        .get(&format!("{sandbox}/Observation?patient=bulk&_summary=count"))
+        .get(&format!(
+            "{sandbox}/Observation?patient=bulk&_summary=count"
+        ))
         .await?
         .expect(200)?
         .json();

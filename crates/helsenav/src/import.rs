@@ -53,7 +53,10 @@ pub(crate) fn ndjson(args: &NdjsonArgs) -> Result<ExitCode> {
         counts.created, counts.updated, counts.unchanged, counts.failed
     );
     if counts.failed > 0 {
-        println!("What was wrong with each of them: {}", args.errors.display());
+        println!(
+            "What was wrong with each of them: {}",
+            args.errors.display()
+        );
         return Ok(ExitCode::FAILURE);
     }
     std::fs::remove_file(&args.errors)?;
@@ -115,7 +118,11 @@ fn into_store(args: &NdjsonArgs, errors: &mut dyn Write) -> Result<Counts> {
 }
 
 fn over_http(args: &NdjsonArgs, base: &str, errors: &mut dyn Write) -> Result<Counts> {
-    let base = Base::parse(&format!("{}/{}", base.trim_end_matches('/'), args.repository))?;
+    let base = Base::parse(&format!(
+        "{}/{}",
+        base.trim_end_matches('/'),
+        args.repository
+    ))?;
     let mut sum = Counts::default();
     for path in &args.files {
         let file = open(path)?;
@@ -154,7 +161,12 @@ fn over_http(args: &NdjsonArgs, base: &str, errors: &mut dyn Write) -> Result<Co
                 failed: count("failed"),
             },
         );
-        for list in manifest.get("error").and_then(|e| e.as_array()).into_iter().flatten() {
+        for list in manifest
+            .get("error")
+            .and_then(|e| e.as_array())
+            .into_iter()
+            .flatten()
+        {
             if let Some(url) = list.get("url").and_then(|u| u.as_str()) {
                 errors.write_all(&base.get(url)?.body)?;
             }

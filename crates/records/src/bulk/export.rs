@@ -190,8 +190,10 @@ impl Task {
         let filters = filters(input)?;
         for (rtype, _) in &filters {
             if !repository.has_type(rtype) {
-                return Err(Failure::bad("value", "_typeFilter names a type that is not here")
-                    .on("_typeFilter"));
+                return Err(
+                    Failure::bad("value", "_typeFilter names a type that is not here")
+                        .on("_typeFilter"),
+                );
             }
         }
         let mut associated = Associated::None;
@@ -247,7 +249,8 @@ fn patients(repository: &Repository, input: &Input) -> Result<Option<Vec<String>
             Some(("Patient", id)) => ids.push(id.to_owned()),
             _ => {
                 return Err(
-                    Failure::bad("value", "patient takes references to patients here").on("patient")
+                    Failure::bad("value", "patient takes references to patients here")
+                        .on("patient"),
                 );
             }
         }
@@ -439,7 +442,12 @@ impl Run<'_> {
             .filter(|t| {
                 self.task.level == Level::System || of_patients.contains(t) || *t == "Patient"
             })
-            .filter(|t| self.task.types.as_ref().is_none_or(|types| types.contains(*t)))
+            .filter(|t| {
+                self.task
+                    .types
+                    .as_ref()
+                    .is_none_or(|types| types.contains(*t))
+            })
             .collect();
         let mut of_type = self.rids_of_persons()?;
         let mut output = Vec::new();
@@ -601,7 +609,11 @@ impl Run<'_> {
         let chosen: Vec<Rid> = chosen.into_iter().collect();
         for chunk in chosen.chunks(CHUNK) {
             for record in self.snapshot.fetch(self.granted, chunk)? {
-                lines.write(&self.repository.rendered(&record, None, &Subset::default())?)?;
+                lines.write(
+                    &self
+                        .repository
+                        .rendered(&record, None, &Subset::default())?,
+                )?;
             }
             self.work.step(chunk.len() as u64)?;
         }
@@ -644,9 +656,7 @@ impl Run<'_> {
         let mut lines = Lines::new(self.work.folder, "deleted-", "Bundle");
         let mut entries = Vec::new();
         'walk: loop {
-            let versions = self
-                .snapshot
-                .history(self.granted, &scope, before, CHUNK)?;
+            let versions = self.snapshot.history(self.granted, &scope, before, CHUNK)?;
             let Some(last) = versions.last() else { break };
             before = Some(last.head.seq);
             for version in &versions {

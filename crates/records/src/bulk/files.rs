@@ -31,11 +31,20 @@ impl Lines {
 
     /// One line. Line ends between tokens (the only ones JSON has) become blanks.
     pub fn write(&mut self, json: &[u8]) -> Result<(), Ended> {
-        if self.open.as_ref().is_some_and(|(_, f)| f.count >= MAX_LINES) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|(_, f)| f.count >= MAX_LINES)
+        {
             self.close()?;
         }
         if self.open.is_none() {
-            let name = format!("{}{}-{}.ndjson", self.prefix, self.rtype, self.done.len() + 1);
+            let name = format!(
+                "{}{}-{}.ndjson",
+                self.prefix,
+                self.rtype,
+                self.done.len() + 1
+            );
             let file = File::create(self.folder.join(&name))?;
             let row = FileRow {
                 rtype: self.rtype.clone(),
@@ -60,7 +69,9 @@ impl Lines {
 
     fn close(&mut self) -> Result<(), Ended> {
         if let Some((out, row)) = self.open.take() {
-            let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+            let file = out
+                .into_inner()
+                .map_err(std::io::IntoInnerError::into_error)?;
             file.sync_all()?;
             self.done.push(row);
         }

@@ -74,7 +74,10 @@ pub(crate) fn run(
 ) -> Result<Answer, Failure> {
     let Some(upload) = &call.upload else {
         return Err(if call.body.is_empty() {
-            Failure::bad("required", "send resources, one per line, as application/fhir+ndjson")
+            Failure::bad(
+                "required",
+                "send resources, one per line, as application/fhir+ndjson",
+            )
         } else {
             Failure::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -308,12 +311,7 @@ impl<'a> Loader<'a> {
         step(&self.counts)
     }
 
-    fn fail(
-        &mut self,
-        number: u64,
-        failure: &Failure,
-        on_error: OnError<'_>,
-    ) -> Result<(), Ended> {
+    fn fail(&mut self, number: u64, failure: &Failure, on_error: OnError<'_>) -> Result<(), Ended> {
         self.counts.failed += 1;
         if self.counts.failed > MAX_ERRORS {
             return Ok(());
@@ -476,13 +474,8 @@ impl Planner<'_> {
             granted: self.granted,
             lost: &lost,
         };
-        self.repository.plan_update(
-            at,
-            rtype,
-            id,
-            doc,
-            &Preconditions::default(),
-        )
+        self.repository
+            .plan_update(at, rtype, id, doc, &Preconditions::default())
     }
 }
 
@@ -636,7 +629,10 @@ mod tests {
         let many = "{}\n".repeat(BATCH_LINES + 7);
         let mut input = many.as_bytes();
         let mut number = 0;
-        assert_eq!(read_lines(&mut input, &mut number).unwrap().len(), BATCH_LINES);
+        assert_eq!(
+            read_lines(&mut input, &mut number).unwrap().len(),
+            BATCH_LINES
+        );
         assert_eq!(read_lines(&mut input, &mut number).unwrap().len(), 7);
         assert_eq!(read_lines(&mut input, &mut number).unwrap().len(), 0);
     }

@@ -1,8 +1,8 @@
 //! Many resources at once, as NDJSON: `$export` (Bulk Data) and `$import` (spec/fhir-server.md §11).
 
 pub(crate) mod export;
-pub mod import;
 mod files;
+pub mod import;
 pub(crate) mod upload;
 
 /// Media type of a file with one resource per line.

@@ -120,8 +120,8 @@ pub(crate) async fn spool(
         })
         .await;
         let Some(frame) = frame else { break };
-        let frame =
-            frame.map_err(|_| Failure::bad("invalid", "the body broke off; nothing was imported"))?;
+        let frame = frame
+            .map_err(|_| Failure::bad("invalid", "the body broke off; nothing was imported"))?;
         if let Ok(data) = frame.into_data() {
             upload.bytes += data.len() as u64;
             if upload.bytes > MAX_IMPORT_BYTES {

@@ -85,9 +85,10 @@ fn status(repository: &Repository, call: &Call, row: &Row) -> Result<Answer, Fai
         }
         .with(header::EXPIRES, &http_date(row.expires_at))),
         (State::Failed, failure) => {
-            let (status, outcome) = failure.clone().unwrap_or((500, Failure::internal().outcome()));
-            let status =
-                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let (status, outcome) = failure
+                .clone()
+                .unwrap_or((500, Failure::internal().outcome()));
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             Ok(Answer::resource(status, Bytes::from(outcome.to_string())))
         }
     }
@@ -143,9 +144,8 @@ fn file(repository: &Repository, row: &Row, name: &str) -> Result<Answer, Failur
         Ok((f, length))
     });
     // A file of another node, or one that an operator removed.
-    let (file, length) = opened.map_err(|_| {
-        Failure::new(StatusCode::GONE, "deleted", "the file is gone; ask anew")
-    })?;
+    let (file, length) = opened
+        .map_err(|_| Failure::new(StatusCode::GONE, "deleted", "the file is gone; ask anew"))?;
     Ok(Answer {
         content: Content::File("application/fhir+ndjson".to_owned(), file, length),
         ..Answer::empty(StatusCode::OK)

@@ -1,4 +1,5 @@
-//! `Patient/[id]/$everything` and `Encounter/[id]/$everything` (spec/fhir-server.md §9).
+//! `Patient/[id]/$everything`, `Encounter/[id]/$everything`, and `Patient/$everything` of an open repository that is not
+//! large (spec/fhir-server.md §9).
 //!
 //! One pass: the compartment's rows give the records, their stored bytes go into the Bundle as they are. Matches are the
 //! patient and her compartment; what they lean on comes as `include`, on the page of the first record that mentions it, so
@@ -129,8 +130,10 @@ pub(crate) fn run(
     caller: &Caller,
     target: Target<'_>,
 ) -> Result<Answer, Failure> {
-    let Target::Instance(rtype, id) = target else {
-        return Err(Failure::not_found());
+    let (rtype, id) = match target {
+        Target::Instance(rtype, id) => (rtype, Some(id)),
+        Target::Type(rtype) => (rtype, None),
+        Target::System => return Err(Failure::not_found()),
     };
     let mut input = Input::read(call)?;
     let token = input.one("_page")?.map(str::to_owned);
@@ -139,11 +142,14 @@ pub(crate) fn run(
         input = Input::of(page.parameters);
     }
     let mut wish = Wish::read(repository, &input, call.is_lenient)?;
-    if !is_id(id) {
+    if id.is_some_and(|id| !is_id(id)) {
         return Err(Failure::not_found());
     }
     let mut snapshot = repository.snapshot()?;
-    let gated = repository.decide_by_id(&snapshot, caller, rtype, id, Action::List)?;
+    let gated = match id {
+        Some(id) => repository.decide_by_id(&snapshot, caller, rtype, id, Action::List)?,
+        None => repository.decide(&snapshot, caller, None, Action::List, &[])?,
+    };
     let mut granted = gated.granted.clone();
     let mut offset = 0;
     let mut earlier = None;
@@ -161,10 +167,10 @@ pub(crate) fn run(
             earlier = Some(page);
         }
     }
-    let found = if rtype == "Patient" {
-        patient(repository, call, &snapshot, &granted, &gated, id)
-    } else {
-        encounter(repository, &snapshot, &granted, &gated, id)
+    let found = match (rtype, id) {
+        (_, None) => patients(repository, &snapshot, &granted),
+        ("Patient", Some(id)) => patient(repository, call, &snapshot, &granted, &gated, id),
+        (_, Some(id)) => encounter(repository, &snapshot, &granted, &gated, id),
     };
     let mut center = match found {
         Ok(center) => center,
@@ -230,6 +236,40 @@ fn patient(
     Ok(center)
 }
 
+/// All patients with their compartments: patients first, then type by type.
+fn patients(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    granted: &Granted,
+) -> Result<Center, Failure> {
+    let repo = repository.config.repo;
+    let mut types: Vec<&str> = Pack::r4()
+        .compartment_types("Patient")
+        .filter(|t| *t != "Patient" && repository.has_type(t))
+        .collect();
+    types.sort_unstable();
+    types.insert(0, "Patient");
+    let mut rids = Vec::new();
+    for rtype in types {
+        let left = (MAX_RECORDS + 1).saturating_sub(rids.len());
+        let of_type = snapshot.type_rids(granted, repo, rtype, Rid(0), left)?;
+        let heads = snapshot.heads(granted, &of_type)?;
+        rids.extend(
+            heads
+                .iter()
+                .filter(|h| !h.persons.is_empty())
+                .map(|h| h.rid),
+        );
+    }
+    Ok(Center {
+        first: Vec::new(),
+        scope: PatientScope::default(),
+        rids,
+        persons: BTreeSet::new(),
+        ignored: Vec::new(),
+    })
+}
+
 /// `Patient.link`: `seealso` is followed, `replaced-by` sends the caller on, the others say nothing about this record.
 fn follow_links(
     repository: &Repository,
@@ -264,8 +304,7 @@ fn follow_links(
                     ));
                 }
                 Some("seealso") if center.first.len() < MAX_LINKED => {
-                    let linked =
-                        snapshot.read(granted, repository.config.repo, "Patient", id)?;
+                    let linked = snapshot.read(granted, repository.config.repo, "Patient", id)?;
                     if let Some(linked) = linked.filter(|r| {
                         !is_deleted(r) && center.first.iter().all(|f| f.head.rid != r.head.rid)
                     }) {
@@ -481,10 +520,7 @@ impl Turn<'_> {
             .take(end.saturating_sub(self.offset))
             .cloned()
             .collect();
-        records.extend(
-            self.snapshot
-                .fetch(self.granted, part(self.offset, end))?,
-        );
+        records.extend(self.snapshot.fetch(self.granted, part(self.offset, end))?);
         let members: HashSet<Rid> = center
             .rids
             .iter()

@@ -84,9 +84,7 @@ impl Input {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
-            Some(_) => {
-                Err(Failure::bad("value", format!("{name} must be true or false")).on(name))
-            }
+            Some(_) => Err(Failure::bad("value", format!("{name} must be true or false")).on(name)),
         }
     }
 
@@ -122,11 +120,7 @@ impl Input {
             if names.contains(&name.as_str()) {
                 continue;
             }
-            let shown: String = name
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(64)
-                .collect();
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
             let text = format!("this operation has no parameter {shown}");
             if !is_lenient {
                 return Err(Failure::new(StatusCode::BAD_REQUEST, "not-supported", text));

@@ -106,7 +106,10 @@ fn labels(record: &Record) -> Vec<String> {
     };
     let label = |c: Node<'_>| {
         let code = c.str_at("code")?;
-        Some(format!("c|{}|{code}", c.str_at("system").unwrap_or_default()))
+        Some(format!(
+            "c|{}|{code}",
+            c.str_at("system").unwrap_or_default()
+        ))
     };
     let codings: Vec<String> = code.all("coding").filter_map(label).collect();
     if codings.is_empty() {

@@ -199,7 +199,11 @@ fn change(
         .and_then(|p| p.get("valueMeta"))
         .and_then(|m| serde_json::from_slice(&m.raw_json()).ok())
         .ok_or_else(|| {
-            Failure::bad("required", "give Parameters with one parameter meta (valueMeta)").on("meta")
+            Failure::bad(
+                "required",
+                "give Parameters with one parameter meta (valueMeta)",
+            )
+            .on("meta")
         })?;
     let snapshot = repository.snapshot()?;
     let gated = repository.decide(&snapshot, caller, None, Action::Update, &[])?;
@@ -208,7 +212,10 @@ fn change(
         ..Preconditions::default()
     };
     let stored = repository.retried(call, caller, &gated, |at| {
-        let record = live(at.snapshot.read(&gated.granted, repository.config.repo, rtype, id)?)?;
+        let record = live(
+            at.snapshot
+                .read(&gated.granted, repository.config.repo, rtype, id)?,
+        )?;
         let doc = Doc::parse_json(record.body.clone(), &Limits::default())
             .map_err(|f| Failure::findings(&f))?;
         let doc = with_meta(&with_id(&doc, id)?, |meta| edit(meta, &wish))?;
@@ -273,8 +280,14 @@ mod tests {
     fn other_bytes_stay() {
         let text = r#"{"resourceType":"Observation", "meta":{"tag":[{"code":"x"}]},"valueQuantity":{"value":1.00}}"#;
         let doc = Doc::parse_json(Bytes::from_static(text.as_bytes()), &Limits::default()).unwrap();
-        let out = with_meta(&doc, |meta| take(meta, &map(json!({ "tag": [{ "code": "x" }] })))).unwrap();
+        let out = with_meta(&doc, |meta| {
+            take(meta, &map(json!({ "tag": [{ "code": "x" }] })))
+        })
+        .unwrap();
         let text = String::from_utf8(out.bytes().to_vec()).unwrap();
-        assert!(text.contains(r#""value":1.00"#) && !text.contains("tag"), "{text}");
+        assert!(
+            text.contains(r#""value":1.00"#) && !text.contains("tag"),
+            "{text}"
+        );
     }
 }

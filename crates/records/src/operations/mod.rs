@@ -136,6 +136,15 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "$everything",
+        definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        levels: &[Level::Type],
+        types: &["Patient"],
+        methods: "GET, POST",
+        is_here: in_open,
+        run: everything::run,
+    },
+    Operation {
+        name: "$everything",
         definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything",
         levels: &[Level::Instance],
         types: &["Encounter"],

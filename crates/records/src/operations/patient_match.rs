@@ -36,11 +36,17 @@ pub(crate) fn run(
         .resource("resource")
         .filter(|r| r.resource_type() == Some("Patient"))
         .ok_or_else(|| {
-            Failure::bad("required", "give Parameters with a parameter resource: a Patient")
-                .on("resource")
+            Failure::bad(
+                "required",
+                "give Parameters with a parameter resource: a Patient",
+            )
+            .on("resource")
         })?;
     input.only(&["count", "onlyCertainMatches"], call.is_lenient)?;
-    let count = input.number("count", 1)?.unwrap_or(MAX_COUNT).min(MAX_COUNT);
+    let count = input
+        .number("count", 1)?
+        .unwrap_or(MAX_COUNT)
+        .min(MAX_COUNT);
     let only_certain = input.flag("onlyCertainMatches")?.unwrap_or(false);
     let snapshot = repository.snapshot()?;
     let gated = repository.decide(&snapshot, caller, None, Action::List, &[])?;
@@ -157,7 +163,11 @@ fn score(asked: Node<'_>, other: Node<'_>) -> u32 {
     };
     let givens = |n: Node<'_>| -> BTreeSet<String> {
         n.all("name")
-            .flat_map(|name| name.all("given").filter_map(|g| g.as_str().map(folded)).collect::<Vec<_>>())
+            .flat_map(|name| {
+                name.all("given")
+                    .filter_map(|g| g.as_str().map(folded))
+                    .collect::<Vec<_>>()
+            })
             .collect()
     };
     if !families(asked).is_disjoint(&families(other)) {
@@ -225,12 +235,36 @@ mod tests {
             "identifier": [{ "system": "urn:a", "value": "1" }],
             "name": [{ "family": "Bjørnstad", "given": ["Kari"] }], "birthDate": "1980-05-17", "gender": "female" }));
         for (other, want, name) in [
-            (json!({ "identifier": [{ "system": "urn:a", "value": "1" }], "name": [{ "family": "BJØRNSTAD", "given": ["Kari"] }], "birthDate": "1980-05-17", "gender": "female" }), 100, "certain"),
-            (json!({ "identifier": [{ "system": "urn:a", "value": "1" }], "birthDate": "1980-05-17" }), 85, "certain"),
-            (json!({ "identifier": [{ "system": "urn:a", "value": "1" }] }), 60, "probable"),
-            (json!({ "name": [{ "family": "Bjørnstad", "given": ["Kari"] }], "birthDate": "1980-05-17", "gender": "female" }), 45, "possible"),
-            (json!({ "identifier": [{ "system": "urn:a", "value": "2" }], "name": [{ "family": "Bjørnstad", "given": ["Kari"] }], "birthDate": "1980-05-17", "gender": "female" }), 15, "certainly-not"),
-            (json!({ "identifier": [{ "system": "urn:a", "value": "1" }], "birthDate": "1981" }), 30, "possible"),
+            (
+                json!({ "identifier": [{ "system": "urn:a", "value": "1" }], "name": [{ "family": "BJØRNSTAD", "given": ["Kari"] }], "birthDate": "1980-05-17", "gender": "female" }),
+                100,
+                "certain",
+            ),
+            (
+                json!({ "identifier": [{ "system": "urn:a", "value": "1" }], "birthDate": "1980-05-17" }),
+                85,
+                "certain",
+            ),
+            (
+                json!({ "identifier": [{ "system": "urn:a", "value": "1" }] }),
+                60,
+                "probable",
+            ),
+            (
+                json!({ "name": [{ "family": "Bjørnstad", "given": ["Kari"] }], "birthDate": "1980-05-17", "gender": "female" }),
+                45,
+                "possible",
+            ),
+            (
+                json!({ "identifier": [{ "system": "urn:a", "value": "2" }], "name": [{ "family": "Bjørnstad", "given": ["Kari"] }], "birthDate": "1980-05-17", "gender": "female" }),
+                15,
+                "certainly-not",
+            ),
+            (
+                json!({ "identifier": [{ "system": "urn:a", "value": "1" }], "birthDate": "1981" }),
+                30,
+                "possible",
+            ),
             (json!({ "birthDate": "1980" }), 0, "certainly-not"),
         ] {
             let mut other = other;

@@ -42,7 +42,11 @@ impl Repository {
             self.config.repo,
             &self.options,
         );
-        let conds = ready.conds.get(rtype).map(Vec::as_slice).unwrap_or_default();
+        let conds = ready
+            .conds
+            .get(rtype)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let matches = evaluator.matching(rtype, conds)?;
         let of_type = BTreeMap::from([(rtype.to_owned(), matches)]);
         let sorted = evaluator.sorted(&of_type, &[sort])?;

@@ -25,11 +25,19 @@ fn observation(id: &str, patient: &str, code: &str) -> Value {
 
 async fn data(world: &World) {
     for id in ["a", "b", "c"] {
-        put(world, json!({ "resourceType": "Patient", "id": id, "active": id != "c" })).await;
+        put(
+            world,
+            json!({ "resourceType": "Patient", "id": id, "active": id != "c" }),
+        )
+        .await;
         put(world, observation(&format!("{id}1"), id, "x")).await;
         put(world, observation(&format!("{id}2"), id, "y")).await;
     }
-    put(world, json!({ "resourceType": "Organization", "id": "org", "name": "Org" })).await;
+    put(
+        world,
+        json!({ "resourceType": "Organization", "id": "org", "name": "Org" }),
+    )
+    .await;
     put(world, json!({ "resourceType": "Group", "id": "g", "type": "person", "actual": true, "member": [
         { "entity": { "reference": "Patient/a" } }, { "entity": { "reference": "Patient/b" }, "inactive": true } ] })).await;
     put(world, json!({ "resourceType": "Provenance", "id": "pr", "target": [{ "reference": "Observation/a1" }], "recorded": "2026-01-01T00:00:00Z", "agent": [{ "who": { "display": "x" } }] })).await;
@@ -75,7 +83,10 @@ async fn lines(world: &World, manifest: &Value, list: &str) -> BTreeSet<String> 
         assert_eq!(reply.header("content-type"), "application/fhir+ndjson");
         let text = reply.text();
         assert_eq!(reply.header("content-length"), text.len().to_string());
-        assert_eq!(file["count"].as_u64().unwrap() as usize, text.lines().count());
+        assert_eq!(
+            file["count"].as_u64().unwrap() as usize,
+            text.lines().count()
+        );
         for line in text.lines() {
             let value: Value = serde_json::from_str(line).unwrap();
             assert_eq!(value["resourceType"], file["type"]);
@@ -99,25 +110,65 @@ async fn exports_of_system_patients_and_group() {
     assert!(manifest["request"].as_str().unwrap().ends_with("/$export"));
     assert_eq!(lines(&world, &manifest, "output").await.len(), 12);
     for (address, want) in [
-        ("Patient/$export?_type=Patient", set(&["Patient/a", "Patient/b", "Patient/c"])),
-        ("Patient/$export?_type=Observation&patient=Patient/b", set(&["Observation/b1", "Observation/b2"])),
-        ("Group/g/$export", set(&["Patient/a", "Observation/a1", "Observation/a2", "Group/g"])),
-        ("Group/g/$export?_type=Patient&patient=Patient/b,Patient/c", set(&[])),
-        ("$export?_type=Organization,Group", set(&["Organization/org", "Group/g"])),
-        ("$export?_type=Observation&_typeFilter=Observation%3Fcode%3Dx%26patient%3Da,Observation%3Fcode%3Dy%26patient%3Dc", set(&["Observation/a1", "Observation/c2"])),
-        ("$export?_type=Observation&includeAssociatedData=RelevantProvenanceResources&_typeFilter=Observation%3Fcode%3Dx&_outputFormat=ndjson", set(&["Observation/a1", "Observation/b1", "Observation/c1", "Provenance/pr"])),
+        (
+            "Patient/$export?_type=Patient",
+            set(&["Patient/a", "Patient/b", "Patient/c"]),
+        ),
+        (
+            "Patient/$export?_type=Observation&patient=Patient/b",
+            set(&["Observation/b1", "Observation/b2"]),
+        ),
+        (
+            "Group/g/$export",
+            set(&["Patient/a", "Observation/a1", "Observation/a2", "Group/g"]),
+        ),
+        (
+            "Group/g/$export?_type=Patient&patient=Patient/b,Patient/c",
+            set(&[]),
+        ),
+        (
+            "$export?_type=Organization,Group",
+            set(&["Organization/org", "Group/g"]),
+        ),
+        (
+            "$export?_type=Observation&_typeFilter=Observation%3Fcode%3Dx%26patient%3Da,Observation%3Fcode%3Dy%26patient%3Dc",
+            set(&["Observation/a1", "Observation/c2"]),
+        ),
+        (
+            "$export?_type=Observation&includeAssociatedData=RelevantProvenanceResources&_typeFilter=Observation%3Fcode%3Dx&_outputFormat=ndjson",
+            set(&[
+                "Observation/a1",
+                "Observation/b1",
+                "Observation/c1",
+                "Provenance/pr",
+            ]),
+        ),
     ] {
         let manifest = export(&world, address).await;
         assert_eq!(lines(&world, &manifest, "output").await, want, "{address}");
     }
     let body = json!({ "resourceType": "Parameters", "parameter": [
         { "name": "patient", "valueReference": { "reference": "Patient/c" } }, { "name": "_type", "valueString": "Patient" }, { "name": "_elements", "valueString": "id" }] });
-    let reply = send(&world.sandbox, "POST", "Patient/$export", &[ASYNC], &body.to_string()).await;
+    let reply = send(
+        &world.sandbox,
+        "POST",
+        "Patient/$export",
+        &[ASYNC],
+        &body.to_string(),
+    )
+    .await;
     assert_eq!(reply.status, 202, "{}", reply.text());
-    let done = finished(&world.sandbox, reply.header("content-location")).await.json();
+    let done = finished(&world.sandbox, reply.header("content-location"))
+        .await
+        .json();
     assert_eq!(lines(&world, &done, "output").await, set(&["Patient/c"]));
-    let file = get(&world.sandbox, done["output"][0]["url"].as_str().unwrap()).await.text();
-    assert!(file.contains("SUBSETTED") && !file.contains("active"), "{file}");
+    let file = get(&world.sandbox, done["output"][0]["url"].as_str().unwrap())
+        .await
+        .text();
+    assert!(
+        file.contains("SUBSETTED") && !file.contains("active"),
+        "{file}"
+    );
 }
 
 #[tokio::test]
@@ -125,27 +176,43 @@ async fn the_time_of_an_export_begins_the_next_one() {
     let world = World::new();
     data(&world).await;
     let first = export(&world, "$export").await;
-    let since = first["transactionTime"].as_str().unwrap().replace('+', "%2B");
+    let since = first["transactionTime"]
+        .as_str()
+        .unwrap()
+        .replace('+', "%2B");
     let none = export(&world, &format!("$export?_since={since}")).await;
     assert!(lines(&world, &none, "output").await.is_empty());
     put(&world, observation("late", "a", "x")).await;
-    put(&world, json!({ "resourceType": "Patient", "id": "b", "active": false })).await;
+    put(
+        &world,
+        json!({ "resourceType": "Patient", "id": "b", "active": false }),
+    )
+    .await;
     send(&world.sandbox, "DELETE", "Observation/c1", &[], "").await;
     send(&world.sandbox, "DELETE", "Organization/org", &[], "").await;
-    put(&world, json!({ "resourceType": "Organization", "id": "org", "name": "again" })).await;
+    put(
+        &world,
+        json!({ "resourceType": "Organization", "id": "org", "name": "again" }),
+    )
+    .await;
     let next = export(&world, &format!("$export?_since={since}")).await;
     assert_eq!(
         lines(&world, &next, "output").await,
         set(&["Observation/late", "Patient/b", "Organization/org"])
     );
     let deleted = next["deleted"][0]["url"].as_str().unwrap();
-    let bundle: Value = serde_json::from_str(get(&world.sandbox, deleted).await.text().trim()).unwrap();
+    let bundle: Value =
+        serde_json::from_str(get(&world.sandbox, deleted).await.text().trim()).unwrap();
     assert_eq!(bundle["type"], "transaction");
     assert_eq!(
         bundle["entry"],
         json!([{ "request": { "method": "DELETE", "url": "Observation/c1" } }])
     );
-    let of_a = export(&world, &format!("Patient/$export?patient=Patient/a&_since={since}")).await;
+    let of_a = export(
+        &world,
+        &format!("Patient/$export?patient=Patient/a&_since={since}"),
+    )
+    .await;
     assert_eq!(of_a["deleted"], json!([]));
 }
 
@@ -154,7 +221,10 @@ async fn export_requests_are_checked() {
     let world = World::new();
     data(&world).await;
     let plain = get(&world.sandbox, "$export").await;
-    assert_eq!((plain.status, plain.json()["issue"][0]["code"].clone()), (400, json!("required")));
+    assert_eq!(
+        (plain.status, plain.json()["issue"][0]["code"].clone()),
+        (400, json!("required"))
+    );
     for (address, status) in [
         ("$export?_outputFormat=csv", 400),
         ("$export?_since=yesterday", 400),
@@ -187,13 +257,38 @@ async fn jobs_are_cancelled_and_unknown_ones_are_not_there() {
     assert_eq!(get(&world.sandbox, &file).await.status, 200);
     let head = send(&world.sandbox, "HEAD", &file, &[], "").await;
     assert_eq!((head.status, head.bytes.len()), (200, 0));
-    assert_eq!(get(&world.sandbox, &format!("{address}/other.ndjson")).await.status, 404);
-    assert_eq!(get(&world.sandbox, &format!("{address}/..%2F..%2Fx")).await.status, 404);
-    assert_eq!(send(&world.sandbox, "PUT", &address, &[], "{}").await.status, 405);
-    assert_eq!(send(&world.sandbox, "DELETE", &address, &[], "").await.status, 202);
+    assert_eq!(
+        get(&world.sandbox, &format!("{address}/other.ndjson"))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(
+        get(&world.sandbox, &format!("{address}/..%2F..%2Fx"))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(
+        send(&world.sandbox, "PUT", &address, &[], "{}")
+            .await
+            .status,
+        405
+    );
+    assert_eq!(
+        send(&world.sandbox, "DELETE", &address, &[], "")
+            .await
+            .status,
+        202
+    );
     assert_eq!(get(&world.sandbox, &address).await.status, 404);
     assert_eq!(get(&world.sandbox, &file).await.status, 404);
-    assert_eq!(send(&world.sandbox, "DELETE", &address, &[], "").await.status, 404);
+    assert_eq!(
+        send(&world.sandbox, "DELETE", &address, &[], "")
+            .await
+            .status,
+        404
+    );
     assert_eq!(get(&world.sandbox, "_jobs/nonsense").await.status, 404);
     // An id of long ago.
     let old = "_jobs/017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
@@ -252,26 +347,60 @@ async fn lines_are_imported() {
         json!({ "created": 1_502, "updated": 1, "unchanged": 0, "failed": 4 })
     );
     assert_eq!(manifest["error"][0]["count"], 4);
-    let errors = get(&world.sandbox, manifest["error"][0]["url"].as_str().unwrap()).await.text();
+    let errors = get(
+        &world.sandbox,
+        manifest["error"][0]["url"].as_str().unwrap(),
+    )
+    .await
+    .text();
     let mut named = BTreeSet::new();
     for error in errors.lines() {
         let outcome: Value = serde_json::from_str(error).unwrap();
         let said = outcome["issue"][0]["details"]["text"].as_str().unwrap();
-        let (line, _) = said.strip_prefix("line ").unwrap().split_once(": ").unwrap();
+        let (line, _) = said
+            .strip_prefix("line ")
+            .unwrap()
+            .split_once(": ")
+            .unwrap();
         named.insert(line.parse::<u32>().unwrap());
         assert_eq!(outcome["issue"][0]["severity"], "error");
     }
     assert_eq!(named, BTreeSet::from([3_002, 3_003, 3_004, 3_005]));
-    assert_eq!(get(&world.sandbox, "Observation?_summary=count").await.json()["total"], 1_500);
+    assert_eq!(
+        get(&world.sandbox, "Observation?_summary=count")
+            .await
+            .json()["total"],
+        1_500
+    );
     let twice = get(&world.sandbox, "Patient/twice").await;
-    assert_eq!((twice.header("etag"), twice.json()["active"].as_bool()), ("W/\"2\"", Some(false)));
+    assert_eq!(
+        (twice.header("etag"), twice.json()["active"].as_bool()),
+        ("W/\"2\"", Some(false))
+    );
     // Found by its keys, and in its compartment.
-    assert_eq!(get(&world.sandbox, "Observation?patient=p&code=x&_summary=count").await.json()["total"], 1_500);
+    assert_eq!(
+        get(
+            &world.sandbox,
+            "Observation?patient=p&code=x&_summary=count"
+        )
+        .await
+        .json()["total"],
+        1_500
+    );
     // Again, as a job: nothing changes.
     let first_half: String = text.lines().take(3_000).map(|l| format!("{l}\n")).collect();
-    let reply = send(&world.sandbox, "POST", "$import", &[NDJSON, ASYNC], &first_half).await;
+    let reply = send(
+        &world.sandbox,
+        "POST",
+        "$import",
+        &[NDJSON, ASYNC],
+        &first_half,
+    )
+    .await;
     assert_eq!(reply.status, 202, "{}", reply.text());
-    let done = finished(&world.sandbox, reply.header("content-location")).await.json();
+    let done = finished(&world.sandbox, reply.header("content-location"))
+        .await
+        .json();
     assert_eq!(
         done["extension"],
         json!({ "created": 0, "updated": 0, "unchanged": 1_500, "failed": 0 })
@@ -292,6 +421,11 @@ async fn other_bodies_are_not_imported() {
         assert_eq!(reply.status, status, "{}", reply.text());
         assert_eq!(reply.json()["resourceType"], "OperationOutcome");
     }
-    assert_eq!(send(&world.sandbox, "POST", "$import", &[], "").await.status, 400);
+    assert_eq!(
+        send(&world.sandbox, "POST", "$import", &[], "")
+            .await
+            .status,
+        400
+    );
     assert_eq!(get(&world.sandbox, "$import").await.status, 405);
 }

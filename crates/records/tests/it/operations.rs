@@ -141,11 +141,21 @@ async fn everything_can_be_narrowed() {
     for (query, want) in [
         (
             "start=2026-02-01",
-            set(&["Patient/kari", "Observation/o2", "Observation/o3", "Condition/c1"]),
+            set(&[
+                "Patient/kari",
+                "Observation/o2",
+                "Observation/o3",
+                "Condition/c1",
+            ]),
         ),
         (
             "end=2026-01-31",
-            set(&["Patient/kari", "Observation/o1", "Encounter/visit", "Condition/c1"]),
+            set(&[
+                "Patient/kari",
+                "Observation/o1",
+                "Encounter/visit",
+                "Condition/c1",
+            ]),
         ),
         (
             "start=2026-02&end=2026-02&_type=Observation",
@@ -205,7 +215,9 @@ async fn everything_can_be_narrowed() {
     assert_eq!(all_ids(&lenient, "match"), set(&["Condition/c1"]));
     assert_eq!(lenient.ids("outcome").len(), 1);
     assert_eq!(
-        get(&world.sandbox, "Patient/nobody/$everything").await.status,
+        get(&world.sandbox, "Patient/nobody/$everything")
+            .await
+            .status,
         404
     );
     send(&world.sandbox, "DELETE", "Patient/ola", &[], "").await;
@@ -213,8 +225,13 @@ async fn everything_can_be_narrowed() {
         get(&world.sandbox, "Patient/ola/$everything").await.status,
         410
     );
-    let count = get(&world.sandbox, "Patient/kari/$everything?_count=0").await.json();
-    assert_eq!((count["total"].as_u64(), count.get("entry")), (Some(7), None));
+    let count = get(&world.sandbox, "Patient/kari/$everything?_count=0")
+        .await
+        .json();
+    assert_eq!(
+        (count["total"].as_u64(), count.get("entry")),
+        (Some(7), None)
+    );
 }
 
 #[tokio::test]
@@ -227,7 +244,12 @@ async fn everything_follows_links() {
         &get(&world.sandbox, "Patient/twin/$everything").await,
         "match",
     );
-    for id in ["Patient/twin", "Patient/kari", "Observation/t1", "Observation/o1"] {
+    for id in [
+        "Patient/twin",
+        "Patient/kari",
+        "Observation/t1",
+        "Observation/o1",
+    ] {
         assert!(ids.contains(id), "{id}");
     }
     assert!(!ids.contains("Observation/x1"));
@@ -274,7 +296,40 @@ async fn everything_of_an_encounter() {
         set(&["Encounter/visit", "Condition/c1"])
     );
     assert_eq!(
-        get(&world.sandbox, "Encounter/none/$everything").await.status,
+        get(&world.sandbox, "Encounter/none/$everything")
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn everything_of_everybody() {
+    let world = World::new();
+    chart(&world).await;
+    let mut matches = Vec::new();
+    let mut includes = Vec::new();
+    let mut next = Some("Patient/$everything?_count=3".to_owned());
+    while let Some(address) = next {
+        let page = get(&world.sandbox, &address).await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        assert_eq!(page.json()["total"], 8);
+        matches.extend(page.ids("match"));
+        includes.extend(page.ids("include"));
+        next = page.link("next");
+    }
+    assert_eq!(matches[..2], ["Patient/kari", "Patient/ola"]);
+    assert_eq!(
+        (matches.len(), includes.len()),
+        (8, 4),
+        "{matches:?} {includes:?}"
+    );
+    let some = get(&world.sandbox, "Patient/$everything?_type=Condition").await;
+    assert_eq!(some.ids("match"), ["Condition/c1"]);
+    assert_eq!(
+        look(&world.results, "Patient/$everything", DOCTOR)
+            .await
+            .status,
         404
     );
 }
@@ -292,7 +347,9 @@ async fn everything_passes_no_gate() {
     assert_eq!(whole.status, 200, "{}", whole.text());
     assert_eq!(whole.json()["total"], 5);
     let ids = all_ids(&whole, "match");
-    assert!(ids.contains(&format!("Patient/{kari}")) && ids.contains(&format!("DiagnosticReport/{r1}")));
+    assert!(
+        ids.contains(&format!("Patient/{kari}")) && ids.contains(&format!("DiagnosticReport/{r1}"))
+    );
     assert!(world.log(KARI).len() > before, "the look stands in the log");
     assert!(!whole.text().contains("NPU03"));
 
@@ -326,7 +383,10 @@ async fn everything_passes_no_gate() {
         DOCTOR,
     )
     .await;
-    assert_eq!((blocked.status, nobody.status, empty.status), (404, 404, 404));
+    assert_eq!(
+        (blocked.status, nobody.status, empty.status),
+        (404, 404, 404)
+    );
     assert_eq!(blocked.bytes, nobody.bytes);
     assert_eq!(get(&world.results, &address).await.status, 401);
 }
@@ -390,7 +450,8 @@ async fn labels_are_read_added_and_taken_away() {
         (meta["versionId"].as_str(), meta["tag"][0]["code"].as_str()),
         (Some("1"), Some("a"))
     );
-    let add = labels(json!({ "tag": [{ "system": "urn:t", "code": "b" }], "profile": ["http://p"] }));
+    let add =
+        labels(json!({ "tag": [{ "system": "urn:t", "code": "b" }], "profile": ["http://p"] }));
     let added = send(&world.sandbox, "POST", "Observation/m/$meta-add", &[], &add).await;
     assert_eq!(added.status, 200, "{}", added.text());
     assert_eq!(added.header("etag"), "W/\"2\"");
@@ -398,16 +459,30 @@ async fn labels_are_read_added_and_taken_away() {
     assert_eq!(meta["tag"].as_array().unwrap().len(), 2);
     assert_eq!(meta["profile"], json!(["http://p"]));
     assert_eq!(
-        get(&world.sandbox, "Observation?_tag=urn:t%7Cb").await.json()["total"],
+        get(&world.sandbox, "Observation?_tag=urn:t%7Cb")
+            .await
+            .json()["total"],
         1
     );
     // The same again changes nothing.
     let again = send(&world.sandbox, "POST", "Observation/m/$meta-add", &[], &add).await;
     assert_eq!(again.json()["parameter"][0]["valueMeta"]["versionId"], "2");
-    let less = labels(json!({ "tag": [{ "system": "urn:t", "code": "a" }, { "system": "urn:t", "code": "b" }], "profile": ["http://p"] }));
-    let taken = send(&world.sandbox, "POST", "Observation/m/$meta-delete", &[], &less).await;
+    let less = labels(
+        json!({ "tag": [{ "system": "urn:t", "code": "a" }, { "system": "urn:t", "code": "b" }], "profile": ["http://p"] }),
+    );
+    let taken = send(
+        &world.sandbox,
+        "POST",
+        "Observation/m/$meta-delete",
+        &[],
+        &less,
+    )
+    .await;
     let meta = taken.json()["parameter"][0]["valueMeta"].clone();
-    assert_eq!((meta["versionId"].as_str(), meta.get("tag")), (Some("3"), None));
+    assert_eq!(
+        (meta["versionId"].as_str(), meta.get("tag")),
+        (Some("3"), None)
+    );
     let stale = send(
         &world.sandbox,
         "POST",
@@ -419,16 +494,28 @@ async fn labels_are_read_added_and_taken_away() {
     assert_eq!(stale.status, 412);
     for (address, body, status) in [
         ("Observation/none/$meta-add", add.as_str(), 404),
-        ("Observation/m/$meta-add", "{\"resourceType\":\"Parameters\"}", 400),
+        (
+            "Observation/m/$meta-add",
+            "{\"resourceType\":\"Parameters\"}",
+            400,
+        ),
         ("Observation/$meta-add", add.as_str(), 404),
     ] {
         let reply = send(&world.sandbox, "POST", address, &[], body).await;
         assert_eq!(reply.status, status, "{address}");
     }
-    put(&world, json!({ "resourceType": "Patient", "id": "p", "meta": { "security": [{ "code": "R" }] } })).await;
+    put(
+        &world,
+        json!({ "resourceType": "Patient", "id": "p", "meta": { "security": [{ "code": "R" }] } }),
+    )
+    .await;
     send(&world.sandbox, "POST", "Observation/m/$meta-add", &[], &add).await;
     let of_type = get(&world.sandbox, "Observation/$meta").await.json();
-    assert!(of_type["parameter"][0]["valueMeta"].get("security").is_none());
+    assert!(
+        of_type["parameter"][0]["valueMeta"]
+            .get("security")
+            .is_none()
+    );
     let all = get(&world.sandbox, "$meta").await.json();
     assert_eq!(all["parameter"][0]["valueMeta"]["security"][0]["code"], "R");
     assert_eq!(all["parameter"][0]["valueMeta"]["tag"][0]["code"], "b");
@@ -442,9 +529,17 @@ async fn the_newest_of_each_kind() {
         assert_eq!(reply.status, 200, "{}", reply.text());
         reply.ids("match")
     };
-    let one = ids(get(&world.sandbox, "Observation/$lastn?patient=kari&code=718-7,2093-3").await);
+    let one = ids(get(
+        &world.sandbox,
+        "Observation/$lastn?patient=kari&code=718-7,2093-3",
+    )
+    .await);
     assert_eq!(one, ["Observation/o3", "Observation/o2"]);
-    let two = ids(get(&world.sandbox, "Observation/$lastn?patient=Patient/kari&code=718-7,2093-3&max=2").await);
+    let two = ids(get(
+        &world.sandbox,
+        "Observation/$lastn?patient=Patient/kari&code=718-7,2093-3&max=2",
+    )
+    .await);
     assert_eq!(two, ["Observation/o3", "Observation/o2", "Observation/o1"]);
     for query in [
         "code=718-7",
@@ -469,7 +564,10 @@ async fn a_composition_becomes_a_document() {
     let reply = get(&world.sandbox, "Composition/doc/$document").await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let bundle = reply.json();
-    assert_eq!((bundle["type"].as_str(), bundle.get("id")), (Some("document"), None));
+    assert_eq!(
+        (bundle["type"].as_str(), bundle.get("id")),
+        (Some("document"), None)
+    );
     let types: Vec<&str> = bundle["entry"]
         .as_array()
         .unwrap()
@@ -477,7 +575,13 @@ async fn a_composition_becomes_a_document() {
         .map(|e| e["resource"]["resourceType"].as_str().unwrap())
         .collect();
     assert_eq!(types[0], "Composition");
-    for rtype in ["Patient", "PractitionerRole", "Practitioner", "Observation", "Organization"] {
+    for rtype in [
+        "Patient",
+        "PractitionerRole",
+        "Practitioner",
+        "Observation",
+        "Organization",
+    ] {
         assert!(types.contains(&rtype), "{rtype}");
     }
     assert!(!reply.text().contains("\"x1\""));
@@ -491,11 +595,15 @@ async fn a_composition_becomes_a_document() {
         "author": [{ "reference": "Practitioner/nobody" }],
     })).await;
     assert_eq!(
-        get(&world.sandbox, "Composition/broken/$document").await.status,
+        get(&world.sandbox, "Composition/broken/$document")
+            .await
+            .status,
         422
     );
     assert_eq!(
-        get(&world.sandbox, "Composition/none/$document").await.status,
+        get(&world.sandbox, "Composition/none/$document")
+            .await
+            .status,
         404
     );
 }
@@ -511,7 +619,14 @@ async fn patients_are_matched() {
     };
     let described = json!({ "resourceType": "Patient", "identifier": [{ "system": "urn:test", "value": "K1" }],
         "name": [{ "family": "BEVER", "given": ["Kari"] }], "birthDate": "1980-05-17" });
-    let reply = send(&world.sandbox, "POST", "Patient/$match", &[], &ask(described.clone(), json!([]))).await;
+    let reply = send(
+        &world.sandbox,
+        "POST",
+        "Patient/$match",
+        &[],
+        &ask(described.clone(), json!([])),
+    )
+    .await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let bundle = reply.json();
     assert_eq!(bundle["entry"][0]["resource"]["id"], "kari");
@@ -522,12 +637,36 @@ async fn patients_are_matched() {
     );
     assert_eq!(bundle["total"], 1, "another birth date is no match");
     let vague = json!({ "resourceType": "Patient", "name": [{ "family": "Bever", "given": ["Kari"] }], "birthDate": "1980-05-17" });
-    let reply = send(&world.sandbox, "POST", "Patient/$match", &[], &ask(vague.clone(), json!([]))).await;
-    assert_eq!(reply.json()["entry"][0]["search"]["extension"][0]["valueCode"], "possible");
+    let reply = send(
+        &world.sandbox,
+        "POST",
+        "Patient/$match",
+        &[],
+        &ask(vague.clone(), json!([])),
+    )
+    .await;
+    assert_eq!(
+        reply.json()["entry"][0]["search"]["extension"][0]["valueCode"],
+        "possible"
+    );
     let certain = json!([{ "name": "onlyCertainMatches", "valueBoolean": true }]);
-    let reply = send(&world.sandbox, "POST", "Patient/$match", &[], &ask(vague, certain)).await;
+    let reply = send(
+        &world.sandbox,
+        "POST",
+        "Patient/$match",
+        &[],
+        &ask(vague, certain),
+    )
+    .await;
     assert_eq!(reply.json()["total"], 0);
-    let reply = send(&world.sandbox, "POST", "Patient/$match", &[], "{\"resourceType\":\"Parameters\"}").await;
+    let reply = send(
+        &world.sandbox,
+        "POST",
+        "Patient/$match",
+        &[],
+        "{\"resourceType\":\"Parameters\"}",
+    )
+    .await;
     assert_eq!(reply.status, 400);
 }
 
@@ -551,45 +690,102 @@ async fn graphql_picks_what_was_asked_for() {
     let exact = r#"{"resourceType":"Observation","id":"decimal","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/nobody"},"valueQuantity":{"value":1.00}}"#;
     send(&world.sandbox, "PUT", "Observation/decimal", &[], exact).await;
     for (address, query, want) in [
-        ("$graphql", "{Patient(id: \"kari\") {id birthDate name {family given}}}",
-            json!({ "Patient": { "id": "kari", "birthDate": "1980-05-17", "name": [{ "family": "Bever", "given": ["Kari", "Marie"] }, { "given": ["Kaja"] }] } })),
-        ("Patient/kari/$graphql", "{born: birthDate name(use: official) {given}}",
-            json!({ "born": "1980-05-17", "name": [{ "given": ["Kari", "Marie"] }] })),
-        ("Patient/kari/$graphql", "{name(fhirpath: \"use = 'nickname'\") @flatten {given}}",
-            json!({ "given": ["Kaja"] })),
-        ("Patient/kari/$graphql", "{name @first @singleton {given @first}}",
-            json!({ "name": { "given": ["Kari"] } })),
-        ("Patient/kari/$graphql", "{name @flatten @slice(path: \"use\") {given}}",
-            json!({ "given.official": ["Kari", "Marie"], "given.nickname": ["Kaja"] })),
-        ("Patient/kari/$graphql", "{name(_offset: 1, _count: 1) {use} ...on Patient {gender} ... on Observation {status}}",
-            json!({ "name": [{ "use": "nickname" }], "gender": "female" })),
-        ("Patient/kari/$graphql", "{managingOrganization {reference resource {resourceType ... on Organization {name partOf {resource {...N}}}}}} fragment N on Organization {name}",
-            json!({ "managingOrganization": { "reference": "Organization/ward", "resource": { "resourceType": "Organization", "name": "Post 3", "partOf": { "resource": { "name": "Helse Nord" } } } } })),
-        ("$graphql", "{ObservationList(patient: \"kari\", code: [\"718-7\", \"x\"], _sort: \"-date\") {id}}",
-            json!({ "ObservationList": [{ "id": "o2" }, { "id": "o1" }] })),
-        ("Patient/kari/$graphql", "{id ConditionList(_reference: patient) {id code {text}}}",
-            json!({ "id": "kari", "ConditionList": [{ "id": "c1", "code": { "text": "hodepine" } }] })),
-        ("$graphql", "{ObservationConnection(patient: \"kari\", code: \"718-7\", _count: 1) {count offset pagesize first previous next last edges {mode resource {id}}}}",
-            json!({ "ObservationConnection": { "count": 2, "offset": 0, "pagesize": 1, "first": "0", "previous": null, "next": "1", "last": "1", "edges": [{ "mode": "match", "resource": { "id": "o1" } }] } })),
-        ("$graphql", "{Patient(id: nobody) {id}}", json!({ "Patient": null })),
-        ("Observation/amount/$graphql", "{valueQuantity {unit} value {... on Quantity {unit}} subject {resource(optional: true, type: Device) {id}}}",
-            json!({ "valueQuantity": { "unit": "g" }, "value": { "unit": "g" }, "subject": {} })),
-        ("Observation/decimal/$graphql", "{subject {resource(optional: true) {id}} status @skip(if: true)}",
-            json!({ "subject": {} })),
+        (
+            "$graphql",
+            "{Patient(id: \"kari\") {id birthDate name {family given}}}",
+            json!({ "Patient": { "id": "kari", "birthDate": "1980-05-17", "name": [{ "family": "Bever", "given": ["Kari", "Marie"] }, { "given": ["Kaja"] }] } }),
+        ),
+        (
+            "Patient/kari/$graphql",
+            "{born: birthDate name(use: official) {given}}",
+            json!({ "born": "1980-05-17", "name": [{ "given": ["Kari", "Marie"] }] }),
+        ),
+        (
+            "Patient/kari/$graphql",
+            "{name(fhirpath: \"use = 'nickname'\") @flatten {given}}",
+            json!({ "given": ["Kaja"] }),
+        ),
+        (
+            "Patient/kari/$graphql",
+            "{name @first @singleton {given @first}}",
+            json!({ "name": { "given": ["Kari"] } }),
+        ),
+        (
+            "Patient/kari/$graphql",
+            "{name @flatten @slice(path: \"use\") {given}}",
+            json!({ "given.official": ["Kari", "Marie"], "given.nickname": ["Kaja"] }),
+        ),
+        (
+            "Patient/kari/$graphql",
+            "{name(_offset: 1, _count: 1) {use} ...on Patient {gender} ... on Observation {status}}",
+            json!({ "name": [{ "use": "nickname" }], "gender": "female" }),
+        ),
+        (
+            "Patient/kari/$graphql",
+            "{managingOrganization {reference resource {resourceType ... on Organization {name partOf {resource {...N}}}}}} fragment N on Organization {name}",
+            json!({ "managingOrganization": { "reference": "Organization/ward", "resource": { "resourceType": "Organization", "name": "Post 3", "partOf": { "resource": { "name": "Helse Nord" } } } } }),
+        ),
+        (
+            "$graphql",
+            "{ObservationList(patient: \"kari\", code: [\"718-7\", \"x\"], _sort: \"-date\") {id}}",
+            json!({ "ObservationList": [{ "id": "o2" }, { "id": "o1" }] }),
+        ),
+        (
+            "Patient/kari/$graphql",
+            "{id ConditionList(_reference: patient) {id code {text}}}",
+            json!({ "id": "kari", "ConditionList": [{ "id": "c1", "code": { "text": "hodepine" } }] }),
+        ),
+        (
+            "$graphql",
+            "{ObservationConnection(patient: \"kari\", code: \"718-7\", _count: 1) {count offset pagesize first previous next last edges {mode resource {id}}}}",
+            json!({ "ObservationConnection": { "count": 2, "offset": 0, "pagesize": 1, "first": "0", "previous": null, "next": "1", "last": "1", "edges": [{ "mode": "match", "resource": { "id": "o1" } }] } }),
+        ),
+        (
+            "$graphql",
+            "{Patient(id: nobody) {id}}",
+            json!({ "Patient": null }),
+        ),
+        (
+            "Observation/amount/$graphql",
+            "{valueQuantity {unit} value {... on Quantity {unit}} subject {resource(optional: true, type: Device) {id}}}",
+            json!({ "valueQuantity": { "unit": "g" }, "value": { "unit": "g" }, "subject": {} }),
+        ),
+        (
+            "Observation/decimal/$graphql",
+            "{subject {resource(optional: true) {id}} status @skip(if: true)}",
+            json!({ "subject": {} }),
+        ),
     ] {
         let reply = graphql(&world, address, query, json!({})).await;
         assert_eq!(reply.status, 200, "{query}: {}", reply.text());
         assert_eq!(reply.json(), json!({ "data": want }), "{query}");
     }
-    let reply = graphql(&world, "Observation/decimal/$graphql", "{valueQuantity {value}}", json!({})).await;
+    let reply = graphql(
+        &world,
+        "Observation/decimal/$graphql",
+        "{valueQuantity {value}}",
+        json!({}),
+    )
+    .await;
     assert!(reply.text().contains("1.00"), "{}", reply.text());
     assert_eq!(reply.header("content-type"), "application/json");
-    let query = "query q($id: ID!, $n: Boolean = false) {Patient(id: $id) {id gender @include(if: $n)}}";
+    let query =
+        "query q($id: ID!, $n: Boolean = false) {Patient(id: $id) {id gender @include(if: $n)}}";
     let reply = graphql(&world, "$graphql", query, json!({ "id": "ola" })).await;
-    assert_eq!(reply.json(), json!({ "data": { "Patient": { "id": "ola" } } }));
+    assert_eq!(
+        reply.json(),
+        json!({ "data": { "Patient": { "id": "ola" } } })
+    );
     let by_get = get(&world.sandbox, "Patient/ola/$graphql?query=%7Bid%7D").await;
     assert_eq!(by_get.json(), json!({ "data": { "id": "ola" } }));
-    let plain = send(&world.sandbox, "POST", "Patient/ola/$graphql", &[("content-type", "application/graphql")], "{id}").await;
+    let plain = send(
+        &world.sandbox,
+        "POST",
+        "Patient/ola/$graphql",
+        &[("content-type", "application/graphql")],
+        "{id}",
+    )
+    .await;
     assert_eq!(plain.json(), json!({ "data": { "id": "ola" } }));
 }
 
@@ -618,7 +814,10 @@ async fn graphql_refuses_what_it_cannot_do() {
         ("{name(fhirpath: \"((\") {use}}", "invalid"),
         ("{name(nonsense: 1) {use}}", "invalid"),
         ("{ConditionList {id}}", "required"),
-        ("{ConditionList(_reference: nonsense) {id}}", "not-supported"),
+        (
+            "{ConditionList(_reference: nonsense) {id}}",
+            "not-supported",
+        ),
         ("query($a: ID!) {id}", "required"),
         ("query a {id} query b {id}", "invalid"),
         (bomb, "invalid"),
@@ -629,12 +828,27 @@ async fn graphql_refuses_what_it_cannot_do() {
         assert_eq!(reply.json()["issue"][0]["code"], code, "{query}");
     }
     put(&world, json!({ "resourceType": "Observation", "id": "lost", "status": "final", "code": { "text": "x" }, "subject": { "reference": "Patient/nobody" } })).await;
-    let lost = graphql(&world, "Observation/lost/$graphql", "{subject {resource {id}}}", json!({})).await;
+    let lost = graphql(
+        &world,
+        "Observation/lost/$graphql",
+        "{subject {resource {id}}}",
+        json!({}),
+    )
+    .await;
     assert_eq!(lost.json()["issue"][0]["code"], "not-found");
     assert_eq!(
-        graphql(&world, "Patient/none/$graphql", "{id}", json!({})).await.status,
+        graphql(&world, "Patient/none/$graphql", "{id}", json!({}))
+            .await
+            .status,
         404
     );
-    let reply = send(&world.sandbox, "POST", "$graphql", &[("content-type", "text/csv")], "{id}").await;
+    let reply = send(
+        &world.sandbox,
+        "POST",
+        "$graphql",
+        &[("content-type", "text/csv")],
+        "{id}",
+    )
+    .await;
     assert_eq!(reply.status, 415);
 }

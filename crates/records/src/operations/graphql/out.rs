@@ -87,7 +87,11 @@ impl Object {
                 to.push(b',');
             }
             is_first = false;
-            to.extend_from_slice(serde_json::Value::from(name.as_str()).to_string().as_bytes());
+            to.extend_from_slice(
+                serde_json::Value::from(name.as_str())
+                    .to_string()
+                    .as_bytes(),
+            );
             to.push(b':');
             match (slot.values.as_slice(), slot.is_list && !slot.is_single) {
                 (values, true) => {

@@ -647,10 +647,34 @@ mod tests {
         let deep = format!("{}a{}", "{a".repeat(30), "}".repeat(30));
         let wide = format!("{{{}}}", "a ".repeat(3_000));
         for text in [
-            "", "{", "{}", "{a", "{a}}", "{a(}", "{a(b:)}", "{a:}", "{...}", "{... on}", "{\"a\"}",
-            "mutation { a }", "subscription { a }", "fragment on on A {a}", "fragment F on A {a}",
-            "query ($a) {a}", "{a(b: \"x)}", "{a(b: \"\\q\")}", "{a(b: \"\\ud800\")}", "{a(b: 01)}",
-            "{a(b: 1.)}", "{a(b: $)}", "query($a: Int = $b) {a}", "{a ..}", "{a}%", "\u{e5}", &deep, &wide,
+            "",
+            "{",
+            "{}",
+            "{a",
+            "{a}}",
+            "{a(}",
+            "{a(b:)}",
+            "{a:}",
+            "{...}",
+            "{... on}",
+            "{\"a\"}",
+            "mutation { a }",
+            "subscription { a }",
+            "fragment on on A {a}",
+            "fragment F on A {a}",
+            "query ($a) {a}",
+            "{a(b: \"x)}",
+            "{a(b: \"\\q\")}",
+            "{a(b: \"\\ud800\")}",
+            "{a(b: 01)}",
+            "{a(b: 1.)}",
+            "{a(b: $)}",
+            "query($a: Int = $b) {a}",
+            "{a ..}",
+            "{a}%",
+            "\u{e5}",
+            &deep,
+            &wide,
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

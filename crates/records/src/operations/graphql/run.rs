@@ -105,7 +105,14 @@ impl<'a> Runner<'a> {
     pub fn run(&self, focus: Option<&Doc>) -> Result<Out, Failure> {
         let mut out = Object::default();
         match focus {
-            Some(doc) => self.object(doc.root(), &[&self.query.selections], &mut out, false, "", 0)?,
+            Some(doc) => self.object(
+                doc.root(),
+                &[&self.query.selections],
+                &mut out,
+                false,
+                "",
+                0,
+            )?,
             None => {
                 for picked in self.pick(&[&self.query.selections], None)? {
                     self.root_field(&picked, &mut out)?;
@@ -116,7 +123,9 @@ impl<'a> Runner<'a> {
     }
 
     fn step(&self) -> Result<(), Failure> {
-        spend(&self.steps, 1, || format!("the query visits more than {MAX_STEPS} values"))
+        spend(&self.steps, 1, || {
+            format!("the query visits more than {MAX_STEPS} values")
+        })
     }
 
     /// Selections that apply to a type, fragments opened, fields of one name joined.
@@ -140,7 +149,9 @@ impl<'a> Runner<'a> {
         depth: usize,
     ) -> Result<(), Failure> {
         if depth > MAX_WALK {
-            return Err(bad("fragments are nested too deeply, or contain themselves"));
+            return Err(bad(
+                "fragments are nested too deeply, or contain themselves",
+            ));
         }
         for selection in list {
             self.step()?;
@@ -219,9 +230,11 @@ impl<'a> Runner<'a> {
                 .get(name)
                 .cloned()
                 .ok_or_else(|| bad(format!("the variable {} is not declared", shown(name))))?,
-            Value::List(list) => {
-                Value::List(list.iter().map(|v| self.value(v)).collect::<Result<_, _>>()?)
-            }
+            Value::List(list) => Value::List(
+                list.iter()
+                    .map(|v| self.value(v))
+                    .collect::<Result<_, _>>()?,
+            ),
             other => other.clone(),
         })
     }
@@ -417,7 +430,10 @@ impl<'a> Runner<'a> {
         if choice.is_some() {
             let values = node
                 .fields()
-                .filter(|n| pack.element(n.elem()).is_some_and(|e| e.name.as_ref() == name))
+                .filter(|n| {
+                    pack.element(n.elem())
+                        .is_some_and(|e| e.name.as_ref() == name)
+                })
                 .collect();
             return Ok((values, false));
         }
@@ -481,7 +497,9 @@ impl<'a> Runner<'a> {
             [one] => Ok(one
                 .as_text()
                 .map_or_else(String::new, |text| format!(".{text}"))),
-            _ => Err(bad("@slice: the path yields several values for one element")),
+            _ => Err(bad(
+                "@slice: the path yields several values for one element",
+            )),
         }
     }
 
@@ -600,11 +618,9 @@ impl<'a> Runner<'a> {
             }
         }
         if let Some(node) = around {
-            let code = self
-                .argument(field, "_reference")?
-                .ok_or_else(|| {
-                    Failure::bad("required", "inside a resource a search takes _reference")
-                })?;
+            let code = self.argument(field, "_reference")?.ok_or_else(|| {
+                Failure::bad("required", "inside a resource a search takes _reference")
+            })?;
             let id = node.str_at("id").unwrap_or_default();
             let kind = node.resource_type().unwrap_or_default();
             conditions.push(RawCondition::new(
@@ -675,12 +691,10 @@ impl<'a> Runner<'a> {
                 "offset" => number(search.offset),
                 "pagesize" => number(search.count),
                 "first" => cursor((total > 0).then_some(0)),
-                "previous" => cursor(
-                    (search.offset > 0).then(|| search.offset.saturating_sub(search.count)),
-                ),
-                "next" => cursor(
-                    Some(search.offset + search.count).filter(|next| *next < total),
-                ),
+                "previous" => {
+                    cursor((search.offset > 0).then(|| search.offset.saturating_sub(search.count)))
+                }
+                "next" => cursor(Some(search.offset + search.count).filter(|next| *next < total)),
                 "last" => cursor((total > 0).then_some(last)),
                 "__typename" => vec![Out::text(&picked.field.name)],
                 "edges" => {
@@ -700,12 +714,7 @@ impl<'a> Runner<'a> {
         Ok(out)
     }
 
-    fn edge(
-        &self,
-        picked: &Picked<'_>,
-        record: &Record,
-        depth: usize,
-    ) -> Result<Object, Failure> {
+    fn edge(&self, picked: &Picked<'_>, record: &Record, depth: usize) -> Result<Object, Failure> {
         let mut out = Object::default();
         for inner in self.pick(&picked.selections, None)? {
             let key = inner.field.key();
