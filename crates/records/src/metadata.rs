@@ -264,7 +264,7 @@ fn resource(repository: &Repository, rtype: &str) -> Value {
             "profile",
             format!("http://hl7.org/fhir/StructureDefinition/{rtype}"),
         )
-        .list("supportedProfile", offer::profiles(repository, rtype))
+        .list("supportedProfile", offer::profiles(rtype))
         .put("interaction", codes(&interactions))
         .put(
             "versioning",

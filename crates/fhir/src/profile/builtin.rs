@@ -22,20 +22,28 @@ struct Texts {
     lines: Bytes,
     /// URL → span in `lines`.
     places: HashMap<Box<str>, (usize, usize)>,
+    /// Constrained type → URLs, sorted.
+    by_type: HashMap<Box<str>, Vec<Box<str>>>,
 }
 
 #[derive(Deserialize)]
 struct Head {
     url: Box<str>,
+    #[serde(rename = "type")]
+    constrained: Box<str>,
 }
 
 static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
     let mut lines = zstd::decode_all(CORE).unwrap_or_default();
     lines.extend_from_slice(NATIONAL.as_bytes());
     let mut places = HashMap::new();
+    let mut by_type: HashMap<Box<str>, Vec<Box<str>>> = HashMap::new();
     let mut at = 0;
     for line in lines.split(|b| *b == b'\n') {
         if let Ok(head) = serde_json::from_slice::<Head>(line) {
+            let of_type = by_type.entry(head.constrained).or_default();
+            of_type.push(head.url.clone());
+            of_type.sort_unstable();
             places.insert(head.url, (at, at + line.len()));
         }
         at += line.len() + 1;
@@ -43,6 +51,7 @@ static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
     Texts {
         lines: Bytes::from(lines),
         places,
+        by_type,
     }
 });
 
@@ -52,6 +61,16 @@ static COMPILED: LazyLock<Mutex<HashMap<Box<str>, Arc<Profile>>>> = LazyLock::ne
 #[cfg(test)]
 pub(super) fn urls() -> Vec<&'static str> {
     TEXTS.places.keys().map(AsRef::as_ref).collect()
+}
+
+/// Canonical URLs of the built-in profiles of a type, sorted.
+pub fn built_in_for(rtype: &str) -> impl Iterator<Item = &'static str> {
+    TEXTS
+        .by_type
+        .get(rtype)
+        .into_iter()
+        .flatten()
+        .map(AsRef::as_ref)
 }
 
 /// A built-in profile, compiled at first use.

@@ -19,6 +19,7 @@ mod target;
 mod validator;
 mod value;
 
+pub use builtin::built_in_for;
 pub use compile::compile;
 pub use library::{Found, Library, Source};
 pub use table::Profile;

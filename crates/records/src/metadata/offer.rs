@@ -93,7 +93,7 @@ pub(crate) fn of_system(repository: &Repository) -> Vec<SystemInteraction> {
     offered
 }
 
-/// Profiles beyond the base definition that resources of a type are validated against.
-pub(crate) fn profiles(_: &Repository, _: &str) -> Vec<String> {
-    Vec::new()
+/// Profiles beyond the base definition that `$validate` knows without being given them.
+pub(crate) fn profiles(rtype: &str) -> Vec<&'static str> {
+    fhir::profile::built_in_for(rtype).collect()
 }

@@ -82,7 +82,12 @@ pub(crate) fn admit<'c>(call: &Call, caller: &'c Caller) -> Result<Cow<'c, Calle
         || call.method == "POST" && crate::change::has_criteria(&call.query);
     if let Some(name) = segments.last().filter(|s| s.starts_with('$')) {
         admit_operation(scopes, segments.as_slice(), name)?;
-        return Ok(Cow::Borrowed(caller));
+        let is_one = segments.len() == 3 && *name != "$graphql";
+        return Ok(if is_one {
+            Cow::Borrowed(caller)
+        } else {
+            searching()
+        });
     }
     let over_all = match segments.as_slice() {
         [] => call.method == "GET",
@@ -335,6 +340,10 @@ impl Repository {
         let Some(scopes) = &caller.smart else {
             return Ok(());
         };
+        // What a subscription sends is not narrowed by the token that made it.
+        if put.rtype == "Subscription" {
+            return Err(refused());
+        }
         let wanted = match put.op {
             Op::Create => Permissions::CREATE,
             _ => Permissions::UPDATE,

@@ -254,6 +254,16 @@ async fn the_statement_is_a_resource_like_others() {
         statement["implementation"]["url"],
         format!("{BASE}/sandbox")
     );
+    let of = |rtype: &str| {
+        list(&statement["rest"][0], "resource")
+            .into_iter()
+            .find(|r| r["type"] == rtype)
+            .unwrap()
+            .clone()
+    };
+    let national = "http://hl7.no/fhir/StructureDefinition/no-basis-Patient";
+    assert!(codes_of(&of("Patient")["supportedProfile"]).contains(national));
+    assert!(codes_of(&of("Observation")["supportedProfile"]).len() > 3);
     assert!(statement["date"].as_str().unwrap().len() > 10);
     let etag = whole.header("etag").to_owned();
     assert!(etag.starts_with("W/\""));

@@ -295,6 +295,33 @@ async fn what_no_scope_permits_is_403() {
             );
         }
     }
+    // Operations: under the same grant, or not at all.
+    let graphql = |query: &str| {
+        format!(
+            "$graphql?query={}",
+            url::form_urlencoded::byte_serialize(query.as_bytes()).collect::<String>()
+        )
+    };
+    let names = "{PractitionerList{id}ObservationList{id}}";
+    let reply = w.get(&graphql(names), &t).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(reply.text().contains("kari-laboratory"), "{}", reply.text());
+    assert!(
+        !reply.text().contains("ola-") && !reply.text().contains("lege"),
+        "{}",
+        reply.text()
+    );
+    let export = [("authorization", t.as_str()), ("prefer", "respond-async")];
+    for address in ["$export", "Patient/$export", "$explain?url=Patient"] {
+        let reply = send(&w.world.sandbox, "GET", address, &export, "").await;
+        assert_eq!(reply.status, 403, "{address}: {}", reply.text());
+    }
+    let all = token("system/*.cruds", None);
+    let topic = json!({ "resourceType": "Subscription", "status": "requested", "reason": "x", "criteria": "Observation?code=1", "channel": { "type": "websocket" } });
+    let reply = w
+        .call("POST", "Subscription", &all, &topic.to_string())
+        .await;
+    assert_eq!(reply.status, 403, "{}", reply.text());
     // Patient scopes without a patient, and malformed ones, open nothing.
     for scope in ["patient/*.rs", "user/Observation.rx", "system/pasient.rs"] {
         assert_eq!(
