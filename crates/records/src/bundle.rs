@@ -236,10 +236,12 @@ fn inner_call(call: &Call, item: &Item<'_>) -> Result<Call, Failure> {
     let mut body = item.resource.map(|r| r.raw_json()).unwrap_or_default();
     if verb == Verb::Patch
         && let Some(resource) = item.resource
-        && let Patch::Json(patch) = Patch::of_entry(resource)?
     {
-        content_type = "application/json-patch+json";
-        body = patch;
+        (content_type, body) = match Patch::of_entry(resource)? {
+            Patch::Json(patch) => ("application/json-patch+json", patch),
+            Patch::Xml(patch) => ("application/xml-patch+xml", patch),
+            Patch::FhirPath(_) | Patch::Merge(_) => (content_type, body),
+        };
     }
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

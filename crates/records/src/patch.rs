@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use fhir::patch::{fhirpath_patch, json_patch, merge_patch};
+use fhir::patch::{fhirpath_patch, json_patch, merge_patch, xml_patch};
 use fhir::{Doc, Finding, IssueCode, Limits, Node};
 use store::Record;
 
@@ -14,11 +14,14 @@ use store::Record;
 const JSON_PATCH: &str = "application/json-patch+json";
 /// Media type of JSON Merge Patch.
 const MERGE_PATCH: &str = "application/merge-patch+json";
+/// Media type of XML Patch.
+const XML_PATCH: &str = "application/xml-patch+xml";
 /// What a patch may be written in, for `Accept-Patch` and the CapabilityStatement.
 pub(crate) const FORMATS: &[&str] = &[
     "application/fhir+json",
     "application/fhir+xml",
     "application/json-patch+json",
+    XML_PATCH,
     "application/merge-patch+json",
 ];
 
@@ -26,6 +29,8 @@ pub(crate) const FORMATS: &[&str] = &[
 pub(crate) enum Patch {
     /// RFC 6902 on the JSON form.
     Json(Bytes),
+    /// RFC 5261 on the XML form.
+    Xml(Bytes),
     /// RFC 7396 on the JSON form.
     Merge(Bytes),
     /// FHIRPath Patch: Parameters.
@@ -45,6 +50,9 @@ impl Patch {
         if media_type.eq_ignore_ascii_case(JSON_PATCH) {
             return Ok(Self::Json(body.clone()));
         }
+        if media_type.eq_ignore_ascii_case(XML_PATCH) {
+            return Ok(Self::Xml(body.clone()));
+        }
         if is_merge(media_type, body) {
             return Ok(Self::Merge(body.clone()));
         }
@@ -60,7 +68,7 @@ impl Patch {
         })
     }
 
-    /// From an entry of a Bundle: Parameters, or a Binary that holds a JSON Patch.
+    /// From an entry of a Bundle: Parameters, or a Binary that holds a JSON or XML Patch.
     pub fn of_entry(resource: Node<'_>) -> Result<Self, Failure> {
         let parse = || {
             Doc::parse_json(resource.raw_json(), &Limits::default())
@@ -70,12 +78,16 @@ impl Patch {
             Some("Binary") => {
                 let kind = resource.str_at("contentType").unwrap_or_default();
                 let name = kind.split(';').next().unwrap_or_default().trim();
-                if !name.eq_ignore_ascii_case(JSON_PATCH) {
+                let form: fn(Bytes) -> Self = if name.eq_ignore_ascii_case(JSON_PATCH) {
+                    Self::Json
+                } else if name.eq_ignore_ascii_case(XML_PATCH) {
+                    Self::Xml
+                } else {
                     return Err(Failure::bad(
                         "not-supported",
-                        "a Binary that patches has the contentType application/json-patch+json",
+                        "a Binary that patches has the contentType application/json-patch+json or application/xml-patch+xml",
                     ));
-                }
+                };
                 let text: String = resource
                     .str_at("data")
                     .unwrap_or_default()
@@ -87,7 +99,7 @@ impl Patch {
                 if bytes.is_empty() {
                     return Err(Failure::bad("required", "the Binary has no data"));
                 }
-                Ok(Self::Json(Bytes::from(bytes)))
+                Ok(form(Bytes::from(bytes)))
             }
             _ => Self::of_parameters(parse()?),
         }
@@ -97,7 +109,7 @@ impl Patch {
         if doc.resource_type() != "Parameters" {
             return Err(Failure::bad(
                 "invalid",
-                "a patch is a JSON Patch (application/json-patch+json) or Parameters (FHIRPath Patch)",
+                "a patch is a JSON Patch (application/json-patch+json), an XML Patch (application/xml-patch+xml) or Parameters (FHIRPath Patch)",
             ));
         }
         Ok(Self::FhirPath(doc))
@@ -114,6 +126,14 @@ impl Patch {
             }
             Self::Merge(patch) => {
                 merge_patch(&before, patch, &limits).map_err(|findings| refused(&findings))?
+            }
+            Self::Xml(patch) => {
+                let target = Doc::parse_json(before, &limits).map_err(|_| Failure::internal())?;
+                let xml = xml_patch(&target.to_xml(), patch, &limits)
+                    .map_err(|findings| refused(&findings))?;
+                let after = Doc::parse_xml(&xml, &limits).map_err(|f| Failure::findings(&f))?;
+                require_kept(record, &after)?;
+                return Ok(after);
             }
             Self::FhirPath(patch) => {
                 let target =

@@ -1,13 +1,16 @@
-//! Changing resources: JSON Patch (RFC 6902 with pointers of RFC 6901), JSON Merge Patch (RFC 7396) and FHIRPath Patch, on text-preserving values.
+//! Changing resources: JSON Patch (RFC 6902 with pointers of RFC 6901), JSON Merge Patch (RFC 7396), FHIRPath Patch and
+//! XML Patch (RFC 5261).
 //!
 //! The operations work on [`Value`], which keeps number text and member order, so what a patch does not touch is written
 //! as it was read. A patch is all or nothing.
 
 mod fhirpath;
 mod merge;
+mod xml;
 
 pub use fhirpath::fhirpath_patch;
 pub use merge::merge_patch;
+pub use xml::xml_patch;
 
 use bytes::Bytes;
 

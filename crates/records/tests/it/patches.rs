@@ -287,7 +287,7 @@ async fn what_is_patched_must_be_there_and_be_the_one() {
             "Observation/o",
             vec![("content-type", "application/xml-patch+xml")],
             patch,
-            415,
+            400,
         ),
         (
             "PATCH",
@@ -450,6 +450,70 @@ async fn patches_in_bundles() {
             .contains(subject.as_str().unwrap()),
         "{subject} {location}"
     );
+}
+
+#[tokio::test]
+async fn xml_patches_over_http() {
+    let world = World::new();
+    let router = &world.sandbox;
+    let headers = [("content-type", "application/xml-patch+xml")];
+    for (patch, status, code) in [
+        (
+            "<diff xmlns=\"http://hl7.org/fhir\"><replace sel=\"f:Observation/f:status/@value\">final</replace></diff>",
+            200,
+            "",
+        ),
+        (
+            "<diff><add sel=\"f:Observation/f:code\" pos=\"after\"><subject xmlns=\"http://hl7.org/fhir\"><display value=\"x\"/></subject></add></diff>",
+            200,
+            "",
+        ),
+        (
+            "<diff><remove sel=\"f:Observation/f:status\"/></diff>",
+            422,
+            "required",
+        ),
+        (
+            "<diff><remove sel=\"f:Observation/f:none\"/></diff>",
+            400,
+            "not-found",
+        ),
+        (
+            "<diff><replace sel=\"f:Observation/f:id/@value\">p</replace></diff>",
+            400,
+            "invalid",
+        ),
+        ("<diff/>", 400, "required"),
+        ("<diff>", 400, "invalid"),
+    ] {
+        fresh(router).await;
+        let reply = send(router, "PATCH", "Observation/o", &headers, patch).await;
+        assert_eq!(reply.status, status, "{patch}: {}", reply.text());
+        let after = get(router, "Observation/o").await;
+        if status == 200 {
+            assert_eq!(reply.bytes, after.bytes, "{patch}");
+            // Decimals and times stay as they were written.
+            assert!(after.text().contains("\"value\":1.00"), "{}", after.text());
+            assert!(after.text().contains("10:00:00.500+01:00"));
+        } else {
+            assert_eq!(
+                reply.json()["issue"][0]["code"],
+                code,
+                "{patch}: {}",
+                reply.text()
+            );
+            assert!(after.text().contains("preliminary"), "{patch}");
+        }
+    }
+    fresh(router).await;
+    let patch = "<diff><replace sel=\"f:Observation/f:status/@value\">final</replace></diff>";
+    let data = base64::engine::general_purpose::STANDARD.encode(patch);
+    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [{
+        "resource": { "resourceType": "Binary", "contentType": "application/xml-patch+xml", "data": data },
+        "request": { "method": "PATCH", "url": "Observation/o" } }] });
+    let reply = send(router, "POST", "", &[], &bundle.to_string()).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(get(router, "Observation/o").await.json()["status"], "final");
 }
 
 /// The public cases, each on a stored resource.
