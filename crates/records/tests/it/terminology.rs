@@ -522,3 +522,54 @@ async fn what_is_known_is_told() {
         assert!(errors.is_empty(), "{address}: {errors:?}");
     }
 }
+
+#[tokio::test]
+async fn clinical_repositories_know_what_is_built_in() {
+    let world = World::new();
+    world.add_result(KARI, "NPU1", "5");
+    // The operations are not there, and say so alike to everybody.
+    for address in [
+        "ValueSet/$expand?url=http://hl7.org/fhir/ValueSet/observation-status",
+        "CodeSystem/$lookup?code=x&system=http://x",
+    ] {
+        assert_eq!(
+            look(&world.results, address, DOCTOR).await.status,
+            404,
+            "{address}"
+        );
+    }
+    // Searches ask the built-in definitions, under the decision.
+    let all = format!("Observation?patient.identifier={KARI}");
+    let members = look(
+        &world.results,
+        &format!("{all}&status:in=http://hl7.org/fhir/ValueSet/observation-status"),
+        DOCTOR,
+    )
+    .await;
+    assert_eq!(members.status, 200, "{}", members.text());
+    assert_eq!(
+        members.json()["total"],
+        look(&world.results, &all, DOCTOR).await.json()["total"]
+    );
+    let none = look(
+        &world.results,
+        &format!("{all}&status:not-in=http://hl7.org/fhir/ValueSet/observation-status"),
+        DOCTOR,
+    )
+    .await;
+    assert_eq!(none.json()["total"], 0);
+    world.block(KARI, DOCTOR);
+    let hidden = look(
+        &world.results,
+        &format!("{all}&status:in=http://hl7.org/fhir/ValueSet/observation-status"),
+        DOCTOR,
+    )
+    .await;
+    assert!(
+        hidden.status == 403 || hidden.json()["total"] == 0,
+        "{}",
+        hidden.text()
+    );
+    let told = get(&world.results, "metadata?mode=terminology").await;
+    assert_eq!(told.json()["resourceType"], "TerminologyCapabilities");
+}

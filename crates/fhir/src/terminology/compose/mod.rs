@@ -138,6 +138,7 @@ pub(in crate::terminology) struct Used {
     pub is_open: bool,
 }
 
+type ChosenSets = HashMap<(Box<str>, Option<Box<str>>), Option<Arc<ValueSet>>>;
 type Chosen = HashMap<(Box<str>, Option<Box<str>>), Option<Arc<CodeSystem>>>;
 
 /// Definitions and what one request says about them.
@@ -148,6 +149,8 @@ pub struct Engine<'s> {
     pub(in crate::terminology) used: RefCell<Used>,
     /// Definitions already chosen, by URL and version.
     systems: RefCell<Chosen>,
+    /// The same of value sets.
+    sets: RefCell<ChosenSets>,
 }
 
 /// Value sets being evaluated, outermost first.
@@ -174,6 +177,7 @@ impl<'s> Engine<'s> {
             steps: Cell::new(0),
             used: RefCell::default(),
             systems: RefCell::default(),
+            sets: RefCell::default(),
         }
     }
 
@@ -344,15 +348,21 @@ impl<'s> Engine<'s> {
         let version = version
             .or(named)
             .or_else(|| setting(&self.settings.valueset_version, url));
+        let key = (Box::from(url), version.map(Box::from));
+        if let Some(known) = self.sets.borrow().get(&key) {
+            return Ok(known.clone());
+        }
         let found = self
             .source
             .value_sets(url)?
             .into_iter()
             .find(|v| version.is_none_or(|wish| version_fits(wish, v.head.version.as_deref())));
-        if found.is_some() {
-            return Ok(found);
-        }
-        self.implied(url, version)
+        let found = match found {
+            Some(found) => Some(found),
+            None => self.implied(url, version)?,
+        };
+        self.sets.borrow_mut().insert(key, found.clone());
+        Ok(found)
     }
 
     /// `system?fhir_vs` and `system?fhir_vs=isa/code`: value sets that every code system has.
