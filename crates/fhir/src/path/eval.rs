@@ -89,6 +89,11 @@ impl<'a> Env<'a> {
         self
     }
 
+    /// Steps that are left.
+    pub fn left(&self) -> u64 {
+        self.steps.get()
+    }
+
     /// The same environment with a world around the document; what is fetched from it is kept in `docs`.
     #[must_use]
     pub fn outside(self, host: &'a dyn Host, docs: &'a Docs) -> Env<'a> {

@@ -43,6 +43,8 @@ pub(super) fn apply<'a>(
         _ => wrong(func),
     };
     let one = |i: Item<'a>| Ok(vec![i]);
+    // Long texts cost by their length: every function here reads the whole of it.
+    env.spend(subject.len() as u64 / 64)?;
     match func {
         Func::StartsWith => one(Item::Bool(subject.starts_with(text(0)?))),
         Func::EndsWith => one(Item::Bool(subject.ends_with(text(0)?))),

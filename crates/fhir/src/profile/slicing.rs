@@ -84,6 +84,9 @@ impl<'a> Run<'a, '_> {
     }
 
     fn is_in(&mut self, node: Node<'a>, slice: &Constraint, slicing: &Slicing) -> bool {
+        if !self.spend() {
+            return false;
+        }
         if slicing.discriminators.is_empty() {
             return self.fits_quietly(node, slice);
         }
@@ -221,6 +224,8 @@ impl<'a> Run<'a, '_> {
 
     /// What a slice says of the element at a discriminator path, in its own rows and in the profiles of its types.
     fn constraints_at(&self, slice: &Constraint, path: &[Walk]) -> Vec<Constraint> {
+        // Copies are dear: this is for what `plainly` cannot tell.
+        self.spend_units(50);
         let mut at = vec![slice.clone()];
         for step in path {
             let mut next = Vec::new();

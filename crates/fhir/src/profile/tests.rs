@@ -548,6 +548,20 @@ fn extensions_and_their_definitions() {
 }
 
 #[test]
+fn a_check_is_bounded() {
+    let rows = [
+        ("Patient.name", json!({"slicing": {"discriminator": [{"type": "exists", "path": "period"}], "rules": "open"}})),
+        ("Patient.name.given", json!({"constraint": [{"key": "slow", "severity": "error", "human": "h", "expression": "%resource.descendants().select(%resource.descendants().count()).count() >= 0"}]})),
+    ];
+    let given: Vec<String> = (0..300).map(|i| format!("g{i}")).collect();
+    let names: Vec<Value> = (0..100).map(|_| json!({"given": given})).collect();
+    let started = std::time::Instant::now();
+    let all = check_all(vec![profile("Patient", &rows)], &patient(json!({"name": names})));
+    assert!(all.iter().any(|f| f.rule == "limit-profile"), "{:?}", all.len());
+    assert!(started.elapsed().as_secs() < 30);
+}
+
+#[test]
 fn unknown_profiles() {
     let given = vec![profile("Patient", &[])];
     let declared = check_all(given, &patient(json!({"meta": {"profile": ["http://nowhere"]}, "active": true})));

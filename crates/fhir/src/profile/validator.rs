@@ -13,10 +13,14 @@ use crate::pack::file::TypeKind;
 use crate::pack::{NameId, Pack, TypeId};
 use crate::path::{Docs, Env, EvalError, Host, compare_nodes};
 use crate::terminology::Terminology;
-use crate::validate::{MAX_FINDINGS, RULE_STEPS, invariants, resources, validate};
+use crate::validate::{MAX_FINDINGS, MAX_REMARKS, RULE_STEPS, invariants, resources, validate};
 
-/// Most (element, constraint) pairs that one check looks at.
-const MAX_WORK: u64 = 300_000;
+/// Work of one check: an (element, constraint) pair is one unit, as are eight children looked through.
+const MAX_WORK: u64 = 2_000_000;
+/// Steps that all invariants of profiles may take together.
+const MAX_STEPS: u64 = 20_000_000;
+/// Rule of the finding that a check was cut short.
+const LIMIT: &str = "limit-profile";
 /// Deepest nesting of profiles that refer to each other (through references, `conformsTo`, slices by profile).
 const MAX_NESTING: u32 = 6;
 
@@ -59,6 +63,7 @@ impl Validator<'_> {
             validator: self,
             depth: Cell::new(0),
             work: Cell::new(MAX_WORK),
+            steps: Cell::new(MAX_STEPS),
         };
         let docs = Docs::default();
         let mut run = Run::new(&world, &docs, doc.root());
@@ -77,12 +82,12 @@ impl Validator<'_> {
         if asked.extensions {
             run.extensions();
         }
-        if world.work.get() == 0 {
+        if world.work.get() == 0 || world.steps.get() == 0 {
             run.add(
                 doc.root(),
                 Severity::Information,
                 IssueCode::TooCostly,
-                "limit-profile",
+                LIMIT,
                 "the profiles ask for more than one check may cost; the rest was not checked".into(),
             );
         }
@@ -112,10 +117,10 @@ fn once(found: Vec<Finding>) -> Vec<Finding> {
             out.push(f);
         }
     }
-    if out.len() > MAX_FINDINGS + 1 {
+    if out.len() > MAX_FINDINGS {
         // Errors first, so that none is lost to remarks.
         out.sort_by_key(|f| !f.is_error());
-        out.truncate(MAX_FINDINGS);
+        out.truncate(MAX_FINDINGS + MAX_REMARKS);
     }
     out
 }
@@ -125,6 +130,7 @@ pub(super) struct World<'h> {
     validator: &'h Validator<'h>,
     depth: Cell<u32>,
     work: Cell<u64>,
+    steps: Cell<u64>,
 }
 
 impl World<'_> {
@@ -189,6 +195,8 @@ pub(super) struct Run<'a, 'h> {
     docs: &'a Docs,
     doc: &'a Doc,
     pub(super) found: Vec<Finding>,
+    /// Findings that are no errors.
+    remarks: usize,
     /// Only whether there is an error counts.
     quiet: bool,
     failed: bool,
@@ -201,6 +209,7 @@ impl<'a, 'h> Run<'a, 'h> {
             docs,
             doc: node.doc(),
             found: Vec::new(),
+            remarks: 0,
             quiet: false,
             failed: false,
         }
@@ -232,8 +241,12 @@ impl<'a, 'h> Run<'a, 'h> {
 
     /// One unit of work; false when there is none left.
     pub(super) fn spend(&self) -> bool {
+        self.spend_units(1)
+    }
+
+    pub(super) fn spend_units(&self, n: u64) -> bool {
         let left = self.world.work.get();
-        self.world.work.set(left.saturating_sub(1));
+        self.world.work.set(left.saturating_sub(n));
         left > 0
     }
 
@@ -258,7 +271,21 @@ impl<'a, 'h> Run<'a, 'h> {
         text: String,
     ) {
         self.failed |= severity <= Severity::Error;
-        if self.quiet || self.found.len() > MAX_FINDINGS {
+        if self.quiet {
+            return;
+        }
+        // Remarks have a limit of their own, so that they never crowd out an error; advice on one rule is given once.
+        if severity > Severity::Error {
+            let is_known = severity == Severity::Information
+                && self
+                    .found
+                    .iter()
+                    .any(|f| f.severity == severity && f.rule == rule && f.code == code && f.text == text);
+            if is_known || (self.remarks >= MAX_REMARKS && rule != LIMIT) {
+                return;
+            }
+            self.remarks += 1;
+        } else if self.found.len() - self.remarks >= MAX_FINDINGS {
             return;
         }
         let (line, column) = at.position();
@@ -364,14 +391,18 @@ impl<'a, 'h> Run<'a, 'h> {
     /// Child elements of a base name.
     pub(super) fn named(&self, parent: Node<'a>, name: &str) -> Vec<Node<'a>> {
         let id = self.pack().name_id(name).unwrap_or(NameId::NONE);
-        parent
+        let mut seen = 0u64;
+        let found = parent
             .fields()
             .filter(|c| {
+                seen += 1;
                 let raw = c.raw();
                 (id != NameId::NONE && raw.base_name == id)
                     || (raw.ty == TypeId::NONE && c.name() == name)
             })
-            .collect()
+            .collect();
+        self.spend_units(seen / 8);
+        found
     }
 
     /// Checks one element and what is below it.
@@ -592,11 +623,21 @@ impl<'a, 'h> Run<'a, 'h> {
 
     fn rule(&mut self, node: Node<'a>, rule: &super::table::ProfileRule) {
         let docs = self.docs;
+        let left = self.world.steps.get();
+        let steps = RULE_STEPS.min(left);
+        if steps == 0 {
+            return;
+        }
         let answer = {
             let env = Env::new(node, self.now_us())
-                .steps(RULE_STEPS)
+                .steps(steps)
                 .outside(self.world, docs);
-            rule.expr.test(&env)
+            let answer = rule.expr.test(&env);
+            // A rule may have run others meanwhile (`conformsTo`).
+            let used = steps - env.left().min(steps);
+            let now = self.world.steps.get();
+            self.world.steps.set(now.saturating_sub(used.max(1)));
+            answer
         };
         match answer {
             Ok(Some(true) | None) => {}

@@ -21,9 +21,11 @@ use grammar::Grammar;
 /// Most errors in one answer; a last finding says that there are more.
 pub(crate) const MAX_FINDINGS: usize = 100;
 /// Most findings besides that are no errors.
-const MAX_REMARKS: usize = 50;
+pub(crate) const MAX_REMARKS: usize = 50;
 /// Steps that one invariant may take on one element.
 pub(crate) const RULE_STEPS: u64 = 200_000;
+/// Steps that all invariants of a document may take together, and how many more for each of its elements.
+const ALL_STEPS: (u64, u64) = (5_000_000, 200);
 
 struct Report<'d> {
     doc: &'d Doc,
@@ -449,14 +451,15 @@ pub fn resources(doc: &Doc) -> impl Iterator<Item = Node<'_>> {
 /// Findings of the definitions' invariants; a rule that cannot be evaluated within bounds gives an information.
 pub fn invariants(pack: &Pack, doc: &Doc, now_us: i64) -> Vec<Finding> {
     let mut r = Report::new(doc);
+    let mut left = ALL_STEPS.0 + ALL_STEPS.1 * doc.len() as u64;
     for node in doc.nodes() {
-        if r.full {
+        if r.full || left == 0 {
             break;
         }
         let mut ty = node.type_id();
         while let Some(t) = pack.type_of(ty) {
             for rule in &t.rules {
-                apply(rule, node, now_us, &mut r);
+                apply(rule, node, now_us, &mut left, &mut r);
             }
             ty = t.base;
             if t.kind == TypeKind::Primitive {
@@ -465,22 +468,35 @@ pub fn invariants(pack: &Pack, doc: &Doc, now_us: i64) -> Vec<Finding> {
         }
         if let Some(e) = pack.element(node.elem()) {
             for rule in &e.rules {
-                apply(rule, node, now_us, &mut r);
+                apply(rule, node, now_us, &mut left, &mut r);
             }
             extensible(pack, node, e, &mut r);
         }
     }
+    if left == 0 {
+        r.add(
+            doc.root(),
+            "",
+            Severity::Information,
+            IssueCode::TooCostly,
+            "limit-invariants",
+            "the invariants take too many steps on this document; the rest was not checked".into(),
+        );
+    }
     r.finish()
 }
 
-fn apply(rule: &Rule, node: Node<'_>, now_us: i64, r: &mut Report<'_>) {
+fn apply(rule: &Rule, node: Node<'_>, now_us: i64, left: &mut u64, r: &mut Report<'_>) {
     let Some(expr) = &rule.expr else { return };
     // Best practice is for resources that stand alone: contained ones have no narrative of their own.
     if rule.severity == Severity::Information && node.name() == "contained" {
         return;
     }
-    let env = Env::new(node, now_us).steps(RULE_STEPS);
-    match expr.test(&env) {
+    let steps = RULE_STEPS.min(*left);
+    let env = Env::new(node, now_us).steps(steps);
+    let answer = expr.test(&env);
+    *left = left.saturating_sub(steps - env.left().min(steps));
+    match answer {
         Ok(Some(true) | None) => {}
         Ok(Some(false)) => {
             r.add(
