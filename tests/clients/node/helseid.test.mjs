@@ -21,11 +21,11 @@ const scope = [
   'helseid://scopes/hpr/hpr_number', 'nhn:kjernejournal/api', 'nhn:pps/provesvar-read',
 ].join(' ')
 
-async function login(config, DPoP, pid) {
+async function login(config, DPoP, pid, more = '') {
   const redirect_uri = client('demo-epj-nordlys').redirect_uris[0]
   const [verifier, state, nonce] = [oidc.randomPKCECodeVerifier(), oidc.randomState(), oidc.randomNonce()]
   const url = await oidc.buildAuthorizationUrlWithPAR(config, {
-    redirect_uri, scope, state, nonce,
+    redirect_uri, scope: `${scope} ${more}`.trim(), state, nonce,
     code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
     acr_values: 'idp:testidp-oidc', test_pid: pid,
   }, { DPoP })
@@ -89,4 +89,29 @@ test('a suspended authorisation logs in, and gets no record', async () => {
   const answer = await oidc.fetchProtectedResource(config, tokens.access_token, url, 'GET', undefined, headers, { DPoP })
   assert.equal(answer.status, 403)
   assert.equal((await answer.json()).resourceType, 'OperationOutcome')
+})
+
+test('SMART scopes beside the national one narrow what it opens', async () => {
+  const hansen = person('hjerte')
+  const look = async (more, path) => {
+    const { config, DPoP } = await configure('demo-epj-nordlys')
+    const tokens = await login(config, DPoP, personnel('saether').pid, more)
+    if (more) assert.ok(claims(tokens.access_token).scope.includes(more.split(' ')[0]))
+    const headers = new Headers({ 'nhn-access-basis': 'SAMTYKKE', 'nhn-user-role': 'LE' })
+    const url = new URL(`${facts.fhir.provesvar.replace(facts.base, facts.base_tls)}/${path}`)
+    const answer = await oidc.fetchProtectedResource(config, tokens.access_token, url, 'GET', undefined, headers, { DPoP })
+    return { status: answer.status, body: await answer.json() }
+  }
+  const observations = `Observation?patient=${hansen.fhir_id.provesvar}`
+  const whole = await look('', observations)
+  assert.ok(whole.body.total > 1)
+  const { code } = whole.body.entry[0].resource.code.coding[0]
+  const narrowed = await look(`user/Observation.rs?code=${code}`, observations)
+  assert.equal(narrowed.status, 200)
+  assert.ok(narrowed.body.total >= 1 && narrowed.body.total < whole.body.total, `${narrowed.body.total} of ${whole.body.total}`)
+  assert.ok(narrowed.body.entry.every((e) => e.resource.code.coding.some((c) => c.code === code)))
+  assert.equal((await look('patient/*.read', observations)).body.total, whole.body.total)
+  const other = await look('user/DiagnosticReport.rs', observations)
+  assert.deepEqual([other.status, other.body.issue[0].code], [403, 'forbidden'])
+  assert.equal((await look('user/DiagnosticReport.rs', `Patient/${hansen.fhir_id.provesvar}`)).status, 403)
 })
