@@ -131,7 +131,7 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let conn = Connection::open_with_flags(path, flags).map_err(|e| cannot_open(path, e))?;
     conn.execute_batch(
         "PRAGMA busy_timeout = 10000; PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON;
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;",
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048;",
     )
     .map_err(|e| cannot_open(path, e))?;
     conn.set_prepared_statement_cache_capacity(64);
@@ -234,7 +234,7 @@ struct PoolState {
 }
 
 /// Pairs in use at most: more readers at once than this wait for one another. Bounds memory and file descriptors.
-const MAX_IN_USE: usize = 48;
+const MAX_IN_USE: usize = 32;
 /// Idle pairs kept at most.
 const MAX_IDLE: usize = 16;
 

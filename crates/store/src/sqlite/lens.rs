@@ -33,6 +33,22 @@ pub(super) struct Version {
     pub body: Bytes,
 }
 
+/// What one statement found of a record.
+#[derive(Debug)]
+pub(super) enum Direct<T> {
+    /// Its newest version, which counts here.
+    Found(T),
+    /// There is none, or it was not wanted.
+    Nothing,
+    /// The newest version is not the one that counts here, or stands in another table: look step by step.
+    Elsewhere,
+}
+
+const NAMED: &str = "SELECT h.rid, h.seq, h.head, v.op, v.codec, v.body FROM ident i JOIN head h ON h.rid = i.rid
+    LEFT JOIN version v ON v.seq = h.seq WHERE i.k = ?1";
+const NUMBERED: &str = "SELECT h.rid, h.seq, h.head, v.op, v.codec, v.body FROM head h
+    LEFT JOIN version v ON v.seq = h.seq WHERE h.rid = ?1";
+
 fn blob<'r>(row: &'r Row<'_>, i: usize) -> Result<&'r [u8], StoreError> {
     row.get_ref(i)
         .map_err(unavailable)?
@@ -49,6 +65,57 @@ impl<'a> Lens<'a> {
                     .optional()
             })
             .map_err(unavailable)
+    }
+
+    /// The newest version of a record by its name, with its body, in one statement. `want` says from the head whether it
+    /// is wanted at all.
+    pub(super) fn named<H>(
+        self,
+        repo: u16,
+        rtype: u32,
+        id: &str,
+        want: impl FnOnce(u64, Placed) -> Result<Option<H>, StoreError>,
+    ) -> Result<Direct<(H, Bytes)>, StoreError> {
+        self.direct(NAMED, codec::ident_key(repo, rtype, id), want)
+    }
+
+    /// The same by record number.
+    pub(super) fn numbered<H>(
+        self,
+        rid: u64,
+        want: impl FnOnce(u64, Placed) -> Result<Option<H>, StoreError>,
+    ) -> Result<Direct<(H, Bytes)>, StoreError> {
+        self.direct(NUMBERED, number(rid), want)
+    }
+
+    fn direct<H>(
+        self,
+        sql: &str,
+        key: impl rusqlite::ToSql,
+        want: impl FnOnce(u64, Placed) -> Result<Option<H>, StoreError>,
+    ) -> Result<Direct<(H, Bytes)>, StoreError> {
+        let mut statement = self.log.prepare_cached(sql).map_err(unavailable)?;
+        let mut rows = statement.query([key]).map_err(unavailable)?;
+        let Some(row) = rows.next().map_err(unavailable)? else {
+            return Ok(Direct::Nothing);
+        };
+        let seq: u64 = row.get(1).map_err(unavailable)?;
+        let kind: Option<u8> = row.get(3).map_err(unavailable)?;
+        if seq > self.seq || !matches!(kind, Some(op::CREATE | op::UPDATE | op::DELETE)) {
+            return Ok(Direct::Elsewhere);
+        }
+        let codec: u8 = row.get(4).map_err(unavailable)?;
+        if codec == codec::CODEC_ERASED {
+            return Ok(Direct::Elsewhere);
+        }
+        let placed = Placed {
+            seq,
+            head: codec::unpack_head(blob(row, 2)?)?,
+        };
+        match want(row.get(0).map_err(unavailable)?, placed)? {
+            Some(head) => Ok(Direct::Found((head, codec::unpack_body(codec, blob(row, 5)?)?))),
+            None => Ok(Direct::Nothing),
+        }
     }
 
     /// The newest version here, deletions included; purged records have none.

@@ -7,7 +7,7 @@
 use super::Inner;
 use super::codec;
 use super::db::{ReadTx, Reading, number, unavailable};
-use super::lens::{ANY, Lens, Placed};
+use super::lens::{ANY, Direct, Lens, Placed};
 use super::shared::{Aliases, Names, Published, locked};
 use super::walk::{Span, walk};
 use crate::{
@@ -68,15 +68,24 @@ pub(super) struct View<'a> {
 type Verdicts = HashMap<u64, (u64, bool)>;
 
 impl Snap {
-    /// Runs `f` inside one read transaction of each file.
+    /// Runs `f` inside one read transaction of the log.
     fn view<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.looking(|reading, view| {
+            let _log = ReadTx::begin(&reading.log)?;
+            f(view)
+        })
+    }
+
+    /// Runs `f` with a pair of connections; a single statement needs no transaction around it.
+    fn looking<T>(
+        &self,
+        f: impl FnOnce(&Reading, &View<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.inner.running()?;
         let purges = self.inner.stats.purges.load(SeqCst);
         self.inner.pool.with(|reading: &Reading| {
-            let _log = ReadTx::begin(&reading.log)?;
-            let _index = ReadTx::begin(&reading.index)?;
             let loads = self.inner.loads.get();
-            f(&View {
+            let view = View {
                 lens: Lens {
                     log: &reading.log,
                     loads: &loads,
@@ -88,7 +97,8 @@ impl Snap {
                 purges,
                 types: self.inner.types.get(),
                 aliases: self.inner.aliases.get(),
-            })
+            };
+            f(reading, &view)
         })
     }
 
@@ -98,7 +108,11 @@ impl Snap {
         &self,
         f: impl FnOnce(&View<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let out = self.view(f)?;
+        let out = self.looking(|reading, view| {
+            let _log = ReadTx::begin(&reading.log)?;
+            let _index = ReadTx::begin(&reading.index)?;
+            f(view)
+        })?;
         if self.inner.floor.load(SeqCst) > self.seq {
             return Err(StoreError::SnapshotExpired);
         }
@@ -138,9 +152,19 @@ impl View<'_> {
 
     /// Head of the newest version, deletions included, if visible.
     fn visible(&self, grant: &Granted, rid: u64) -> Result<Option<Head>, StoreError> {
-        let Some(placed) = self.lens.head(rid)? else {
-            return Ok(None);
-        };
+        match self.lens.head(rid)? {
+            Some(placed) => self.admitted(grant, rid, placed),
+            None => Ok(None),
+        }
+    }
+
+    /// The head, if the filter admits it.
+    fn admitted(
+        &self,
+        grant: &Granted,
+        rid: u64,
+        placed: Placed,
+    ) -> Result<Option<Head>, StoreError> {
         let head = self.head(rid, placed)?;
         Ok(grant.filter().admits(&head).then_some(head))
     }
@@ -149,7 +173,7 @@ impl View<'_> {
     pub(super) fn live(&self, grant: &Granted, rid: u64) -> Result<Option<Head>, StoreError> {
         Ok(self
             .visible(grant, rid)?
-            .filter(|h| !matches!(h.op, crate::Op::Delete | crate::Op::Purge)))
+            .filter(is_live))
     }
 
     /// Whether an index row counts: its version is the newest here, and the filter admits it.
@@ -450,6 +474,10 @@ impl View<'_> {
     }
 }
 
+fn is_live(head: &Head) -> bool {
+    !matches!(head.op, crate::Op::Delete | crate::Op::Purge)
+}
+
 fn too_many(limit: usize) -> StoreError {
     StoreError::Invalid(format!("more than {limit} index rows; narrow the search"))
 }
@@ -487,6 +515,15 @@ impl Reader for Snap {
         rtype: &str,
         id: &str,
     ) -> Result<Option<Record>, StoreError> {
+        let direct = self.looking(|_, v| match v.types.number(rtype) {
+            Some(n) => v.lens.named(repo.0, n, id, |rid, placed| v.admitted(grant, rid, placed)),
+            None => Ok(Direct::Nothing),
+        })?;
+        match direct {
+            Direct::Found((head, body)) => return Ok(Some(Record { head, body })),
+            Direct::Nothing => return Ok(None),
+            Direct::Elsewhere => {}
+        }
         self.view(|v| {
             let Some(rid) = v.rid(repo, rtype, id)? else {
                 return Ok(None);
@@ -697,10 +734,19 @@ impl Reader for Snap {
         self.view(|v| {
             let mut out = Vec::with_capacity(rids.len());
             for rid in rids {
-                if let Some(head) = v.live(grant, rid.0)?
-                    && let Some(body) = v.lens.body(rid.0, head.seq.0)?
-                {
-                    out.push(Record { head, body });
+                let direct = v.lens.numbered(rid.0, |rid, placed| {
+                    Ok(v.admitted(grant, rid, placed)?.filter(is_live))
+                })?;
+                match direct {
+                    Direct::Found((head, body)) => out.push(Record { head, body }),
+                    Direct::Nothing => {}
+                    Direct::Elsewhere => {
+                        if let Some(head) = v.live(grant, rid.0)?
+                            && let Some(body) = v.lens.body(rid.0, head.seq.0)?
+                        {
+                            out.push(Record { head, body });
+                        }
+                    }
                 }
             }
             Ok(out)
