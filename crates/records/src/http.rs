@@ -11,6 +11,7 @@ use crate::operations::{self, Target};
 use crate::outcome::Failure;
 use crate::params;
 use crate::repository::{MountError, Repository, RepositoryConfig};
+use crate::search;
 use crate::subscriptions;
 use axum::Router;
 use axum::extract::{OriginalUri, Request, State};
@@ -279,6 +280,8 @@ async fn handle(
         Err(failure) => finish(&repository, Err(failure), uuid::Uuid::now_v7(), shown),
         Ok(mut call) => {
             let is_quick = is_quick(&repository, &call, shown);
+            let is_read =
+                call.method == Method::GET || call.segments.last().is_some_and(|s| s == "_search");
             let at = repository.clone();
             let work = move || {
                 let (result, event_id) =
@@ -293,6 +296,11 @@ async fn handle(
             };
             let done = if is_quick {
                 edge::quick(work).await
+            } else if is_read {
+                // Who goes away takes his search with him.
+                let patience = store::Patience::new(search::TIME_LIMIT);
+                let _waiting = patience.while_held();
+                edge::blocking(move || patience.hold(work)).await
             } else {
                 edge::blocking(work).await
             };

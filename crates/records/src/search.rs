@@ -136,8 +136,10 @@ impl Repository {
                 format!("includes were cut at {MAX_INCLUDES} resources; lower _count to see all"),
             ));
         }
-        let items = shown_items(&ready, &records, &included, found.has_patient);
-        self.record(&ready.gated, &items)?;
+        if self.is_clinical() {
+            let items = shown_items(&ready, &records, &included, found.has_patient);
+            self.record(&ready.gated, &items)?;
+        }
         self.answer(call, caller, &ready, &found, &records, &included, &subset)
     }
 

@@ -150,7 +150,7 @@ impl<'a> Evaluator<'a> {
             let cost = if is_single {
                 0
             } else {
-                self.estimate(rtype, cond, WIDE)?
+                self.estimate(cond, WIDE)?
             };
             rest.push((cost, cond));
         }
@@ -257,7 +257,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Rough number of records, no more than `most`; for choosing only.
-    pub(super) fn estimate(&self, rtype: &str, cond: &Cond, most: u64) -> Result<u64, Failure> {
+    pub(super) fn estimate(&self, cond: &Cond, most: u64) -> Result<u64, Failure> {
         let mut rows = 0u64;
         match cond {
             Cond::Query { query, .. } if query.negate => return Ok(most),
@@ -285,7 +285,7 @@ impl<'a> Evaluator<'a> {
             Cond::List(_) => rows = 100,
             Cond::Any(list) => {
                 for cond in list {
-                    rows += self.estimate(rtype, cond, most - rows)?;
+                    rows += self.estimate(cond, most - rows)?;
                     if rows >= most {
                         break;
                     }
@@ -294,16 +294,16 @@ impl<'a> Evaluator<'a> {
             Cond::All(list) => {
                 rows = most;
                 for cond in list.iter().filter(|c| c.leads()) {
-                    rows = rows.min(self.estimate(rtype, cond, rows)?);
+                    rows = rows.min(self.estimate(cond, rows)?);
                 }
             }
             Cond::Nothing => rows = 0,
             Cond::LastUpdated(_) | Cond::Not(_) | Cond::Text(_) => rows = most,
-            Cond::Chain { target, inner, .. } => {
-                let hops = self.estimate(target, inner, most / FAN + 1)?;
+            Cond::Chain { inner, .. } => {
+                let hops = self.estimate(inner, most / FAN + 1)?;
                 rows = hops.saturating_mul(FAN);
             }
-            Cond::Has { source, inner, .. } => rows = self.estimate(source, inner, most)?,
+            Cond::Has { inner, .. } => rows = self.estimate(inner, most)?,
         }
         Ok(rows.min(most))
     }

@@ -330,7 +330,7 @@ impl Evaluator<'_> {
         }
         let leading: Vec<&Cond> = conds.iter().filter(|c| c.leads()).collect();
         for cond in &leading {
-            if self.estimate(rtype, cond, WIDE)? < WIDE {
+            if self.estimate(cond, WIDE)? < WIDE {
                 return Ok(None);
             }
         }

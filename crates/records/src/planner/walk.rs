@@ -93,10 +93,17 @@ impl<'c> Walk<'c> {
     fn choose(&mut self, evaluator: &Evaluator<'_>, conds: &'c [Cond]) -> Result<(), Failure> {
         let leading: Vec<&'c Cond> = conds.iter().filter(|c| c.leads()).collect();
         for most in [CHEAP, WIDE] {
+            // Nothing to choose between: its rows in their order are the answer, however many there are.
+            if most > CHEAP
+                && let [only] = conds
+                && self.walk_rows(evaluator, only)?
+            {
+                return Ok(());
+            }
             let mut best: Option<(&'c Cond, u64)> = None;
             for cond in &leading {
                 let bound = best.map_or(most, |(_, rows)| rows);
-                let rows = evaluator.estimate(&self.rtype, cond, bound)?;
+                let rows = evaluator.estimate(cond, bound)?;
                 if rows < bound {
                     best = Some((cond, rows));
                 }

@@ -1639,3 +1639,68 @@ async fn explain_tells_how_and_not_what() {
         404
     );
 }
+
+/// What is read is about as much as is shown, however much there is.
+#[tokio::test]
+async fn searches_read_about_a_page_of_rows() {
+    let world = World::new();
+    let entries: Vec<Value> = (0..2_400)
+        .map(|n| {
+            let o = observation(&format!("o{n:04}"), json!({
+                "code": loinc(if n % 2 == 0 { "even" } else { "odd" }),
+                "subject": { "reference": format!("Patient/p{}", n % 40) },
+                "effectiveDateTime": format!("20{:02}-{:02}-{:02}", n % 20, 1 + n % 12, 1 + n % 28),
+                "valueQuantity": { "value": n },
+            }));
+            json!({ "resource": o, "request": { "method": "PUT", "url": format!("Observation/o{n:04}") } })
+        })
+        .collect();
+    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+    let reply = send(&world.sandbox, "POST", "", &[], &bundle.to_string()).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    put(
+        &world,
+        patient("p4", json!({ "name": [{ "family": "Bever" }] })),
+    )
+    .await;
+    let mut wrong = Vec::new();
+    for (query, shown, most) in [
+        ("code=http://loinc.org|even&_count=20", 20, 30),
+        ("code=even&_count=20", 20, 40),
+        ("code=even,odd&_count=20", 20, 60),
+        ("_id=o0001,o0002,o0003", 3, 10),
+        ("patient=Patient/p4&code=even&_count=20", 20, 130),
+        ("patient=Patient/p4&_sort=-date&_count=20", 20, 130),
+        ("patient.name=bever&code=even&_count=20", 20, 140),
+        ("_sort=-date&_count=20", 20, 300),
+        ("_sort=-date&code=even&_count=20", 20, 420),
+        ("_sort=-_lastUpdated&_count=20", 20, 200),
+        ("_count=20", 20, 130),
+        ("status=final&code=even&_count=20", 20, 200),
+        ("code:not=odd&_count=20", 20, 260),
+        ("date=ge2000&_count=20", 20, 260),
+        ("value-quantity=gt2390&code=odd", 5, 60),
+    ] {
+        let reply = get(&world.sandbox, &format!("Observation/$explain?{query}")).await;
+        assert_eq!(reply.status, 200, "{query}: {}", reply.text());
+        let body = reply.json();
+        let number = |name: &str| {
+            body["parameter"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|p| p["name"] == name)
+                .map(|p| p["valueInteger"].as_u64().unwrap())
+                .unwrap()
+        };
+        if number("matchesOnPage") != shown || number("rowsVisited") > most {
+            wrong.push(format!(
+                "{query}: {} matches, {} rows: {}",
+                number("matchesOnPage"),
+                number("rowsVisited"),
+                reply.text()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -34,6 +34,11 @@ impl Patience {
         self.gone.store(true, Relaxed);
     }
 
+    /// Gives up when the returned value is dropped: with the connection of somebody who has gone.
+    pub fn while_held(&self) -> Waiting {
+        Waiting(self.clone())
+    }
+
     /// Whether it has run out.
     pub fn is_over(&self) -> bool {
         self.gone.load(Relaxed) || Instant::now() >= self.until
@@ -66,6 +71,16 @@ impl Patience {
     }
 }
 
+/// Somebody waits as long as this is there.
+#[derive(Debug)]
+pub struct Waiting(Patience);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,7 +97,7 @@ mod tests {
         much.hold(|| none.hold(|| assert_eq!(Patience::check(), Err(StoreError::TimedOut))));
         much.hold(|| {
             assert_eq!(Patience::check(), Ok(()));
-            much.give_up();
+            drop(much.while_held());
             assert_eq!(Patience::check(), Err(StoreError::TimedOut));
         });
     }
