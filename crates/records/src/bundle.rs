@@ -201,9 +201,16 @@ impl Repository {
                 .unwrap_or(&url)
                 .trim_start_matches('/');
             let (path, query) = address.split_once('?').unwrap_or((address, ""));
+            let verb = Verb::parse(&method);
+            // Criteria in the address of a create mean the same as `ifNoneExist`.
+            let if_none_exist = text("request.ifNoneExist").or_else(|| {
+                let is_create = verb == Some(Verb::Post) && !path.contains(['/', '$']);
+                let has_criteria = crate::change::has_criteria(&params::decode(query.as_bytes()));
+                (is_create && has_criteria).then(|| query.to_owned())
+            });
             out.push(Item {
                 index,
-                verb: Verb::parse(&method),
+                verb,
                 segments: segments(path),
                 is_elsewhere: path.contains("://"),
                 path: path.trim_end_matches('/').to_owned(),
@@ -213,7 +220,7 @@ impl Repository {
                 preconditions: Preconditions {
                     if_match: text("request.ifMatch"),
                     if_none_match: text("request.ifNoneMatch"),
-                    if_none_exist: text("request.ifNoneExist"),
+                    if_none_exist,
                 },
                 if_modified_since: text("request.ifModifiedSince"),
             });

@@ -59,6 +59,10 @@ impl<'t, 'd> Rewriter<'t, 'd> {
 
     /// The resource of an entry as it will be stored.
     pub fn rewritten(&self, doc: Doc, item: &Item<'_>) -> Result<Doc, Failure> {
+        if doc.resource_type() == "Bundle" {
+            // Its references are its own: they lead to its own entries.
+            return Ok(doc);
+        }
         match self.edits(&doc, item)? {
             Some(edits) if edits.is_empty() => Ok(doc),
             Some(edits) => inner_doc(render::splice(doc.bytes(), edits)),
@@ -139,7 +143,7 @@ impl<'t, 'd> Rewriter<'t, 'd> {
         } else if let Some((rtype, criteria)) = self.conditional(plain) {
             self.resolve(rtype, criteria)
                 .map_err(|f| f.on(node.path()))?
-        } else if plain.starts_with("urn:uuid:") || plain.starts_with("urn:oid:") {
+        } else if plain.starts_with("urn:uuid:") {
             return Err(
                 Failure::bad("not-found", "the reference leads to no entry of the Bundle")
                     .on(node.path()),
@@ -189,7 +193,7 @@ impl<'t, 'd> Rewriter<'t, 'd> {
         if let Some(known) = known(self) {
             return known;
         }
-        let found = self.search(rtype, criteria, &key);
+        let found = self.search(rtype, criteria);
         self.resolved
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -197,7 +201,7 @@ impl<'t, 'd> Rewriter<'t, 'd> {
         found
     }
 
-    fn search(&self, rtype: &str, criteria: &str, key: &str) -> Result<String, Failure> {
+    fn search(&self, rtype: &str, criteria: &str) -> Result<String, Failure> {
         let parameters = params::decode(criteria.as_bytes());
         let (records, conds) = self.repository.matching_up_to(
             self.at.snapshot,
@@ -216,11 +220,12 @@ impl<'t, 'd> Rewriter<'t, 'd> {
                 targets.insert(format!("{rtype}/{id}"));
             }
         }
+        let create = format!("{rtype}?{}", params::encode(&params::criteria(criteria)));
         if targets.is_empty()
             && let Some(id) = self
                 .identities
                 .creates
-                .get(key)
+                .get(&create)
                 .and_then(|entry| self.identities.ids.get(entry))
         {
             targets.insert(format!("{rtype}/{id}"));

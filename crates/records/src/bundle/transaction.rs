@@ -120,9 +120,8 @@ impl Repository {
                 .map(|change| (item.index, change))
                 .map_err(|f| f.within(&item.place()))
         };
-        let threads = std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(MAX_THREADS);
+        // Beside others, threads of its own would only take turns with theirs.
+        let threads = edge::free_cores().min(MAX_THREADS);
         let planned: Vec<Result<(usize, Change), Failure>> =
             if writes.len() < MIN_PARALLEL || threads < 2 {
                 writes.into_iter().map(plan).collect()
@@ -254,7 +253,8 @@ impl Repository {
                         Some(_) => StatusCode::OK,
                         None => write.status,
                     };
-                    self.written(call, status, Some(made(write, receipt, at)?))?
+                    let wants = call.has_return && call.returns == Return::Representation;
+                    self.written(call, status, Some(made(write, receipt, at, wants)?))?
                 }
                 None => return Err(Failure::internal()),
             });
@@ -301,13 +301,14 @@ impl Repository {
     }
 }
 
-/// What a put became.
+/// What a put became; its body only when it is wanted.
 fn made<'w>(
     write: &'w Write,
     receipt: &'w PutReceipt,
     at: i64,
+    wants: bool,
 ) -> Result<(&'w str, &'w str, Vno, i64, Bytes), Failure> {
-    let body = if write.put.op == Op::Delete {
+    let body = if write.put.op == Op::Delete || !wants {
         Bytes::new()
     } else {
         fhir::build::splice_meta(

@@ -157,4 +157,23 @@ mod tests {
         assert_eq!(zstd::bulk::decompress(&packed, 5_000).unwrap(), text);
         assert!(encoded(Some(Coding::Gzip), b"short").is_none());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn broken_gzip_is_an_answer(mut body in proptest::collection::vec(0u8..=255, 0..200), flips in proptest::collection::vec(0usize..400, 0..4)) {
+            let gzip = headers(header::CONTENT_ENCODING, "gzip");
+            let _ = decoded(&gzip, Bytes::from(body.clone()), 1_000);
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            body.resize(300, 7);
+            encoder.write_all(&body).unwrap();
+            let mut packed = encoder.finish().unwrap();
+            for flip in flips {
+                let length = packed.len();
+                packed[flip % length] ^= 0x55;
+            }
+            if let Ok(out) = decoded(&gzip, Bytes::from(packed), 1_000) {
+                assert!(out.len() <= 1_000);
+            }
+        }
+    }
 }

@@ -301,4 +301,19 @@ mod tests {
         assert_eq!(read(&["return=everything"]), None);
         assert_eq!(read(&["handling=odd"]), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn headers_of_any_kind_are_answers(text in "[ -~\\u{80}-\\u{ff}]{0,60}", query in "\\PC{0,40}") {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(header::ACCEPT, value.clone());
+                headers.insert("prefer", value);
+            }
+            let _ = negotiate(&[], &headers);
+            let _ = negotiate(&[("_format".to_owned(), query)], &headers);
+            let _ = preferences(&headers);
+            let _ = body_format(&text);
+        }
+    }
 }

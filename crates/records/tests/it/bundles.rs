@@ -549,3 +549,46 @@ async fn a_transaction_is_all_or_nothing_in_the_order_of_the_request() {
         );
     }
 }
+
+#[tokio::test]
+async fn more_entries_than_the_limit_are_too_long() {
+    let world = World::new();
+    let entry = "{\"request\":{\"method\":\"GET\",\"url\":\"Basic/1\"}},";
+    let entries = entry.repeat(30_001);
+    let text = format!(
+        "{{\"resourceType\":\"Bundle\",\"type\":\"batch\",\"entry\":[{}]}}",
+        entries.trim_end_matches(',')
+    );
+    let reply = send(&world.sandbox, "POST", "", &[], &text).await;
+    assert_eq!(reply.status, 413, "{}", reply.text());
+    assert_eq!(reply.json()["issue"][0]["code"], "too-long");
+}
+
+#[tokio::test]
+async fn bundles_that_are_stored_keep_their_own_references() {
+    let world = World::new();
+    let document = json!({ "resourceType": "Bundle", "type": "collection", "entry": [
+        { "fullUrl": TWO, "resource": patient("1") },
+        { "resource": flag(TWO) } ] });
+    let answer = done(
+        &world.sandbox,
+        &bundle(
+            "transaction",
+            vec![
+                at(ONE, entry("POST", "Bundle", document)),
+                // Criteria in the address are ifNoneExist.
+                entry("POST", "Patient?identifier=urn:p|1", patient("1")),
+            ],
+        ),
+    )
+    .await;
+    let stored = get(&world.sandbox, &written(&answer, 0)).await.json();
+    assert_eq!(stored["entry"][1]["resource"]["subject"]["reference"], TWO);
+    let again = bundle(
+        "transaction",
+        vec![entry("POST", "Patient?identifier=urn:p|1", patient("1"))],
+    );
+    let again = done(&world.sandbox, &again).await;
+    assert_eq!(again["entry"][0]["response"]["status"], "200 OK");
+    assert_eq!(written(&again, 0), written(&answer, 1));
+}
