@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use fhir::terminology::Source;
 use fhir::terminology::base::Base;
+use fhir::terminology::code_system::CodeSystem;
 use fhir::terminology::source::{Held, Layers};
 use fhir::terminology::{self as tx, Arguments, Moment, TerminologyError};
 use fhir::{Doc, Limits};
@@ -358,4 +360,61 @@ fn the_public_suite_is_answered() {
             );
         }
     }
+}
+
+/// Both names of each national list mean the same, and the published lists agree with ours.
+#[test]
+fn national_lists_agree_with_the_published_ones() {
+    let Some(dir) = folder() else { return };
+    let dir = dir.join("../kodeverk");
+    let national = fhir::terminology::national::National;
+    let (mut read, mut compared) = (0, 0);
+    let mut files: Vec<_> = std::fs::read_dir(&dir)
+        .unwrap()
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    files.sort();
+    for path in files
+        .iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "json"))
+    {
+        let resource = load(&dir, path.file_name().unwrap().to_str().unwrap()).unwrap();
+        let published = doc(&resource);
+        let published = CodeSystem::compile(published.root()).unwrap();
+        read += 1;
+        let url = published.head.url.as_ref();
+        // One file carries the URL of another list.
+        let number = |text: &str| -> String {
+            let after = text.rsplit("no-kodeverk-").next().unwrap_or_default();
+            after.chars().take_while(char::is_ascii_digit).collect()
+        };
+        if number(url) != number(path.file_name().unwrap().to_str().unwrap()) {
+            continue;
+        }
+        let Some(own) = national.code_systems(url).unwrap().pop() else {
+            continue;
+        };
+        let oid = resource["identifier"][0]["value"].as_str().unwrap_or(url);
+        let by_oid = national.code_systems(oid).unwrap();
+        assert!(
+            by_oid
+                .iter()
+                .all(|o| o.concepts().len() == own.concepts().len()),
+            "{url}"
+        );
+        if !own.is_complete() || !published.is_complete() {
+            continue;
+        }
+        compared += 1;
+        for concept in published.concepts() {
+            assert!(
+                own.get(&concept.code).is_some(),
+                "{url} lacks {}",
+                concept.code
+            );
+        }
+    }
+    println!("{read} published lists read, {compared} compared whole");
+    assert!(read > 40 && compared > 10);
 }

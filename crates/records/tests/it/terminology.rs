@@ -573,3 +573,66 @@ async fn clinical_repositories_know_what_is_built_in() {
     let told = get(&world.results, "metadata?mode=terminology").await;
     assert_eq!(told.json()["resourceType"], "TerminologyCapabilities");
 }
+
+#[tokio::test]
+async fn a_batch_asks_several_questions() {
+    let world = filled().await;
+    let question = |code: &str| {
+        json!({
+            "request": { "method": "POST", "url": "ValueSet/$validate-code" },
+            "resource": { "resourceType": "Parameters", "parameter": [
+                { "name": "url", "valueUri": VS },
+                { "name": "coding", "valueCoding": { "system": CS, "code": code } },
+            ] },
+        })
+    };
+    let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": [
+        question("cox"), question("herb"),
+        { "request": { "method": "GET", "url": format!("ValueSet/$expand?url={VS}&count=1") } },
+        { "request": { "method": "GET", "url": "ValueSet/$expand?url=http://example.org/none" } },
+    ] });
+    let reply = send(&world.sandbox, "POST", "", &[], &batch.to_string()).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let answers = reply.json();
+    let entry = |i: usize| &answers["entry"][i];
+    assert_eq!(value(&entry(0)["resource"], "result"), true, "{answers}");
+    assert_eq!(value(&entry(1)["resource"], "result"), false);
+    assert_eq!(codes(&entry(2)["resource"]), ["fruit"]);
+    assert!(
+        entry(3)["response"]["status"]
+            .as_str()
+            .unwrap()
+            .starts_with("404")
+    );
+}
+
+#[tokio::test]
+async fn definitions_may_be_sent_along() {
+    let world = World::new();
+    let body = json!({ "resourceType": "Parameters", "parameter": [
+        { "name": "url", "valueUri": VS },
+        { "name": "tx-resource", "resource": food("9", "Sent") },
+        { "name": "tx-resource", "resource": fruit() },
+    ] });
+    let reply = send(
+        &world.sandbox,
+        "POST",
+        "ValueSet/$expand?excludeNested=true",
+        &[],
+        &body.to_string(),
+    )
+    .await;
+    assert_eq!(
+        codes(&reply.json()),
+        ["fruit", "apple", "cox", "pear"],
+        "{}",
+        reply.text()
+    );
+    // They do not stay.
+    assert_eq!(
+        get(&world.sandbox, &format!("ValueSet/$expand?url={VS}"))
+            .await
+            .status,
+        404
+    );
+}
