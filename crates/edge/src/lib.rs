@@ -52,6 +52,12 @@ pub async fn blocking<T: Send + 'static>(
     .map_err(|_| Problem::internal())
 }
 
+/// Cores that one work may use beside its own when it can be split: all when it runs alone, none when others do.
+pub fn free_cores() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores / RUNNING.load(Relaxed).max(1)
+}
+
 /// Runs work that takes some ten microseconds and waits for nobody (one embedded read) where it is: handing it to another
 /// thread would cost more than itself. When blocking threads are busy it queues with them, so that a lock or connection
 /// that they hold never stops an async thread. A panic in it becomes a 500 problem.
