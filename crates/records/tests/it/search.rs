@@ -1704,3 +1704,99 @@ async fn searches_read_about_a_page_of_rows() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Patient data: a hidden record is in no match, count, order, include or chain; other persons' never.
+#[tokio::test]
+async fn no_form_of_search_passes_the_gate() {
+    let world = World::new();
+    let (hidden, its_report) = world.add_result(KARI, "NPU19748", "13.50");
+    let (open, report) = world.add_result(KARI, "NPU01685", "1.1");
+    let (of_ola, _) = world.add_result(OLA, "NPU19748", "15.2");
+    let kari = world.patient_id(KARI);
+    world.label(KARI, &hidden, trust::label::bit("NORS"));
+    for (query, matches, included) in [
+        ("Observation?", 1, 0),
+        ("Observation?_sort=-date", 1, 0),
+        ("Observation?_sort=value-quantity,_id", 1, 0),
+        ("Observation?_sort=-_lastUpdated", 1, 0),
+        ("Observation?code=NPU19748", 0, 0),
+        ("Observation?code=NPU19748,NPU01685", 1, 0),
+        ("Observation?code:not=NPU01685", 0, 0),
+        ("Observation?value-quantity=gt10", 0, 0),
+        ("Observation?value-quantity:missing=false", 1, 0),
+        ("Observation?_lastUpdated=gt2020", 1, 0),
+        ("Observation?_filter=code eq NPU19748", 0, 0),
+        ("Observation?_filter=not (code eq NPU01685)", 0, 0),
+        (
+            "Observation?_has:DiagnosticReport:result:status=final",
+            1,
+            0,
+        ),
+        ("Observation?_include=*", 1, 1),
+        ("Observation?_revinclude=DiagnosticReport:result", 1, 1),
+        ("Observation?_revinclude=*", 1, 1),
+        ("DiagnosticReport?", 2, 0),
+        ("DiagnosticReport?result.code=NPU19748", 0, 0),
+        ("DiagnosticReport?result.code=NPU01685", 1, 0),
+        ("DiagnosticReport?result.code:not=NPU01685", 0, 0),
+        ("DiagnosticReport?_include=DiagnosticReport:result", 2, 1),
+        (
+            "DiagnosticReport?_include:iterate=*&_revinclude:iterate=*",
+            2,
+            2,
+        ),
+    ] {
+        let mark = if query.ends_with('?') { "" } else { "&" };
+        let with = address(&format!("{query}{mark}patient={kari}"));
+        let reply = look(&world.results, &with, DOCTOR).await;
+        assert_eq!(reply.status, 200, "{query}: {}", reply.text());
+        assert_eq!(
+            reply.ids("match").len(),
+            matches,
+            "{query}: {}",
+            reply.text()
+        );
+        assert_eq!(
+            reply.ids("include").len(),
+            included,
+            "{query}: {}",
+            reply.text()
+        );
+        assert_eq!(reply.json()["total"], matches as u64, "{query}");
+        assert!(
+            !reply.text().contains(&hidden) && !reply.text().contains(&of_ola),
+            "{query}"
+        );
+        let counted = look(&world.results, &format!("{with}&_summary=count"), DOCTOR).await;
+        assert_eq!(counted.json()["total"], matches as u64, "{query}");
+        // Page by page it is the same.
+        let mut paged = Vec::new();
+        let mut next = Some(format!("{with}&_count=1&_total=accurate"));
+        while let Some(link) = next {
+            let reply = look(&world.results, &link, DOCTOR).await;
+            assert_eq!(
+                reply.json()["total"],
+                matches as u64,
+                "{query}: {}",
+                reply.text()
+            );
+            assert!(!reply.text().contains(&hidden), "{query}");
+            paged.extend(reply.ids("match"));
+            next = reply.link("next");
+        }
+        assert_eq!(paged.len(), matches, "{query}");
+    }
+    for query in [
+        "Observation?_list=x",
+        "Observation?_content=npu",
+        "Observation?_text=npu",
+    ] {
+        let with = format!("{query}&patient={kari}");
+        assert_eq!(
+            look(&world.results, &with, DOCTOR).await.status,
+            400,
+            "{query}"
+        );
+    }
+    let _ = (open, report, its_report);
+}
