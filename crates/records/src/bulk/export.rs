@@ -258,10 +258,14 @@ fn patients(repository: &Repository, input: &Input) -> Result<Option<Vec<String>
     Ok(Some(ids))
 }
 
-/// `_typeFilter`: `Type?query`, several of them separated by commas. A comma inside a query does not precede `Type?`.
 fn filters(input: &Input) -> Result<Vec<(String, String)>, Failure> {
+    filters_in(input.all("_typeFilter"))
+}
+
+/// `_typeFilter`: `Type?query`, several of them separated by commas. A comma inside a query does not precede `Type?`.
+fn filters_in<'v>(values: impl Iterator<Item = &'v str>) -> Result<Vec<(String, String)>, Failure> {
     let mut out: Vec<(String, String)> = Vec::new();
-    for value in input.all("_typeFilter") {
+    for value in values {
         let mut whole = String::new();
         for piece in value.split(',') {
             let begins = piece
@@ -702,4 +706,39 @@ fn write_deletions(lines: &mut Lines, entries: &mut Vec<serde_json::Value>) -> R
         "entry": std::mem::take(entries),
     });
     lines.write(bundle.to_string().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn type_filters_are_taken_apart() {
+        let pair = |rtype: &str, query: &str| (rtype.to_owned(), query.to_owned());
+        for (value, want) in [
+            ("Observation?code=a", vec![pair("Observation", "code=a")]),
+            (
+                "Observation?code=a,b&status=final,Condition?code=c, Patient?active=true",
+                vec![
+                    pair("Observation", "code=a,b&status=final"),
+                    pair("Condition", "code=c"),
+                    pair("Patient", "active=true"),
+                ],
+            ),
+            ("", vec![]),
+        ] {
+            assert_eq!(filters_in([value].into_iter()).unwrap(), want, "{value}");
+        }
+        for wrong in ["Observation", "a,b", ",Observation"] {
+            assert!(filters_in([wrong].into_iter()).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_type_filter_is_read_or_refused(value in "[A-Za-z?,=&%| ]{0,60}") {
+            let _ = filters_in([value.as_str()].into_iter());
+        }
+    }
 }

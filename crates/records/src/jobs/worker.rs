@@ -13,7 +13,7 @@ use store::{Commit, CommitError, Expect, Leased, Op, Rid, Settle, Settlement, St
 use uuid::Uuid;
 
 /// A lease is kept alive by the work itself; one that stays silent for so long is taken for dead.
-const LEASE_MS: u64 = 60_000;
+const LEASE_MS: u64 = 45_000;
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_secs(2);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);

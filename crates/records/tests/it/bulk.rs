@@ -322,6 +322,30 @@ async fn a_job_outlives_who_took_it() {
     assert!(matches!(last, 202 | 429), "{last}");
 }
 
+/// What has expired goes: row and files; what was cancelled before it began is never done.
+#[tokio::test]
+async fn jobs_expire() {
+    let world = World::new();
+    let id = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
+    let row = json!({ "id": id, "kind": "Export", "repository": "sandbox", "actor": "", "request": "x", "created_at": 0, "expires_at": 1,
+        "state": "Done", "task": null, "outcome": null, "failure": null });
+    let folder = world.add_job(id, &row);
+    let taker = world.sandbox_with_workers(0);
+    let taken = send(&taker, "GET", "$export", &[ASYNC], "").await;
+    let address = taken.header("content-location").to_owned();
+    assert_eq!(send(&taker, "DELETE", &address, &[], "").await.status, 202);
+    let _worker = world.sandbox_with_workers(1);
+    for _ in 0..100 {
+        if !folder.exists() && !world.has_job(id) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(!folder.exists() && !world.has_job(id));
+    assert_eq!(get(&taker, &format!("_jobs/{id}")).await.status, 410);
+    assert_eq!(get(&taker, &address).await.status, 404);
+}
+
 const NDJSON: (&str, &str) = ("content-type", "application/fhir+ndjson");
 
 #[tokio::test]

@@ -393,6 +393,38 @@ impl World {
         .unwrap()
     }
 
+    /// A job's row and folder, as an earlier process left them; the folder.
+    pub fn add_job(&self, id: &str, row: &Value) -> std::path::PathBuf {
+        let folder = self._folder.path().join("jobs").join(id);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("Patient-1.ndjson"), "{}\n").unwrap();
+        let put = store::Put {
+            repo: self.store.repo(records::jobs::REPOSITORY).unwrap(),
+            rtype: "Job".to_owned(),
+            id: PutId::Given(id.to_owned()),
+            op: Op::Create,
+            body: Bytes::from(row.to_string()),
+            keys: Vec::new(),
+            pack: 0,
+            persons: Vec::new(),
+            privacy: Privacy::default(),
+            blobs: Vec::new(),
+        };
+        self.commit(Commit {
+            put: vec![put],
+            ..Commit::default()
+        });
+        folder
+    }
+
+    /// Whether a job's row is there.
+    pub fn has_job(&self, id: &str) -> bool {
+        let repo = self.store.repo(records::jobs::REPOSITORY).unwrap();
+        let snapshot = self.store.snapshot().unwrap();
+        let grant = self.trust.hub("test");
+        snapshot.read(&grant, repo, "Job", id).unwrap().is_some()
+    }
+
     fn commit(&self, commit: Commit) -> store::Committed {
         outside(|| self.store.commit(commit).unwrap())
     }
