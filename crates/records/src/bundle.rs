@@ -153,7 +153,11 @@ impl Repository {
     fn batch(&self, call: &Call, caller: &Caller, items: &[Item<'_>]) -> Result<Answer, Failure> {
         let mut entries = Vec::with_capacity(items.len());
         for item in items {
-            let result = inner_call(call, item).and_then(|inner| dispatch(self, &inner, caller));
+            let result = inner_call(call, item).and_then(|inner| {
+                crate::metadata::open(self, &inner)
+                    .filter(|_| item.path == "metadata")
+                    .unwrap_or_else(|| dispatch(self, &inner, caller))
+            });
             entries.push(response_entry(call, item, result));
         }
         Ok(Answer::resource(

@@ -6,11 +6,42 @@
 use bytes::Bytes;
 use fhir::keys::Options;
 use fhir::{Doc, Finding, IssueCode, Limits, Pack};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use store::{BlobHash, IndexKey, Op, PersonRef, Privacy, Put, PutId, RepoId};
 
-/// Version of the key forms that [`prepare`] writes; stands in [`Put::pack`].
+/// Fingerprint of what makes keys: the forms, and every search parameter with its expression. Stands in [`Put::pack`];
+/// records of another one are indexed anew ([`crate::reindex`]). Never 0.
 pub fn pack_version() -> u32 {
-    u32::from(fhir::keys::encode::VERSION)
+    static VERSION: LazyLock<u32> = LazyLock::new(|| {
+        let pack = Pack::r4();
+        let mut text = format!("{}\n", fhir::keys::encode::VERSION);
+        let mut lines = BTreeSet::new();
+        for rtype in pack.resource_types() {
+            let Some(ty) = pack.type_id(rtype) else {
+                continue;
+            };
+            for param in pack.params(ty) {
+                let (id, code, kind) = (param.id, &param.code, param.kind.as_str());
+                let mut line = format!("{id} {code} {kind} {}", param.expression);
+                for part in &param.parts {
+                    line.push_str(&format!(" {} {}", part.kind.as_str(), part.expr.text()));
+                }
+                lines.insert(line);
+            }
+        }
+        for line in lines {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        let hash = store::sha256(text.as_bytes());
+        let mut first = [0; 4];
+        for (to, from) in first.iter_mut().zip(hash) {
+            *to = from;
+        }
+        u32::from_be_bytes(first).max(1)
+    });
+    *VERSION
 }
 
 /// Parses, checks and indexes one resource.
@@ -84,8 +115,10 @@ pub(crate) fn prepare_checked(
             .on("resourceType"),
         ]);
     }
-    let (errors, rest): (Vec<Finding>, Vec<Finding>) =
-        check(doc).into_iter().partition(Finding::is_error);
+    let (errors, rest): (Vec<Finding>, Vec<Finding>) = check(doc)
+        .into_iter()
+        .filter(|f| !is_of_the_server(f, rtype))
+        .partition(Finding::is_error);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -102,6 +135,16 @@ pub(crate) fn prepare_checked(
         blobs: Vec::new(),
     };
     Ok((put, rest))
+}
+
+/// A remark on the form of a value that is the server's own and replaced anyway: what a client sends there is passed over
+/// (spec/fhir-server.md §2.3).
+fn is_of_the_server(finding: &Finding, rtype: &str) -> bool {
+    finding.code == IssueCode::Value
+        && finding
+            .expression
+            .strip_prefix(rtype)
+            .is_some_and(|rest| matches!(rest, ".id" | ".meta.versionId" | ".meta.lastUpdated"))
 }
 
 /// Findings of the base specification: structure, cardinality, primitive formats, required bindings (spec/fhir-server.md

@@ -362,6 +362,15 @@ async fn creates_row_by_row() {
         &world.sandbox,
         &[
             row("POST", "Basic", &[], BASIC, 201, ""),
+            // What is the server's is passed over, whatever it is.
+            row(
+                "POST",
+                "Basic",
+                &[],
+                r#"{"resourceType":"Basic","id":"no id!","meta":{"versionId":"!","lastUpdated":"never"},"code":{"text":"x"}}"#,
+                201,
+                "",
+            ),
             row(
                 "POST",
                 "Basic",
