@@ -14,6 +14,7 @@ mod privacy;
 mod results;
 mod sandbox;
 mod story;
+mod subscriptions;
 
 use anyhow::Result;
 use blackbox::http::Web;

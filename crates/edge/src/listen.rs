@@ -58,6 +58,11 @@ impl Shutdown {
         self.0.send_replace(true);
     }
 
+    /// Whether it has come to that.
+    pub fn is_triggered(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits for the end.
     pub async fn wait(&self) {
         let mut receiver = self.0.subscribe();

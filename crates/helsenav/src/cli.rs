@@ -44,6 +44,19 @@ enum Command {
         #[command(subcommand)]
         command: LogCommand,
     },
+    /// Make the search keys of a stopped hub's FHIR records anew, where other definitions made them.
+    Reindex {
+        /// Of every record, not only of those that other definitions made.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        index: crate::index::IndexArgs,
+    },
+    /// Check a stopped hub's store.
+    Check {
+        #[command(subcommand)]
+        command: CheckCommand,
+    },
     /// Write the logical backup of a stopped hub's store.
     Backup {
         /// File to write.
@@ -76,6 +89,12 @@ enum ImportCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum CheckCommand {
+    /// The search index: is it what the log says, and do the stored search keys follow from the content?
+    Index(crate::index::IndexArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -233,6 +252,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Import {
             command: ImportCommand::Standards { folder, store },
         } => crate::admin::import_standards(&folder, &store),
+        Command::Reindex { all, index } => crate::index::reindex(&index, all),
+        Command::Check {
+            command: CheckCommand::Index(args),
+        } => crate::index::check_index(&args),
         Command::Backup { file, store } => crate::admin::backup(&file, &store),
         Command::Restore { file, store } => crate::admin::restore(&file, &store),
         Command::Config { command } => crate::admin::config(match command {

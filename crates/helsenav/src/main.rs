@@ -7,6 +7,7 @@ mod admin;
 mod cli;
 mod demo;
 mod import;
+mod index;
 mod log_verify;
 mod serve;
 mod validate;

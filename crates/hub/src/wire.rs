@@ -500,6 +500,7 @@ impl Hub {
             let mut router = Router::new();
             for (name, gate) in gates {
                 let key = repository_keys.get(name).cloned().unwrap_or_default();
+                let subscriptions = crate::fhir::subscriptions(&config, &*gate);
                 router = router.merge(crate::fhir::repository(
                     &store,
                     name,
@@ -508,7 +509,11 @@ impl Hub {
                     key,
                     &addresses.issuer,
                     &config.data,
+                    subscriptions.clone(),
                 )?);
+                if let Some(subscriptions) = subscriptions {
+                    tasks.extend(subscriptions.start(&shutdown));
+                }
             }
             router
         };

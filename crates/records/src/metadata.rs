@@ -129,7 +129,10 @@ fn made(repository: &Repository, base: &str) -> Value {
         .filter_map(SystemInteraction::code)
         .collect();
     let rest = Json::new()
-        .list("extension", crate::subscriptions::capability(repository, base).0)
+        .list(
+            "extension",
+            crate::subscriptions::capability(repository, base).0,
+        )
         .put("mode", "server")
         .put("documentation", documentation(repository))
         .put("security", security(repository))

@@ -1,9 +1,9 @@
 //! One repository as FHIR REST sees it: what the hub gives, what calls share.
 
 use crate::gate::{Caller, Gate, Gated};
+use crate::jobs::{Jobs, JobsConfig};
 use crate::metadata::Documents;
 use crate::outcome::Failure;
-use crate::jobs::{Jobs, JobsConfig};
 use crate::paging::Pages;
 use crate::patient::PatientIds;
 use crate::planner::PatientScope;

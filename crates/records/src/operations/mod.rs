@@ -8,9 +8,9 @@ use crate::outcome::Failure;
 use crate::repository::Repository;
 use axum::http::StatusCode;
 
-mod explain;
 mod document;
 mod everything;
+mod explain;
 mod graphql;
 mod input;
 mod lastn;

@@ -203,7 +203,11 @@ impl Definition {
         let channel = channel(repository, config, channel_node)?;
         let (content, mime) = payload(channel_node, topic.is_some())?;
         if content == Content::Full && topic.is_some() && mime.is_none() {
-            return Err(refuse("required", "channel.payload", "a media type is needed"));
+            return Err(refuse(
+                "required",
+                "channel.payload",
+                "a media type is needed",
+            ));
         }
         Ok(Self {
             id: id.to_owned(),
@@ -258,20 +262,29 @@ fn watch(
     let given: Vec<Node<'_>> = element
         .into_iter()
         .flat_map(|node| node.all("extension"))
-        .filter(|e| e.str_at("url").and_then(|u| u.strip_prefix(GUIDE)) == Some("backport-filter-criteria"))
+        .filter(|e| {
+            e.str_at("url").and_then(|u| u.strip_prefix(GUIDE)) == Some("backport-filter-criteria")
+        })
         .collect();
     if given.len() > MAX_FILTERS {
-        return Err(refuse("too-costly", "criteria", format!("more than {MAX_FILTERS} filters")));
+        return Err(refuse(
+            "too-costly",
+            "criteria",
+            format!("more than {MAX_FILTERS} filters"),
+        ));
     }
     for node in given {
         let text = node.str_at("valueString").ok_or_else(|| {
-            refuse("value", "criteria.extension", "a filter must be a string: [type]?[search]")
+            refuse(
+                "value",
+                "criteria.extension",
+                "a filter must be a string: [type]?[search]",
+            )
         })?;
         let (rtypes, query) = match text.split_once('?') {
             Some((rtype, query)) => (vec![rtype.to_owned()], query),
             None => {
-                let mut all: Vec<String> =
-                    topic.triggers.iter().map(|t| t.rtype.clone()).collect();
+                let mut all: Vec<String> = topic.triggers.iter().map(|t| t.rtype.clone()).collect();
                 all.dedup();
                 (all, text)
             }
@@ -289,7 +302,10 @@ fn watch(
                 return Err(refuse(
                     "not-supported",
                     "criteria.extension",
-                    format!("the topic does not allow to filter by {}", super::shown(name)),
+                    format!(
+                        "the topic does not allow to filter by {}",
+                        super::shown(name)
+                    ),
                 ));
             }
             filters.push(filter);
@@ -345,16 +361,16 @@ fn payload(channel: Node<'_>, is_topic: bool) -> Result<(Content, Option<Mime>),
     Ok((content, mime))
 }
 
-fn channel(
-    repository: &Repository,
-    config: &Config,
-    node: Node<'_>,
-) -> Result<Channel, Failure> {
+fn channel(repository: &Repository, config: &Config, node: Node<'_>) -> Result<Channel, Failure> {
     let endpoint = node.str_at("endpoint");
     match node.str_at("type").unwrap_or_default() {
         "rest-hook" => {
             let text = endpoint.ok_or_else(|| {
-                refuse("required", "channel.endpoint", "a rest-hook needs an endpoint")
+                refuse(
+                    "required",
+                    "channel.endpoint",
+                    "a rest-hook needs an endpoint",
+                )
             })?;
             let url = target::read(text, config.allow_private_targets)
                 .map_err(|why| refuse("value", "channel.endpoint", why))?;
@@ -365,13 +381,11 @@ fn channel(
         }
         "websocket" => Ok(Channel::Socket),
         "message" => {
-            let name = endpoint
-                .and_then(|e| e.strip_prefix(QUEUE))
-                .filter(|n| {
-                    (1..=64).contains(&n.len())
-                        && n.bytes()
-                            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-                });
+            let name = endpoint.and_then(|e| e.strip_prefix(QUEUE)).filter(|n| {
+                (1..=64).contains(&n.len())
+                    && n.bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            });
             match name {
                 Some(name) => Ok(Channel::Queue(queue_name(&repository.config.name, name))),
                 None => Err(refuse(

@@ -20,7 +20,6 @@ use fhir::{Doc, Limits};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use store::{
@@ -55,14 +54,6 @@ pub(super) fn start(
             return Vec::new();
         }
     };
-    let stopped = Arc::new(AtomicBool::new(false));
-    let waiter = {
-        let (stopped, shutdown) = (stopped.clone(), shutdown.clone());
-        tokio::spawn(async move {
-            shutdown.wait().await;
-            stopped.store(true, Ordering::Release);
-        })
-    };
     let (sender, receiver) = channel();
     let ledger = Ledger::new(&repository.config.name, shared.config.kept_events);
     let permits = Arc::new(Semaphore::new(shared.config.parallel_deliveries));
@@ -74,7 +65,7 @@ pub(super) fn start(
         ledger,
         client,
         permits,
-        stopped,
+        shutdown: shutdown.clone(),
         sender,
         receiver,
         topics: Topics::default(),
@@ -84,7 +75,7 @@ pub(super) fn start(
         leads_until: None,
         looked_at_ends: Instant::now(),
     };
-    vec![waiter, tokio::task::spawn_blocking(move || engine.run())]
+    vec![tokio::task::spawn_blocking(move || engine.run())]
 }
 
 /// One subscription in the engine's hands.
@@ -128,7 +119,7 @@ struct Engine {
     client: reqwest::Client,
     permits: Arc<Semaphore>,
     runtime: Handle,
-    stopped: Arc<AtomicBool>,
+    shutdown: Shutdown,
     sender: Sender<Control>,
     receiver: Receiver<Control>,
     topics: Topics,
@@ -172,7 +163,7 @@ impl From<Outrun> for Trouble {
 impl Engine {
     fn run(mut self) {
         let mut is_loaded = false;
-        while !self.stopped.load(Ordering::Acquire) {
+        while !self.shutdown.is_triggered() {
             if !is_loaded {
                 match self.load() {
                     Ok(()) => is_loaded = true,
@@ -199,7 +190,7 @@ impl Engine {
     }
 
     fn stumble(&self, failure: &Failure) {
-        if !self.stopped.load(Ordering::Acquire) {
+        if !self.shutdown.is_triggered() {
             let why = failure.issues.first().map_or("", |i| i.text.as_str());
             tracing::warn!(why, "subscriptions: will try again");
             std::thread::sleep(Duration::from_secs(1));
@@ -225,8 +216,7 @@ impl Engine {
                 waiting.push(record.head.seq);
                 continue;
             };
-            let version =
-                snapshot.vread(&grant, repo, "Subscription", &id, Vno(state.vno))?;
+            let version = snapshot.vread(&grant, repo, "Subscription", &id, Vno(state.vno))?;
             let mut definition = version.as_ref().and_then(|r| self.read(r).ok());
             if let Some(definition) = &mut definition
                 && definition.status == Status::Active
@@ -317,10 +307,7 @@ impl Engine {
                 return Ok(entries);
             }
             let last = entries.last().map(|e| e.at);
-            let cut = entries
-                .iter()
-                .position(|e| Some(e.at) == last)
-                .unwrap_or(0);
+            let cut = entries.iter().position(|e| Some(e.at) == last).unwrap_or(0);
             if cut > 0 {
                 entries.truncate(cut);
                 return Ok(entries);
@@ -474,8 +461,7 @@ impl Engine {
                 self.fail(sub_id, vno, "the queue is full".to_owned());
                 return Ok(());
             }
-            let message =
-                self.message(snapshot, granted, &definition, queue, &event)?;
+            let message = self.message(snapshot, granted, &definition, queue, &event)?;
             batch.enqueue.push(message);
         }
         Ok(())
@@ -654,11 +640,7 @@ impl Engine {
             }],
             ..Commit::default()
         };
-        self.repository
-            .config
-            .store
-            .commit(commit)
-            .map_err(lost)?;
+        self.repository.config.store.commit(commit).map_err(lost)?;
         self.kept = self.place;
         for id in &dirty {
             if let Some(sub) = self.subs.get_mut(id) {
@@ -859,7 +841,11 @@ impl Engine {
         let mut body = Vec::with_capacity(record.body.len() + 64);
         for (index, (name, value)) in members.iter().enumerate() {
             body.push(if index == 0 { b'{' } else { b',' });
-            body.extend_from_slice(serde_json::Value::from(name.as_str()).to_string().as_bytes());
+            body.extend_from_slice(
+                serde_json::Value::from(name.as_str())
+                    .to_string()
+                    .as_bytes(),
+            );
             body.push(b':');
             body.extend_from_slice(value.get().as_bytes());
         }

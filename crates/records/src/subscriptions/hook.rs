@@ -22,11 +22,7 @@ pub(crate) enum Control {
     /// The endpoint has taken the handshake (or none was needed).
     Ready { id: String, vno: u32 },
     /// The subscription cannot go on.
-    Failed {
-        id: String,
-        vno: u32,
-        why: String,
-    },
+    Failed { id: String, vno: u32, why: String },
 }
 
 /// The client that calls endpoints.
@@ -174,9 +170,13 @@ impl Hook {
     async fn stored_sent(&self) -> Result<u64, Trouble> {
         let (repository, ledger) = (self.repository.clone(), self.ledger.clone());
         let id = self.definition().id.clone();
-        let found = edge::blocking(move || ledger.sent(&repository.snapshot()?, &id).map_err(Failure::from))
-            .await
-            .map_err(|_| Trouble::Store)??;
+        let found = edge::blocking(move || {
+            ledger
+                .sent(&repository.snapshot()?, &id)
+                .map_err(Failure::from)
+        })
+        .await
+        .map_err(|_| Trouble::Store)??;
         Ok(found.unwrap_or(0))
     }
 
@@ -294,7 +294,12 @@ impl Hook {
         }
     }
 
-    async fn call(&self, method: Method, url: url::Url, body: Option<Bytes>) -> Result<(), Trouble> {
+    async fn call(
+        &self,
+        method: Method,
+        url: url::Url,
+        body: Option<Bytes>,
+    ) -> Result<(), Trouble> {
         let Channel::Hook { headers, .. } = &self.definition().channel else {
             return Ok(());
         };
@@ -313,7 +318,10 @@ impl Hook {
             .headers(sent)
             .timeout(timeout);
         if let Some(body) = body {
-            let media = self.definition().mime.map_or("application/fhir+json", |m| m.media());
+            let media = self
+                .definition()
+                .mime
+                .map_or("application/fhir+json", |m| m.media());
             request = request.header(header::CONTENT_TYPE, media).body(body);
         }
         match request.send().await {

@@ -135,13 +135,7 @@ impl Ledger {
             Some(raw) => Some(raw.clone()),
             None => snapshot.claim(&self.events, &slot)?,
         };
-        swap(
-            &self.events,
-            &slot,
-            old.as_deref(),
-            Some(new.clone()),
-            out,
-        );
+        swap(&self.events, &slot, old.as_deref(), Some(new.clone()), out);
         taken.insert(slot, new);
         Ok(())
     }
@@ -228,7 +222,9 @@ mod tests {
     fn a_change_of_value_is_bound_to_the_old_one() {
         let mut out = Vec::new();
         swap("s", b"k", Some(b"1"), Some(b"2".to_vec()), &mut out);
-        assert!(matches!(&out[0], Expect::ClaimHeld { value: Some(v), release: true, .. } if v == b"1"));
+        assert!(
+            matches!(&out[0], Expect::ClaimHeld { value: Some(v), release: true, .. } if v == b"1")
+        );
         assert!(matches!(&out[1], Expect::Claim(c) if c.value == b"2"));
     }
 

@@ -323,12 +323,8 @@ impl<'a> Change<'a> {
             .and_then(|r| Doc::parse_json(r.body, &Limits::default()).ok())
             .map(|doc| {
                 let now = edge::clock::real_now_us();
-                let keys = fhir::keys::extract_with(
-                    Pack::r4(),
-                    &doc,
-                    now,
-                    &self.repository.options,
-                );
+                let keys =
+                    fhir::keys::extract_with(Pack::r4(), &doc, now, &self.repository.options);
                 let keys = keys.unwrap_or_default().into_iter().map(|k| IndexKey {
                     param: k.param,
                     value: k.value,

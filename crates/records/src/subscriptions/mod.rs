@@ -160,7 +160,13 @@ pub(crate) fn check(repository: &Repository, doc: &Doc, op: Op) -> Result<(), Fa
     let snapshot = repository.snapshot()?;
     let granted = notify::decide(repository, &snapshot)?;
     let topics = Topics::load(repository, &snapshot, &granted)?;
-    Definition::read(repository, config, &topics, doc, doc.id().unwrap_or_default())?;
+    Definition::read(
+        repository,
+        config,
+        &topics,
+        doc,
+        doc.id().unwrap_or_default(),
+    )?;
     if op == Op::Create {
         let most = config.max_subscriptions;
         let there = snapshot.type_rids(

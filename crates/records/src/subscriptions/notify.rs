@@ -14,8 +14,7 @@ use serde_json::{Value, json};
 use store::{Granted, Op, Snapshot, Vno};
 use trust::Action;
 
-const STATUS_PROFILE: &str =
-    "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription-status-r4";
+const STATUS_PROFILE: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription-status-r4";
 
 /// Kind of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +67,7 @@ impl<'a> Notice<'a> {
 /// The grant of a notification: subscriptions have no caller, so only what everybody may read goes out.
 pub(crate) fn decide(repository: &Repository, snapshot: &Snapshot) -> Result<Granted, Failure> {
     let classes = &repository.config.classes;
-    let gated =
-        repository.decide(snapshot, &Caller::anonymous(), None, Action::Read, classes)?;
+    let gated = repository.decide(snapshot, &Caller::anonymous(), None, Action::Read, classes)?;
     Ok(gated.granted)
 }
 
@@ -188,9 +186,7 @@ fn focus_entry(
         Op::Delete | Op::Purge => ("DELETE", address.clone(), "204"),
     };
     let resource = match (notice.content, event.op) {
-        (Content::Full, Op::Create | Op::Update) => {
-            version(repository, snapshot, granted, event)?
-        }
+        (Content::Full, Op::Create | Op::Update) => version(repository, snapshot, granted, event)?,
         _ => None,
     };
     Ok(Entry {

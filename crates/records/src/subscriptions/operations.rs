@@ -37,8 +37,10 @@ fn inputs(call: &Call) -> Result<Vec<(String, String)>, Failure> {
     if call.method == Method::POST && !call.body.is_empty() {
         let doc = call.document()?;
         if doc.resource_type() != "Parameters" {
-            return Err(Failure::bad("invalid", "the body must be a Parameters resource")
-                .on("resourceType"));
+            return Err(
+                Failure::bad("invalid", "the body must be a Parameters resource")
+                    .on("resourceType"),
+            );
         }
         for parameter in doc.root().all("parameter") {
             let value = parameter
@@ -105,8 +107,7 @@ fn wanted(
         )));
     }
     if ids.is_empty() {
-        let rids =
-            snapshot.type_rids(granted, repo, "Subscription", Rid(0), MAX_SUBSCRIPTIONS)?;
+        let rids = snapshot.type_rids(granted, repo, "Subscription", Rid(0), MAX_SUBSCRIPTIONS)?;
         return Ok(snapshot.fetch(granted, &rids)?);
     }
     let mut out = Vec::new();

@@ -276,7 +276,8 @@ impl Session {
         match wish(&text) {
             Wish::Ping { as_json: false } => self.say(socket, "pong".to_owned()).await,
             Wish::Ping { as_json: true } => {
-                self.say(socket, json!({ "type": "pong" }).to_string()).await
+                self.say(socket, json!({ "type": "pong" }).to_string())
+                    .await
             }
             Wish::BindWithToken(token) => {
                 let now_s = edge::clock::real_now_us() / 1_000_000;
@@ -333,7 +334,9 @@ impl Session {
                 continue;
             };
             let sent = self.sent(&id).await.unwrap_or(count);
-            let notice = self.compose(&definition, Kind::Handshake, count, None).await;
+            let notice = self
+                .compose(&definition, Kind::Handshake, count, None)
+                .await;
             if let Some(text) = notice {
                 self.say(socket, text).await?;
             }
@@ -423,7 +426,10 @@ impl Session {
             }
         }
         for (id, definition, count) in due {
-            if let Some(text) = self.compose(&definition, Kind::Heartbeat, count, None).await {
+            if let Some(text) = self
+                .compose(&definition, Kind::Heartbeat, count, None)
+                .await
+            {
                 self.say(socket, text).await?;
             }
             if let Some(bound) = self.bound.get_mut(&id) {

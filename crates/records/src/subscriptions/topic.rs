@@ -108,7 +108,11 @@ impl Topics {
         let (rtype, interactions) = match rest.split_once(':') {
             None => (
                 rest,
-                vec![Interaction::Create, Interaction::Update, Interaction::Delete],
+                vec![
+                    Interaction::Create,
+                    Interaction::Update,
+                    Interaction::Delete,
+                ],
             ),
             Some((rtype, name)) => (rtype, vec![interaction(name)?]),
         };
@@ -189,11 +193,13 @@ impl Topic {
         let root = doc.root();
         let artifact = root
             .all("extension")
-            .find(|e| e.str_at("url") == Some("http://hl7.org/fhir/StructureDefinition/artifact-url"))
+            .find(|e| {
+                e.str_at("url") == Some("http://hl7.org/fhir/StructureDefinition/artifact-url")
+            })
             .and_then(value);
-        let url = text(root, "url")
-            .or(artifact)
-            .ok_or_else(|| refuse("a topic needs its canonical in extension …SubscriptionTopic.url"))?;
+        let url = text(root, "url").or(artifact).ok_or_else(|| {
+            refuse("a topic needs its canonical in extension …SubscriptionTopic.url")
+        })?;
         if url.starts_with(BUILT_IN) || repository.has_type(type_of(url)) && !url.contains(':') {
             return Err(refuse("this canonical is the server's own"));
         }
@@ -237,17 +243,23 @@ impl Topic {
 fn trigger(repository: &Repository, extension: Node<'_>) -> Result<Trigger, Failure> {
     let rtype = text(extension, "resource").map(type_of).unwrap_or_default();
     if !repository.has_type(rtype) {
-        return Err(refuse("a trigger names no resource type of this repository"));
+        return Err(refuse(
+            "a trigger names no resource type of this repository",
+        ));
     }
     let mut interactions = Vec::new();
     for code in extensions(extension, "supportedInteraction") {
         let known = value(code).and_then(interaction);
-        interactions.push(known.ok_or_else(|| {
-            refuse("supportedInteraction must be create, update or delete")
-        })?);
+        interactions.push(
+            known.ok_or_else(|| refuse("supportedInteraction must be create, update or delete"))?,
+        );
     }
     if interactions.is_empty() {
-        interactions = vec![Interaction::Create, Interaction::Update, Interaction::Delete];
+        interactions = vec![
+            Interaction::Create,
+            Interaction::Update,
+            Interaction::Delete,
+        ];
     }
     let query = match extensions(extension, "queryCriteria").first() {
         None => None,
@@ -275,7 +287,9 @@ fn trigger(repository: &Repository, extension: Node<'_>) -> Result<Trigger, Fail
     let path = match text(extension, "fhirPathCriteria") {
         None => None,
         Some(path) if path.len() > MAX_PATH => {
-            return Err(refuse(format!("fhirPathCriteria is longer than {MAX_PATH} bytes")));
+            return Err(refuse(format!(
+                "fhirPathCriteria is longer than {MAX_PATH} bytes"
+            )));
         }
         Some(path) => Some(Arc::new(Expr::compile(path).map_err(|_| {
             refuse("fhirPathCriteria is not a FHIRPath expression that is known here")

@@ -7,12 +7,12 @@
 )]
 
 mod bulk;
+mod bundle_references;
+mod bundles;
 mod fhir_clients;
 mod fhir_hostile;
 mod fhir_metadata;
 mod fhir_smart;
-mod bundle_references;
-mod bundles;
 mod forms;
 mod gated;
 mod history;
@@ -25,7 +25,7 @@ mod races;
 mod reindex;
 mod sandbox;
 mod search;
-mod terminology;
 mod subscriptions;
+mod terminology;
 mod validation;
 mod world;

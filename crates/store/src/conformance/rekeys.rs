@@ -82,7 +82,10 @@ pub(super) fn replaces(make: Make<'_>) {
     assert_eq!(found(&b, 1, "new"), []);
     assert_eq!(found(&b, 1, "later"), [one.rid]);
     assert_eq!(found(&b, 3, "more"), []);
-    assert_eq!(b.store.rekey(b.open, &[change(two.rid, "dead")]).unwrap(), 0);
+    assert_eq!(
+        b.store.rekey(b.open, &[change(two.rid, "dead")]).unwrap(),
+        0
+    );
     b.verify();
     let mut long = change(one.rid, "x");
     long.keys.push(IndexKey {
@@ -90,7 +93,10 @@ pub(super) fn replaces(make: Make<'_>) {
         value: vec![0; 300],
     });
     let refused = b.store.rekey(b.open, &[long]);
-    assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::Invalid(_))),
+        "{refused:?}"
+    );
 }
 
 /// Making keys anew while others write: at the end every record is found by exactly its keys.
@@ -98,7 +104,11 @@ pub(super) fn under_load(make: Make<'_>) {
     let b = Bench::fresh(make);
     const RECORDS: usize = 40;
     for n in 0..RECORDS {
-        b.put(create(b.open, "Basic", "{}").id(&format!("r{n}")).key(1, "a"));
+        b.put(
+            create(b.open, "Basic", "{}")
+                .id(&format!("r{n}"))
+                .key(1, "a"),
+        );
     }
     let pack = 0xffff_0009;
     std::thread::scope(|scope| {
@@ -132,7 +142,10 @@ pub(super) fn under_load(make: Make<'_>) {
     });
     let mut both = found(&b, 1, "a");
     let by_new = found(&b, 1, "b");
-    assert!(both.iter().all(|r| !by_new.contains(r)), "by one or the other");
+    assert!(
+        both.iter().all(|r| !by_new.contains(r)),
+        "by one or the other"
+    );
     both.extend(by_new);
     assert_eq!(both.len(), RECORDS);
     b.verify();

@@ -64,9 +64,7 @@ async fn change(conn: &Conn, repo: RepoId, changes: &[Rekey]) -> Result<usize, S
     let sql = "SELECT v.repo, v.rid, v.vno, v.keys, v.meta FROM unnest($1::bigint[], $2::integer[]) u(rid, vno)
         JOIN head h ON h.rid = u.rid AND h.vno = u.vno AND h.repo = $3 AND h.op < 2 AND h.purged = 0
         JOIN version v ON v.rid = h.rid AND v.vno = h.vno";
-    let found = conn
-        .query(sql, &[&rids, &vnos, &(repo.0 as i16)])
-        .await?;
+    let found = conn.query(sql, &[&rids, &vnos, &(repo.0 as i16)]).await?;
     let (mut added, mut gone) = (Vec::new(), Vec::new());
     let (mut of_rid, mut of_vno, mut packs, mut keys) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -124,4 +122,3 @@ async fn insert(conn: &Conn, rows: &[IdxRow]) -> Result<(), StoreError> {
     }
     Ok(())
 }
-

@@ -115,9 +115,15 @@ impl Inner {
         self.in_writer(move |batch| {
             for (rid, seq, keys, pack) in &writes {
                 let (sql, key) = if batch.loads.is_load(*seq) {
-                    ("UPDATE loaded SET keys = ?2, pack = ?3 WHERE rid = ?1 AND codec <> ?4", rid)
+                    (
+                        "UPDATE loaded SET keys = ?2, pack = ?3 WHERE rid = ?1 AND codec <> ?4",
+                        rid,
+                    )
                 } else {
-                    ("UPDATE version SET keys = ?2, pack = ?3 WHERE seq = ?1 AND codec <> ?4", seq)
+                    (
+                        "UPDATE version SET keys = ?2, pack = ?3 WHERE seq = ?1 AND codec <> ?4",
+                        seq,
+                    )
                 };
                 batch.execute(sql, params![key, keys, pack, CODEC_ERASED])?;
             }
@@ -135,7 +141,12 @@ impl Inner {
             // Erased meanwhile: nothing of it stays. Superseded: its rows leave with the others, by the keys in the log.
             let keeps: BTreeSet<Stored> =
                 lens.index_rows(step.rid, step.seq)?.into_iter().collect();
-            gone.extend(step.old.union(&step.new).filter(|r| !keeps.contains(*r)).cloned());
+            gone.extend(
+                step.old
+                    .union(&step.new)
+                    .filter(|r| !keeps.contains(*r))
+                    .cloned(),
+            );
             if !folder.counts(&lens, step)? {
                 gone.extend(keeps);
             }
@@ -222,7 +233,9 @@ impl Folder {
         let applied = i64::try_from(self.applied_now()?).unwrap_or(i64::MAX);
         let is_kept: bool = self
             .index
-            .prepare_cached("SELECT EXISTS(SELECT 1 FROM superseded WHERE rid = ?1 AND prev_seq = ?2)")
+            .prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM superseded WHERE rid = ?1 AND prev_seq = ?2)",
+            )
             .and_then(|mut s| s.query_row(params![step.rid, seq], |r| r.get(0)))
             .map_err(unavailable)?;
         // A successor that is not folded yet is not in that table yet.

@@ -483,3 +483,48 @@ fn numbers_beyond_every_row_are_nothing_not_errors() {
     );
     assert_eq!(b.store.dead_letters("q", usize::MAX).unwrap(), []);
 }
+
+#[test]
+fn making_keys_anew_that_breaks_off_leaves_an_index_that_is_made_again() {
+    let (dir, b) = fresh();
+    for (id, value) in [("a", "old"), ("b", "old")] {
+        b.put(create(b.open, "Basic", "x").id(id).key(1, value));
+    }
+    let log = rusqlite::Connection::open(folder(&dir).join("log.db")).unwrap();
+    log.execute_batch(
+        "CREATE TRIGGER broken BEFORE UPDATE ON version WHEN new.pack = 666
+         BEGIN SELECT RAISE(ABORT, 'a disk that fails for one row'); END",
+    )
+    .unwrap();
+    let all = b.all();
+    let heads = {
+        let s = b.now();
+        let rids = s.type_rids(&all, b.open, "Basic", Rid(0), 9).unwrap();
+        s.heads(&all, &rids).unwrap()
+    };
+    let change = |n: usize, pack| crate::Rekey {
+        rid: heads[n].rid,
+        vno: heads[n].vno,
+        keys: vec![crate::IndexKey {
+            param: 1,
+            value: b"new".to_vec(),
+        }],
+        pack,
+    };
+    assert!(b.store.rekey(b.open, &[change(0, 666)]).is_err());
+    log.execute_batch("DROP TRIGGER broken").unwrap();
+    drop(log);
+    // A later round that goes well does not hide what the first one left.
+    assert_eq!(b.store.rekey(b.open, &[change(1, 7)]).unwrap(), 1);
+    let b = b.reopen();
+    b.verify();
+    let found = |value: &[u8]| {
+        let range = KeyRange::exact(&crate::IndexKey {
+            param: 1,
+            value: value.to_vec(),
+        });
+        b.now().range(&b.all(), b.open, &range, 9).unwrap()
+    };
+    assert_eq!(found(b"old"), [heads[0].rid]);
+    assert_eq!(found(b"new"), [heads[1].rid]);
+}
