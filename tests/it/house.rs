@@ -24,7 +24,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (5, &["portal", "hub"]),
     (
         6,
-        &["nation", "actors", "helsenav", "bench", "blackbox", "xtask"],
+        &["nation", "actors", "bench", "helsenav", "blackbox", "xtask"],
     ),
 ];
 

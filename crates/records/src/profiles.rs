@@ -131,11 +131,8 @@ impl Repository {
             }
             fetched.set(fetched.get() + 1);
             let Target::Local {
-                resource_type,
-                id,
-                ..
-            } =
-                parse(reference, &self.options.own_bases, Pack::r4())
+                resource_type, id, ..
+            } = parse(reference, &self.options.own_bases, Pack::r4())
             else {
                 return None;
             };

@@ -498,6 +498,9 @@ impl Repository {
             _ => found.total,
         };
         let mut links = vec![("self", self_link(call, &ready.params))];
+        if ready.page.is_some() || found.next.is_some() {
+            links.push(("first", self_link(call, &ready.params)));
+        }
         if let Some(position) = found.next.clone() {
             let page = Page {
                 parameters: ready.params.executed.clone(),

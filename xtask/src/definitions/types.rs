@@ -297,7 +297,13 @@ fn element(k: &Kept<'_>, of_resource: bool, constrained: &Constrained) -> Elemen
         .flat_map(|t| items(t, "profile"))
         .filter_map(Value::as_str)
     {
-        own_rules.extend(constrained.get(last_url(profile)).into_iter().flatten().cloned());
+        own_rules.extend(
+            constrained
+                .get(last_url(profile))
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
     }
     ElementFact {
         name: name.trim_end_matches("[x]").to_owned(),

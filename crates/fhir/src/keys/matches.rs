@@ -197,6 +197,15 @@ impl<'m> Matcher<'m> {
         }))
     }
 
+    /// The folded text of a `:text` search.
+    fn words(&self, value: &str) -> Result<String, QueryError> {
+        let folded = codes::fold::fold(&unescape(value));
+        if folded.is_empty() {
+            return self.bad("the value has no letters or digits to search for");
+        }
+        Ok(folded)
+    }
+
     fn token(
         &self,
         folds: bool,
@@ -208,7 +217,7 @@ impl<'m> Matcher<'m> {
         match modifier {
             None => {}
             Some("text") => {
-                let wanted = codes::fold::fold(&unescape(value));
+                let wanted = self.words(value)?;
                 return Ok(Box::new(move |i| {
                     values::texts(i, pack)
                         .iter()
@@ -273,7 +282,7 @@ impl<'m> Matcher<'m> {
             }));
         }
         if modifier == Some("text") {
-            let wanted = codes::fold::fold(&unescape(value));
+            let wanted = self.words(value)?;
             let pack = self.pack;
             return Ok(Box::new(move |i| {
                 values::texts(i, pack)

@@ -163,7 +163,10 @@ fn replace(root: &mut Element, found: &Found, operation: &Element) -> Result<(),
         }
         Found::Element(path) if path.is_empty() => {
             let new = operation.elements().next().cloned().ok_or_else(|| {
-                fault(IssueCode::Required, "replace of an element holds an element")
+                fault(
+                    IssueCode::Required,
+                    "replace of an element holds an element",
+                )
             })?;
             *root = new;
             Ok(())
@@ -201,20 +204,15 @@ fn remove(root: &mut Element, found: &Found, operation: &Element) -> Result<(), 
         element.attributes.retain(|(n, _)| n != name);
         return Ok(());
     }
-    let (parent, place) = found.place().ok_or_else(|| {
-        fault(
-            IssueCode::Invalid,
-            "the whole resource cannot be removed",
-        )
-    })?;
+    let (parent, place) = found
+        .place()
+        .ok_or_else(|| fault(IssueCode::Invalid, "the whole resource cannot be removed"))?;
     let element = root.at_mut(&parent).ok_or_else(gone)?;
     if place >= element.children.len() {
         return Err(gone());
     }
     let (mut from, mut to) = (place, place + 1);
-    let is_space = |node: Option<&Node>| {
-        matches!(node, Some(Node::Text(t)) if t.trim().is_empty())
-    };
+    let is_space = |node: Option<&Node>| matches!(node, Some(Node::Text(t)) if t.trim().is_empty());
     let ws = operation.attribute("ws").unwrap_or_default();
     if matches!(ws.as_str(), "after" | "both") && is_space(element.children.get(to)) {
         to += 1;
@@ -235,7 +233,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn run(target: &str, operations: &str) -> Result<String, IssueCode> {
-        let patch = format!("<diff xmlns=\"http://hl7.org/fhir\" xmlns:x=\"urn:x\">{operations}</diff>");
+        let patch =
+            format!("<diff xmlns=\"http://hl7.org/fhir\" xmlns:x=\"urn:x\">{operations}</diff>");
         xml_patch(target.as_bytes(), patch.as_bytes(), &Limits::default())
             .map(|b| String::from_utf8(b.to_vec()).unwrap())
             .map_err(|f| f[0].code)
@@ -293,12 +292,24 @@ mod tests {
             (r#"<remove sel="f:Patient"/>"#, IssueCode::Invalid),
             (r#"<remove sel="f:Patient/f:none"/>"#, IssueCode::NotFound),
             (r#"<remove sel="x:Patient"/>"#, IssueCode::NotFound),
-            (r#"<remove sel="f:Patient/f:name/f:given"/>"#, IssueCode::Invalid),
+            (
+                r#"<remove sel="f:Patient/f:name/f:given"/>"#,
+                IssueCode::Invalid,
+            ),
             (r#"<remove sel="f:Patient["/>"#, IssueCode::Value),
             (r#"<remove sel="q:Patient"/>"#, IssueCode::Value),
-            (r#"<add sel="f:Patient" type="value">x</add>"#, IssueCode::Value),
-            (r#"<add sel="f:Patient/f:active" type="@value">x</add>"#, IssueCode::Invalid),
-            (r#"<replace sel="f:Patient/f:active">x</replace>"#, IssueCode::Required),
+            (
+                r#"<add sel="f:Patient" type="value">x</add>"#,
+                IssueCode::Value,
+            ),
+            (
+                r#"<add sel="f:Patient/f:active" type="@value">x</add>"#,
+                IssueCode::Invalid,
+            ),
+            (
+                r#"<replace sel="f:Patient/f:active">x</replace>"#,
+                IssueCode::Required,
+            ),
             ("<", IssueCode::Invalid),
         ] {
             assert_eq!(run(PATIENT, operation), Err(code), "{operation}");

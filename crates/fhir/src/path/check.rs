@@ -313,12 +313,10 @@ impl Checker<'_> {
                 Ok(join(base, other))
             }
             // The rest yields system values or depends on values; variables and sort keys see items of their own.
-            Func::DefineVariable | Func::Sort | Func::Aggregate | Func::Coalesce => {
-                Ok(Shape {
-                    many: true,
-                    ..Shape::unknown()
-                })
-            }
+            Func::DefineVariable | Func::Sort | Func::Aggregate | Func::Coalesce => Ok(Shape {
+                many: true,
+                ..Shape::unknown()
+            }),
             _ => {
                 if !func.takes_type() {
                     self.all(args, this)?;

@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::LazyLock;
 
 use super::ast::{Ast, Literal, Name, Op, TypeSpec};
-use super::value::{Item, Quantity};
 use super::host::{Docs, Host};
+use super::value::{Item, Quantity};
 use super::{Expr, func::Func, funcs, ops};
 use crate::doc::{Doc, Node};
 use crate::pack::{Pack, TypeId};

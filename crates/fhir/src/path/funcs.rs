@@ -382,13 +382,11 @@ fn gathered<'a>(
         Func::Slice => coded::slice(items, args, scope, sink),
         Func::CheckModifiers => coded::check_modifiers(items, args, scope, sink),
         Func::ElementDefinition => coded::element_definition(&items, env, sink),
-        Func::HtmlChecks => {
-            sink(Item::Bool(items.iter().all(|i| {
-                i.as_text().is_some_and(|t| {
-                    crate::xml::narrative_ok(&t) && crate::xml::narrative_has_content(&t)
-                })
-            })))
-        }
+        Func::HtmlChecks => sink(Item::Bool(items.iter().all(|i| {
+            i.as_text().is_some_and(|t| {
+                crate::xml::narrative_ok(&t) && crate::xml::narrative_has_content(&t)
+            })
+        }))),
         Func::Comparable => match (items.as_slice(), other()?.as_slice()) {
             ([a], [b]) => match (a.system(), b.system()) {
                 (Item::Quantity(p), Item::Quantity(q)) => {
@@ -550,6 +548,26 @@ fn has(list: &[Item<'_>], item: &Item<'_>, env: &Env<'_>) -> bool {
 
 /// The items without those equal to an earlier one.
 pub(super) fn distinct<'a>(items: Vec<Item<'a>>, env: &Env<'a>) -> Res<Vec<Item<'a>>> {
+    // Texts, the common case (codes, ids, URLs), are told apart by hashing.
+    if items.len() > 8 {
+        let texts: Option<Vec<_>> = items
+            .iter()
+            .map(|i| match i.system() {
+                Item::Str(text) => Some(text),
+                _ => None,
+            })
+            .collect();
+        if let Some(texts) = texts {
+            env.spend(items.len() as u64 * 4)?;
+            let mut seen = std::collections::HashSet::with_capacity(items.len());
+            let fresh: Vec<bool> = texts.iter().map(|t| seen.insert(t.as_ref())).collect();
+            return Ok(items
+                .into_iter()
+                .zip(fresh)
+                .filter_map(|(i, is_fresh)| is_fresh.then_some(i))
+                .collect());
+        }
+    }
     let mut out: Vec<Item<'a>> = Vec::with_capacity(items.len());
     for i in items {
         env.spend(out.len() as u64)?;

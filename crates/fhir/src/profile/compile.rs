@@ -96,7 +96,10 @@ fn start<'d>(
         }
         None if (is_core || d.snapshot.is_empty()) && !d.differential.is_empty() => {
             if !is_core {
-                note(notes, "the profile that this one derives from is not known here");
+                note(
+                    notes,
+                    "the profile that this one derives from is not known here",
+                );
             }
             (Constraint::default(), &d.differential)
         }
@@ -219,7 +222,10 @@ fn rule(c: &mut Constraint, k: Node<'_>, notes: &mut Vec<Finding>) {
     }
     let shown = safe_name(key);
     let Some(text) = k.str_at("expression") else {
-        note(notes, format!("the constraint {shown} has no expression and is not checked"));
+        note(
+            notes,
+            format!("the constraint {shown} has no expression and is not checked"),
+        );
         return;
     };
     match path::compiled(text) {
@@ -282,7 +288,10 @@ fn walk(text: &str) -> Option<Vec<Walk>> {
         let (head, tail) = if let Some(r) = rest.strip_prefix("extension(") {
             let quote = r.chars().next().filter(|q| matches!(q, '\'' | '"'))?;
             let (url, tail) = r.get(1..)?.split_once(quote)?;
-            (Some(Walk::Extension(Box::from(url))), tail.strip_prefix(')')?)
+            (
+                Some(Walk::Extension(Box::from(url))),
+                tail.strip_prefix(')')?,
+            )
         } else if let Some(r) = rest.strip_prefix("ofType(") {
             let (name, tail) = r.split_once(')')?;
             let name = name.trim().trim_start_matches("FHIR.");
@@ -295,7 +304,11 @@ fn walk(text: &str) -> Option<Vec<Walk>> {
             let end = rest.find('.').unwrap_or(rest.len());
             let (name, tail) = rest.split_at_checked(end)?;
             let plain = name.trim_end_matches("[x]");
-            if plain.is_empty() || !plain.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            if plain.is_empty()
+                || !plain
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            {
                 return None;
             }
             (Some(Walk::Member(Box::from(plain))), tail)
@@ -355,7 +368,9 @@ fn choice_type(base: &str, slice: &str) -> Option<TypeId> {
     let pack = Pack::r4();
     let mut c = suffix.chars();
     let first = c.next()?;
-    let lower: String = std::iter::once(first.to_ascii_lowercase()).chain(c).collect();
+    let lower: String = std::iter::once(first.to_ascii_lowercase())
+        .chain(c)
+        .collect();
     pack.type_id(suffix).or_else(|| pack.type_id(&lower))
 }
 

@@ -41,9 +41,17 @@ impl<'a> Run<'a, '_> {
             let text = if n == 1 {
                 "this extension is not known here and was not checked".to_owned()
             } else {
-                format!("{n} extensions, of which this is the first, are not known here and were not checked")
+                format!(
+                    "{n} extensions, of which this is the first, are not known here and were not checked"
+                )
             };
-            self.add(first, Severity::Information, IssueCode::NotFound, "extension", text);
+            self.add(
+                first,
+                Severity::Information,
+                IssueCode::NotFound,
+                "extension",
+                text,
+            );
         }
     }
 

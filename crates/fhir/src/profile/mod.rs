@@ -23,7 +23,7 @@ pub use builtin::built_in_for;
 pub use compile::compile;
 pub use library::{Found, Library, Source};
 pub use table::Profile;
-pub use validator::{Asked, Validator};
+pub use validator::{Asked, Fetch, Validator};
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::table::Context;
 use crate::doc::{Doc, Node};
 use crate::finding::{Finding, IssueCode};
-use crate::pack::{Pack, TypeId};
 use crate::pack::file::TypeKind;
+use crate::pack::{Pack, TypeId};
 
 /// Most elements of one definition.
 const MAX_ROWS: usize = 5_000;
@@ -94,7 +94,9 @@ fn rows(pack: &Pack, ty: TypeId, part: Node<'_>) -> Result<Vec<Row>, Vec<Finding
     let mut out: Vec<Row> = Vec::new();
     for e in part.all("element") {
         if out.len() >= MAX_ROWS {
-            return Err(fault(format!("a definition has more than {MAX_ROWS} elements")));
+            return Err(fault(format!(
+                "a definition has more than {MAX_ROWS} elements"
+            )));
         }
         let path = e
             .str_at("path")
@@ -103,7 +105,9 @@ fn rows(pack: &Pack, ty: TypeId, part: Node<'_>) -> Result<Vec<Row>, Vec<Finding
         let steps = by_id(pack, ty, e.str_at("id").unwrap_or_default(), path)
             .unwrap_or_else(|| by_path(pack, ty, path, e.str_at("sliceName"), before));
         if steps.len() > MAX_STEPS {
-            return Err(fault(format!("a path of the definition has more than {MAX_STEPS} steps")));
+            return Err(fault(format!(
+                "a path of the definition has more than {MAX_STEPS} steps"
+            )));
         }
         out.push(Row {
             steps,
@@ -212,7 +216,12 @@ fn by_path(
     let mut same = true;
     let mut parent = ty;
     for (i, name) in names.iter().enumerate() {
-        let (fresh, reached) = step(pack, parent, name, if i == last { slice_name } else { None });
+        let (fresh, reached) = step(
+            pack,
+            parent,
+            name,
+            if i == last { slice_name } else { None },
+        );
         parent = reached;
         let inherited = before.get(i).filter(|b| same && b.name == fresh.name);
         same = inherited.is_some();

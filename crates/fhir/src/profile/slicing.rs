@@ -13,7 +13,13 @@ const REST: &str = "@default";
 
 impl<'a> Run<'a, '_> {
     /// Checks the items of a sliced element: which slice each belongs to, how many each slice has, and their content.
-    pub(super) fn slices(&mut self, parent: Node<'a>, c: &Constraint, nodes: &[Node<'a>], shown: &str) {
+    pub(super) fn slices(
+        &mut self,
+        parent: Node<'a>,
+        c: &Constraint,
+        nodes: &[Node<'a>],
+        shown: &str,
+    ) {
         let fallback = default_slicing(c);
         let slicing = c.slicing.as_ref().unwrap_or(&fallback);
         let mut members: Vec<Vec<Node<'a>>> = vec![Vec::new(); c.slices.len()];
@@ -129,7 +135,10 @@ impl<'a> Run<'a, '_> {
                     .flat_map(|c| &c.types)
                     .flat_map(|t| {
                         if resolves && !t.targets.is_empty() {
-                            t.targets.iter().filter_map(|u| self.target_type(u)).collect()
+                            t.targets
+                                .iter()
+                                .filter_map(|u| self.target_type(u))
+                                .collect()
                         } else {
                             vec![t.ty]
                         }
@@ -244,9 +253,11 @@ impl<'a> Run<'a, '_> {
                                 .flat_map(|x| &x.slices)
                                 .filter(|s| {
                                     s.types.iter().any(|t| t.profiles.iter().any(|p| p == url))
-                                        || s.child("url").and_then(|u| u.fixed.as_ref()).is_some_and(
-                                            |f| f.node().as_str() == Some(url.as_ref()),
-                                        )
+                                        || s.child("url")
+                                            .and_then(|u| u.fixed.as_ref())
+                                            .is_some_and(|f| {
+                                                f.node().as_str() == Some(url.as_ref())
+                                            })
                                 })
                                 .cloned(),
                         ),
@@ -308,7 +319,9 @@ impl<'a> Run<'a, '_> {
                     None => {}
                 }
             }
-            if told.is_none() && self.decides(child, depth + 1) && self.named(node, &child.name).is_empty()
+            if told.is_none()
+                && self.decides(child, depth + 1)
+                && self.named(node, &child.name).is_empty()
             {
                 told = Some(false);
             }
@@ -347,9 +360,10 @@ impl<'a> Run<'a, '_> {
             || c.binding.as_ref().is_some_and(|b| b.required)
             || c.children.iter().any(|k| self.decides(k, depth + 1))
             || c.types.iter().any(|t| {
-                t.profiles
-                    .iter()
-                    .any(|u| self.profile(u).is_some_and(|p| self.decides(&p.root, depth + 1)))
+                t.profiles.iter().any(|u| {
+                    self.profile(u)
+                        .is_some_and(|p| self.decides(&p.root, depth + 1))
+                })
             })
     }
 }

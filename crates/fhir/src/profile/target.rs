@@ -41,7 +41,8 @@ impl<'a> Run<'a, '_> {
             && let Some(text) = node.str_at("reference")
         {
             let is_bundled = matches!(&target, Target::Resource(n)
-                if std::ptr::eq(n.doc(), node.doc())) && !text.starts_with('#');
+                if std::ptr::eq(n.doc(), node.doc()))
+                && !text.starts_with('#');
             let mode = if text.starts_with('#') {
                 "contained"
             } else if is_bundled {
@@ -59,7 +60,10 @@ impl<'a> Run<'a, '_> {
                     node,
                     IssueCode::Structure,
                     "profile-aggregation",
-                    format!("the profile wants a reference that is {}", t.aggregation.join(" or ")),
+                    format!(
+                        "the profile wants a reference that is {}",
+                        t.aggregation.join(" or ")
+                    ),
                 );
             }
         }

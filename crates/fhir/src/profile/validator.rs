@@ -35,14 +35,17 @@ pub struct Asked<'a> {
     pub extensions: bool,
 }
 
+/// Fetches the resource behind a literal reference.
+pub type Fetch<'f> = dyn Fn(&str) -> Option<Doc> + 'f;
+
 /// Checks documents with everything that is known: profiles, terminology, referenced resources.
 pub struct Validator<'h> {
     /// Profiles.
     pub library: &'h Library<'h>,
     /// Value sets and code systems beyond those of the definitions.
     pub terminology: Option<&'h dyn Terminology>,
-    /// Fetches the resource behind a literal reference, when the caller may see it.
-    pub references: Option<&'h dyn Fn(&str) -> Option<Doc>>,
+    /// What references lead to, as far as the caller may see it.
+    pub references: Option<&'h Fetch<'h>>,
     /// `now()` in microseconds since 1970 UTC.
     pub now_us: i64,
 }
@@ -88,7 +91,8 @@ impl Validator<'_> {
                 Severity::Information,
                 IssueCode::TooCostly,
                 LIMIT,
-                "the profiles ask for more than one check may cost; the rest was not checked".into(),
+                "the profiles ask for more than one check may cost; the rest was not checked"
+                    .into(),
             );
         }
         once(run.found)
@@ -110,7 +114,8 @@ fn once(found: Vec<Finding>) -> Vec<Finding> {
                 && (o.rule == f.rule && o.text == f.text
                     || o.rule == "cardinality" && f.rule == "profile-cardinality"
                     || o.rule == "required-binding" && f.rule == "profile-binding"
-                    || o.rule == "extensible-binding" && f.rule == "profile-binding"
+                    || o.rule == "extensible-binding"
+                        && f.rule == "profile-binding"
                         && f.severity == Severity::Warning)
         });
         if !twice {
@@ -168,7 +173,10 @@ impl Host for World<'_> {
         let docs = Docs::default();
         let mut run = Run::new(self, &docs, node);
         let at = run.slice_of(node, c, c.slicing.as_ref().unwrap_or(&fallback));
-        Some(at.and_then(|i| c.slices.get(i)).is_some_and(|s| &*s.name == slice))
+        Some(
+            at.and_then(|i| c.slices.get(i))
+                .is_some_and(|s| &*s.name == slice),
+        )
     }
 
     fn terminology(&self) -> Option<&dyn Terminology> {
@@ -277,10 +285,9 @@ impl<'a, 'h> Run<'a, 'h> {
         // Remarks have a limit of their own, so that they never crowd out an error; advice on one rule is given once.
         if severity > Severity::Error {
             let is_known = severity == Severity::Information
-                && self
-                    .found
-                    .iter()
-                    .any(|f| f.severity == severity && f.rule == rule && f.code == code && f.text == text);
+                && self.found.iter().any(|f| {
+                    f.severity == severity && f.rule == rule && f.code == code && f.text == text
+                });
             if is_known || (self.remarks >= MAX_REMARKS && rule != LIMIT) {
                 return;
             }
@@ -502,9 +509,7 @@ impl<'a, 'h> Run<'a, 'h> {
             .filter(|t| {
                 // A choice names data types exactly (`code` is not `string` there); resources may be of derived types, and a
                 // nested structure is called by its kind.
-                t.ty == TypeId::NONE
-                    || t.ty == ty
-                    || (is_open(pack, ty) && pack.is_a(ty, t.ty))
+                t.ty == TypeId::NONE || t.ty == ty || (is_open(pack, ty) && pack.is_a(ty, t.ty))
             })
             .collect();
         let Some(first) = fitting.first() else {

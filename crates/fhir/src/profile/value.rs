@@ -39,7 +39,10 @@ fn same_value(a: Node<'_>, b: Node<'_>) -> bool {
         return !a.has_value() && !b.has_value();
     };
     if a.kind() == NodeKind::Number {
-        x == y || Num::parse(x).zip(Num::parse(y)).is_some_and(|(p, q)| p == q)
+        x == y
+            || Num::parse(x)
+                .zip(Num::parse(y))
+                .is_some_and(|(p, q)| p == q)
     } else {
         x == y
     }

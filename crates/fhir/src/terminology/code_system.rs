@@ -3,7 +3,7 @@
 //! The hierarchy is what nesting says together with the properties `parent` and `child`; it may be a graph and, in bad
 //! resources, may have cycles: every walk keeps what it has seen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{MAX_CONCEPTS, TerminologyError};
 use crate::doc::Node;
@@ -414,11 +414,8 @@ impl CodeSystem {
 
     /// A concept and all below it (`down`) or above it, each once, nearest first.
     pub fn closure(&self, start: u32, down: bool) -> Vec<u32> {
-        let mut seen = vec![false; self.concepts.len()];
+        let mut seen = HashSet::from([start]);
         let mut out = vec![start];
-        if let Some(s) = seen.get_mut(start as usize) {
-            *s = true;
-        }
         let mut i = 0;
         while let Some(concept) = out.get(i).copied().and_then(|place| self.at(place)) {
             let next = if down {
@@ -426,14 +423,7 @@ impl CodeSystem {
             } else {
                 &concept.parents
             };
-            for place in next {
-                if let Some(s) = seen.get_mut(*place as usize)
-                    && !*s
-                {
-                    *s = true;
-                    out.push(*place);
-                }
-            }
+            out.extend(next.iter().filter(|place| seen.insert(**place)));
             i += 1;
         }
         out

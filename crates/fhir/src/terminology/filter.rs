@@ -14,8 +14,14 @@ const REGEX_BYTES: usize = 1 << 20;
 enum Test {
     /// Concepts at these places.
     Places(Vec<bool>, bool),
-    /// Concepts below this one (itself too); only one of them will be asked for.
+    /// Concepts below this one, itself too; only few of them will be asked for.
     Below(u32, bool),
+    /// The same without itself, and when told so without those that have others below.
+    Under(u32, bool),
+    /// Concepts above this one, itself too.
+    Above(u32),
+    /// Concepts directly below this one.
+    Child(u32),
     /// No concept.
     Nothing,
     /// A value of the property is one of these (or none is).
@@ -32,6 +38,8 @@ enum Test {
 pub(super) struct Prepared<'f> {
     property: &'f str,
     test: Test,
+    /// Steps that making it ready and asking it once cost.
+    pub cost: usize,
 }
 
 fn bad(code: &'static str, system: &CodeSystem, filter: &Filter, why: &str) -> TerminologyError {
@@ -76,6 +84,7 @@ impl<'f> Prepared<'f> {
             return Ok(Prepared {
                 property,
                 test: hierarchy(system, filter.op.as_ref(), value, many),
+                cost: 10,
             });
         }
         if !is_concept && !knows(system, property) {
@@ -106,7 +115,13 @@ impl<'f> Prepared<'f> {
             },
             _ => return Err(bad("not-supported", system, filter, "is not known here")),
         };
-        Ok(Prepared { property, test })
+        let is_searched = !is_concept && !is_declared(system, property);
+        let cost = 10 + is_searched as usize * system.concepts().len() / 16;
+        Ok(Prepared {
+            property,
+            test,
+            cost,
+        })
     }
 
     /// Whether it holds for the concept at a place.
@@ -119,6 +134,13 @@ impl<'f> Prepared<'f> {
             Test::Nothing => false,
             Test::Places(places, wanted) => at(places) == *wanted,
             Test::Below(top, wanted) => system.subsumes(*top, place) == *wanted,
+            Test::Under(top, only_leaves) => {
+                place != *top
+                    && system.subsumes(*top, place)
+                    && (!*only_leaves || concept.children.is_empty())
+            }
+            Test::Above(bottom) => system.subsumes(place, *bottom),
+            Test::Child(top) => concept.parents.contains(top),
             Test::Leaf(places) => at(places) && concept.children.is_empty(),
             Test::OneOf(values, wanted) => {
                 self.any(system, concept, |v| values.iter().any(|x| x.as_ref() == v)) == *wanted
@@ -190,20 +212,28 @@ fn hierarchy(system: &CodeSystem, op: &str, value: &str, many: bool) -> Test {
     match op {
         "is-a" if !many => Test::Below(top, true),
         "is-not-a" if !many => Test::Below(top, false),
+        "descendent-of" if !many => Test::Under(top, false),
+        "descendent-leaf" if !many => Test::Under(top, true),
+        "generalizes" if !many => Test::Above(top),
+        "child-of" => Test::Child(top),
         "is-a" => Test::Places(marked(below(true)), true),
         "is-not-a" => Test::Places(marked(below(true)), false),
         "descendent-of" => Test::Places(marked(below(false)), true),
         "generalizes" => Test::Places(marked(system.closure(top, false)), true),
-        "child-of" => Test::Places(
-            marked(system.at(top).map_or_else(Vec::new, |c| c.children.clone())),
-            true,
-        ),
         _ => Test::Leaf(marked(below(false))),
     }
 }
 
 /// Whether a system has a property: by definition, by use, or as one that every system has.
 fn knows(system: &CodeSystem, property: &str) -> bool {
+    is_declared(system, property)
+        || system
+            .concepts()
+            .iter()
+            .any(|c| c.properties.iter().any(|p| p.code.as_ref() == property))
+}
+
+fn is_declared(system: &CodeSystem, property: &str) -> bool {
     matches!(
         property,
         "display" | "definition" | "parent" | "child" | "inactive" | "status" | "notSelectable"
@@ -211,10 +241,6 @@ fn knows(system: &CodeSystem, property: &str) -> bool {
         .properties
         .iter()
         .any(|p| p.code.as_ref() == property)
-        || system
-            .concepts()
-            .iter()
-            .any(|c| c.properties.iter().any(|p| p.code.as_ref() == property))
 }
 
 /// A regular expression that must match the whole value. Linear in time by its engine; bounded in size here.

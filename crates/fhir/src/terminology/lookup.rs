@@ -313,6 +313,15 @@ pub fn subsumes(
         instance,
         systems.iter().find(|c| c.system.is_some()),
     )?;
+    // Codes that show their place need not be known to be compared.
+    if super::national::is_lexical(&system.head.url)
+        && let [a, b] = codes.as_slice()
+    {
+        return Ok(outcome(
+            b.starts_with(a.as_str()),
+            a.starts_with(b.as_str()),
+        ));
+    }
     let mut places = codes.iter().map(|code| {
         system
             .place(code)
@@ -322,18 +331,22 @@ pub fn subsumes(
         return Err(missing("give codeA and codeB"));
     };
     let (a, b) = (a?, b?);
-    let outcome = if a == b {
-        "equivalent"
-    } else {
-        match (system.subsumes(a, b), system.subsumes(b, a)) {
-            (true, true) => "equivalent",
-            (true, false) => "subsumes",
-            (false, true) => "subsumed-by",
-            (false, false) => "not-subsumed",
-        }
+    Ok(outcome(
+        a == b || system.subsumes(a, b),
+        a == b || system.subsumes(b, a),
+    ))
+}
+
+/// The answer: whether the first is above the second, and the second above the first.
+fn outcome(above: bool, below: bool) -> Value {
+    let code = match (above, below) {
+        (true, true) => "equivalent",
+        (true, false) => "subsumes",
+        (false, true) => "subsumed-by",
+        (false, false) => "not-subsumed",
     };
-    Ok(json!({
+    json!({
         "resourceType": "Parameters",
-        "parameter": [{ "name": "outcome", "valueCode": outcome }],
-    }))
+        "parameter": [{ "name": "outcome", "valueCode": code }],
+    })
 }

@@ -21,7 +21,17 @@ const FORMATS: &[Format] = &[
     Format {
         ty: "Integer",
         good: &["0", "1", "-1", "2147483647", "-2147483648"],
-        bad: &["-0", "1.0", "1e0", "0.5", "2147483648", "-2147483649", r#""1""#, "true", "99999999999999999999"],
+        bad: &[
+            "-0",
+            "1.0",
+            "1e0",
+            "0.5",
+            "2147483648",
+            "-2147483649",
+            r#""1""#,
+            "true",
+            "99999999999999999999",
+        ],
     },
     Format {
         ty: "UnsignedInt",
@@ -35,13 +45,38 @@ const FORMATS: &[Format] = &[
     },
     Format {
         ty: "Decimal",
-        good: &["0", "0.0", "-1", "1.00", "-0.010", "1e3", "1.5E-7", "1E+2", "123456789012345678.123456789012345678", "1e400"],
+        good: &[
+            "0",
+            "0.0",
+            "-1",
+            "1.00",
+            "-0.010",
+            "1e3",
+            "1.5E-7",
+            "1E+2",
+            "123456789012345678.123456789012345678",
+            "1e400",
+        ],
         bad: &[r#""1.0""#, r#""""#, "true"],
     },
     Format {
         ty: "String",
-        good: &[r#""a""#, r#"" ""#, r#""a\nb\tc\r""#, r#""\u00e5\ud83d\ude00""#, r#""null""#],
-        bad: &[r#""""#, "1", "true", r#""a\u0000""#, r#""\u0001""#, r#""a\u000bb""#, r#""\u001f""#],
+        good: &[
+            r#""a""#,
+            r#"" ""#,
+            r#""a\nb\tc\r""#,
+            r#""\u00e5\ud83d\ude00""#,
+            r#""null""#,
+        ],
+        bad: &[
+            r#""""#,
+            "1",
+            "true",
+            r#""a\u0000""#,
+            r#""\u0001""#,
+            r#""a\u000bb""#,
+            r#""\u001f""#,
+        ],
     },
     Format {
         ty: "Markdown",
@@ -51,7 +86,15 @@ const FORMATS: &[Format] = &[
     Format {
         ty: "Code",
         good: &[r#""a""#, r#""a b""#, r#""a-b.c/d""#, r#""a\tb""#],
-        bad: &[r#""""#, r#"" a""#, r#""a ""#, r#""a  b""#, r#"" ""#, "1", r#""a \tb""#],
+        bad: &[
+            r#""""#,
+            r#"" a""#,
+            r#""a ""#,
+            r#""a  b""#,
+            r#"" ""#,
+            "1",
+            r#""a \tb""#,
+        ],
     },
     Format {
         ty: "Id",
@@ -73,7 +116,13 @@ const FORMATS: &[Format] = &[
     },
     Format {
         ty: "Uri",
-        good: &[r#""a""#, r#""http://x/y?z=1#f""#, r#""urn:oid:1.2""#, r#""a|b""#, r#""http://x/å""#],
+        good: &[
+            r#""a""#,
+            r#""http://x/y?z=1#f""#,
+            r#""urn:oid:1.2""#,
+            r#""a|b""#,
+            r#""http://x/å""#,
+        ],
         bad: &[r#""""#, r#""a b""#, r#"" a""#, r#""a\n""#, "1"],
     },
     Format {
@@ -88,7 +137,11 @@ const FORMATS: &[Format] = &[
     },
     Format {
         ty: "Oid",
-        good: &[r#""urn:oid:2.16.578.1""#, r#""urn:oid:0.0""#, r#""urn:oid:1.2.0.3""#],
+        good: &[
+            r#""urn:oid:2.16.578.1""#,
+            r#""urn:oid:0.0""#,
+            r#""urn:oid:1.2.0.3""#,
+        ],
         bad: &[
             r#""2.16.578""#,
             r#""urn:oid:3.1""#,
@@ -112,8 +165,24 @@ const FORMATS: &[Format] = &[
     },
     Format {
         ty: "Base64Binary",
-        good: &[r#""YQ==""#, r#""YWI=""#, r#""YWJj""#, r#""YWJj\nYWJj""#, r#"" YWJj YWI= ""#],
-        bad: &[r#""""#, r#""YQ""#, r#""YQ=""#, r#""Y=Q=""#, r#""YWJj=""#, r#""====""#, r#""Y WJj""#, r#""YW_-""#, r#""å===""#],
+        good: &[
+            r#""YQ==""#,
+            r#""YWI=""#,
+            r#""YWJj""#,
+            r#""YWJj\nYWJj""#,
+            r#"" YWJj YWI= ""#,
+        ],
+        bad: &[
+            r#""""#,
+            r#""YQ""#,
+            r#""YQ=""#,
+            r#""Y=Q=""#,
+            r#""YWJj=""#,
+            r#""====""#,
+            r#""Y WJj""#,
+            r#""YW_-""#,
+            r#""å===""#,
+        ],
     },
     Format {
         ty: "Date",
@@ -250,7 +319,10 @@ fn every_primitive_in_xml() {
             .chain(f.bad.iter().map(|v| (v, false)));
         for (value, good) in cases {
             let quoted = value.starts_with('"');
-            let is_text = !matches!(f.ty, "Boolean" | "Integer" | "UnsignedInt" | "PositiveInt" | "Decimal");
+            let is_text = !matches!(
+                f.ty,
+                "Boolean" | "Integer" | "UnsignedInt" | "PositiveInt" | "Decimal"
+            );
             // In XML there is no kind to get wrong, and blanks in attributes are normalised.
             if quoted != is_text || value.contains("\\u0") || value.contains('\\') {
                 continue;
@@ -269,7 +341,17 @@ fn every_primitive_in_xml() {
             }
         }
     }
-    for (ty, plain) in [("Integer", "+5"), ("Integer", "05"), ("Decimal", "01.0"), ("Decimal", ".5"), ("Decimal", "1."), ("Decimal", "NaN"), ("Boolean", "True"), ("Boolean", "1"), ("Integer", " 5x")] {
+    for (ty, plain) in [
+        ("Integer", "+5"),
+        ("Integer", "05"),
+        ("Decimal", "01.0"),
+        ("Decimal", ".5"),
+        ("Decimal", "1."),
+        ("Decimal", "NaN"),
+        ("Boolean", "True"),
+        ("Boolean", "1"),
+        ("Integer", " 5x"),
+    ] {
         let xml = format!(
             r#"<Basic xmlns="http://hl7.org/fhir"><extension url="http://u"><value{ty} value="{plain}"/></extension><code><text value="x"/></code></Basic>"#
         );
@@ -301,45 +383,145 @@ fn lengths() {
 /// What JSON can say that FHIR cannot: rule, where, and how bad (a shape that cannot be read, or a finding).
 #[test]
 fn the_edge_of_json() {
-    let read = |text: &str| match Doc::parse_json(Bytes::copy_from_slice(text.as_bytes()), &Limits::default()) {
+    let read = |text: &str| match Doc::parse_json(
+        Bytes::copy_from_slice(text.as_bytes()),
+        &Limits::default(),
+    ) {
         Ok(d) => validate(Pack::r4(), &d),
         Err(f) => f,
     };
     for (text, rule, expression) in [
-        (r#"{"resourceType":"Patient","active":null}"#, "json-empty", "Patient.active"),
-        (r#"{"resourceType":"Patient","name":null}"#, "json-empty", "Patient.name"),
-        (r#"{"resourceType":"Patient","name":[null]}"#, "ele-1", "Patient.name[0]"),
-        (r#"{"resourceType":"Patient","name":[]}"#, "json-empty", "Patient.name"),
-        (r#"{"resourceType":"Patient","_birthDate":{}}"#, "json-empty", "Patient.birthDate"),
-        (r#"{"resourceType":"Patient","birthDate":""}"#, "primitive-format", "Patient.birthDate"),
-        (r#"{"resourceType":"Patient","active":"true"}"#, "primitive-format", "Patient.active"),
-        (r#"{"resourceType":"Patient","multipleBirthInteger":"3"}"#, "primitive-format", "Patient.multipleBirth"),
-        (r#"{"resourceType":"Patient","birthDate":1980}"#, "primitive-format", "Patient.birthDate"),
-        (r#"{"resourceType":"Patient","birthDate":{"value":"1980"}}"#, "type", "Patient.birthDate"),
-        (r#"{"resourceType":"Patient","name":"Kari"}"#, "json-array", "Patient.name"),
-        (r#"{"resourceType":"Patient","name":["Kari"]}"#, "type", "Patient.name[0]"),
-        (r#"{"resourceType":"Patient","gender":["male"]}"#, "json-array", "Patient.gender[0]"),
-        (r#"{"resourceType":"Patient","unknown":1}"#, "unknown-element", "Patient.unknown"),
-        (r#"{"resourceType":"Patient","valueString":"x"}"#, "unknown-element", "Patient.valueString"),
-        (r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},"value":"x"}"#, "unknown-element", "Observation.value"),
-        (r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueCode":"x"}"#, "unknown-element", "Observation.valueCode"),
-        (r#"{"resourceType":"Patient","active":true,"active":true}"#, "json-duplicate", ""),
-        (r#"{"resourceType":"Patient","birthDate":"1980","_birthDate":[{"id":"a"}]}"#, "json-shape", ""),
-        (r#"{"resourceType":"Patient","name":[{"given":["a"],"_given":{"id":"a"}}]}"#, "json-shape", ""),
-        (r#"{"resourceType":"Patient","_birthDate":"x"}"#, "json-shape", ""),
-        (r#"{"resourceType":"Patient","name":[["a"]]}"#, "json-shape", ""),
+        (
+            r#"{"resourceType":"Patient","active":null}"#,
+            "json-empty",
+            "Patient.active",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":null}"#,
+            "json-empty",
+            "Patient.name",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":[null]}"#,
+            "ele-1",
+            "Patient.name[0]",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":[]}"#,
+            "json-empty",
+            "Patient.name",
+        ),
+        (
+            r#"{"resourceType":"Patient","_birthDate":{}}"#,
+            "json-empty",
+            "Patient.birthDate",
+        ),
+        (
+            r#"{"resourceType":"Patient","birthDate":""}"#,
+            "primitive-format",
+            "Patient.birthDate",
+        ),
+        (
+            r#"{"resourceType":"Patient","active":"true"}"#,
+            "primitive-format",
+            "Patient.active",
+        ),
+        (
+            r#"{"resourceType":"Patient","multipleBirthInteger":"3"}"#,
+            "primitive-format",
+            "Patient.multipleBirth",
+        ),
+        (
+            r#"{"resourceType":"Patient","birthDate":1980}"#,
+            "primitive-format",
+            "Patient.birthDate",
+        ),
+        (
+            r#"{"resourceType":"Patient","birthDate":{"value":"1980"}}"#,
+            "type",
+            "Patient.birthDate",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":"Kari"}"#,
+            "json-array",
+            "Patient.name",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":["Kari"]}"#,
+            "type",
+            "Patient.name[0]",
+        ),
+        (
+            r#"{"resourceType":"Patient","gender":["male"]}"#,
+            "json-array",
+            "Patient.gender[0]",
+        ),
+        (
+            r#"{"resourceType":"Patient","unknown":1}"#,
+            "unknown-element",
+            "Patient.unknown",
+        ),
+        (
+            r#"{"resourceType":"Patient","valueString":"x"}"#,
+            "unknown-element",
+            "Patient.valueString",
+        ),
+        (
+            r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},"value":"x"}"#,
+            "unknown-element",
+            "Observation.value",
+        ),
+        (
+            r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueCode":"x"}"#,
+            "unknown-element",
+            "Observation.valueCode",
+        ),
+        (
+            r#"{"resourceType":"Patient","active":true,"active":true}"#,
+            "json-duplicate",
+            "",
+        ),
+        (
+            r#"{"resourceType":"Patient","birthDate":"1980","_birthDate":[{"id":"a"}]}"#,
+            "json-shape",
+            "",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":[{"given":["a"],"_given":{"id":"a"}}]}"#,
+            "json-shape",
+            "",
+        ),
+        (
+            r#"{"resourceType":"Patient","_birthDate":"x"}"#,
+            "json-shape",
+            "",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":[["a"]]}"#,
+            "json-shape",
+            "",
+        ),
         (r#"{"active":true}"#, "resource-type", ""),
         (r#"{"resourceType":1}"#, "resource-type", ""),
-        (r#"{"resourceType":"patient","active":true}"#, "resource-type", "patient"),
+        (
+            r#"{"resourceType":"patient","active":true}"#,
+            "resource-type",
+            "patient",
+        ),
         ("[]", "json-root", ""),
         ("\"a\"", "json-root", ""),
     ] {
         let found = read(text);
         assert!(
-            found.iter().any(|f| f.rule == rule && f.expression == expression && f.is_error()),
+            found
+                .iter()
+                .any(|f| f.rule == rule && f.expression == expression && f.is_error()),
             "{text}: {found:?}"
         );
-        assert!(found.iter().all(|f| f.line == 1 && f.column > 0), "{text}: {found:?}");
+        assert!(
+            found.iter().all(|f| f.line == 1 && f.column > 0),
+            "{text}: {found:?}"
+        );
     }
     for good in [
         r#"{"resourceType":"Patient","name":[{"given":["a",null],"_given":[null,{"id":"x"}]}]}"#,
@@ -377,6 +559,9 @@ fn the_edge_of_xml() {
         "<active value=\"true\" other=\"x\"/>",
     ] {
         let found = read(inner);
-        assert!(found.iter().any(|f| f.is_error() && f.line == 2), "{inner}: {found:?}");
+        assert!(
+            found.iter().any(|f| f.is_error() && f.line == 2),
+            "{inner}: {found:?}"
+        );
     }
 }

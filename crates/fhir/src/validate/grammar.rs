@@ -54,9 +54,14 @@ impl Grammar {
             // Units in brackets are open: customary and arbitrary units that are not converted here.
             Grammar::Ucum => {
                 Unit::parse(code).is_some()
-                    || (code.is_ascii() && code.contains('[') && code.contains(']') && !code.contains(' '))
+                    || (code.is_ascii()
+                        && code.contains('[')
+                        && code.contains(']')
+                        && !code.contains(' '))
             }
-            Grammar::Currency => code.len() == 3 && CURRENCIES.split_whitespace().any(|c| c == code),
+            Grammar::Currency => {
+                code.len() == 3 && CURRENCIES.split_whitespace().any(|c| c == code)
+            }
         }
     }
 }
@@ -82,7 +87,8 @@ fn language(code: &str) -> bool {
     let first = parts.next().unwrap_or_default();
     let primary = first.bytes().all(|b| b.is_ascii_alphabetic())
         && ((2..=8).contains(&first.len()) || matches!(first, "x" | "i" | "X" | "I"));
-    primary && parts.all(|p| (1..=8).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphanumeric()))
+    primary
+        && parts.all(|p| (1..=8).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 #[cfg(test)]
@@ -109,6 +115,9 @@ mod tests {
             let g = Grammar::of(&format!("http://hl7.org/fhir/ValueSet/{set}|4.0.1")).unwrap();
             assert_eq!(g.admits(code), good, "{set} {code}");
         }
-        assert_eq!(Grammar::of("http://hl7.org/fhir/ValueSet/contact-point-use"), None);
+        assert_eq!(
+            Grammar::of("http://hl7.org/fhir/ValueSet/contact-point-use"),
+            None
+        );
     }
 }

@@ -104,7 +104,9 @@ impl Report<'_> {
                 ..Finding::error(
                     IssueCode::TooCostly,
                     "limit-findings",
-                    format!("only the first {MAX_FINDINGS} errors and {MAX_REMARKS} remarks are listed"),
+                    format!(
+                        "only the first {MAX_FINDINGS} errors and {MAX_REMARKS} remarks are listed"
+                    ),
                 )
             };
             self.findings.push(note);
@@ -400,7 +402,10 @@ fn extensible(pack: &Pack, node: Node<'_>, e: &Element, r: &mut Report<'_>) {
             Severity::Warning,
             IssueCode::CodeInvalid,
             "extensible-binding",
-            format!("no code is from the value set {}; use one of it when it fits", set.url),
+            format!(
+                "no code is from the value set {}; use one of it when it fits",
+                set.url
+            ),
         );
     }
 }

@@ -107,10 +107,7 @@ fn string(pack: &Pack, node: Node<'_>, text: &str) -> Option<&'static str> {
             "urn:uuid: and a UUID in lower case expected",
         )
     } else if pack.is_a(ty, k.uri) {
-        ok(
-            !text.contains(blank),
-            "a URI without blanks expected",
-        )
+        ok(!text.contains(blank), "a URI without blanks expected")
     } else if ty == k.base64 {
         ok(base64(text), "base64 text expected")
     } else if ty == k.xhtml {

@@ -12,8 +12,8 @@ mod examples;
 mod fhirpath;
 mod json_suite;
 mod patch;
-mod tx;
 mod profiles;
+mod tx;
 
 use std::path::PathBuf;
 

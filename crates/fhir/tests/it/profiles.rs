@@ -17,7 +17,9 @@ impl Source for Files {
 }
 
 fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return;
+    };
     for e in entries.flatten() {
         let path = e.path();
         if path.is_dir() {
@@ -39,7 +41,9 @@ fn resources() -> Vec<(String, Doc)> {
     files.sort();
     let mut out = Vec::new();
     for path in files {
-        let Ok(text) = std::fs::read(&path) else { continue };
+        let Ok(text) = std::fs::read(&path) else {
+            continue;
+        };
         let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text).to_vec();
         let doc = if path.extension().is_some_and(|x| x == "xml") {
             Doc::parse_xml(&text, &Limits::default())
@@ -56,11 +60,45 @@ fn resources() -> Vec<(String, Doc)> {
     out
 }
 
+/// Published examples that do not follow the definitions they declare, and the rules they break; each was looked at by hand.
+const FAULTY: &[(&str, &[&str])] = &[
+    ("IT_iti-65_ProvideBundle", &["dom-3"]),
+    ("no-basis-Appointment-example", &["profile-slice"]),
+    ("no-basis-HealthcareService-example", &["primitive-format"]),
+    ("safest-MedicinalProduct-", &["profile-cardinality"]),
+    ("safest-MedicinalProductManufactured", &["profile-fixed"]),
+    (
+        "safest-MedicinalProductPackaged",
+        &["cardinality", "profile-slice"],
+    ),
+    ("fhir/examples/codesystem-example", &["csd-1"]),
+    ("gd-Person-04021950128", &["profile-none", "profile-type"]),
+    (
+        "gd-RelatedPerson-example",
+        &["reference-target", "profile-slice"],
+    ),
+    (
+        "AppointmentEksempel",
+        &[
+            "contained-flag-allowed-codes",
+            "profile-cardinality",
+            "profile-slice",
+        ],
+    ),
+    (
+        "helsenorge/questionnaires",
+        &["que-6", "que-7", "profile-type", "json-empty"],
+    ),
+];
+
 #[test]
 fn published_profiles_compile_and_judge_their_examples() {
     let all = resources();
     let mut files = HashMap::new();
-    for (_, d) in all.iter().filter(|(_, d)| d.resource_type() == "StructureDefinition") {
+    for (_, d) in all
+        .iter()
+        .filter(|(_, d)| d.resource_type() == "StructureDefinition")
+    {
         if let Some(url) = d.root().str_at("url") {
             files.insert(url.to_owned(), d.clone());
         }
@@ -68,7 +106,10 @@ fn published_profiles_compile_and_judge_their_examples() {
     let source = Files(files);
     let mut notes = BTreeMap::new();
     let mut compiled = 0;
-    for (name, d) in all.iter().filter(|(_, d)| d.resource_type() == "StructureDefinition") {
+    for (name, d) in all
+        .iter()
+        .filter(|(_, d)| d.resource_type() == "StructureDefinition")
+    {
         let library = Library::with(&source);
         match compile(d.clone(), &library) {
             Ok(p) => {
@@ -81,21 +122,38 @@ fn published_profiles_compile_and_judge_their_examples() {
         }
     }
     println!("{compiled} definitions compile, {} notes", notes.len());
-    for n in notes.keys() {
-        println!("NOTE {n}");
-    }
+    // One published expression has a fault.
+    notes.retain(|n, ()| !n.contains("addressType-1"));
+    assert!(notes.is_empty(), "{notes:?}");
     let mut judged = 0;
+    let mut wrong = Vec::new();
     let library = Library::with(&source);
     for (name, d) in &all {
         if d.resource_type() == "StructureDefinition" || d.root().at("meta.profile").is_none() {
             continue;
         }
         judged += 1;
-        let v = Validator { library: &library, terminology: None, references: None, now_us: 1_795_420_800_000_000 };
-        let asked = Asked { declared: true, extensions: true, ..Asked::default() };
+        let v = Validator {
+            library: &library,
+            terminology: None,
+            references: None,
+            now_us: 1_795_420_800_000_000,
+        };
+        let asked = Asked {
+            declared: true,
+            extensions: true,
+            ..Asked::default()
+        };
+        let known = FAULTY
+            .iter()
+            .find(|k| name.contains(k.0))
+            .map_or(&[][..], |k| k.1);
         for f in v.check(d, &asked).iter().filter(|f| f.is_error()) {
-            println!("{name}: {} {} {}", f.expression, f.rule, f.text);
+            if !known.contains(&f.rule.as_str()) {
+                wrong.push(format!("{name}: {} {} {}", f.expression, f.rule, f.text));
+            }
         }
     }
     println!("{judged} examples judged");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -8,7 +8,6 @@ use super::{Item, Verb, inner_doc};
 use crate::outcome::Failure;
 use crate::params;
 use crate::plan::Plan;
-use crate::planner::Cond;
 use crate::render;
 use crate::repository::Repository;
 use bytes::Bytes;
@@ -17,7 +16,8 @@ use fhir::pack::TypeId;
 use fhir::{Doc, Limits, Node, Pack};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use store::IndexKey;
 
 /// Matches of one conditional reference that are looked at.
 const MAX_MATCHES: usize = 10;
@@ -30,9 +30,18 @@ pub(super) struct Rewriter<'t, 'd> {
     pub identities: &'t Identities,
     /// What conditional references came to: Synthea's repeat a few of them thousands of times.
     resolved: Mutex<HashMap<String, Result<String, Failure>>>,
+    /// What entries make, by type.
+    made: Mutex<HashMap<String, Arc<Vec<Made>>>>,
     /// `oid` and `uuid` stay: an address here is no value of theirs.
     uri_types: [TypeId; 2],
     xhtml: TypeId,
+}
+
+/// A record that an entry makes.
+struct Made {
+    id: String,
+    doc: Doc,
+    keys: Vec<IndexKey>,
 }
 
 /// Spans and what comes in their place.
@@ -52,6 +61,7 @@ impl<'t, 'd> Rewriter<'t, 'd> {
             items,
             identities,
             resolved: Mutex::default(),
+            made: Mutex::default(),
             uri_types: ["uri", "url"].map(id),
             xhtml: id("xhtml"),
         }
@@ -215,9 +225,13 @@ impl<'t, 'd> Rewriter<'t, 'd> {
             .map(|r| format!("{rtype}/{}", r.head.id))
             .filter(|target| !self.identities.changed.contains(target))
             .collect();
-        for item in self.items.iter().filter(|item| item.rtype() == rtype) {
-            if let Some(id) = self.made_by(item, &conds)? {
-                targets.insert(format!("{rtype}/{id}"));
+        let options = &self.repository.options;
+        for made in self.made_of(rtype).iter() {
+            if conds
+                .iter()
+                .all(|c| c.holds_for(&made.id, &made.keys, &made.doc, options))
+            {
+                targets.insert(format!("{rtype}/{}", made.id));
             }
         }
         let create = format!("{rtype}?{}", params::encode(&params::criteria(criteria)));
@@ -243,23 +257,29 @@ impl<'t, 'd> Rewriter<'t, 'd> {
         }
     }
 
-    /// Id of the record that an entry makes, when the conditions hold for it.
-    fn made_by(&self, item: &Item<'_>, conds: &[Cond]) -> Result<Option<&str>, Failure> {
+    /// What the transaction makes of a type, read once. An entry that cannot be read is told of by its own plan.
+    fn made_of(&self, rtype: &str) -> Arc<Vec<Made>> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = made.get(rtype) {
+            return known.clone();
+        }
+        let all = self.items.iter().filter(|item| item.rtype() == rtype);
+        let new = Arc::new(
+            all.filter_map(|item| self.made_by(item))
+                .collect::<Vec<_>>(),
+        );
+        made.insert(rtype.to_owned(), new.clone());
+        new
+    }
+
+    fn made_by(&self, item: &Item<'_>) -> Option<Made> {
         let makes = matches!(item.verb, Some(Verb::Post | Verb::Put))
             && !self.identities.repeats.contains_key(&item.index);
-        let (true, Some(resource)) = (makes, item.resource) else {
-            return Ok(None);
-        };
-        let Some(id) = self.identities.ids.get(&item.index) else {
-            return Ok(None);
-        };
-        let doc = inner_doc(resource.raw_json())?;
-        let keys = crate::write::keys_for(&doc, &self.repository.options)
-            .map_err(|f| Failure::findings(&f))?;
-        let holds = conds
-            .iter()
-            .all(|c| c.holds_for(id, &keys, &doc, &self.repository.options));
-        Ok(holds.then_some(id.as_str()))
+        let resource = item.resource.filter(|_| makes)?;
+        let id = self.identities.ids.get(&item.index)?.clone();
+        let doc = inner_doc(resource.raw_json()).ok()?;
+        let keys = crate::write::keys_for(&doc, &self.repository.options).ok()?;
+        Some(Made { id, doc, keys })
     }
 }
 

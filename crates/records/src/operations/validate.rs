@@ -46,7 +46,9 @@ pub(crate) fn run(
         Err(unreadable) => return Ok(verdict(&unreadable)),
     };
     if wish.mode == Mode::Profile && wish.profiles.is_empty() {
-        return Err(Failure::bad("required", "mode profile needs the parameter profile").on("profile"));
+        return Err(
+            Failure::bad("required", "mode profile needs the parameter profile").on("profile"),
+        );
     }
     if wish.mode == Mode::Delete {
         return delete(repository, caller, target);
@@ -200,12 +202,7 @@ fn fitting(doc: &Doc, mode: Mode, target: Target<'_>) -> Option<Finding> {
 
 /// The stored resource of an instance-level call. Open repositories only: elsewhere a look at a record is a read, and is
 /// asked for as one.
-fn stored(
-    repository: &Repository,
-    caller: &Caller,
-    rtype: &str,
-    id: &str,
-) -> Result<Doc, Failure> {
+fn stored(repository: &Repository, caller: &Caller, rtype: &str, id: &str) -> Result<Doc, Failure> {
     if repository.is_clinical() {
         return Err(Failure::bad(
             "required",
@@ -225,11 +222,7 @@ fn stored(
 }
 
 /// Mode `delete`: whether the resource is there to be deleted.
-fn delete(
-    repository: &Repository,
-    caller: &Caller,
-    target: Target<'_>,
-) -> Result<Answer, Failure> {
+fn delete(repository: &Repository, caller: &Caller, target: Target<'_>) -> Result<Answer, Failure> {
     let Target::Instance(rtype, id) = target else {
         return Err(Failure::bad(
             "invalid",

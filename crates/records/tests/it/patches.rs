@@ -532,7 +532,7 @@ async fn official_fhirpath_patch_cases_over_http() {
     let between = |text: &str, tag: &str| {
         let start = text.find(&format!("<{tag}>"))? + tag.len() + 2;
         let end = text.find(&format!("</{tag}>"))?;
-        Some(text[start..end].trim().to_owned())
+        Some(text.get(start..end)?.trim().to_owned())
     };
     let xml = [("content-type", "application/fhir+xml")];
     let (mut run, mut unstorable) = (0, 0);

@@ -267,7 +267,9 @@ impl World {
             .ok()
             .filter(|u| !u.is_empty());
         if url.is_none() {
-            println!("SKIPPED: PostgreSQL, because HELSENAV_PG_URL is not set (see scripts/postgres.sh)");
+            println!(
+                "SKIPPED: PostgreSQL, because HELSENAV_PG_URL is not set (see scripts/postgres.sh)"
+            );
         }
         Some(Self::made(Checks::default(), Some(url?)))
     }

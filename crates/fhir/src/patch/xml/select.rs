@@ -64,10 +64,7 @@ fn wrong() -> Finding {
 
 impl Selector {
     /// `namespace`: what a prefix stands for.
-    pub fn parse(
-        text: &str,
-        namespace: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, Finding> {
+    pub fn parse(text: &str, namespace: &dyn Fn(&str) -> Option<String>) -> Result<Self, Finding> {
         let mut parser = Parser {
             rest: text.trim(),
             namespace,
@@ -143,7 +140,10 @@ fn walk(from: &Element, steps: &[Step]) -> Vec<Found> {
         let is_last = n + 1 == steps.len();
         match step {
             Step::Child(name, tests) => {
-                at = at.iter().flat_map(|a| children(a, name.as_ref(), tests)).collect();
+                at = at
+                    .iter()
+                    .flat_map(|a| children(a, name.as_ref(), tests))
+                    .collect();
                 if is_last {
                     return at.into_iter().map(|a| Found::Element(a.path)).collect();
                 }
@@ -165,9 +165,11 @@ fn walk(from: &Element, steps: &[Step]) -> Vec<Found> {
                     .collect();
             }
             Step::Text(place) => {
-                return leaves(&at, *place, |n| {
-                    matches!(n, Node::Text(t) if !t.trim().is_empty())
-                });
+                return leaves(
+                    &at,
+                    *place,
+                    |n| matches!(n, Node::Text(t) if !t.trim().is_empty()),
+                );
             }
             Step::Comment(place) => {
                 return leaves(&at, *place, |n| matches!(n, Node::Comment(_)));
@@ -193,11 +195,7 @@ fn leaves(at: &[At<'_>], place: Option<usize>, is: impl Fn(&Node) -> bool) -> Ve
     out
 }
 
-fn children<'e>(
-    at: &At<'e>,
-    name: Option<&(String, String)>,
-    tests: &[Test],
-) -> Vec<At<'e>> {
+fn children<'e>(at: &At<'e>, name: Option<&(String, String)>, tests: &[Test]) -> Vec<At<'e>> {
     let mut found: Vec<At<'e>> = Vec::new();
     for (place, child) in at.element.children.iter().enumerate() {
         let Node::Element(element) = child else {

@@ -86,12 +86,11 @@ impl Element {
 
     /// The element at places of children, from here.
     pub fn at_mut(&mut self, path: &[usize]) -> Option<&mut Element> {
-        path.iter().try_fold(self, |e, place| {
-            match e.children.get_mut(*place)? {
+        path.iter()
+            .try_fold(self, |e, place| match e.children.get_mut(*place)? {
                 Node::Element(child) => Some(child),
                 _ => None,
-            }
-        })
+            })
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
@@ -134,9 +133,7 @@ pub(super) fn unescaped(raw: &str) -> String {
 /// Whether a text can be the name of an attribute.
 pub(super) fn is_name(text: &str) -> bool {
     let mut chars = text.chars();
-    chars
-        .next()
-        .is_some_and(|c| c.is_alphabetic() || c == '_')
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
         && chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'))
 }
 
@@ -144,7 +141,10 @@ pub(super) fn is_name(text: &str) -> bool {
 pub(super) fn read(src: &[u8], limits: &Limits) -> Result<Element, Finding> {
     let malformed = || fault(IssueCode::Invalid, "the XML is not well formed");
     if src.len() > limits.max_bytes {
-        return Err(fault(IssueCode::TooLong, "the XML is larger than the limit"));
+        return Err(fault(
+            IssueCode::TooLong,
+            "the XML is larger than the limit",
+        ));
     }
     let text = std::str::from_utf8(src).map_err(|_| malformed())?;
     let mut reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));

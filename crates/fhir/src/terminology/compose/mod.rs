@@ -605,7 +605,7 @@ impl<'s> Engine<'s> {
         };
         for filter in &part.filters {
             let prepared = Prepared::new(&definition, filter, false)?;
-            self.step(4)?;
+            self.step(prepared.cost)?;
             if !prepared.holds(&definition, place) {
                 return Ok(Tri::No);
             }

@@ -240,6 +240,13 @@ fn the_specification_and_the_national_lists_are_there() {
         .ancestors("http://hl7.org/fhir/sid/icd-10-no", "I10.9", 10)
         .unwrap();
     assert_eq!(above.join(" "), "I I1 I10 I10.9");
+    let pairs = query(&[
+        ("system", "http://www.whocc.no/atc"),
+        ("codeA", "C07"),
+        ("codeB", "C07ZZ99"),
+    ]);
+    let told = subsumes(&layers, &Arguments::from_query(&pairs).unwrap(), None).unwrap();
+    assert_eq!(parameter(&told, "outcome").unwrap(), "subsumes");
     assert!(face.is_lexical("http://www.whocc.no/atc") && !face.is_lexical("http://loinc.org"));
 }
 
@@ -284,6 +291,67 @@ fn any_system() -> impl Strategy<Value = Value> {
             })
             .collect();
         json!({ "resourceType": "CodeSystem", "url": CS, "status": "active", "content": "complete", "concept": concepts })
+    })
+}
+
+/// JSON of any shape with the names that definitions use.
+fn any_json() -> impl Strategy<Value = Value> {
+    let name = proptest::sample::select(vec![
+        "concept",
+        "code",
+        "display",
+        "property",
+        "valueCode",
+        "compose",
+        "include",
+        "exclude",
+        "system",
+        "filter",
+        "op",
+        "value",
+        "valueSet",
+        "version",
+        "group",
+        "element",
+        "target",
+        "source",
+        "equivalence",
+        "unmapped",
+        "mode",
+        "url",
+        "expansion",
+        "contains",
+        "content",
+        "designation",
+        "language",
+        "contained",
+        "id",
+        "extension",
+        "status",
+        "caseSensitive",
+    ]);
+    let leaf = prop_oneof![
+        "[a-c:|#u.x*]{0,6}".prop_map(Value::from),
+        proptest::sample::select(vec![
+            "u:x",
+            "#a",
+            "is-a",
+            "regex",
+            "parent",
+            "supplement",
+            "other-map"
+        ])
+        .prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 60, 5, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 1..4).prop_map(Value::Array),
+            proptest::collection::hash_map(name.clone(), inner, 1..6).prop_map(|m| Value::Object(
+                m.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+            )),
+        ]
     })
 }
 
@@ -341,6 +409,38 @@ proptest! {
         let source = held(&all);
         let _ = expanded(&source, &[("url", "u:0"), ("filter", "a")]);
         let _ = Face(source).contains("u:0", Some(CS), "cox");
+    }
+
+    /// Any resource compiles or is refused, and is answered about.
+    #[test]
+    fn any_definition_is_taken(definition in any_json(), kind in prop_oneof!["CodeSystem", "ValueSet", "ConceptMap"]) {
+        let mut definition = definition;
+        if !definition.is_object() {
+            definition = json!({ "concept": definition });
+        }
+        definition["resourceType"] = json!(kind);
+        definition["url"] = json!("u:x");
+        if let Ok(doc) = Doc::parse_json(Bytes::from(definition.to_string()), &Limits::default()) {
+            let mut source = Held::default();
+            let _ = source.add(doc.root());
+            let _ = expanded(&source, &[("url", "u:x")]);
+            let _ = expanded(&source, &[("url", "u:x?fhir_vs")]);
+            let pairs = query(&[("url", "u:x"), ("system", "u:x"), ("code", "a"), ("display", "b")]);
+            let arguments = Arguments::from_query(&pairs).unwrap();
+            let _ = validate_in_value_set(&source, &arguments, None);
+            let _ = translate(&source, &arguments, None);
+            let _ = lookup(&source, &arguments, None);
+        }
+    }
+
+    /// Lists of languages, versions and canonicals of any kind are read.
+    #[test]
+    fn any_text_is_read(text in "\\PC{0,60}", other in "[0-9.x*a-z|#-]{0,20}") {
+        let languages = crate::terminology::language::Languages::parse(&text);
+        let _ = languages.choose(Some("x"), Some("nb"), &[]);
+        let _ = crate::terminology::source::split_canonical(&text);
+        let _ = crate::terminology::source::version_fits(&other, Some(&text));
+        let _ = crate::terminology::source::compare_versions(Some(&other), Some(&text));
     }
 
     /// A query string of any kind is answered.
