@@ -7,6 +7,7 @@
 use super::Cond;
 use super::evaluate::{Evaluator, WIDE, costly, key_range, reads_documents};
 use crate::outcome::Failure;
+use fhir::keys::encode;
 use fhir::keys::query::Query;
 use std::collections::VecDeque;
 use store::{Direction, IndexKey, IndexRow, KeyRange, Rid};
@@ -57,7 +58,6 @@ pub struct Walk<'c> {
     hits: usize,
     chunk: usize,
     over: bool,
-    small: bool,
 }
 
 impl<'c> Walk<'c> {
@@ -80,7 +80,6 @@ impl<'c> Walk<'c> {
             hits: 0,
             chunk: CHUNK.0,
             over: false,
-            small: false,
         };
         walk.choose(evaluator, conds)?;
         walk.rest.sort_by_key(|c| {
@@ -109,10 +108,11 @@ impl<'c> Walk<'c> {
                 }
             }
             if let Some((cond, rows)) = best {
-                if most > CHEAP && self.walk_rows(evaluator, cond)? {
+                // What a hop leads back to is a guess: its rows are counted before they are all taken.
+                let is_sure = most == CHEAP && !matches!(cond, Cond::Chain { .. });
+                if !is_sure && self.walk_rows(evaluator, cond)? {
                     return Ok(());
                 }
-                self.small = most == CHEAP;
                 return self.take_all(evaluator, cond, Some(rows));
             }
         }
@@ -151,12 +151,21 @@ impl<'c> Walk<'c> {
 
     /// Leads row by row, when the condition names exact values; whether it does.
     fn walk_rows(&mut self, evaluator: &Evaluator<'_>, cond: &'c Cond) -> Result<bool, Failure> {
-        let Cond::Query { query, .. } = cond else {
+        let Some(keys) = evaluator.exact_keys(cond)? else {
             return Ok(false);
         };
-        let Some(keys) = evaluator.values(query)? else {
-            return Ok(false);
-        };
+        if matches!(cond, Cond::Chain { .. }) {
+            let mut rows = 0;
+            for key in &keys {
+                rows += evaluator.estimate_range(&KeyRange::exact(key), CHEAP - rows)?;
+                if rows >= CHEAP {
+                    break;
+                }
+            }
+            if rows < CHEAP {
+                return Ok(false);
+            }
+        }
         let after = self.last;
         self.driver = Driver::Legs(
             keys.into_iter()
@@ -170,7 +179,7 @@ impl<'c> Walk<'c> {
                 .collect(),
         );
         self.mixed = !cond.is_typed();
-        if !query.recheck {
+        if !reads_documents(cond) {
             self.rest.retain(|c| !std::ptr::eq(*c, cond));
         }
         evaluator.step(
@@ -307,6 +316,51 @@ impl Evaluator<'_> {
         Ok(rids)
     }
 
+    /// The exact keys that a condition comes down to, when they are few.
+    fn exact_keys(&self, cond: &Cond) -> Result<Option<Vec<IndexKey>>, Failure> {
+        Ok(match cond {
+            Cond::Query { query, .. } => self.values(query)?,
+            Cond::Any(list) if list.len() <= MAX_LEGS => {
+                let mut keys = Vec::new();
+                for cond in list {
+                    if !matches!(cond, Cond::Query { .. }) {
+                        return Ok(None);
+                    }
+                    match self.exact_keys(cond)? {
+                        Some(more) => keys.extend(more),
+                        None => return Ok(None),
+                    }
+                }
+                (keys.len() <= MAX_LEGS).then_some(keys)
+            }
+            Cond::Chain {
+                param,
+                target,
+                inner,
+            } if inner.leads() => {
+                let few = MAX_LEGS as u64;
+                if self.estimate(inner, few + 1)? > few {
+                    return Ok(None);
+                }
+                let between = self.matching(target, std::slice::from_ref(inner))?;
+                if between.len() > MAX_LEGS {
+                    return Ok(None);
+                }
+                let heads = self.snapshot.heads(self.granted, &between)?;
+                Some(
+                    heads
+                        .iter()
+                        .map(|head| IndexKey {
+                            param: param.id | encode::sub::MAIN,
+                            value: encode::reference_local(&head.id, Some(target)),
+                        })
+                        .collect(),
+                )
+            }
+            _ => None,
+        })
+    }
+
     /// The exact keys that a query comes down to, when they are few.
     fn values(&self, query: &Query) -> Result<Option<Vec<IndexKey>>, Failure> {
         if query.negate
@@ -398,11 +452,11 @@ impl Merged<'_> {
         for walk in &mut self.0 {
             if !walk.over {
                 match (&walk.driver, walk.rest.is_empty()) {
-                    _ if walk.small => walk.fill(evaluator, usize::MAX)?,
-                    (Driver::Listed(rids), _) if rids.len() <= cheap => {
+                    (Driver::Listed(rids), true) => left += rids.len() as u64,
+                    (Driver::Listed(rids), false) if rids.len() <= cheap => {
                         walk.fill(evaluator, usize::MAX)?;
                     }
-                    (Driver::Listed(_), true) | (Driver::Type, true) => {
+                    (Driver::Type, true) => {
                         walk.fill(evaluator, cheap + 1)?;
                         if walk.ready.len() > cheap {
                             return Ok(None);

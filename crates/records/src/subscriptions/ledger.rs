@@ -199,7 +199,7 @@ pub(crate) fn swap(
     }
 }
 
-/// Where a consumer that has never moved begins: at the end, or before the first subscription that waits for it.
+/// Where a consumer begins that has none to work for: at the end, or before the first subscription that waits for it.
 pub(crate) fn first_place(end: Seq, waiting: impl Iterator<Item = Seq>) -> Seq {
     waiting
         .min()
