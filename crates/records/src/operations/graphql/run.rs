@@ -1,18 +1,20 @@
 //! Carrying a query out on documents: fields by the definitions, references followed, searches run, all on one budget.
 
+mod narrow;
+mod search;
+mod select;
+
 use super::out::{Object, Out};
-use super::parse::{Directive, Document, Field, Query, Selection, Value};
+use super::parse::{Document, Field, Query, Selection, Value};
 use crate::operations::local;
 use crate::outcome::Failure;
-use crate::params::{MAX_COUNT, RawCondition, SortKey};
-use crate::planner::{Compiler, Evaluator, check_sort};
 use crate::read::{is_deleted, is_id};
 use crate::repository::Repository;
-use fhir::path::{Expr, Item};
-use fhir::{Doc, Limits, Node, Pack};
+use fhir::{Doc, Limits, Node};
+use select::{Picked, of_json};
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
-use store::{Granted, Record, Rid, Snapshot};
+use std::collections::HashMap;
+use store::{Granted, Record, Snapshot};
 
 /// Most fields and values that one query may visit.
 const MAX_STEPS: usize = 500_000;
@@ -36,12 +38,6 @@ pub(super) struct Runner<'a> {
     steps: Cell<usize>,
     resources: Cell<usize>,
     searches: Cell<usize>,
-}
-
-/// Fields of one name in the answer, their selections joined.
-struct Picked<'q> {
-    field: &'q Field,
-    selections: Vec<&'q [Selection]>,
 }
 
 fn bad(text: impl Into<String>) -> Failure {
@@ -126,134 +122,6 @@ impl<'a> Runner<'a> {
         spend(&self.steps, 1, || {
             format!("the query visits more than {MAX_STEPS} values")
         })
-    }
-
-    /// Selections that apply to a type, fragments opened, fields of one name joined.
-    fn pick<'q>(
-        &'q self,
-        lists: &[&'q [Selection]],
-        node: Option<Node<'_>>,
-    ) -> Result<Vec<Picked<'q>>, Failure> {
-        let mut out: Vec<Picked<'q>> = Vec::new();
-        for list in lists {
-            self.pick_into(list, node, &mut out, 0)?;
-        }
-        Ok(out)
-    }
-
-    fn pick_into<'q>(
-        &'q self,
-        list: &'q [Selection],
-        node: Option<Node<'_>>,
-        out: &mut Vec<Picked<'q>>,
-        depth: usize,
-    ) -> Result<(), Failure> {
-        if depth > MAX_WALK {
-            return Err(bad(
-                "fragments are nested too deeply, or contain themselves",
-            ));
-        }
-        for selection in list {
-            self.step()?;
-            let (directives, on, inner) = match selection {
-                Selection::Field(field) => {
-                    if !self.is_included(&field.directives)? {
-                        continue;
-                    }
-                    let same = out.iter_mut().find(|p| p.field.key() == field.key());
-                    match same {
-                        Some(picked) => {
-                            if picked.field.name != field.name
-                                || picked.field.arguments != field.arguments
-                                || picked.field.directives != field.directives
-                            {
-                                return Err(bad(format!(
-                                    "two different fields are called {}",
-                                    shown(field.key())
-                                )));
-                            }
-                            picked.selections.push(&field.selections);
-                        }
-                        None => out.push(Picked {
-                            field,
-                            selections: vec![&field.selections],
-                        }),
-                    }
-                    continue;
-                }
-                Selection::Spread { name, directives } => {
-                    let fragment = self
-                        .document
-                        .fragments
-                        .iter()
-                        .find(|f| f.name == *name)
-                        .ok_or_else(|| bad(format!("there is no fragment {}", shown(name))))?;
-                    (directives, Some(fragment.on.as_str()), &fragment.selections)
-                }
-                Selection::Inline {
-                    on,
-                    directives,
-                    selections,
-                } => (directives, on.as_deref(), selections),
-            };
-            if self.is_included(directives)? && applies(on, node) {
-                self.pick_into(inner, node, out, depth + 1)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// `@skip` and `@include`.
-    fn is_included(&self, directives: &[Directive]) -> Result<bool, Failure> {
-        for directive in directives {
-            let wish = match directive.name.as_str() {
-                "skip" => false,
-                "include" => true,
-                "flatten" | "first" | "singleton" | "slice" => continue,
-                other => return Err(bad(format!("there is no directive @{}", shown(other)))),
-            };
-            let given = directive.arguments.iter().find(|(name, _)| name == "if");
-            match given.map(|(_, value)| self.value(value)).transpose()? {
-                Some(Value::Bool(b)) if b != wish => return Ok(false),
-                Some(Value::Bool(_)) => {}
-                _ => return Err(bad("@skip and @include take if: true or false")),
-            }
-        }
-        Ok(true)
-    }
-
-    /// A value with its variables filled in.
-    fn value(&self, value: &Value) -> Result<Value, Failure> {
-        Ok(match value {
-            Value::Variable(name) => self
-                .variables
-                .get(name)
-                .cloned()
-                .ok_or_else(|| bad(format!("the variable {} is not declared", shown(name))))?,
-            Value::List(list) => Value::List(
-                list.iter()
-                    .map(|v| self.value(v))
-                    .collect::<Result<_, _>>()?,
-            ),
-            other => other.clone(),
-        })
-    }
-
-    /// An argument as text; lists joined by commas (OR). `None`: not given, or null.
-    fn argument(&self, field: &Field, name: &str) -> Result<Option<String>, Failure> {
-        match field.arguments.iter().find(|(n, _)| n == name) {
-            None => Ok(None),
-            Some((_, value)) => text_of(&self.value(value)?),
-        }
-    }
-
-    fn number(&self, field: &Field, name: &str) -> Result<Option<usize>, Failure> {
-        self.argument(field, name)?
-            .map(|text| {
-                text.parse()
-                    .map_err(|_| Failure::bad("value", format!("{name} must be a number")))
-            })
-            .transpose()
     }
 
     /// A field of the base: a resource by id, or a search.
@@ -444,65 +312,6 @@ impl<'a> Runner<'a> {
         )))
     }
 
-    /// Elements that the arguments let through: `fhirpath`, `_offset`, `_count`, and values of their own elements.
-    fn filtered<'d>(
-        &self,
-        node: Node<'d>,
-        field: &Field,
-        mut values: Vec<Node<'d>>,
-    ) -> Result<Vec<Node<'d>>, Failure> {
-        for (name, _) in &field.arguments {
-            let Some(wanted) = self.argument(field, name)? else {
-                continue;
-            };
-            match name.as_str() {
-                "_offset" | "_count" => {}
-                "fhirpath" => values = by_path(&wanted, values)?,
-                _ => {
-                    if values.iter().any(|v| !is_element(*v, name)) {
-                        return Err(bad(format!(
-                            "{}.{} has no element {}",
-                            node.resource_type().unwrap_or(node.type_name()),
-                            shown(&field.name),
-                            shown(name)
-                        )));
-                    }
-                    values.retain(|v| v.all(name).any(|n| n.value_text() == Some(&wanted)));
-                }
-            }
-        }
-        if let Some(offset) = self.number(field, "_offset")? {
-            values.drain(..offset.min(values.len()));
-        }
-        if let Some(count) = self.number(field, "_count")? {
-            values.truncate(count);
-        }
-        Ok(values)
-    }
-
-    /// What `@slice(path:)` puts behind the names.
-    fn slice(&self, slice: &Directive, value: Node<'_>, index: usize) -> Result<String, Failure> {
-        let path = slice.arguments.iter().find(|(name, _)| name == "path");
-        let path = match path.map(|(_, v)| self.value(v)).transpose()? {
-            Some(Value::Text(path)) => path,
-            _ => return Err(bad("@slice takes path, a string")),
-        };
-        if path == "$index" {
-            return Ok(format!(".{index}"));
-        }
-        let expr = compiled(&path)?;
-        let items = evaluated(&expr, value)?;
-        match items.as_slice() {
-            [] => Ok(String::new()),
-            [one] => Ok(one
-                .as_text()
-                .map_or_else(String::new, |text| format!(".{text}"))),
-            _ => Err(bad(
-                "@slice: the path yields several values for one element",
-            )),
-        }
-    }
-
     /// `Reference.resource`.
     fn follow(
         &self,
@@ -541,202 +350,6 @@ impl<'a> Runner<'a> {
             None => Err(unresolved()),
         }
     }
-
-    /// `[Type]List` and `[Type]Connection`; false when the field is neither. `around`: the resource that the matches must
-    /// refer to by `_reference`.
-    fn search_field(
-        &self,
-        picked: &Picked<'_>,
-        around: Option<Node<'_>>,
-        out: &mut Object,
-        depth: usize,
-    ) -> Result<bool, Failure> {
-        let field = picked.field;
-        let (rtype, is_connection) = match (
-            field.name.strip_suffix("List"),
-            field.name.strip_suffix("Connection"),
-        ) {
-            (Some(rtype), _) if self.repository.has_type(rtype) => (rtype, false),
-            (_, Some(rtype)) if self.repository.has_type(rtype) => (rtype, true),
-            _ => return Ok(false),
-        };
-        spend(&self.searches, 1, || {
-            format!("the query makes more than {MAX_SEARCHES} searches")
-        })?;
-        if picked.selections.iter().all(|s| s.is_empty()) {
-            return Err(bad(format!("say which fields of {}", shown(&field.name))));
-        }
-        let search = self.search(rtype, field, around)?;
-        let is_single = field.directive("singleton").is_some();
-        if is_connection {
-            let connection = self.connection(picked, &search, depth)?;
-            out.add(field.key(), vec![Out::Object(connection)], false, is_single)?;
-            return Ok(true);
-        }
-        let mut records = self.page(&search)?;
-        if field.directive("first").is_some() {
-            records.truncate(1);
-        }
-        let is_flat = field.directive("flatten").is_some();
-        if !is_flat {
-            out.add(field.key(), Vec::new(), true, is_single)?;
-        }
-        for (index, record) in records.iter().enumerate() {
-            let doc = self.doc(record)?;
-            let suffix = match field.directive("slice") {
-                Some(slice) => self.slice(slice, doc.root(), index)?,
-                None => String::new(),
-            };
-            self.complex(doc.root(), picked, out, true, &suffix, depth + 1)?;
-        }
-        Ok(true)
-    }
-
-    fn search(
-        &self,
-        rtype: &str,
-        field: &Field,
-        around: Option<Node<'_>>,
-    ) -> Result<Search, Failure> {
-        let mut conditions = Vec::new();
-        let mut sort = Vec::new();
-        for (name, _) in &field.arguments {
-            let Some(value) = self.argument(field, name)? else {
-                continue;
-            };
-            match name.as_str() {
-                "_count" | "_offset" | "_cursor" | "_reference" => {}
-                "_sort" => {
-                    for key in value.split(',') {
-                        sort.push(SortKey {
-                            code: key.trim_start_matches('-').to_owned(),
-                            descending: key.starts_with('-'),
-                        });
-                    }
-                }
-                _ => conditions.push(RawCondition::new(parameter(rtype, name), value)),
-            }
-        }
-        if let Some(node) = around {
-            let code = self.argument(field, "_reference")?.ok_or_else(|| {
-                Failure::bad("required", "inside a resource a search takes _reference")
-            })?;
-            let id = node.str_at("id").unwrap_or_default();
-            let kind = node.resource_type().unwrap_or_default();
-            conditions.push(RawCondition::new(
-                parameter(rtype, &code),
-                format!("{kind}/{id}"),
-            ));
-        }
-        check_sort(rtype, &sort)?;
-        let has_type = |t: &str| self.repository.has_type(t);
-        let compiler = Compiler {
-            options: &self.repository.options,
-            has_type: &has_type,
-            patient: None,
-        };
-        let conds = conditions
-            .iter()
-            .map(|raw| compiler.compile(rtype, raw))
-            .collect::<Result<Vec<_>, _>>()?;
-        let evaluator = Evaluator::new(
-            self.snapshot,
-            self.granted,
-            self.repository.config.repo,
-            &self.repository.options,
-        );
-        let rids = evaluator.matching(rtype, &conds)?;
-        let rids = evaluator.sorted(&BTreeMap::from([(rtype.to_owned(), rids)]), &sort)?;
-        let offset = match self.argument(field, "_cursor")? {
-            Some(cursor) => cursor
-                .parse()
-                .map_err(|_| Failure::bad("value", "_cursor is none of this list"))?,
-            None => self.number(field, "_offset")?.unwrap_or(0),
-        };
-        Ok(Search {
-            offset: offset.min(rids.len()),
-            count: self
-                .number(field, "_count")?
-                .unwrap_or(DEFAULT_COUNT)
-                .clamp(1, MAX_COUNT),
-            rids,
-        })
-    }
-
-    fn page(&self, search: &Search) -> Result<Vec<Record>, Failure> {
-        let end = search.rids.len().min(search.offset + search.count);
-        let rids = search.rids.get(search.offset..end).unwrap_or_default();
-        Ok(self.snapshot.fetch(self.granted, rids)?)
-    }
-
-    /// A page with its place and its neighbours.
-    fn connection(
-        &self,
-        picked: &Picked<'_>,
-        search: &Search,
-        depth: usize,
-    ) -> Result<Object, Failure> {
-        let total = search.rids.len();
-        let mut out = Object::default();
-        for inner in self.pick(&picked.selections, None)? {
-            let key = inner.field.key();
-            let number = |n: usize| vec![Out::Raw(n.to_string())];
-            let cursor = |n: Option<usize>| match n {
-                Some(n) => vec![Out::text(&n.to_string())],
-                None => vec![Out::Null],
-            };
-            let last = (total.max(1) - 1) / search.count * search.count;
-            let values = match inner.field.name.as_str() {
-                "count" => number(total),
-                "offset" => number(search.offset),
-                "pagesize" => number(search.count),
-                "first" => cursor((total > 0).then_some(0)),
-                "previous" => {
-                    cursor((search.offset > 0).then(|| search.offset.saturating_sub(search.count)))
-                }
-                "next" => cursor(Some(search.offset + search.count).filter(|next| *next < total)),
-                "last" => cursor((total > 0).then_some(last)),
-                "__typename" => vec![Out::text(&picked.field.name)],
-                "edges" => {
-                    let mut edges = Vec::new();
-                    for record in self.page(search)? {
-                        edges.push(Out::Object(self.edge(&inner, &record, depth)?));
-                    }
-                    out.add(key, edges, true, false)?;
-                    continue;
-                }
-                other => {
-                    return Err(bad(format!("a connection has no field {}", shown(other))));
-                }
-            };
-            out.add(key, values, false, false)?;
-        }
-        Ok(out)
-    }
-
-    fn edge(&self, picked: &Picked<'_>, record: &Record, depth: usize) -> Result<Object, Failure> {
-        let mut out = Object::default();
-        for inner in self.pick(&picked.selections, None)? {
-            let key = inner.field.key();
-            match inner.field.name.as_str() {
-                "mode" => out.add(key, vec![Out::text("match")], false, false)?,
-                "score" => out.add(key, vec![Out::Null], false, false)?,
-                "resource" => {
-                    let doc = self.doc(record)?;
-                    self.complex(doc.root(), &inner, &mut out, false, "", depth + 1)?;
-                }
-                other => return Err(bad(format!("an edge has no field {}", shown(other)))),
-            }
-        }
-        Ok(out)
-    }
-}
-
-/// Matches of a search and the page wanted.
-struct Search {
-    rids: Vec<Rid>,
-    offset: usize,
-    count: usize,
 }
 
 fn unresolved() -> Failure {
@@ -756,103 +369,10 @@ fn spend(left: &Cell<usize>, n: usize, limit: impl Fn() -> String) -> Result<(),
     }
 }
 
-/// GraphQL names have no dash: `value_quantity` means `value-quantity` where that is the parameter.
-fn parameter(rtype: &str, name: &str) -> String {
-    let dashed = match name.strip_prefix('_') {
-        Some(rest) => format!("_{}", rest.replace('_', "-")),
-        None => name.replace('_', "-"),
-    };
-    if Pack::r4().param(rtype, name).is_none() && Pack::r4().param(rtype, &dashed).is_some() {
-        dashed
-    } else {
-        name.to_owned()
-    }
-}
-
-fn applies(on: Option<&str>, node: Option<Node<'_>>) -> bool {
-    let (Some(on), Some(node)) = (on, node) else {
-        return true;
-    };
-    let pack = node.doc().pack();
-    node.resource_type() == Some(on)
-        || node.type_name() == on
-        || pack
-            .type_id(on)
-            .is_some_and(|base| pack.is_a(node.type_id(), base))
-}
-
-fn is_element(node: Node<'_>, name: &str) -> bool {
-    node.doc()
-        .pack()
-        .child(node.type_id(), name.as_bytes())
-        .is_some()
-}
-
-fn compiled(path: &str) -> Result<Expr, Failure> {
-    Expr::compile(path).map_err(|_| bad("the FHIRPath expression cannot be read"))
-}
-
-fn evaluated<'d>(expr: &'d Expr, node: Node<'d>) -> Result<Vec<Item<'d>>, Failure> {
-    expr.eval(node, edge::clock::real_now_us())
-        .map_err(|_| bad("the FHIRPath expression cannot be evaluated here"))
-}
-
-/// Elements for which the expression holds.
-fn by_path<'d>(path: &str, values: Vec<Node<'d>>) -> Result<Vec<Node<'d>>, Failure> {
-    let expr = compiled(path)?;
-    let mut kept = Vec::with_capacity(values.len());
-    for value in values {
-        let env = fhir::path::Env::new(value, edge::clock::real_now_us());
-        let holds = expr
-            .test(&env)
-            .map_err(|_| bad("the FHIRPath expression cannot be evaluated here"))?;
-        if holds == Some(true) {
-            kept.push(value);
-        }
-    }
-    Ok(kept)
-}
-
 /// A primitive as JSON, numbers as written.
 fn primitive(node: Node<'_>) -> Option<Out> {
     if let Some(text) = node.as_str() {
         return Some(Out::text(text));
     }
     node.value_text().map(|text| Out::Raw(text.to_owned()))
-}
-
-/// A variable's value.
-fn of_json(value: &serde_json::Value) -> Value {
-    use serde_json::Value as J;
-    match value {
-        J::Null => Value::Null,
-        J::Bool(b) => Value::Bool(*b),
-        J::Number(n) => Value::Number(n.to_string()),
-        J::String(s) => Value::Text(s.clone()),
-        J::Array(list) => Value::List(list.iter().map(of_json).collect()),
-        J::Object(members) => Value::Object(
-            members
-                .iter()
-                .map(|(name, value)| (name.clone(), of_json(value)))
-                .collect(),
-        ),
-    }
-}
-
-fn text_of(value: &Value) -> Result<Option<String>, Failure> {
-    Ok(match value {
-        Value::Null => None,
-        Value::Number(text) | Value::Text(text) | Value::Enum(text) => Some(text.clone()),
-        Value::Bool(b) => Some(b.to_string()),
-        Value::List(list) => {
-            let mut parts = Vec::with_capacity(list.len());
-            for item in list {
-                parts.extend(text_of(item)?);
-            }
-            Some(parts.join(","))
-        }
-        Value::Object(_) | Value::Variable(_) => {
-            return Err(bad("an argument takes a value or a list of values"));
-        }
-    })
 }
