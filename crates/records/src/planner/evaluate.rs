@@ -1,18 +1,18 @@
 //! Conditions on the store: sets of record numbers, and tests on the keys of few candidates.
 
+mod hops;
+mod rows;
+
 use super::cond::accepts;
-use super::{Cond, DOCUMENT_ROWS, MAX_BETWEEN, MAX_ROWS};
+use super::{Cond, MAX_ROWS};
 use crate::outcome::Failure;
 use fhir::keys::Options;
-use fhir::keys::encode::{self, sub};
-use fhir::keys::query::{Query, QueryRange};
-use fhir::pack::ParamInfo;
-use fhir::{Doc, Limits, Pack};
+use fhir::keys::query::QueryRange;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Instant;
-use store::{Direction, Granted, IndexKey, IndexRow, KeyRange, RepoId, Rid, Snapshot, StoreError};
+use store::{Granted, IndexKey, KeyRange, RepoId, Rid, Snapshot, StoreError};
 
 /// Estimates are counted up to here; beyond, a leg is wide.
 pub(super) const WIDE: u64 = 1_000;
@@ -308,7 +308,7 @@ impl<'a> Evaluator<'a> {
         Ok(rows.min(most))
     }
 
-    fn estimate_range(&self, range: &KeyRange, most: u64) -> Result<u64, Failure> {
+    pub(super) fn estimate_range(&self, range: &KeyRange, most: u64) -> Result<u64, Failure> {
         self.spend(1)?;
         Ok(self.snapshot.estimate_up_to(self.repo, range, most)?)
     }
@@ -478,294 +478,6 @@ impl<'a> Evaluator<'a> {
                 Ok(rids.into_iter().collect())
             }
         }
-    }
-
-    /// Records of the other end of a hop.
-    fn between(&self, rtype: &str, inner: &Cond) -> Result<Vec<Rid>, Failure> {
-        let rids = self.narrow(rtype, None, &[inner])?;
-        if rids.len() > MAX_BETWEEN {
-            return Err(Failure::too_costly(format!(
-                "a chain passes more than {MAX_BETWEEN} resources; narrow it"
-            )));
-        }
-        self.spend(rids.len())?;
-        Ok(rids)
-    }
-
-    /// Few candidates: follow their references and test the other end.
-    fn chain_from(
-        &self,
-        rids: Vec<Rid>,
-        param: &ParamInfo,
-        target: &str,
-        inner: &Cond,
-    ) -> Result<Vec<Rid>, Failure> {
-        let mut ids_of: Vec<(Rid, Vec<String>)> = Vec::new();
-        let mut others: HashMap<String, Option<Rid>> = HashMap::new();
-        for rid in rids {
-            let ids = self.referred(rid, param, target)?;
-            for id in &ids {
-                if !others.contains_key(id) {
-                    let other = self.rid_of(target, id)?;
-                    others.insert(id.clone(), other);
-                }
-            }
-            ids_of.push((rid, ids));
-        }
-        let mut lead: Vec<Rid> = others.values().flatten().copied().collect();
-        lead.sort_unstable();
-        lead.dedup();
-        let hits: HashSet<Rid> = self
-            .narrow(target, Some(lead), &[inner])?
-            .into_iter()
-            .collect();
-        Ok(ids_of
-            .into_iter()
-            .filter(|(_, ids)| {
-                ids.iter().any(|id| {
-                    others
-                        .get(id)
-                        .copied()
-                        .flatten()
-                        .is_some_and(|r| hits.contains(&r))
-                })
-            })
-            .map(|(rid, _)| rid)
-            .collect())
-    }
-
-    /// Few candidates: look who refers to them, and test those.
-    fn has_from(
-        &self,
-        rids: Vec<Rid>,
-        source: &str,
-        param: &ParamInfo,
-        inner: &Cond,
-    ) -> Result<Vec<Rid>, Failure> {
-        let mut kept = Vec::new();
-        self.spend(rids.len())?;
-        for head in self.snapshot.heads(self.granted, &rids)? {
-            let lead = self.referring(param, &head.rtype, &head.id)?;
-            if !lead.is_empty() && !self.narrow(source, Some(lead), &[inner])?.is_empty() {
-                kept.push(head.rid);
-            }
-        }
-        Ok(kept)
-    }
-
-    /// Records of a type that stand in a List, removed entries apart.
-    fn listed(&self, rtype: &str, id: &str) -> Result<Vec<Rid>, Failure> {
-        self.spend(DOCUMENT_ROWS)?;
-        let list = self.snapshot.read(self.granted, self.repo, "List", id)?;
-        let Some(list) = list.filter(|r| !crate::read::is_deleted(r)) else {
-            return Ok(Vec::new());
-        };
-        let Ok(doc) = Doc::parse_json(list.body, &Limits::default()) else {
-            return Ok(Vec::new());
-        };
-        let mut targets = Vec::new();
-        for entry in doc.root().all("entry") {
-            if entry.get("deleted").and_then(|d| d.as_bool()) == Some(true) {
-                continue;
-            }
-            if let Some(item) = entry.get("item") {
-                fhir::refs::targets(item, &self.options.own_bases, &mut targets);
-            }
-        }
-        let mut rids = BTreeSet::new();
-        for target in targets {
-            if let fhir::refs::Target::Local {
-                resource_type, id, ..
-            } = target
-                && resource_type == rtype
-            {
-                rids.extend(self.rid_of(rtype, &id)?);
-            }
-        }
-        Ok(rids.into_iter().collect())
-    }
-
-    /// Visible live records whose `param` refers to this record.
-    pub fn referring(&self, param: &ParamInfo, rtype: &str, id: &str) -> Result<Vec<Rid>, Failure> {
-        let key = IndexKey {
-            param: param.id | sub::MAIN,
-            value: encode::reference_local(id, Some(rtype)),
-        };
-        self.rows_of(&KeyRange::exact(&key))
-    }
-
-    /// Records with a row in a range, ascending.
-    fn rows_of(&self, range: &KeyRange) -> Result<Vec<Rid>, Failure> {
-        let rids = self
-            .snapshot
-            .range(self.granted, self.repo, range, self.left())
-            .map_err(costly)?;
-        self.spend(rids.len().max(1))?;
-        Ok(rids)
-    }
-
-    /// Ids of type `rtype` that a record's `param` refers to.
-    fn referred(&self, rid: Rid, param: &ParamInfo, rtype: &str) -> Result<Vec<String>, Failure> {
-        let mut ids = Vec::new();
-        for key in self.keys(rid)?.iter() {
-            if key.param != (param.id | sub::MAIN) {
-                continue;
-            }
-            if let Some((id, key_type)) = local_target(&key.value)
-                && key_type == rtype
-            {
-                ids.push(id.to_owned());
-            }
-        }
-        Ok(ids)
-    }
-
-    /// Number of a live visible record.
-    pub fn rid_of(&self, rtype: &str, id: &str) -> Result<Option<Rid>, Failure> {
-        self.spend(1)?;
-        Ok(self
-            .snapshot
-            .read(self.granted, self.repo, rtype, id)?
-            .filter(|r| !matches!(r.head.op, store::Op::Delete | store::Op::Purge))
-            .map(|r| r.head.rid))
-    }
-
-    /// Keys of a record, remembered for this search.
-    pub fn keys(&self, rid: Rid) -> Result<Rc<Vec<IndexKey>>, Failure> {
-        if let Some(keys) = self.keys.borrow().get(&rid) {
-            return Ok(keys.clone());
-        }
-        self.spend(1)?;
-        let keys = Rc::new(self.snapshot.keys(self.granted, rid)?);
-        let mut remembered = self.keys.borrow_mut();
-        if remembered.len() < REMEMBERED {
-            remembered.insert(rid, keys.clone());
-        }
-        Ok(keys)
-    }
-
-    /// Reads the keys of many records at once, ahead of [`Evaluator::keys`].
-    pub(super) fn remember(&self, rids: &[Rid]) -> Result<(), Failure> {
-        let mut remembered = self.keys.borrow_mut();
-        if remembered.len() + rids.len() > REMEMBERED {
-            remembered.clear();
-        }
-        let new: Vec<Rid> = rids
-            .iter()
-            .filter(|rid| !remembered.contains_key(rid))
-            .take(REMEMBERED)
-            .copied()
-            .collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        self.spend(new.len())?;
-        for (rid, keys) in self.snapshot.keys_of(self.granted, &new)? {
-            remembered.insert(rid, Rc::new(keys));
-        }
-        Ok(())
-    }
-
-    /// Records with a key in one of the ranges, ascending.
-    fn ranges(&self, query: &Query) -> Result<Vec<Rid>, Failure> {
-        let mut rids = Vec::new();
-        for range in &query.ranges {
-            match &range.filter {
-                None => rids.extend(self.rows_of(&key_range(range))?),
-                Some(filter) => self.scan(&key_range(range), Direction::Ascending, |row| {
-                    if filter.accepts(&row.value) {
-                        rids.push(row.rid);
-                    }
-                    true
-                })?,
-            }
-        }
-        rids.sort_unstable();
-        rids.dedup();
-        Ok(rids)
-    }
-
-    /// Visits rows of a range in order until the visitor says stop.
-    pub(super) fn scan(
-        &self,
-        range: &KeyRange,
-        direction: Direction,
-        mut visit: impl FnMut(&IndexRow) -> bool,
-    ) -> Result<(), Failure> {
-        let mut after: Option<IndexRow> = None;
-        loop {
-            let rows = self
-                .snapshot
-                .scan(
-                    self.granted,
-                    self.repo,
-                    range,
-                    direction,
-                    after.as_ref(),
-                    CHUNK,
-                )
-                .map_err(costly)?;
-            self.spend(rows.len().max(1))?;
-            let is_last = rows.len() < CHUNK;
-            for row in &rows {
-                if !visit(row) {
-                    return Ok(());
-                }
-            }
-            match rows.into_iter().next_back() {
-                Some(row) if !is_last => after = Some(row),
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    /// Confirms candidates on their documents, where keys alone cannot decide.
-    fn recheck(&self, rids: Vec<Rid>, cond: &Cond) -> Result<Vec<Rid>, Failure> {
-        let Cond::Query {
-            param,
-            modifier,
-            value,
-            query,
-        } = cond
-        else {
-            return Ok(rids);
-        };
-        if !query.recheck {
-            return Ok(rids);
-        }
-        self.read_through(rids, |doc| {
-            Ok(fhir::keys::matches::matches(
-                Pack::r4(),
-                param,
-                modifier.as_deref(),
-                value,
-                doc,
-                self.options,
-            )?)
-        })
-    }
-
-    /// Those whose documents pass a test.
-    fn read_through(
-        &self,
-        rids: Vec<Rid>,
-        test: impl Fn(&Doc) -> Result<bool, Failure>,
-    ) -> Result<Vec<Rid>, Failure> {
-        let mut kept = Vec::with_capacity(rids.len());
-        for chunk in rids.chunks(256) {
-            store::Patience::check()?;
-            self.spend(chunk.len().saturating_mul(DOCUMENT_ROWS))?;
-            for record in self.snapshot.fetch(self.granted, chunk)? {
-                let Ok(doc) = Doc::parse_json(record.body, &Limits::default()) else {
-                    tracing::error!(rid = record.head.rid.0, "stored body is not readable");
-                    continue;
-                };
-                if test(&doc)? {
-                    kept.push(record.head.rid);
-                }
-            }
-        }
-        Ok(kept)
     }
 }
 
