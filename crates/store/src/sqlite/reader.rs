@@ -4,16 +4,19 @@
 //! Histories of a type or repository leave out what a bulk load brought (its records share one place); the history of one
 //! record has it.
 
-use super::Inner;
-use super::codec;
+mod past;
+mod rows;
+
 use super::db::{ReadTx, Reading, number, unavailable};
-use super::lens::{ANY, Direct, Lens, Placed};
-use super::shared::{Aliases, Names, Published, locked};
-use super::walk::{Span, walk};
+use super::lens::{Direct, Lens, Placed};
+use super::shared::{Aliases, Names, Published};
+use super::walk::Span;
+use super::{Inner, codec};
 use crate::{
-    Direction, Filter, Granted, Head, HistoryScope, IndexKey, IndexRow, KeyRange, MicrosUtc,
-    PersonKey, Reader, Record, RepoId, Rid, Seq, StoreError, Vno,
+    Direction, Granted, Head, HistoryScope, IndexKey, IndexRow, KeyRange, MicrosUtc, PersonKey,
+    Reader, Record, RepoId, Rid, Seq, StoreError, Vno,
 };
+use rows::Leading;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::atomic::Ordering::SeqCst;
@@ -21,8 +24,6 @@ use std::sync::{Arc, Mutex};
 
 /// Index rows one call may look at, hidden ones included: bounds the work, far above any caller's own limit.
 const MAX_ROWS_LOOKED_AT: usize = 8_000_000;
-/// A compartment of more records than this no longer leads a query.
-const MAX_LEADING_RECORDS: usize = 20_000;
 /// Estimates are counted up to here.
 const MAX_ESTIMATE: u64 = 4_000;
 /// Records whose verdict one call remembers.
@@ -38,20 +39,6 @@ pub(super) struct Snap {
     /// Compartments found out already: the legs of one search ask for the same one again and again.
     pub known: Mutex<Vec<Arc<Leading>>>,
 }
-
-/// The live records of a repository that a filter with compartments admits.
-pub(super) struct Leading {
-    repo: RepoId,
-    filter: Filter,
-    /// What it was found under: purges hide at once and merges count at once, also in older snapshots.
-    purges: u64,
-    aliases: Arc<Aliases>,
-    /// Record → place; `None` = too many to lead.
-    records: Option<HashMap<u64, u64>>,
-}
-
-/// Compartments a snapshot remembers.
-const MAX_KNOWN: usize = 8;
 
 /// One call's view: open transactions, names, aliases.
 pub(super) struct View<'a> {
@@ -171,306 +158,7 @@ impl View<'_> {
 
     /// The same, live only.
     pub(super) fn live(&self, grant: &Granted, rid: u64) -> Result<Option<Head>, StoreError> {
-        Ok(self
-            .visible(grant, rid)?
-            .filter(is_live))
-    }
-
-    /// Whether an index row counts: its version is the newest here, and the filter admits it.
-    fn counts(
-        &self,
-        grant: &Granted,
-        rid: u64,
-        seq: u64,
-        verdicts: &mut Verdicts,
-    ) -> Result<bool, StoreError> {
-        if seq > self.lens.seq {
-            return Ok(false);
-        }
-        if let Some((newest, admitted)) = verdicts.get(&rid) {
-            return Ok(*newest == seq && *admitted);
-        }
-        if *grant.filter() == Filter::Open {
-            return Ok(self.lens.newest(rid)? == Some(seq));
-        }
-        let Some(placed) = self.lens.head_if(rid, |newest| newest == seq)? else {
-            return Ok(false);
-        };
-        let admitted = grant.filter().admits(&self.head(rid, placed)?);
-        if verdicts.len() < MAX_REMEMBERED {
-            verdicts.insert(rid, (seq, admitted));
-        }
-        Ok(admitted)
-    }
-
-    /// Visits rows of a span that count, as (index key, record).
-    fn each(
-        &self,
-        grant: &Granted,
-        span: &Span,
-        only: Option<&HashMap<u64, u64>>,
-        mut visit: impl FnMut(&[u8], u64, u64) -> Result<std::ops::ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut verdicts = Verdicts::new();
-        let mut looked_at = 0usize;
-        walk(
-            &self.pinned.generations,
-            self.index,
-            span,
-            |k, rid, stored| {
-                looked_at += 1;
-                if looked_at > MAX_ROWS_LOOKED_AT {
-                    return Err(too_many(MAX_ROWS_LOOKED_AT));
-                }
-                let Some(seq) = self.lens.loads.place(stored) else {
-                    return Ok(Continue(()));
-                };
-                let counts = match only {
-                    Some(records) => records.get(&rid) == Some(&seq),
-                    None => self.counts(grant, rid, seq, &mut verdicts)?,
-                };
-                if counts {
-                    visit(k, rid, seq)
-                } else {
-                    Ok(Continue(()))
-                }
-            },
-        )
-    }
-
-    /// Live visible records in which one of the persons stands, with their places; `None` when more than `limit`.
-    fn compartment(
-        &self,
-        grant: &Granted,
-        repo: RepoId,
-        persons: &BTreeSet<PersonKey>,
-        limit: usize,
-    ) -> Result<Option<HashMap<u64, u64>>, StoreError> {
-        let mut found = HashMap::new();
-        let keys: BTreeSet<u64> = persons
-            .iter()
-            .flat_map(|p| self.aliases.all_to(self.aliases.end(p.0)))
-            .collect();
-        for key in keys {
-            let k = codec::index_key(repo.0, codec::PARAM_PERSON, &key.to_be_bytes());
-            self.each(grant, &Span::exact(&k), None, |_, rid, seq| {
-                found.insert(rid, seq);
-                Ok(if found.len() > limit {
-                    Break(())
-                } else {
-                    Continue(())
-                })
-            })?;
-            if found.len() > limit {
-                return Ok(None);
-            }
-        }
-        Ok(Some(found))
-    }
-
-    /// The records that the filter's compartments leave, when it has any; few enough of them lead the query.
-    fn leading(&self, grant: &Granted, repo: RepoId) -> Result<Option<Arc<Leading>>, StoreError> {
-        let Some(persons) = grant.filter().compartments() else {
-            return Ok(None);
-        };
-        let fits = |l: &Leading| {
-            l.repo == repo
-                && l.purges == self.purges
-                && Arc::ptr_eq(&l.aliases, &self.aliases)
-                && l.filter == *grant.filter()
-        };
-        if let Some(known) = locked(self.known).iter().find(|l| fits(l)) {
-            return Ok(Some(Arc::clone(known)).filter(|l| l.records.is_some()));
-        }
-        let found = Arc::new(Leading {
-            repo,
-            filter: grant.filter().clone(),
-            purges: self.purges,
-            aliases: Arc::clone(&self.aliases),
-            records: self.compartment(grant, repo, persons, MAX_LEADING_RECORDS)?,
-        });
-        let mut known = locked(self.known);
-        if known.len() >= MAX_KNOWN {
-            known.remove(0);
-        }
-        known.push(Arc::clone(&found));
-        Ok(Some(found).filter(|l| l.records.is_some()))
-    }
-
-    /// Rows of the span carried by these records, from their own keys.
-    fn rows_of(
-        &self,
-        records: &HashMap<u64, u64>,
-        repo: RepoId,
-        span: &Span,
-    ) -> Result<Vec<(Vec<u8>, u64)>, StoreError> {
-        let mut rows = Vec::new();
-        for (rid, seq) in records {
-            for key in self.lens.keys(*rid, *seq)? {
-                let k = codec::index_key(repo.0, key.param, &key.value);
-                if span.contains(&k) && span.beyond(&k, *rid) {
-                    rows.push((k, *rid));
-                }
-            }
-        }
-        rows.sort_unstable();
-        if span.descending {
-            rows.reverse();
-        }
-        Ok(rows)
-    }
-
-    fn count_rows(&self, span: &Span, limit: u64) -> Result<u64, StoreError> {
-        let mut n = 0;
-        walk(&self.pinned.generations, self.index, span, |_, _, _| {
-            n += 1;
-            Ok(if n >= limit { Break(()) } else { Continue(()) })
-        })?;
-        Ok(n)
-    }
-
-    /// Visits the rows of a span that count, led by the compartment when that is the shorter way.
-    fn rows(
-        &self,
-        grant: &Granted,
-        repo: RepoId,
-        span: &Span,
-        mut visit: impl FnMut(&[u8], u64) -> Result<std::ops::ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError> {
-        let leading = self.leading(grant, repo)?;
-        let records = leading.as_ref().and_then(|l| l.records.as_ref());
-        if let Some(records) = records {
-            let worth = records.len() as u64 * 4;
-            if self.count_rows(span, worth + 1)? > worth {
-                for (k, rid) in self.rows_of(records, repo, span)? {
-                    if visit(&k, rid)?.is_break() {
-                        break;
-                    }
-                }
-                return Ok(());
-            }
-        }
-        self.each(grant, span, records, |k, rid, _| visit(k, rid))
-    }
-
-    /// Places of versions of these types before `before`, newest first, at most `limit`.
-    fn places(
-        &self,
-        repo: RepoId,
-        types: &[u32],
-        before: u64,
-        limit: usize,
-    ) -> Result<Vec<u64>, StoreError> {
-        let mut places: Vec<u64> = Vec::new();
-        let mut statement = self
-            .lens
-            .log
-            .prepare_cached(
-                "SELECT seq FROM version WHERE repo = ?1 AND type = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4",
-            )
-            .map_err(unavailable)?;
-        for rtype in types {
-            let rows = statement
-                .query_map(
-                    rusqlite::params![repo.0, rtype, before, limit as u64],
-                    |r| r.get(0),
-                )
-                .map_err(unavailable)?;
-            for place in rows {
-                places.push(place.map_err(unavailable)?);
-            }
-        }
-        places.sort_unstable_by(|a, b| b.cmp(a));
-        places.truncate(limit);
-        Ok(places)
-    }
-
-    /// A version, if it passes the filter itself.
-    fn version(&self, grant: &Granted, rid: u64, seq: u64) -> Result<Option<Record>, StoreError> {
-        let Some(version) = self.lens.version(rid, seq)? else {
-            return Ok(None);
-        };
-        let placed = Placed {
-            seq,
-            head: version.head,
-        };
-        let head = self.head(version.rid, placed)?;
-        Ok(grant.filter().admits(&head).then_some(Record {
-            head,
-            body: version.body,
-        }))
-    }
-
-    fn instance_history(
-        &self,
-        grant: &Granted,
-        rid: u64,
-        before: u64,
-        limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
-        let Some(newest) = self.visible(grant, rid)? else {
-            return Ok(Vec::new());
-        };
-        let mut out = Vec::new();
-        for seq in self.lens.chain(newest.seq.0)? {
-            if out.len() >= limit {
-                break;
-            }
-            if seq < before
-                && let Some(record) = self.version(grant, rid, seq)?
-            {
-                out.push(record);
-            }
-        }
-        Ok(out)
-    }
-
-    fn type_history(
-        &self,
-        grant: &Granted,
-        repo: RepoId,
-        types: &[u32],
-        mut before: u64,
-        limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
-        let mut out = Vec::new();
-        let mut verdicts: HashMap<u64, bool> = HashMap::new();
-        let chunk = limit.clamp(64, 1_024);
-        let mut looked_at = 0;
-        while out.len() < limit {
-            let places = self.places(repo, types, before, chunk)?;
-            for seq in &places {
-                before = *seq;
-                looked_at += 1;
-                if looked_at > MAX_ROWS_LOOKED_AT {
-                    return Err(too_many(MAX_ROWS_LOOKED_AT));
-                }
-                let Some(record) = self.version(grant, ANY, *seq)? else {
-                    continue;
-                };
-                let rid = record.head.rid.0;
-                let shown = match verdicts.get(&rid) {
-                    Some(shown) => *shown,
-                    None => {
-                        let shown = self.visible(grant, rid)?.is_some();
-                        if verdicts.len() < MAX_REMEMBERED {
-                            verdicts.insert(rid, shown);
-                        }
-                        shown
-                    }
-                };
-                if shown {
-                    out.push(record);
-                }
-                if out.len() >= limit {
-                    break;
-                }
-            }
-            if places.len() < chunk {
-                break;
-            }
-        }
-        Ok(out)
+        Ok(self.visible(grant, rid)?.filter(is_live))
     }
 }
 
@@ -516,7 +204,9 @@ impl Reader for Snap {
         id: &str,
     ) -> Result<Option<Record>, StoreError> {
         let direct = self.looking(|_, v| match v.types.number(rtype) {
-            Some(n) => v.lens.named(repo.0, n, id, |rid, placed| v.admitted(grant, rid, placed)),
+            Some(n) => v
+                .lens
+                .named(repo.0, n, id, |rid, placed| v.admitted(grant, rid, placed)),
             None => Ok(Direct::Nothing),
         })?;
         match direct {
