@@ -58,7 +58,7 @@ const ALLOWED_LICENCES: &[&str] = &[
 ];
 
 /// Above this many lines people stop reading files whole.
-const MAX_LINES: usize = 900;
+const MAX_LINES: usize = 800;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
