@@ -28,6 +28,12 @@ pub struct Config {
     pub session_s: i64,
     /// Whether UserInfo takes a bound token as plain `Bearer`, as the ASP.NET handler sends it (spec §12).
     pub userinfo_bearer: bool,
+    /// Identity providers users log in at, besides the test provider (spec §6.2).
+    pub idps: Vec<crate::idp::IdpConfig>,
+    /// API keys of the test-token service; without one the service does not exist. Never in production (spec §15).
+    pub test_token_keys: Vec<String>,
+    /// How much one client and one address may ask for.
+    pub limits: crate::limits::Limits,
 }
 
 impl Config {
@@ -45,6 +51,9 @@ impl Config {
             access_token_s: 600,
             session_s: 8 * 3_600,
             userinfo_bearer: true,
+            idps: Vec::new(),
+            test_token_keys: Vec::new(),
+            limits: crate::limits::Limits::default(),
         }
     }
 }
@@ -152,6 +161,13 @@ pub struct Client {
     pub access_token_s: Option<i64>,
     /// May ask introspection about any token (an API does; a client only about its own).
     pub introspects: bool,
+    /// Audiences of the APIs this client calls other APIs for: it may exchange tokens that were sent to them (spec §11).
+    /// Empty: it may not exchange tokens.
+    pub acts_for: BTreeSet<String>,
+    /// Told by the browser when a login ends (OpenID Connect Front-Channel Logout).
+    pub frontchannel_logout_uri: Option<String>,
+    /// Told by this server when a login ends (OpenID Connect Back-Channel Logout).
+    pub backchannel_logout_uri: Option<String>,
 }
 
 impl Client {
@@ -177,6 +193,9 @@ impl Client {
             mode: None,
             access_token_s: None,
             introspects: false,
+            acts_for: BTreeSet::new(),
+            frontchannel_logout_uri: None,
+            backchannel_logout_uri: None,
         }
     }
 

@@ -122,7 +122,7 @@ impl Inner {
         }
     }
 
-    fn access_token_life_s(&self, client: &Client, apis: &[&Api]) -> i64 {
+    pub(crate) fn access_token_life_s(&self, client: &Client, apis: &[&Api]) -> i64 {
         let of_apis = apis.iter().filter_map(|api| api.access_token_s).min();
         client
             .access_token_s
@@ -160,7 +160,7 @@ impl Inner {
         self.sign("JWT", &claims)
     }
 
-    fn sign(&self, typ: &str, claims: &Claims) -> Result<String, OAuthError> {
+    pub(crate) fn sign(&self, typ: &str, claims: &Claims) -> Result<String, OAuthError> {
         self.secrets.sign(typ, claims).map_err(|error| {
             tracing::error!(%error, "helseid: a token could not be signed");
             OAuthError::internal()

@@ -29,9 +29,10 @@ pub mod config;
 mod edge;
 mod error;
 mod grants;
-mod idp;
+pub mod idp;
 mod issue;
 mod keys;
+pub mod limits;
 mod nonce;
 pub mod rules;
 

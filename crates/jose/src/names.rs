@@ -25,6 +25,8 @@ pub const ORGNR_PARENT: &str = "helseid://claims/client/claims/orgnr_parent";
 pub const ORGNR_CHILD: &str = "helseid://claims/client/claims/orgnr_child";
 /// Supplier of a multi-tenant client.
 pub const ORGNR_SUPPLIER: &str = "helseid://claims/client/claims/orgnr_supplier";
+/// Client of the first token in a chain of exchanged ones.
+pub const ORIGINAL_CLIENT_ID: &str = "helseid://claims/client/original_client_id";
 /// SFM instance of a multi-tenant prescribing client.
 pub const SFM_JOURNAL_ID: &str = "nhn:sfm:journal-id";
 /// The attest of the trust framework.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{json_answer, path};
 use crate::Helseid;
 use crate::idp;
-use crate::rules::scopes;
+use crate::rules::{exchange, scopes};
 
 /// How long clients may keep metadata and keys: the day the specification names is the most, an hour is kinder.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=3600");
@@ -112,7 +112,7 @@ fn document(helseid: &Helseid) -> Value {
         "backchannel_logout_session_supported": false,
         "claims_supported": CLAIMS,
         "scopes_supported": scopes_supported,
-        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token", exchange::GRANT],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],

@@ -3,6 +3,7 @@
 mod authorize;
 mod discovery;
 mod end_session;
+mod exchange;
 mod form;
 mod introspection;
 mod login;

@@ -22,6 +22,7 @@ use crate::grants::{
     self, Family, Granted, REFRESH_GRACE_S, Replaced, USED_CODE_S, UsedCode, secret_hash,
 };
 use crate::issue::{Issue, Issued, new_id};
+use crate::rules::exchange;
 use crate::rules::scopes::{self, Chosen};
 use crate::rules::structures::{self, Structures};
 
@@ -37,13 +38,13 @@ pub async fn token(State(helseid): State<Helseid>, request: Request<Body>) -> Re
 }
 
 /// What every grant needs of a checked request.
-struct TokenRequest<'a> {
-    helseid: &'a Helseid,
-    form: &'a Form,
-    client: &'a Client,
-    jkt: Option<&'a str>,
+pub(super) struct TokenRequest<'a> {
+    pub(super) helseid: &'a Helseid,
+    pub(super) form: &'a Form,
+    pub(super) client: &'a Client,
+    pub(super) jkt: Option<&'a str>,
     /// Structures of the client assertion: for this answer only (spec §8).
-    structures: Structures,
+    pub(super) structures: Structures,
 }
 
 async fn answer(
@@ -56,8 +57,7 @@ async fn answer(
     let proof = proof::check_proof(helseid, &headers, path::TOKEN, NonceRule::Demanded)?;
     let structures = Structures::read(&asserted.claims.0)?;
     let grants = helseid.inner.grants();
-    proof::consume(grants, &asserted).await?;
-    proof::consume_proof(grants, proof.as_ref()).await?;
+    proof::consume(grants, &[&asserted], proof.as_ref()).await?;
     let request = TokenRequest {
         helseid,
         form: &form,
@@ -69,14 +69,16 @@ async fn answer(
         "client_credentials" => request.client_credentials(),
         "authorization_code" => request.authorization_code().await,
         "refresh_token" => request.refresh_token().await,
+        exchange::GRANT => request.token_exchange().await,
         _ => Err(OAuthError::new(
             Code::UnsupportedGrantType,
-            "grant_type must be authorization_code, refresh_token or client_credentials",
+            "grant_type must be authorization_code, refresh_token, client_credentials or token-exchange (urn:ietf:params:oauth:grant-type:token-exchange)",
         )),
     }?;
     let label = match grant_type {
         "client_credentials" => "client_credentials",
         "refresh_token" => "refresh_token",
+        exchange::GRANT => "token_exchange",
         _ => "authorization_code",
     };
     metrics::counter!("helseid_tokens_total", "grant" => label).increment(1);
@@ -201,12 +203,7 @@ impl TokenRequest<'_> {
         granted: Option<&Granted>,
         id: &str,
     ) -> Result<Issued, OAuthError> {
-        let bearer = self.client.bearer_allowed && chosen.apis.iter().all(|api| api.bearer_allowed);
-        if self.jkt.is_none() && !bearer {
-            return Err(OAuthError::request(
-                "DPoP proof required: send a DPoP header",
-            ));
-        }
+        self.check_binding(chosen)?;
         // An attest of the pushed request keeps the time at which it came; one of this request is new.
         let sent_now = self.structures.get(structures::ATTEST).is_some();
         let attest_received_s = match granted {
@@ -222,6 +219,17 @@ impl TokenRequest<'_> {
             login: granted.map(|granted| &granted.login),
             jti: id,
         })
+    }
+
+    /// A token bound to no key only where client and API both allow it.
+    pub(super) fn check_binding(&self, chosen: &Chosen<'_>) -> Result<(), OAuthError> {
+        let bearer = self.client.bearer_allowed && chosen.apis.iter().all(|api| api.bearer_allowed);
+        if self.jkt.is_none() && !bearer {
+            return Err(OAuthError::request(
+                "DPoP proof required: send a DPoP header",
+            ));
+        }
+        Ok(())
     }
 
     fn body(&self, issued: &Issued, chosen: &Chosen<'_>) -> Map<String, Value> {

@@ -2,6 +2,7 @@
 
 pub mod attest;
 pub mod claims;
+pub mod exchange;
 pub mod levels;
 pub mod organisation;
 pub mod redirect;
