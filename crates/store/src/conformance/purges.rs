@@ -50,7 +50,7 @@ pub(super) fn nothing_left(make: Make<'_>) {
         !matches!(old, Ok(Some(_))),
         "an erased record is hidden in older snapshots too: {old:?}"
     );
-    for _ in 0..100 {
+    for _ in 0..3_000 {
         b.store.maintain().unwrap();
         if state() == Some(PurgeState::Erased) {
             break;

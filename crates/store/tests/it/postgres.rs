@@ -168,29 +168,38 @@ fn the_other_process_is_woken() {
     let (a, b) = pair(&url);
     // the listener of b may still be connecting
     std::thread::sleep(Duration::from_millis(500));
+    // Who is not woken looks again a second after he began to wait, 900 ms after the commit. A busy machine may be as
+    // slow now and then, but not every time.
+    let soon = Duration::from_millis(600);
+    let is_woken = (0..20).any(|n| {
+        let took = woken_after(&a, &b, Seq(n));
+        took.iter().all(|t| *t < soon)
+    });
+    assert!(is_woken);
+}
+
+/// Time from a commit of `a` until `b` sees it in the feed and in a queue; `end`: the end of the feed before.
+fn woken_after(a: &Bench, b: &Bench, end: Seq) -> [Duration; 2] {
+    let wait = Duration::from_secs(60);
     std::thread::scope(|scope| {
-        let feed = scope.spawn(|| {
-            let end = b.store.wait_feed(Seq(0), Duration::from_secs(10));
-            (end, Instant::now())
-        });
+        let feed = scope.spawn(|| (b.store.wait_feed(end, wait), Instant::now()));
         let queue = scope.spawn(|| {
-            b.store
-                .wait_queue(&["q".to_owned()], Duration::from_secs(10));
-            (b.store.lease("q", 1, 1_000).unwrap().len(), Instant::now())
+            b.store.wait_queue(&["q".to_owned()], wait);
+            let leased = b.store.lease("q", 1, 60_000).unwrap().len();
+            (leased, Instant::now())
         });
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(100));
         a.commit(Commit {
             enqueue: vec![message("q", "m")],
             ..puts([create(a.open, "Basic", "x")])
         });
         let sent = Instant::now();
-        let (end, at) = feed.join().unwrap();
-        assert_eq!(end, Seq(1));
-        assert!(at.saturating_duration_since(sent) < Duration::from_millis(900));
-        let (leased, at) = queue.join().unwrap();
+        let (seen, feed) = feed.join().unwrap();
+        assert_eq!(seen, Seq(end.0 + 1));
+        let (leased, queue) = queue.join().unwrap();
         assert_eq!(leased, 1);
-        assert!(at.saturating_duration_since(sent) < Duration::from_millis(900));
-    });
+        [feed, queue].map(|at| at.saturating_duration_since(sent))
+    })
 }
 
 /// Connections are cut at random moments under load: what was acknowledged is there once, what was answered
@@ -211,11 +220,19 @@ fn broken_connections_lose_and_repeat_nothing() {
         .block_on(tokio_postgres::connect(&url, tokio_postgres::NoTls))
         .unwrap();
     runtime.spawn(connection);
-    let stop = AtomicBool::new(false);
+    let (stop, acknowledged) = (AtomicBool::new(false), AtomicU32::new(0));
+    let reconnects = || {
+        let counters = b.store.counters();
+        counters
+            .into_iter()
+            .find(|c| c.0 == "store_reconnects")
+            .unwrap()
+            .1
+    };
     let outcomes: Vec<(String, Result<Seq, CommitError>)> = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..8)
             .map(|t| {
-                let (b, stop) = (&b, &stop);
+                let (b, stop, acknowledged) = (&b, &stop, &acknowledged);
                 scope.spawn(move || {
                     let mut all = Vec::new();
                     for i in 0.. {
@@ -225,13 +242,18 @@ fn broken_connections_lose_and_repeat_nothing() {
                         let id = format!("w{t}-{i}");
                         let put = create(b.open, "Basic", &id).id(&id).key(1, &id);
                         let result = b.store.commit(puts([put])).map(|c| c.puts[0].seq);
+                        acknowledged.fetch_add(u32::from(result.is_ok()), Ordering::Relaxed);
                         all.push((id, result));
                     }
                     all
                 })
             })
             .collect();
-        for _ in 0..25 {
+        for cut in 0..2_000 {
+            let is_enough = acknowledged.load(Ordering::Relaxed) > 100 && reconnects() > 0;
+            if cut >= 25 && is_enough {
+                break;
+            }
             std::thread::sleep(Duration::from_millis(60));
             // only the connections of this schema's store: they have its name in their search path by now
             let sql = "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
@@ -244,8 +266,6 @@ fn broken_connections_lose_and_repeat_nothing() {
             .flat_map(|w| w.join().unwrap())
             .collect()
     });
-    let acknowledged = outcomes.iter().filter(|(_, r)| r.is_ok()).count();
-    assert!(acknowledged > 100, "{acknowledged}");
     let (s, all) = (b.now(), b.all());
     let mut places = BTreeSet::new();
     for (id, outcome) in &outcomes {
@@ -266,14 +286,8 @@ fn broken_connections_lose_and_repeat_nothing() {
     let feed = b.store.feed(Seq(0), 100_000).unwrap();
     assert!(feed.iter().zip(1..).all(|(e, n)| e.seq.0 == n));
     b.store.verify_index().unwrap();
-    let reconnects = b
-        .store
-        .counters()
-        .into_iter()
-        .find(|c| c.0 == "store_reconnects")
-        .unwrap()
-        .1;
-    assert!(reconnects > 0, "connections were cut");
+    assert!(acknowledged.into_inner() > 100);
+    assert!(reconnects() > 0, "connections were cut");
 }
 
 #[test]
