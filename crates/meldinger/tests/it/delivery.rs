@@ -142,13 +142,13 @@ async fn who_waits_is_woken() {
         &user("nordlys"),
         &node,
         10,
-        std::time::Duration::from_secs(20),
+        std::time::Duration::from_secs(600),
     ));
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    let began = std::time::Instant::now();
     sent(&world).await;
-    assert_eq!(waiting.await.unwrap().len(), 1);
-    assert!(began.elapsed() < std::time::Duration::from_secs(5));
+    // Long before his own time is up, however slow the machine is.
+    let woken = tokio::time::timeout(std::time::Duration::from_secs(120), waiting).await;
+    assert_eq!(woken.unwrap().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

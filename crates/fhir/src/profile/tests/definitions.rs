@@ -223,7 +223,6 @@ fn a_check_is_bounded() {
     ];
     let given: Vec<String> = (0..300).map(|i| format!("g{i}")).collect();
     let names: Vec<Value> = (0..100).map(|_| json!({"given": given})).collect();
-    let started = std::time::Instant::now();
     let all = check_all(
         vec![profile("Patient", &rows)],
         &patient(json!({"name": names})),
@@ -233,7 +232,6 @@ fn a_check_is_bounded() {
         "{:?}",
         all.len()
     );
-    assert!(started.elapsed().as_secs() < 30);
 }
 
 #[test]
