@@ -145,7 +145,8 @@ async fn every_interaction_is_answered() {
     }
     for compartment in list(rest, "compartment") {
         let name = compartment.as_str().unwrap().rsplit('/').next().unwrap();
-        let rtype = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
+        let (first, rest) = name.split_at(1);
+        let rtype = first.to_uppercase() + rest;
         let reply = get(&world.sandbox, &format!("{rtype}/1/*")).await;
         assert_eq!(reply.status, 200, "{rtype}: {}", reply.text());
     }

@@ -147,13 +147,15 @@ async fn a_websocket_is_bound_and_told() {
     hub.create(&observation("2")).await;
     assert_eq!(numbers(&hear_json(&mut socket).await), [2]);
     // Away for a while: what was missed comes with the next binding.
-    tokio::time::sleep(Duration::from_millis(200)).await;
     socket.close(None).await.unwrap();
-    drop(socket);
+    while let Some(Ok(_)) = socket.next().await {}
     for _ in 0..3 {
         hub.create(&observation("3")).await;
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let events = format!("Subscription/{id}/$events");
+    while numbers(&hub.get(&events).await).len() < 5 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let mut socket = connect(&hub).await;
     let text = json!({ "type": "bind-with-token", "payload": { "token": bearer } });
     say(&mut socket, &text.to_string()).await;
@@ -162,11 +164,12 @@ async fn a_websocket_is_bound_and_told() {
         parameter(&shaken, "events-since-subscription-start")["valueString"],
         "5"
     );
+    // The second may not have been noted as told when the socket was closed.
     let mut got = Vec::new();
-    while got.len() < 3 {
+    while !got.contains(&5) {
         got.extend(numbers(&hear_json(&mut socket).await));
     }
-    assert_eq!(got, [3, 4, 5]);
+    assert!(got == [3, 4, 5] || got == [2, 3, 4, 5], "{got:?}");
     hub.stop().await;
 }
 
