@@ -86,15 +86,28 @@ impl PrivateKey {
 
     /// RSA PKCS #1 v1.5 with SHA-256.
     pub(crate) fn sign_sha256(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sign_with(&signature::RSA_PKCS1_SHA256, message)
+    }
+
+    /// RSA PKCS #1 v1.5 with SHA-384.
+    pub(crate) fn sign_sha384(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sign_with(&signature::RSA_PKCS1_SHA384, message)
+    }
+
+    /// RSA PKCS #1 v1.5 with SHA-512.
+    pub(crate) fn sign_sha512(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sign_with(&signature::RSA_PKCS1_SHA512, message)
+    }
+
+    fn sign_with(
+        &self,
+        encoding: &'static dyn signature::RsaEncoding,
+        message: &[u8],
+    ) -> Result<Vec<u8>, KeyError> {
         let mut out = vec![0; self.inner.signing.public_modulus_len()];
         self.inner
             .signing
-            .sign(
-                &signature::RSA_PKCS1_SHA256,
-                &SystemRandom::new(),
-                message,
-                &mut out,
-            )
+            .sign(encoding, &SystemRandom::new(), message, &mut out)
             .map_err(|_| KeyError::Signing)?;
         Ok(out)
     }

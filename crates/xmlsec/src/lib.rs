@@ -21,11 +21,14 @@
 //! XML-DSig and canonical XML come with the service that first needs them.
 
 pub mod asn1;
+pub mod c14n;
 pub mod cms;
+pub mod dsig;
 pub mod key;
 pub mod pem;
 pub mod pki;
 pub mod x509;
+pub mod xml;
 
 mod algorithm;
 mod oid;
