@@ -34,16 +34,19 @@ mod issue;
 mod keys;
 pub mod limits;
 mod nonce;
+pub mod registry;
 pub mod rules;
 
+pub use self::edge::self_service;
 pub use config::{Api, Client, ClientKey, Config, Mode, SigningKeyKind, Tenancy, Wanted};
 pub use error::{Code, OAuthError};
 pub use keys::{ForgetfulKeyStore, KeyStore, StartError};
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use axum::Router;
+use jose::client::Transport;
 use jose::dpop::normalise_htu;
 use jose::keyring::{KeyPhase, RotationPolicy};
 use jose::rs::{KeySource, ResourceServer};
@@ -52,7 +55,9 @@ use registers::directory::Directory;
 use serde_json::Value;
 
 use grants::Grants;
+use idp::Upstream;
 use keys::Secrets;
+use limits::Limiter;
 
 /// What the issuer stands on.
 pub struct Parts {
@@ -82,6 +87,10 @@ pub(crate) struct Inner {
     state: Arc<dyn State>,
     checker: ResourceServer,
     clock: Clock,
+    upstreams: Vec<Arc<Upstream>>,
+    /// The way out, for identity providers and clients that are told of logouts.
+    transport: OnceLock<Arc<dyn Transport>>,
+    limiter: Limiter,
 }
 
 impl Helseid {
@@ -99,6 +108,14 @@ impl Helseid {
             .collect();
         let mut origins = vec![config.issuer.clone()];
         origins.extend(config.extra_origins.iter().cloned());
+        let upstreams = std::mem::take(&mut config.idps)
+            .into_iter()
+            .map(|idp| match idp.has_usable_id() {
+                true => Ok(Arc::new(Upstream::new(idp))),
+                false => Err(StartError::BadIdp(idp.id)),
+            })
+            .collect::<Result<_, _>>()?;
+        let limiter = Limiter::new(config.limits);
         let checker =
             ResourceServer::new(&config.issuer, "", &origins, secrets.source(), parts.replay)
                 .any_audience();
@@ -111,8 +128,19 @@ impl Helseid {
                 state: parts.state,
                 checker,
                 clock: parts.clock,
+                upstreams,
+                transport: OnceLock::new(),
+                limiter,
             }),
         })
+    }
+
+    /// Gives the way out to identity providers and to clients that are told of logouts; once. Without it neither exists.
+    /// The transport decides which addresses it calls, follows no redirects and has its own time limits.
+    #[must_use]
+    pub fn with_transport(self, transport: Arc<dyn Transport>) -> Self {
+        let _ = self.inner.transport.set(transport);
+        self
     }
 
     /// The HTTP service. The same router may be served on several listeners.
@@ -135,6 +163,18 @@ impl Helseid {
             .unwrap_or_else(PoisonError::into_inner)
             .get(client_id)
             .cloned()
+    }
+
+    /// Ids of all registered clients.
+    #[must_use]
+    pub fn client_ids(&self) -> std::collections::BTreeSet<String> {
+        self.inner
+            .clients
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .cloned()
+            .collect()
     }
 
     /// Registers a client, or replaces its registration; in force at once.
@@ -221,6 +261,13 @@ impl Inner {
 
     fn grants(&self) -> Grants<'_> {
         Grants(self.state.as_ref())
+    }
+
+    fn upstream(&self, id: &str) -> Option<Arc<Upstream>> {
+        self.upstreams
+            .iter()
+            .find(|upstream| upstream.config.id == id)
+            .cloned()
     }
 
     fn own_checker(&self) -> &ResourceServer {

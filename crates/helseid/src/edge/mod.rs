@@ -7,11 +7,15 @@ mod exchange;
 mod form;
 mod introspection;
 mod login;
+mod logout_notice;
 mod page;
 mod par;
 mod proof;
+pub mod self_service;
+mod test_tokens;
 mod texts;
 mod token;
+mod upstream;
 mod user_info;
 
 use axum::Router;
@@ -34,6 +38,7 @@ pub(crate) mod path {
     pub const TOKEN: &str = "/connect/token";
     pub const USER_INFO: &str = "/connect/userinfo";
     pub const END_SESSION: &str = "/connect/endsession";
+    pub const SIGNED_OUT: &str = "/signout/done";
     pub const REVOCATION: &str = "/connect/revocation";
     pub const INTROSPECTION: &str = "/connect/introspect";
 }
@@ -56,11 +61,24 @@ pub(crate) fn router(helseid: Helseid) -> Router {
             path::END_SESSION,
             get(end_session::ask).post(end_session::act),
         )
+        .route(path::SIGNED_OUT, get(end_session::done))
+        .route("/login/{id}/idp", get(upstream::choose))
+        .route("/login/{id}/idp/{idp}", get(upstream::go))
+        .route("/login/{id}/cancel", get(upstream::cancel))
+        .route("/signin/{idp}", get(upstream::callback))
         .route(path::REVOCATION, post(introspection::revoke))
         .route(path::INTROSPECTION, post(introspection::introspect));
     // Attack A37: without the test provider its page does not exist at all.
     if test_idp {
         router = router.route("/login/{id}", get(login::show).post(login::submit));
+    }
+    if test_idp && !helseid.inner.config.test_token_keys.is_empty() {
+        for path in [
+            "/create-test-token-with-key",
+            "/v2/create-test-token-with-key",
+        ] {
+            router = router.route(path, post(test_tokens::create));
+        }
     }
     router
         .fallback(not_found)

@@ -43,6 +43,40 @@ fn without_loopback_port(uri: &str) -> Option<(String, String)> {
     Some((host.to_owned(), path.to_owned()))
 }
 
+/// Whether a URI may be registered as a redirect URI (RFC 8252, RFC 9700 §4.1): https anywhere, http on this machine
+/// only, a private scheme for native applications only.
+///
+/// # Errors
+/// What is wrong, to be put after "address n".
+pub fn check_registrable(uri: &str, native: bool) -> Result<(), &'static str> {
+    if uri.is_empty() || uri.len() > 2_000 {
+        return Err("must have 1 to 2000 characters");
+    }
+    if !uri.bytes().all(|byte| byte.is_ascii_graphic()) || uri.contains(['\\', '*', '"', '<', '>'])
+    {
+        return Err("must be a plain address without spaces, wildcards and backslashes");
+    }
+    if uri.contains('#') {
+        return Err("must not have a fragment");
+    }
+    let parsed = Url::parse(uri).map_err(|_| "is not a whole address")?;
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err("must not carry a user name");
+    }
+    let path = uri.split('?').next().unwrap_or_default();
+    if path.split('/').any(|part| part == "." || part == "..") {
+        return Err("must not have dot segments");
+    }
+    match parsed.scheme() {
+        "https" if parsed.host().is_some() => Ok(()),
+        "http" if without_loopback_port(uri).is_some() => Ok(()),
+        "http" => Err("must use https; http is for localhost only"),
+        // RFC 8252 §7.1: a private scheme is a reversed domain name.
+        scheme if native && scheme.contains('.') => Ok(()),
+        _ => Err("must use https, or a private scheme with a dot for native applications"),
+    }
+}
+
 /// The origin a form on our page may send the browser to, for `form-action`; a private scheme counts whole.
 #[must_use]
 pub fn form_action_source(redirect_uri: &str) -> Option<String> {
@@ -102,6 +136,34 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_registered() {
+        let table = [
+            ("https://epj.no/cb", true, true),
+            ("https://epj.no:8443/cb?x=1", true, true),
+            ("http://localhost:3000/", true, true),
+            ("http://127.0.0.1/cb", true, true),
+            ("http://[::1]:3000/cb", true, true),
+            ("no.epj.app:/cb", false, true),
+            ("http://epj.no/cb", false, false),
+            ("http://localhost.evil.no/cb", false, false),
+            ("https://epj.no/cb#x", false, false),
+            ("https://u@epj.no/cb", false, false),
+            ("https://*.epj.no/cb", false, false),
+            ("https://epj.no/a/../cb", false, false),
+            ("https://epj.no/ cb", false, false),
+            ("javascript:alert(1)", false, false),
+            ("data:text/html,x", false, false),
+            ("epj:/cb", false, false),
+            ("/cb", false, false),
+            ("", false, false),
+        ];
+        for (uri, web, native) in table {
+            assert_eq!(check_registrable(uri, false).is_ok(), web, "{uri}");
+            assert_eq!(check_registrable(uri, true).is_ok(), native, "native {uri}");
+        }
+    }
+
+    #[test]
     fn form_action_sources() {
         assert_eq!(
             form_action_source("https://epj.no/cb").as_deref(),
@@ -118,6 +180,10 @@ mod tests {
         fn never_panics(uri in ".{0,60}") {
             let _ = is_registered(&uri, &["http://localhost:1/".to_owned()], true);
             let _ = form_action_source(&uri);
+            // What may be registered is also matched by itself.
+            if check_registrable(&uri, true).is_ok() {
+                assert!(is_registered(&uri, &[uri.clone()], true));
+            }
         }
     }
 }
