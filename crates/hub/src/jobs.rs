@@ -43,6 +43,8 @@ pub struct Jobs {
     pub witness: Option<PathBuf>,
     /// HelseID, whose signing keys rotate.
     pub helseid: helseid::Helseid,
+    /// Registrations of HelseID clients to follow.
+    pub clients: Arc<helseid::registry::Registry>,
     /// The end.
     pub shutdown: Shutdown,
 }
@@ -63,6 +65,7 @@ impl Jobs {
             signer,
             witness,
             helseid,
+            clients,
             shutdown,
         } = self;
         let (sealing, heads, maintaining) = (store.clone(), store.clone(), store);
@@ -82,6 +85,12 @@ impl Jobs {
                     .rotate_keys(&jose::keyring::RotationPolicy::default())
                     .map(|_| ())
                     .map_err(|e| e.to_string())
+            }),
+            every("clients", FOLLOW_EVERY, &shutdown, move || {
+                clients.follow().map_err(|e| match e {
+                    helseid::registry::RegistryError::Unavailable(why) => why,
+                    other => other.to_string(),
+                })
             }),
             every("registers", FOLLOW_EVERY, &shutdown, move || {
                 registers.follow().map(|_| ()).map_err(|e| e.to_string())

@@ -11,7 +11,9 @@
 
 pub mod config;
 pub mod demo;
+pub mod demo_clients;
 pub mod fhir;
+pub mod helseid_state;
 pub mod intake;
 pub mod jobs;
 pub mod keys;
@@ -19,6 +21,7 @@ pub mod login;
 pub mod operations;
 pub mod ops;
 pub mod ports;
+pub mod registry;
 pub mod secrets;
 pub mod wire;
 

@@ -2,6 +2,8 @@
 
 use crate::config::Config;
 use crate::demo::{Demo, StoryDriver};
+use crate::demo_clients::DemoClients;
+use crate::helseid_state::{StoreState, Writers};
 use crate::jobs::{Jobs, LogSigner};
 use crate::login::HelseidLogin;
 use crate::operations::HubOperations;
@@ -19,7 +21,7 @@ use helsenorge::Helsenorge;
 use helsenorge::issuer::CitizenIssuer;
 use jose::jwk::KeyKind;
 use jose::keyring::Keyring;
-use jose::{Alg, MemoryState, system_clock};
+use jose::{Alg, system_clock};
 use kjernejournal::Kjernejournal;
 use meldinger::{
     AmqpUser, Exchange, ExchangeBroker, ExchangeConfig, HubKeys, Timers, Users, Workers,
@@ -45,6 +47,7 @@ pub fn repositories() -> Vec<RepositoryDecl> {
     let mut all = vec![
         RepositoryDecl::new(crate::secrets::REPOSITORY, RepoKind::Internal),
         RepositoryDecl::new(registers::table::REPOSITORY, RepoKind::Internal),
+        RepositoryDecl::new(crate::registry::REPOSITORY, RepoKind::Internal),
         RepositoryDecl::new(trust::settings::REPOSITORY, RepoKind::Patient),
         RepositoryDecl::new(kjernejournal::REPOSITORY, RepoKind::Patient),
         RepositoryDecl::new(provesvar::REPOSITORY, RepoKind::Patient),
@@ -402,10 +405,21 @@ impl Hub {
         let workers = Workers::start(&exchange, receivers, 2)?;
         let timers = Timers::start(&exchange)?;
 
-        let state = Arc::new(MemoryState::new(system_clock(), 1_000_000));
+        let state = {
+            let (store, secrets) = (store.clone(), secrets.clone());
+            let writers = match config.store.engine.as_str() {
+                "postgres" => Writers::Several,
+                _ => Writers::One,
+            };
+            let open = move || StoreState::open(store, &secrets, system_clock(), writers);
+            Arc::new(tokio::task::spawn_blocking(open).await??)
+        };
         let mut helseid_config = helseid::Config::new(&addresses.issuer);
         helseid_config.extra_origins = vec![addresses.helseid_browser.clone()];
         helseid_config.test_idp = is_demo;
+        if let Some(kind) = config.helseid.kind() {
+            helseid_config.signing_key = kind;
+        }
         helseid_config.clients = setup.helseid_clients;
         helseid_config
             .clients
@@ -422,7 +436,17 @@ impl Hub {
             tokio::task::spawn_blocking(move || Helseid::new(helseid_config, parts)).await??
         };
 
+        let clients = {
+            let (store, grant) = (store.clone(), trust.hub("clients"));
+            let (directory, helseid) = (directory.clone(), helseid.clone());
+            let open = move || crate::registry::open(store, grant, directory, &helseid);
+            tokio::task::spawn_blocking(open).await??
+        };
         let origins = vec![addresses.base.clone(), addresses.base_tls.clone()];
+        let self_service = helseid::self_service::router(
+            clients.clone(),
+            helseid.resource_server("nhn:selvbetjening", &origins, state.clone()),
+        );
         let fhir = {
             let repository_keys: BTreeMap<&str, Vec<u8>> = {
                 let secrets = secrets.clone();
@@ -524,6 +548,7 @@ impl Hub {
             &addresses,
             &portal_keys,
             registers.clone(),
+            state.clone(),
         ));
         let is_ready = Arc::new(AtomicBool::new(false));
         let facts_and_story = setup.demo.map(|demo| {
@@ -575,6 +600,7 @@ impl Hub {
             issuer: citizen_issuer,
             personnel_login: login,
             operations,
+            clients: clients.clone(),
             sessions: portal::session::sessions(),
             log_jwks: Arc::new(move || {
                 jwks.lock()
@@ -586,6 +612,7 @@ impl Hub {
         let mut router = Router::new()
             .merge(portal)
             .merge(fhir)
+            .merge(self_service)
             .merge(ops::router(Ops {
                 store: store.clone(),
                 is_ready: is_ready.clone(),
@@ -593,7 +620,14 @@ impl Hub {
                 log_keys: log_keys.clone(),
             }));
         if let Some(demo) = demo_routes {
-            router = router.merge(demo::router(demo));
+            let (registry, directory) = (clients.clone(), directory.clone());
+            let clients = DemoClients {
+                registry,
+                directory,
+            };
+            router = router
+                .merge(demo::router(demo))
+                .merge(crate::demo_clients::router(clients));
         }
         let router = router.layer(axum::middleware::from_fn(edge::headers::request_id));
         let helseid_router = helseid
@@ -639,6 +673,7 @@ impl Hub {
                 signer,
                 witness: config.witness.clone(),
                 helseid,
+                clients,
                 shutdown: shutdown.clone(),
             }
             .start(),
@@ -724,6 +759,8 @@ pub fn endpoints(addresses: &Addresses) -> Value {
         "metrics": format!("{base}/metrics"),
         "log-jwks": format!("{base}/log/jwks"),
         "log-heads": format!("{base}/log/heads"),
+        "selvbetjening": format!("{base}{}", helseid::self_service::PREFIX),
+        "demo-clients": format!("{base}/demo/clients"),
         "demo-clock": format!("{base}/demo/clock"),
         "demo-story": format!("{base}/demo/story"),
         "citizen-portal": format!("{base}/"),

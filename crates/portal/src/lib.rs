@@ -11,6 +11,7 @@
 
 pub mod assets;
 pub mod citizen;
+pub mod clients;
 pub mod drift;
 pub mod personnel;
 pub mod session;
@@ -50,6 +51,8 @@ pub struct PortalState {
     pub personnel_login: Arc<dyn personnel::PersonnelLogin>,
     /// Messages, validator, story, health.
     pub operations: Arc<dyn drift::Operations>,
+    /// Registrations of HelseID clients.
+    pub clients: Arc<helseid::registry::Registry>,
     /// Sessions.
     pub sessions: Arc<Sessions>,
     /// Public keys of the log heads.
@@ -73,6 +76,7 @@ pub fn router(state: PortalState) -> Router {
         .merge(citizen::router())
         .merge(personnel::router())
         .merge(drift::router())
+        .merge(clients::router())
         .with_state(state)
         .layer(middleware::map_response(no_store));
     Router::new()

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use edge::Problem;
+use helseid::registry::{MemoryRegistryStore, Registry, RegistryParts};
 use helsenorge::issuer::CitizenIssuer;
 use jose::Alg;
 use jose::jwk::KeyKind;
@@ -134,6 +135,13 @@ fn world() -> World {
     let dokumenter = Arc::new(dokumenter::Dokumenter::new(trust.clone()).unwrap());
     let others = vec![provesvar.source(), dokumenter.source()];
     let sessions = Arc::new(Sessions::default());
+    let clients = Registry::open(RegistryParts {
+        store: Arc::new(MemoryRegistryStore::default()),
+        directory: table.clone(),
+        apis: helseid::config::national_apis(),
+        clock: jose::system_clock(),
+    })
+    .unwrap();
     let state = PortalState {
         trust: trust.clone(),
         directory: table,
@@ -144,6 +152,7 @@ fn world() -> World {
         issuer: CitizenIssuer::new("http://hub", Arc::new(Mutex::new(ring))),
         personnel_login: Arc::new(NoHelseId),
         operations: Arc::new(Desk),
+        clients: Arc::new(clients),
         sessions: sessions.clone(),
         log_jwks: Arc::new(|| json!({ "keys": [] })),
         is_demo: true,
