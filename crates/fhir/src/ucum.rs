@@ -2,16 +2,19 @@
 //!
 //! Units are parsed by the UCUM grammar (terms, prefixes, exponents, annotations) and reduced to a factor and base
 //! dimensions, exactly. `mol` and the arbitrary units (`[iU]`) are dimensions of their own here, so that counts, amounts
-//! and international units are never mixed. Special units (`Cel`, `[degF]`, `[pH]`) stand for themselves.
+//! and international units are never mixed. `Cel` and `[degF]` are read on the scale of `K`, by themselves; in a product they
+//! are differences of temperature. Other special units (`[pH]`) stand for themselves.
 
 use rust_decimal::Decimal;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-/// A unit in canonical form: `factor` × the product of base symbols with exponents.
+/// A unit in canonical form: `factor` × the product of base symbols with exponents, from a zero of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
+    /// What is added to a value before the factor: where the zero of `Cel` and `[degF]` lies.
+    offset: Decimal,
     num: Decimal,
     den: Decimal,
     exp10: i32,
@@ -129,8 +132,8 @@ const ATOMS: &[Atom] = &[
     ("[FFU]", false, 1, 1, 0, "#[FFU]"),
     ("[PFU]", false, 1, 1, 0, "#[PFU]"),
     ("[pH]", false, 1, 1, 0, "#[pH]"),
-    ("Cel", true, 1, 1, 0, "#Cel"),
-    ("[degF]", false, 1, 1, 0, "#[degF]"),
+    ("Cel", true, 1, 1, 0, "K"),
+    ("[degF]", false, 5, 9, 0, "K"),
     ("B", true, 1, 1, 0, "#B"),
     ("Np", true, 1, 1, 0, "#Np"),
     ("[diop]", false, 1, 1, 0, "m-1"),
@@ -140,6 +143,9 @@ const ATOMS: &[Atom] = &[
     ("[HPF]", false, 1, 1, 0, "#[HPF]"),
     ("[LPF]", false, 1, 1, 0, "#[LPF]"),
 ];
+
+/// Zeros of temperature scales, in the unit's own degrees above absolute zero: (symbol, hundredths).
+const ZEROS: &[(&str, i64)] = &[("Cel", 27_315), ("[degF]", 45_967)];
 
 const PREFIXES: &[(&str, i32)] = &[
     ("Y", 24),
@@ -167,6 +173,7 @@ const PREFIXES: &[(&str, i32)] = &[
 impl Unit {
     fn one() -> Unit {
         Unit {
+            offset: Decimal::ZERO,
             num: Decimal::ONE,
             den: Decimal::ONE,
             exp10: 0,
@@ -180,9 +187,20 @@ impl Unit {
         u
     }
 
-    /// Product with the other unit raised to a power.
+    fn is_one(&self) -> bool {
+        *self == Unit::one()
+    }
+
+    /// Product with the other unit raised to a power. Only what stands alone keeps its zero.
     fn times(&self, other: &Unit, power: i32) -> Option<Unit> {
+        if other.is_one() {
+            return Some(self.clone());
+        }
+        if self.is_one() && power == 1 {
+            return Some(other.clone());
+        }
         let mut out = self.clone();
+        out.offset = Decimal::ZERO;
         for _ in 0..power.unsigned_abs() {
             let (n, d) = if power > 0 {
                 (other.num, other.den)
@@ -219,7 +237,8 @@ impl Unit {
 
     /// The power of ten that is the whole factor, when it is one.
     pub fn power_of_ten(&self) -> Option<i32> {
-        (self.num == Decimal::ONE && self.den == Decimal::ONE).then_some(self.exp10)
+        (self.num == Decimal::ONE && self.den == Decimal::ONE && self.offset.is_zero())
+            .then_some(self.exp10)
     }
 
     /// The unit of the canonical form, e.g. `g.m-3`, `1` when dimensionless.
@@ -246,6 +265,7 @@ impl Unit {
     pub fn scale(&self, value: Decimal) -> Option<(Decimal, i32)> {
         Some((
             value
+                .checked_add(self.offset)?
                 .checked_mul(self.num)?
                 .checked_div(self.den)?
                 .normalize(),
@@ -260,7 +280,11 @@ impl Unit {
 
     /// Product and quotient of units.
     pub fn combine(&self, other: &Unit, divide: bool) -> Option<Unit> {
-        self.times(other, if divide { -1 } else { 1 })
+        let unit = self.times(other, if divide { -1 } else { 1 })?;
+        Some(Unit {
+            offset: Decimal::ZERO,
+            ..unit
+        })
     }
 }
 
@@ -422,12 +446,17 @@ fn lookup(symbol: &str) -> Option<Unit> {
         let a = ATOMS.iter().find(|a| a.0 == rest && a.1)?;
         let mut u = define(a)?;
         u.exp10 += exp;
+        if !u.offset.is_zero() {
+            // The zero in steps of the prefixed unit; steps beyond a decimal's digits have no use.
+            let steps = Decimal::from_scientific(&format!("1e{}", -exp)).ok()?;
+            u.offset = u.offset.checked_mul(steps)?;
+        }
         Some(u)
     })
 }
 
 fn define(atom: &Atom) -> Option<Unit> {
-    let (_, _, num, den, exp10, of) = *atom;
+    let (symbol, _, num, den, exp10, of) = *atom;
     let base = match of.strip_prefix('#') {
         Some(symbol) => Unit::base(symbol),
         None if of.is_empty() => Unit::one(),
@@ -437,9 +466,13 @@ fn define(atom: &Atom) -> Option<Unit> {
         num: Decimal::from(num),
         den: Decimal::from(den),
         exp10,
-        dims: BTreeMap::new(),
+        ..Unit::one()
     };
-    own.times(&base, 1)
+    let mut unit = own.times(&base, 1)?;
+    if let Some((_, hundredths)) = ZEROS.iter().find(|(s, _)| *s == symbol) {
+        unit.offset = Decimal::new(*hundredths, 2);
+    }
+    Some(unit)
 }
 
 #[cfg(test)]
@@ -466,6 +499,12 @@ mod tests {
             ("60", "/min", "1", "Hz"),
             ("1", "U/L", "1", "umol/min/L"),
             ("1", "ug{creat}", "1000", "ng"),
+            ("37", "Cel", "310.15", "K"),
+            ("-5", "Cel", "23", "[degF]"),
+            ("98.6", "[degF]", "37", "Cel{oral}"),
+            ("37000", "mCel", "37", "Cel"),
+            ("6", "Cel/min", "0.1", "K/s"),
+            ("9", "[degF]/h", "5", "Cel/h"),
         ] {
             let value = |v: &str, u: &str| {
                 let (c, e) = Unit::parse(u)

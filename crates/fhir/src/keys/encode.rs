@@ -6,7 +6,7 @@
 use crate::decimal::Num;
 
 /// Version of the key forms; stored keys of another version are rebuilt.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Longest key value in bytes.
 pub const MAX_KEY: usize = 255;

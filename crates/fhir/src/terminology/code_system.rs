@@ -97,6 +97,10 @@ pub struct Designation {
     pub usage: Option<(Box<str>, Box<str>, Box<str>)>,
     /// The text.
     pub value: Box<str>,
+    /// `withdrawn`, `deprecated`, … by the extension `structuredefinition-standards-status`.
+    pub standards_status: Option<Box<str>>,
+    /// Canonical of the supplement that it comes from.
+    pub source: Option<Box<str>>,
 }
 
 impl Designation {
@@ -108,8 +112,43 @@ impl Designation {
                 (part("system"), part("code"), part("display"))
             }),
             value: Box::from(node.str_at("value")?),
+            standards_status: standards_status(node).map(Box::from),
+            source: None,
         })
     }
+}
+
+/// What R4 says of a code in extensions and an expansion carries as properties: code of the property, and the extensions.
+const TOLD: [(&str, &[&str]); 3] = [
+    ("weight", &["itemWeight", "codesystem-itemWeight"]),
+    ("label", &["valueset-label", "codesystem-label"]),
+    ("order", &["valueset-conceptOrder", "codesystem-conceptOrder"]),
+];
+
+/// The properties that extensions of a concept tell.
+pub(super) fn told(node: Node<'_>) -> Vec<Property> {
+    let mut out = Vec::new();
+    for e in node.all("extension") {
+        let Some(name) = e
+            .str_at("url")
+            .and_then(|u| u.strip_prefix("http://hl7.org/fhir/StructureDefinition/"))
+        else {
+            continue;
+        };
+        let Some((code, _)) = TOLD.iter().find(|(_, names)| names.contains(&name)) else {
+            continue;
+        };
+        let value = match PropertyValue::read(e) {
+            Some(PropertyValue::Integer(n)) => PropertyValue::Decimal(n.to_string().into()),
+            Some(value) => value,
+            None => continue,
+        };
+        out.push(Property {
+            code: Box::from(*code),
+            value,
+        });
+    }
+    out
 }
 
 /// A concept.
@@ -135,6 +174,10 @@ pub struct Concept {
     pub is_abstract: bool,
     /// Value of the property `status`, when given.
     pub status: Option<Box<str>>,
+    /// An extension says that it is `deprecated`, `withdrawn`, ….
+    pub has_standing: bool,
+    /// Order, label and weight, told by extensions.
+    pub told: Vec<Property>,
 }
 
 /// A property that concepts may have.
@@ -440,6 +483,7 @@ impl CodeSystem {
     #[must_use]
     pub fn supplemented(&self, with: &CodeSystem) -> CodeSystem {
         let mut concepts = self.concepts.clone();
+        let source: Box<str> = with.head.canonical().into();
         for added in &with.concepts {
             let Some(concept) = self
                 .place(&added.code)
@@ -449,14 +493,20 @@ impl CodeSystem {
             };
             let in_language = added.display.iter().map(|value| Designation {
                 language: with.head.language.clone(),
-                usage: None,
                 value: value.clone(),
+                source: Some(source.clone()),
+                ..Designation::default()
             });
             concept.designations.extend(in_language);
-            concept
-                .designations
-                .extend(added.designations.iter().cloned());
+            let others = added.designations.iter().map(|d| Designation {
+                source: Some(source.clone()),
+                ..d.clone()
+            });
+            concept.designations.extend(others);
             concept.properties.extend(added.properties.iter().cloned());
+            let is_new = |p: &Property| added.told.iter().all(|a| a.code != p.code);
+            concept.told.retain(is_new);
+            concept.told.extend(added.told.iter().cloned());
         }
         let mut properties = self.properties.clone();
         properties.extend(with.properties.iter().cloned());
@@ -508,6 +558,8 @@ impl Concept {
                 })
                 .collect(),
             status: standards_status(node).map(Box::from),
+            has_standing: standards_status(node).is_some_and(|s| s != "normative"),
+            told: told(node),
             ..Concept::default()
         }
     }

@@ -106,7 +106,8 @@ pub fn expand(
         .skip(wish.offset.unwrap_or(0))
         .take(wish.count.unwrap_or(MAX_EXPANSION).min(MAX_EXPANSION))
         .collect();
-    let nested = wish.nested && !paged && wish.filter.is_empty();
+    // What is taken out leaves gaps that a tree would hide.
+    let nested = wish.nested && !paged && wish.filter.is_empty() && set.exclude.is_empty();
     let contains = if nested {
         nested_contains(&page, &wish, &mixed)
     } else {
@@ -288,9 +289,6 @@ const DECLARED_IN_R4: &str =
 
 /// Properties asked for, as R4 carries what R5 has an element for.
 fn item_extensions(item: &Item, wish: &Wish<'_>) -> Vec<Value> {
-    let Some(concept) = item.concept() else {
-        return Vec::new();
-    };
     let mut out = Vec::new();
     let mut add = |code: &str, value: Value| {
         let mut inner = Map::new();
@@ -302,6 +300,12 @@ fn item_extensions(item: &Item, wish: &Wish<'_>) -> Vec<Value> {
             "url": PROPERTY_IN_R4,
             "extension": [{ "url": "code", "valueCode": code }, inner],
         }));
+    };
+    for property in item.told() {
+        add(&property.code, property_value(&property.value));
+    }
+    let Some(concept) = item.concept() else {
+        return out;
     };
     // Why a code is inactive is told unasked.
     if let Some(status) = concept
@@ -326,7 +330,7 @@ fn item_extensions(item: &Item, wish: &Wish<'_>) -> Vec<Value> {
 }
 
 fn tells_status(concept: &Concept, wish: &Wish<'_>) -> bool {
-    concept.inactive && !["*", "status"].iter().any(|p| wish.properties.contains(p))
+    (concept.inactive || concept.has_standing) && !["*", "status"].iter().any(|p| wish.properties.contains(p))
 }
 
 /// `value[x]` of a property.
@@ -356,15 +360,20 @@ fn extensions(engine: &Engine<'_>, items: &[Item], wish: &Wish<'_>) -> Vec<Value
             "valueBoolean": true,
         }));
     }
-    let told = items
+    let mut told: BTreeSet<&str> = items
+        .iter()
+        .flat_map(|item| item.told().map(|p| p.code.as_ref()))
+        .collect();
+    if items
         .iter()
         .filter_map(Item::concept)
-        .any(|c| c.status.is_some() && tells_status(c, wish));
-    for code in told
-        .then_some("status")
-        .into_iter()
-        .chain(wish.properties.iter().copied())
+        .any(|c| c.status.is_some() && tells_status(c, wish))
     {
+        told.insert("status");
+    }
+    let asked = wish.properties.iter().copied();
+    let asked: Vec<&str> = asked.filter(|code| !told.contains(code)).collect();
+    for code in told.into_iter().chain(asked) {
         let uri = items
             .iter()
             .filter_map(|i| i.definition.as_ref())
@@ -372,7 +381,8 @@ fn extensions(engine: &Engine<'_>, items: &[Item], wish: &Wish<'_>) -> Vec<Value
             .find(|uri| !uri.is_empty());
         let uri = match (uri, code) {
             (Some(uri), _) => uri.to_owned(),
-            (None, "definition" | "status") => {
+            (None, "weight") => "http://hl7.org/fhir/concept-properties#itemWeight".to_owned(),
+            (None, "definition" | "status" | "label" | "order") => {
                 format!("http://hl7.org/fhir/concept-properties#{code}")
             }
             _ => continue,

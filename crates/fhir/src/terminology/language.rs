@@ -126,8 +126,8 @@ mod tests {
     fn designation(language: &str, value: &str) -> Designation {
         Designation {
             language: Some(language.into()),
-            usage: None,
             value: value.into(),
+            ..Designation::default()
         }
     }
 

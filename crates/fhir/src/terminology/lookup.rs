@@ -193,6 +193,9 @@ pub fn lookup(
         }
     }
     properties(&system, concept, &wants, asked.is_empty(), &mut out);
+    for canonical in &engine.used.borrow().supplements {
+        out.push(json!({ "name": "used-supplement", "valueCanonical": canonical }));
+    }
     Ok(json!({ "resourceType": "Parameters", "parameter": out }))
 }
 
@@ -215,6 +218,9 @@ fn designation(d: &super::code_system::Designation) -> Value {
         part.push(
             json!({ "name": "use", "valueCoding": crate::build::coding(system, code, display) }),
         );
+    }
+    if let Some(source) = &d.source {
+        part.push(json!({ "name": "source", "valueCanonical": source }));
     }
     part.push(json!({ "name": "value", "valueString": d.value }));
     json!({ "name": "designation", "part": part })

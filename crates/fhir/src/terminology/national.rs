@@ -146,8 +146,8 @@ fn system(list: &CodeList, url: &str) -> Result<CodeSystem, TerminologyError> {
                 .display_en
                 .map(|text| Designation {
                     language: Some(Box::from("en")),
-                    usage: None,
                     value: Box::from(text),
+                    ..Designation::default()
                 })
                 .into_iter()
                 .collect(),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::code_system::{Designation, Head, extension, standards_status};
+use super::code_system::{Designation, Head, Property, extension, standards_status, told};
 use super::{MAX_CONCEPTS, TerminologyError};
 use crate::doc::Node;
 
@@ -17,6 +17,8 @@ pub struct Listed {
     pub designations: Vec<Designation>,
     /// The value set will not list it for long (extension `valueset-deprecated`).
     pub is_deprecated: bool,
+    /// Order, label and weight, told by extensions.
+    pub told: Vec<Property>,
 }
 
 /// A condition on the concepts of a system.
@@ -256,6 +258,7 @@ impl Listed {
             .and_then(|v| v.value_text())
                 == Some("true")
                 || standards_status(node) == Some("deprecated"),
+            told: told(node),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::terminology::code_system::{CodeSystem, Content, Designation};
+use crate::terminology::code_system::{CodeSystem, Content, Designation, Property};
 use crate::terminology::filter::Prepared;
 use crate::terminology::source::{Source, split_canonical, version_fits};
 use crate::terminology::value_set::{Contained, Listed, Part, ValueSet};
@@ -110,6 +110,14 @@ impl Item {
             .as_ref()
             .and_then(|l| l.display.as_deref())
             .or_else(|| self.concept()?.display.as_deref())
+    }
+
+    /// Order, label and weight: what the value set says of them, else the system.
+    pub fn told(&self) -> impl Iterator<Item = &Property> {
+        let listed = self.listed.as_deref().map_or(&[][..], |l| &l.told);
+        let own = self.concept().map_or(&[][..], |c| &c.told);
+        let is_new = move |p: &&Property| listed.iter().all(|l| l.code != p.code);
+        listed.iter().chain(own.iter().filter(is_new))
     }
 
     /// Designations of the value set and of the system.

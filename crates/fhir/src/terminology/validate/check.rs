@@ -572,6 +572,7 @@ impl Checker<'_> {
                 && (self.languages.admits(language) || language.is_none())
         };
         if texts().any(is_right) {
+            self.say_if_outdated(c, own.as_deref(), given, place, v);
             return;
         }
         let in_wished = texts().any(|(_, l)| l.is_some() && self.languages.admits(l));
@@ -608,6 +609,42 @@ impl Checker<'_> {
             ),
             place.of("display"),
         );
+    }
+
+    /// A text that only a withdrawn or deprecated designation has is no mistake, but worth a word.
+    fn say_if_outdated(
+        &self,
+        c: &Concept,
+        own: Option<&str>,
+        given: &str,
+        place: &Place,
+        v: &mut Verdict,
+    ) {
+        let is_it = |text: &str| text.to_lowercase() == given.to_lowercase();
+        let is_shown = c.display.as_deref().into_iter().chain(own).any(is_it);
+        let mut standings = Vec::new();
+        for d in c.designations.iter().filter(|d| is_it(&d.value)) {
+            standings.push(d.standards_status.as_deref());
+        }
+        let is_outdated = |s: &Option<&str>| matches!(s, Some("withdrawn" | "deprecated"));
+        if is_shown || !standings.iter().all(is_outdated) {
+            return;
+        }
+        let Some(Some(standing)) = standings.first() else {
+            return;
+        };
+        v.say(
+            "warning",
+            "invalid",
+            "display-comment",
+            format!(
+                "the text is {standing} for the concept {}{}",
+                c.code,
+                own.map_or_else(String::new, |s| format!("; it should be: {s}"))
+            ),
+            place.of("display"),
+        );
+        v.aside();
     }
 
     /// What the value set itself says of a code.
