@@ -24,6 +24,8 @@ pub enum Code {
     InvalidDpopProof,
     InvalidRequestObject,
     TemporarilyUnavailable,
+    /// More than one client or address may ask for; the same word as above on the wire, with status 429.
+    TooMany,
     ServerError,
 }
 
@@ -45,7 +47,7 @@ impl Code {
             Self::UseDpopNonce => "use_dpop_nonce",
             Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::InvalidRequestObject => "invalid_request_object",
-            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::TemporarilyUnavailable | Self::TooMany => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }
     }
@@ -56,6 +58,7 @@ impl Code {
     pub const fn status(self) -> u16 {
         match self {
             Self::TemporarilyUnavailable => 503,
+            Self::TooMany => 429,
             Self::ServerError => 500,
             _ => 400,
         }
@@ -103,6 +106,15 @@ impl OAuthError {
         )
     }
 
+    pub(crate) fn too_many(who: &str) -> Self {
+        Self::new(
+            Code::TooMany,
+            format!(
+                "too many requests from this {who}; use tokens until they expire, and try again in a minute"
+            ),
+        )
+    }
+
     pub(crate) fn internal() -> Self {
         Self::new(Code::ServerError, "the server could not make an answer")
     }
@@ -116,8 +128,14 @@ impl From<ProofError> for OAuthError {
 
 impl From<StateError> for OAuthError {
     fn from(error: StateError) -> Self {
-        if let StateError::Unavailable(reason) = &error {
-            tracing::error!(reason, "helseid: state store unavailable");
+        match &error {
+            StateError::TooLarge => {
+                return Self::request("the request has more in it than can be kept; send less");
+            }
+            StateError::Unavailable(reason) => {
+                tracing::error!(reason, "helseid: state store unavailable");
+            }
+            StateError::Full => {}
         }
         Self::new(
             Code::TemporarilyUnavailable,

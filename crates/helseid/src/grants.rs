@@ -43,6 +43,12 @@ pub struct Pushed {
     pub received_s: i64,
     pub test_pid: Option<String>,
     pub test_level: Option<Level>,
+    /// Contracting party, passed on to the identity provider.
+    #[serde(default)]
+    pub on_behalf_of: Option<String>,
+    /// Languages of the page, passed on to the identity provider.
+    #[serde(default)]
+    pub ui_locales: Option<String>,
 }
 
 /// A login page that is open in a browser.
@@ -111,6 +117,16 @@ pub struct Replaced {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Session {
     pub login: Login,
+    /// Where the user is also logged in: the identity provider's id and its ID token, for logging out there.
+    #[serde(default)]
+    pub upstream: Option<UpstreamSession>,
+}
+
+/// A session at an identity provider outside.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct UpstreamSession {
+    pub idp: String,
+    pub id_token: String,
 }
 
 /// Hash under which a secret is kept.

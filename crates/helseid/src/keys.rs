@@ -25,11 +25,12 @@ pub trait KeyStore: Send + Sync + 'static {
     /// # Errors
     /// A text for the operator.
     fn keep_first(&self, bytes: &[u8]) -> Result<Vec<u8>, String>;
-    /// When a key changes phase: stores the bytes durably in place of the old ones.
+    /// When a key changes phase: stores the bytes durably in place of exactly these old ones; `false` when others are
+    /// stored, because another process was first.
     ///
     /// # Errors
     /// A text for the operator.
-    fn save(&self, bytes: &[u8]) -> Result<(), String>;
+    fn replace(&self, old: &[u8], bytes: &[u8]) -> Result<bool, String>;
 }
 
 /// A key store that forgets: for tests and examples.
@@ -45,8 +46,8 @@ impl KeyStore for ForgetfulKeyStore {
         Ok(bytes.to_vec())
     }
 
-    fn save(&self, _: &[u8]) -> Result<(), String> {
-        Ok(())
+    fn replace(&self, _: &[u8], _: &[u8]) -> Result<bool, String> {
+        Ok(true)
     }
 }
 
@@ -58,6 +59,11 @@ pub enum StartError {
         "helseid: the issuer must be an https origin without path and trailing slash, found {0}"
     )]
     BadIssuer(String),
+    /// An identity provider's id cannot stand in an address.
+    #[error(
+        "helseid: the identity provider's id must be lower-case letters, digits and hyphens, and not the test provider's: {0}"
+    )]
+    BadIdp(String),
     /// The key store failed.
     #[error("helseid: the key store failed: {0}")]
     KeyStore(String),
@@ -114,9 +120,8 @@ impl Secrets {
                 .filter(|secret| secret.len() == 32)
                 .ok_or(StartError::Damaged)
         };
-        let ring = map.get("ring").ok_or(StartError::Damaged)?.to_string();
         Ok(Self {
-            ring: Arc::new(RwLock::new(Keyring::from_bytes(ring.as_bytes())?)),
+            ring: Arc::new(RwLock::new(ring_of(bytes)?)),
             subject_key: secret("subject_key")?,
             nonce_key: secret("nonce_key")?,
             store,
@@ -142,21 +147,48 @@ impl Secrets {
         self.with_ring(|ring| ring.sign(typ, claims))
     }
 
+    /// Takes over what other processes did, then does the next step. Says whether a key changed phase here.
     pub(crate) fn rotate(&self, now_s: i64, policy: &RotationPolicy) -> Result<bool, StartError> {
-        let mut next = self.with_ring(Keyring::clone);
-        if !next.rotate(now_s, policy)? {
-            return Ok(false);
+        const ATTEMPTS: usize = 8;
+        for _ in 0..ATTEMPTS {
+            let stored = self.store.load().map_err(StartError::KeyStore)?;
+            let before = self.with_ring(Keyring::clone);
+            let mut next = match &stored {
+                Some(bytes) => ring_of(bytes)?,
+                None => before.clone(),
+            };
+            let changed = next.rotate(now_s, policy)?;
+            // Saved before it is used: a key that signed and was then lost would make its tokens unverifiable.
+            let saved = match &stored {
+                Some(stored) if changed => {
+                    let bytes = self.to_bytes(&next)?;
+                    let replaced = self.store.replace(stored, &bytes);
+                    replaced.map_err(StartError::KeyStore)?
+                }
+                _ => true,
+            };
+            if saved {
+                if changed || next.phases() != before.phases() {
+                    *self.ring.write().unwrap_or_else(PoisonError::into_inner) = next;
+                }
+                return Ok(changed);
+            }
         }
-        // Saved before it is used: a key that signed and was then lost would make its tokens unverifiable.
-        let bytes = self.to_bytes(&next)?;
-        self.store.save(&bytes).map_err(StartError::KeyStore)?;
-        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = next;
-        Ok(true)
+        Err(StartError::KeyStore(
+            "the keys are being changed by many processes at once; the next turn will do it"
+                .to_owned(),
+        ))
     }
 
     pub(crate) fn source(&self) -> Arc<dyn KeySource> {
         Arc::new(SharedRing(Arc::clone(&self.ring)))
     }
+}
+
+fn ring_of(bytes: &[u8]) -> Result<Keyring, StartError> {
+    let map = strict_json::object(bytes).map_err(|_| StartError::Damaged)?;
+    let ring = map.get("ring").ok_or(StartError::Damaged)?.to_string();
+    Ok(Keyring::from_bytes(ring.as_bytes())?)
 }
 
 struct SharedRing(Arc<RwLock<Keyring>>);

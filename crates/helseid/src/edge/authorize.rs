@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jose::encoding::{hex_upper, random, random_b64url};
 use maud::html;
 use url::form_urlencoded;
@@ -11,11 +11,12 @@ use super::form::Form;
 use super::page::{Page, error_page};
 use super::par::REQUEST_URI_PREFIX;
 use super::texts::Language;
-use super::{cookie, see_other, set_cookie};
+use super::{cookie, logout_notice, see_other, set_cookie, upstream};
 use crate::Helseid;
 use crate::error::{Code, OAuthError};
 use crate::grants::{
-    self, CODE_S, Granted, LOGIN_S, OpenLogin, Pushed, Session, USED_CODE_S, secret_hash,
+    self, CODE_S, Granted, LOGIN_S, OpenLogin, Pushed, Session, USED_CODE_S, UpstreamSession,
+    secret_hash,
 };
 use crate::idp;
 use crate::issue::new_id;
@@ -108,24 +109,15 @@ async fn decide(
             "the user is not logged in",
         ));
     }
-    let client = helseid.client(&pushed.client_id);
-    let allowed = client.is_some_and(|client| {
-        client.idps.is_empty() || client.idps.iter().any(|id| idp::is_test(id))
-    });
-    if !helseid.inner.config.test_idp || !allowed {
-        return Err(OAuthError::new(
-            Code::AccessDenied,
-            "no identity provider is available for this client",
-        ));
-    }
-    open_login(helseid, headers, pushed).await
+    upstream::send_to_login(helseid, headers, pushed).await
 }
 
-async fn open_login(
+/// Keeps a login that is open in this browser; gives its id and the answer's cookie.
+pub async fn open_login(
     helseid: &Helseid,
     headers: &HeaderMap,
     pushed: Pushed,
-) -> Result<Response<Body>, OAuthError> {
+) -> Result<(String, OpenLogin, Option<HeaderValue>), OAuthError> {
     let (id, browser) = (random_b64url::<16>()?, random_b64url::<32>()?);
     let open = OpenLogin {
         request: pushed,
@@ -139,11 +131,8 @@ async fn open_login(
         .put(&format!("login/{id}"), &open, expires_s)
         .await?;
     let path = format!("/login/{id}");
-    let mut answer = see_other(&path);
-    if let Some(cookie) = set_cookie(helseid, headers, LOGIN_COOKIE, &browser, &path, LOGIN_S) {
-        answer.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    Ok(answer)
+    let cookie = set_cookie(helseid, headers, LOGIN_COOKIE, &browser, &path, LOGIN_S);
+    Ok((id, open, cookie))
 }
 
 async fn current_session(
@@ -180,6 +169,18 @@ fn session_suffices(helseid: &Helseid, pushed: &Pushed, login: &Login, now_s: i6
 
 /// A fresh login of the test provider. The person must be in the register and alive.
 pub fn new_login(helseid: &Helseid, pid: &str, level: Level) -> Result<Login, OAuthError> {
+    let now_s = helseid.inner.now_s();
+    login_from(helseid, pid, level, (idp::TEST_ID, "pwd"), now_s)
+}
+
+/// A fresh login of a provider with its method. The person must be in the register and alive.
+pub fn login_from(
+    helseid: &Helseid,
+    pid: &str,
+    level: Level,
+    (idp, method): (&str, &str),
+    auth_time_s: i64,
+) -> Result<Login, OAuthError> {
     let directory = helseid.inner.directory.as_ref();
     let denied = |what: &'static str| OAuthError::new(Code::AccessDenied, what);
     let person = directory.person(pid);
@@ -192,9 +193,9 @@ pub fn new_login(helseid: &Helseid, pid: &str, level: Level) -> Result<Login, OA
     Ok(Login {
         pid: person.map_or_else(|| pid.to_owned(), |person| person.nin),
         level,
-        idp: idp::TEST_ID.to_owned(),
-        amr: vec!["pwd".to_owned()],
-        auth_time_s: helseid.inner.now_s(),
+        idp: idp.to_owned(),
+        amr: vec![method.to_owned()],
+        auth_time_s,
         sid: new_id()?,
     })
 }
@@ -206,10 +207,22 @@ pub async fn start_session(
     login: &Login,
     answer: &mut Response<Body>,
 ) -> Result<(), OAuthError> {
+    start_session_at(helseid, headers, login, None, answer).await
+}
+
+/// Like [`start_session`], for a login at a provider outside that has a session of its own.
+pub async fn start_session_at(
+    helseid: &Helseid,
+    headers: &HeaderMap,
+    login: &Login,
+    upstream: Option<UpstreamSession>,
+    answer: &mut Response<Body>,
+) -> Result<(), OAuthError> {
     let secret = random_b64url::<32>()?;
     let life_s = helseid.inner.config.session_s;
     let session = Session {
         login: login.clone(),
+        upstream,
     };
     let key = format!("session/{}", secret_hash(&secret));
     helseid
@@ -241,6 +254,7 @@ pub async fn complete(
         ));
     }
     let now_s = helseid.inner.now_s();
+    logout_notice::remember(helseid, &login.sid, &pushed.client_id).await?;
     let code = format!("{}-1", hex_upper(&random::<32>()?));
     let kept = grants::Code {
         granted: Granted {

@@ -62,16 +62,17 @@ pub async fn expired_jwks(State(helseid): State<Helseid>) -> Response<Body> {
 
 /// `GET /connect/availableidps`.
 pub async fn available_idps(State(helseid): State<Helseid>) -> Response<Body> {
-    let idps = if helseid.inner.config.test_idp {
-        json!([{
-            "id": idp::TEST_ID,
-            "name": "Test IDP",
-            "securityLevel": "4",
-            "acrValue": format!("idp:{}", idp::TEST_ID),
-        }])
-    } else {
-        json!([])
-    };
+    let inner = &helseid.inner;
+    let shown = |id: &str, name: &str, level: &str| json!({ "id": id, "name": name, "securityLevel": level, "acrValue": format!("idp:{id}") });
+    let outside = inner.upstreams.iter().map(|upstream| {
+        let config = &upstream.config;
+        shown(&config.id, &config.name, config.highest.security_level())
+    });
+    let test = inner
+        .config
+        .test_idp
+        .then(|| shown(idp::TEST_ID, "Test IDP", "4"));
+    let idps = Value::Array(outside.chain(test).collect());
     public(&idps)
 }
 
@@ -106,10 +107,10 @@ fn document(helseid: &Helseid) -> Value {
         "introspection_endpoint": at(path::INTROSPECTION),
         "pushed_authorization_request_endpoint": at(path::PAR),
         "require_pushed_authorization_requests": true,
-        "frontchannel_logout_supported": false,
-        "frontchannel_logout_session_supported": false,
-        "backchannel_logout_supported": false,
-        "backchannel_logout_session_supported": false,
+        "frontchannel_logout_supported": true,
+        "frontchannel_logout_session_supported": true,
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
         "claims_supported": CLAIMS,
         "scopes_supported": scopes_supported,
         "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token", exchange::GRANT],

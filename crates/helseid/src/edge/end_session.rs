@@ -4,18 +4,21 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jose::Claims;
+use jose::encoding::random_b64url;
 use jose::jws::{Compact, MAX_COMPACT_BYTES};
 use maud::html;
+use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::authorize::SESSION_COOKIE;
 use super::form::Form;
 use super::page::{Page, error_page};
 use super::texts::Language;
-use super::{cookie, see_other, set_cookie};
+use super::{cookie, logout_notice, see_other, set_cookie};
 use crate::Helseid;
 use crate::error::OAuthError;
-use crate::grants::{Session, secret_hash};
+use crate::grants::{LOGIN_S, Session, UpstreamSession, secret_hash};
+use crate::rules::redirect::form_action_source;
 
 /// `GET /connect/endsession`: at once with a valid `id_token_hint`, otherwise after asking.
 pub async fn ask(
@@ -81,16 +84,15 @@ async fn log_out(
     }
     // Without a hint another page may have sent the browser here, so the user is asked first.
     let confirmed = own_button && form.get("confirm").is_some();
-    let Some(hint) = hint else {
-        return if confirmed {
-            end_session(helseid, headers, None).await?;
-            Ok(cleared(helseid, headers, signed_out_page(language)))
-        } else {
-            Ok(question_page(language))
-        };
-    };
-    let target = form.get("post_logout_redirect_uri");
-    let client = helseid.client(&hint.client_id);
+    if hint.is_none() && !confirmed {
+        return Ok(question_page(language));
+    }
+    let target = form
+        .get("post_logout_redirect_uri")
+        .filter(|_| hint.is_some());
+    let client = hint
+        .as_ref()
+        .and_then(|hint| helseid.client(&hint.client_id));
     let registered = |uri: &str| {
         client.as_ref().is_some_and(|client| {
             client
@@ -104,12 +106,86 @@ async fn log_out(
             "post_logout_redirect_uri is not one of those registered for the client",
         ));
     }
-    end_session(helseid, headers, hint.sid.as_deref()).await?;
-    let answer = match target {
-        Some(uri) => see_other(&with_state(uri, form.get("state"))),
-        None => signed_out_page(language),
+    let sid = hint.as_ref().and_then(|hint| hint.sid.as_deref());
+    let ended = end_session(helseid, headers, sid).await?;
+    let target = target.map(|uri| with_state(uri, form.get("state")));
+    let onward = match upstream_logout(helseid, headers, &ended, target.as_deref()).await? {
+        Some(upstream) => Some(upstream),
+        None => target,
+    };
+    let answer = match onward {
+        Some(uri) if ended.frames.is_empty() => see_other(&uri),
+        onward => signed_out_page(language, &ended.frames, onward),
     };
     Ok(cleared(helseid, headers, answer))
+}
+
+/// What was ended, and who is still to be told.
+#[derive(Default)]
+struct Ended {
+    /// Addresses of clients to be told by the browser.
+    frames: Vec<String>,
+    /// The session at an identity provider outside.
+    upstream: Option<UpstreamSession>,
+}
+
+/// Where a browser goes on to after it has logged out at the identity provider too.
+#[derive(Serialize, Deserialize)]
+struct Onward {
+    target: Option<String>,
+}
+
+/// The address that logs the browser out at the identity provider it came from, if that is possible.
+async fn upstream_logout(
+    helseid: &Helseid,
+    headers: &HeaderMap,
+    ended: &Ended,
+    target: Option<&str>,
+) -> Result<Option<String>, OAuthError> {
+    let inner = &helseid.inner;
+    let Some(session) = &ended.upstream else {
+        return Ok(None);
+    };
+    let Some(upstream) = inner.upstream(&session.idp) else {
+        return Ok(None);
+    };
+    let state = random_b64url::<32>()?;
+    let back = format!(
+        "{}{}",
+        super::upstream::browser_origin(helseid, headers),
+        super::path::SIGNED_OUT
+    );
+    let Some(url) = upstream.end_session_url(&session.id_token, &back, &state) else {
+        return Ok(None);
+    };
+    let onward = Onward {
+        target: target.map(str::to_owned),
+    };
+    let key = format!("signed-out/{}", secret_hash(&state));
+    inner
+        .grants()
+        .put(&key, &onward, inner.now_s() + LOGIN_S)
+        .await?;
+    Ok(Some(url))
+}
+
+/// `GET /signout/done`: back from the identity provider.
+pub async fn done(
+    State(helseid): State<Helseid>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let language = Language::choose(None, &headers);
+    let query = Form::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let key = format!(
+        "signed-out/{}",
+        secret_hash(query.get("state").unwrap_or_default())
+    );
+    let onward = helseid.inner.grants().take::<Onward>(&key).await;
+    match onward.ok().flatten().and_then(|onward| onward.target) {
+        Some(target) => see_other(&target),
+        None => signed_out_page(language, &[], None),
+    }
 }
 
 /// An ID token of ours, expired or not.
@@ -141,19 +217,27 @@ async fn end_session(
     helseid: &Helseid,
     headers: &HeaderMap,
     sid: Option<&str>,
-) -> Result<(), OAuthError> {
+) -> Result<Ended, OAuthError> {
     let inner = &helseid.inner;
+    let mut ended = Ended::default();
+    let mut sids: Vec<String> = sid.map(str::to_owned).into_iter().collect();
     if let Some(secret) = cookie(headers, SESSION_COOKIE) {
         let key = format!("session/{}", secret_hash(secret));
         let session: Option<Session> = inner.grants().take(&key).await?;
         if let Some(session) = session {
-            inner.mark_session_ended(&session.login.sid).await?;
+            ended.upstream = session.upstream;
+            if sid != Some(&session.login.sid) {
+                sids.push(session.login.sid);
+            }
         }
     }
-    match sid {
-        Some(sid) => inner.mark_session_ended(sid).await,
-        None => Ok(()),
+    for sid in sids {
+        inner.mark_session_ended(&sid).await?;
+        ended
+            .frames
+            .extend(logout_notice::tell(helseid, &sid).await?);
     }
+    Ok(ended)
 }
 
 fn with_state(uri: &str, state: Option<&str>) -> String {
@@ -188,11 +272,29 @@ fn question_page(language: Language) -> Response<Body> {
     Page::new(language, texts.sign_out, body).answer()
 }
 
-fn signed_out_page(language: Language) -> Response<Body> {
+/// The last page. Frames tell clients over the front channel; the browser then goes on by itself.
+fn signed_out_page(
+    language: Language,
+    frames: &[String],
+    onward: Option<String>,
+) -> Response<Body> {
     let texts = language.texts();
     let body = html! {
         h1 { (texts.signed_out) }
-        p { (texts.signed_out_help) }
+        @if let Some(onward) = &onward {
+            p { a href=(onward) { (texts.continue_) } }
+        } @else {
+            p { (texts.signed_out_help) }
+        }
+        @for frame in frames {
+            iframe src=(frame) title="" width="0" height="0" hidden {}
+        }
     };
-    Page::new(language, texts.signed_out, body).answer()
+    let mut page = Page::new(language, texts.signed_out, body);
+    page.frames = frames
+        .iter()
+        .filter_map(|uri| form_action_source(uri))
+        .collect();
+    page.onward = onward;
+    page.answer()
 }

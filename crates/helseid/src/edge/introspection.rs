@@ -25,7 +25,7 @@ async fn describe(helseid: &Helseid, request: Request<Body>) -> Result<Value, OA
     let Authenticated { client, asserted } =
         proof::authenticate(helseid, &form, path::INTROSPECTION)?;
     let inner = &helseid.inner;
-    proof::consume(inner.grants(), &asserted).await?;
+    proof::consume(inner.grants(), &[&asserted], None).await?;
     let inactive = json!({ "active": false });
     let now_s = inner.now_s();
     let Ok(token) = inner
@@ -72,7 +72,7 @@ async fn act(helseid: &Helseid, request: Request<Body>) -> Result<(), OAuthError
     let Authenticated { client, asserted } = proof::authenticate(helseid, &form, path::REVOCATION)?;
     let inner = &helseid.inner;
     let grants = inner.grants();
-    proof::consume(grants, &asserted).await?;
+    proof::consume(grants, &[&asserted], None).await?;
     let text = form.required("token")?;
     if let Ok(token) = inner.own_checker().verify_token(text, inner.now_s(), false) {
         if token.client_id() == Some(client.client_id.as_str())

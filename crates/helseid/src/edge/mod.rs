@@ -18,9 +18,13 @@ mod token;
 mod upstream;
 mod user_info;
 
+use std::net::SocketAddr;
+
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
@@ -80,10 +84,41 @@ pub(crate) fn router(helseid: Helseid) -> Router {
             router = router.route(path, post(test_tokens::create));
         }
     }
-    router
+    let router = router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(helseid)
+        .with_state(helseid.clone());
+    if helseid.inner.limiter.counts_addresses() {
+        router.layer(from_fn_with_state(helseid, per_address))
+    } else {
+        router
+    }
+}
+
+/// Counts requests that post something, and refusals, per address the listener saw. What another server forwards in
+/// headers is not believed: anybody can write those.
+async fn per_address(
+    State(helseid): State<Helseid>,
+    request: Request<Body>,
+    next: Next,
+) -> Response<Body> {
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|ConnectInfo(peer)| peer.ip());
+    let Some(peer) = peer.filter(|_| request.method() == Method::POST) else {
+        return next.run(request).await;
+    };
+    let (limiter, now_s) = (&helseid.inner.limiter, helseid.inner.now_s());
+    if limiter.address(peer, now_s).is_err() {
+        return error_answer(&helseid, "limit", &OAuthError::too_many("address"));
+    }
+    let answer = next.run(request).await;
+    let nonce_asked = answer.headers().contains_key("DPoP-Nonce");
+    if answer.status().is_client_error() && !nonce_asked {
+        limiter.refused(peer, now_s);
+    }
+    answer
 }
 
 async fn not_found() -> Response<Body> {
@@ -124,6 +159,12 @@ pub(crate) fn error_answer(
     let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::BAD_REQUEST);
     let body = json!({ "error": error.code.text(), "error_description": error.description });
     let mut answer = json_answer(status, &body);
+    if error.code == Code::TooMany {
+        let rest_s = 60 - helseid.inner.now_s().rem_euclid(60);
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(rest_s));
+    }
     if error.code == Code::UseDpopNonce
         && let Ok(nonce) = HeaderValue::from_str(&helseid.inner.current_nonce())
     {

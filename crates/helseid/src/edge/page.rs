@@ -19,6 +19,10 @@ pub struct Page<'a> {
     pub form_target: Option<String>,
     /// Script of the page, run by nonce.
     pub script: Option<&'static str>,
+    /// Origins whose pages this one may frame: clients that are told of a logout by the browser.
+    pub frames: Vec<String>,
+    /// Where the browser goes on to by itself, after two seconds.
+    pub onward: Option<String>,
 }
 
 impl<'a> Page<'a> {
@@ -31,6 +35,8 @@ impl<'a> Page<'a> {
             body,
             form_target: None,
             script: None,
+            frames: Vec::new(),
+            onward: None,
         }
     }
 
@@ -45,6 +51,9 @@ impl<'a> Page<'a> {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="robots" content="noindex";
+                    @if let Some(onward) = &self.onward {
+                        meta http-equiv="refresh" content={ "2;url=" (onward) };
+                    }
                     title { (self.title) " – HelseID" }
                     style nonce=(nonce) { (PreEscaped(STYLE)) }
                 }
@@ -59,8 +68,13 @@ impl<'a> Page<'a> {
             }
         };
         let target = self.form_target.unwrap_or_default();
+        let frames = if self.frames.is_empty() {
+            "'none'".to_owned()
+        } else {
+            self.frames.join(" ")
+        };
         let policy = format!(
-            "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; form-action 'self' {target}; frame-ancestors 'none'; base-uri 'none'"
+            "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; form-action 'self' {target}; frame-src {frames}; frame-ancestors 'none'; base-uri 'none'"
         );
         let mut answer = Response::new(Body::from(markup.into_string()));
         *answer.status_mut() = self.status;

@@ -49,27 +49,15 @@ async fn accept(helseid: &Helseid, request: Request<Body>) -> Result<Value, OAut
     };
     let pushed = check(helseid, &client, &form, proof.as_ref(), structures)?;
     let grants = helseid.inner.grants();
-    proof::consume(grants, &asserted).await?;
-    if let Some(object) = &object {
-        proof::consume(grants, object)
-            .await
-            .map_err(as_object_error)?;
-    }
-    proof::consume_proof(grants, proof.as_ref()).await?;
+    let mut signed = vec![&asserted];
+    signed.extend(&object);
+    proof::consume(grants, &signed, proof.as_ref()).await?;
     let request_uri = format!("{REQUEST_URI_PREFIX}{}", random_b64url::<32>()?);
     let key = format!("par/{}", secret_hash(&request_uri));
     grants
         .put(&key, &pushed, helseid.inner.now_s() + PAR_S)
         .await?;
     Ok(json!({ "request_uri": request_uri, "expires_in": PAR_S }))
-}
-
-fn as_object_error(error: OAuthError) -> OAuthError {
-    if error.code == Code::InvalidClient {
-        OAuthError::new(Code::InvalidRequestObject, error.description)
-    } else {
-        error
-    }
 }
 
 fn read_request_object(
@@ -210,6 +198,8 @@ fn check(
         received_s: helseid.inner.now_s(),
         test_pid,
         test_level,
+        on_behalf_of: on_behalf_of(form)?,
+        ui_locales: short(form, "ui_locales")?,
     })
 }
 
@@ -281,6 +271,18 @@ fn max_age(form: &Form) -> Result<Option<i64>, OAuthError> {
                 .map_err(|_| OAuthError::request("max_age must be a number of seconds"))
         })
         .transpose()
+}
+
+/// Nine digits, or nothing: it goes on to the identity provider.
+fn on_behalf_of(form: &Form) -> Result<Option<String>, OAuthError> {
+    match form.get("on_behalf_of") {
+        Some(number) if number.len() != 9 || !number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err(OAuthError::request(
+                "HID-1004: on_behalf_of must be an organisation number of nine digits",
+            ))
+        }
+        number => Ok(number.map(str::to_owned)),
+    }
 }
 
 fn form_post(form: &Form) -> Result<bool, OAuthError> {

@@ -56,6 +56,11 @@ pub fn authenticate(
     if !asserted.leniencies.is_empty() {
         tracing::warn!(client_id, leniencies = ?asserted.leniencies, "helseid: assertion passes in compatible mode only");
     }
+    // Counted only now: nobody else can use up the client's share.
+    let limiter = &helseid.inner.limiter;
+    if limiter.client(client_id, rules.now_s).is_err() {
+        return Err(OAuthError::too_many("client"));
+    }
     Ok(Authenticated { client, asserted })
 }
 
@@ -130,43 +135,40 @@ pub fn check_proof(
     }
 }
 
-/// Uses up a client's JWT: its id once, and its bytes in this role only (attacks A3, A7).
-pub async fn consume(grants: Grants<'_>, asserted: &Asserted) -> Result<(), OAuthError> {
-    let replayed = || OAuthError::new(Code::InvalidClient, "the JWT's jti has been used before");
-    let expires_s = asserted.remember_until_s;
-    let role_key = asserted.role_key();
-    let role = asserted.role().as_bytes().to_vec();
-    if !grants.0.put_new(&role_key, role.clone(), expires_s).await?
-        && grants
-            .0
-            .get(&role_key)
-            .await?
-            .is_some_and(|known| known != role)
-    {
+/// Uses up everything of a checked request that is good once, all or nothing: ids of the client's JWTs, their bytes in
+/// this role only (attacks A3, A7), and the proof.
+pub async fn consume(
+    grants: Grants<'_>,
+    asserted: &[&Asserted],
+    proof: Option<&Proof>,
+) -> Result<(), OAuthError> {
+    let mut marks = Vec::with_capacity(2 * asserted.len() + 1);
+    for one in asserted {
+        marks.push((one.replay_key(), one.remember_until_s));
+        marks.push((one.role_key(), one.remember_until_s));
+    }
+    if let Some(proof) = proof {
+        marks.push((proof.replay_key(), proof.remember_until_s));
+    }
+    let Some(taken) = grants.0.mark_all(&marks).await? else {
+        return Ok(());
+    };
+    let Some(jwt) = asserted.get(taken / 2) else {
         return Err(OAuthError::new(
-            Code::InvalidClient,
-            "the same JWT was used as client assertion and as request object",
-        ));
-    }
-    if grants.mark(&asserted.replay_key(), expires_s).await? {
-        Ok(())
-    } else {
-        Err(replayed())
-    }
-}
-
-/// Uses up a proof.
-pub async fn consume_proof(grants: Grants<'_>, proof: Option<&Proof>) -> Result<(), OAuthError> {
-    let Some(proof) = proof else { return Ok(()) };
-    if grants
-        .mark(&proof.replay_key(), proof.remember_until_s)
-        .await?
-    {
-        Ok(())
-    } else {
-        Err(OAuthError::new(
             Code::InvalidDpopProof,
             "the proof's jti has been used before",
-        ))
-    }
+        ));
+    };
+    // The same bytes in the same role have the same id, which is looked at first.
+    let what = if taken % 2 == 0 {
+        "the JWT's jti has been used before"
+    } else {
+        "the same JWT was used as client assertion and as request object"
+    };
+    let code = if jwt.is_request_object() {
+        Code::InvalidRequestObject
+    } else {
+        Code::InvalidClient
+    };
+    Err(OAuthError::new(code, what))
 }

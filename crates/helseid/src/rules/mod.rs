@@ -8,3 +8,4 @@ pub mod organisation;
 pub mod redirect;
 pub mod scopes;
 pub mod structures;
+pub mod test_tokens;
