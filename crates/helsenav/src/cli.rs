@@ -71,6 +71,11 @@ enum Command {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Registrations of HelseID clients: add, list, show, remove, keys, scopes.
+    Client {
+        #[command(subcommand)]
+        command: crate::client::ClientCommand,
+    },
     /// The configuration: check it, or show it with all defaults.
     Config {
         #[command(subcommand)]
@@ -224,6 +229,8 @@ pub(crate) enum DemoCommand {
         #[arg(long, default_value = "./data")]
         data: PathBuf,
     },
+    /// Register a client at the running demo: key, scopes and a file with everything it needs.
+    AddClient(crate::client::DemoClientArgs),
     /// Make FHIR resources of a whole population: files, or straight into a running sandbox.
     Generate(crate::demo::GenerateArgs),
 }
@@ -234,6 +241,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Serve(args) => crate::serve::serve(args),
         Command::Demo(args) => match args.command.clone() {
             Some(DemoCommand::TrustCa { data }) => crate::demo::trust_ca(&data),
+            Some(DemoCommand::AddClient(args)) => crate::client::demo_add(&args),
             Some(DemoCommand::Generate(args)) => crate::demo::generate(&args),
             None => crate::demo::run(args),
         },
@@ -258,6 +266,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         } => crate::index::check_index(&args),
         Command::Backup { file, store } => crate::admin::backup(&file, &store),
         Command::Restore { file, store } => crate::admin::restore(&file, &store),
+        Command::Client { command } => crate::client::run(&command),
         Command::Config { command } => crate::admin::config(match command {
             ConfigCommand::Check { file } => (file, false),
             ConfigCommand::Show { file } => (file, true),
