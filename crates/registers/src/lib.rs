@@ -11,6 +11,7 @@
 //! plain table in the store; the mapped read file of §6 replaces it behind the same traits).
 
 pub mod directory;
+pub mod kernel;
 pub mod table;
 
 pub use directory::*;

@@ -1,0 +1,515 @@
+//! A register on the store's log: versions of entries, pages of events, all or nothing.
+//!
+//! One record per entry (id = [`EntryId`], body = number and content), one record per page of events. Every commit expects
+//! the register to stand at the event number that the writer has seen, and moves it on: so writers of all processes take
+//! turns, numbers have no gap, and what was checked in memory still holds when it is written.
+
+use super::events::{Event, Page};
+use super::identifiers::Claims;
+use super::period::Moment;
+use super::{EntryId, EntryNo};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+use store::{
+    Alias, Commit, CommitError, Direction, Expect, FeedEvent, Granted, HistoryScope, IndexKey,
+    IndexRow, KeyRange, Op, Position, Privacy, Put, PutId, Record, Refusal, RepoId, Rid, Seq,
+    Snapshot, Store, StoreError,
+};
+
+const ENTRY: &str = "Entry";
+const PAGE: &str = "Events";
+/// Index parameter of a page: number of its last event, big-endian.
+const LAST_EVENT: u32 = 1;
+const ROWS: usize = 1_000;
+
+/// What a register holds about one entry.
+pub trait Content:
+    Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// Kinds of events.
+    type Kind: Clone + PartialEq + std::fmt::Debug + Serialize + DeserializeOwned + Send + Sync;
+    /// Repository of the register; also names its counters.
+    const REPOSITORY: &'static str;
+
+    /// Its identifiers.
+    fn claims(&self) -> Claims;
+    /// What happened between two versions; never empty when they differ.
+    fn events(before: Option<&Self>, after: &Self) -> Vec<Self::Kind>;
+    /// What the store must know of identities that are one (spec/privacy.md §7.10). `merged_into` is the content of the
+    /// entry that [`Claims::merged_into`] names.
+    fn aliases(_before: Option<&Self>, _after: &Self, _merged_into: Option<&Self>) -> Vec<Alias> {
+        Vec::new()
+    }
+}
+
+/// An entry as it stands in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry<C> {
+    /// Its number.
+    pub no: EntryNo,
+    /// Its public id.
+    pub id: EntryId,
+    /// What the register holds about it.
+    pub content: C,
+}
+
+/// An entry with the place of a version in history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version<C> {
+    /// The entry as it was.
+    pub entry: Entry<C>,
+    /// Version number, from 1.
+    pub version: u32,
+    /// When it was written.
+    pub written: Moment,
+}
+
+/// How far a register has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Number of the last event; 0 before the first.
+    pub events: u64,
+    /// Number of entries.
+    pub entries: u32,
+}
+
+/// Why nothing was appended.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// Somebody else has written since: read on and decide anew.
+    #[error("the register has moved on")]
+    Moved,
+    /// The connection broke: it may have been written. Read on, and compare.
+    #[error("outcome unknown: {0}")]
+    Unknown(String),
+    /// The store refuses or cannot.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One commit of a register.
+#[derive(Debug)]
+pub struct Batch<C: Content> {
+    /// Where the register must stand.
+    pub at: Counters,
+    /// Where it stands afterwards.
+    pub then: Counters,
+    /// New versions, in order.
+    pub entries: Vec<Entry<C>>,
+    /// Their events.
+    pub events: Vec<(EntryId, C::Kind)>,
+    /// Identities.
+    pub aliases: Vec<Alias>,
+}
+
+/// What the feed brought.
+#[derive(Debug)]
+pub struct News<C> {
+    /// Entries that changed, in order.
+    pub entries: Vec<Entry<C>>,
+    /// The register was loaded anew as a whole: start over.
+    pub reloaded: bool,
+    /// Where the feed was read to.
+    pub seq: Seq,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body<T> {
+    no: EntryNo,
+    #[serde(rename = "is")]
+    content: T,
+}
+
+/// The log of one register. `C::REPOSITORY` must be declared, of kind `Internal`.
+pub struct RegisterLog<C> {
+    store: Store,
+    repo: RepoId,
+    grant: Granted,
+    content: PhantomData<fn() -> C>,
+}
+
+impl<C: Content> RegisterLog<C> {
+    /// `grant` is the hub's own right to the repository.
+    ///
+    /// # Errors
+    /// When this build does not declare the repository.
+    pub fn new(store: Store, grant: Granted) -> Result<Self, StoreError> {
+        Ok(Self {
+            repo: store.repo(C::REPOSITORY)?,
+            store,
+            grant,
+            content: PhantomData,
+        })
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How far the register has come.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn counters(&self) -> Result<Counters, StoreError> {
+        let entries = self.store.position(&entries_counter::<C>())?.0;
+        Ok(Counters {
+            events: self.store.position(&events_counter::<C>())?.0,
+            entries: u32::try_from(entries)
+                .map_err(|_| StoreError::Corrupt("number of register entries".to_owned()))?,
+        })
+    }
+
+    /// Writes a batch.
+    ///
+    /// # Errors
+    /// [`AppendError::Moved`] when the register does not stand where the batch expects it; nothing is written then.
+    pub fn append(&self, batch: &Batch<C>) -> Result<Seq, AppendError> {
+        let mut commit = Commit {
+            expect: vec![Expect::Position {
+                consumer: events_counter::<C>(),
+                at: Seq(batch.at.events),
+            }],
+            position: vec![
+                Position {
+                    consumer: events_counter::<C>(),
+                    to: Seq(batch.then.events),
+                },
+                Position {
+                    consumer: entries_counter::<C>(),
+                    to: Seq(batch.then.entries.into()),
+                },
+            ],
+            alias: batch.aliases.clone(),
+            ..Commit::default()
+        };
+        for entry in &batch.entries {
+            commit.put.push(self.entry_put(entry, Op::Update)?);
+        }
+        if let Some(page) = Page::after(batch.at.events, batch.events.clone()) {
+            commit.put.push(Put {
+                id: PutId::Given(format!("e{:019}", page.last())),
+                rtype: PAGE.to_owned(),
+                op: Op::Create,
+                body: encode(&page)?,
+                keys: vec![IndexKey {
+                    param: LAST_EVENT,
+                    value: page.last().to_be_bytes().to_vec(),
+                }],
+                ..self.blank()
+            });
+        }
+        match self.store.commit(commit) {
+            Ok(done) => Ok(done.snapshot),
+            Err(CommitError::Refused {
+                refusal: Refusal::Position { .. },
+                ..
+            }) => Err(AppendError::Moved),
+            Err(CommitError::OutcomeUnknown(text)) => Err(AppendError::Unknown(text)),
+            Err(CommitError::Invalid(text)) => Err(StoreError::Invalid(text).into()),
+            Err(other) => Err(StoreError::Unavailable(other.to_string()).into()),
+        }
+    }
+
+    /// Loads an empty register at once, outside the commit path; `each` is told every entry. Events are not written: the
+    /// register begins with what is loaded. The caller writes the counters with its first [`RegisterLog::append`].
+    ///
+    /// # Errors
+    /// When the register is not empty, or the store refuses.
+    pub fn load(
+        &self,
+        contents: impl IntoIterator<Item = (EntryId, C)>,
+        mut each: impl FnMut(&Entry<C>) -> Result<(), StoreError>,
+    ) -> Result<(Counters, Seq), StoreError> {
+        if self.counters()? != Counters::default() {
+            return Err(StoreError::Invalid(
+                "a register that holds entries cannot be loaded as a whole".to_owned(),
+            ));
+        }
+        let mut writer = self.store.bulk_load(self.repo)?;
+        let mut entries = 0u32;
+        for (id, content) in contents {
+            let entry = Entry {
+                no: EntryNo(entries),
+                id,
+                content,
+            };
+            writer.put(self.entry_put(&entry, Op::Create)?)?;
+            each(&entry)?;
+            entries = entries
+                .checked_add(1)
+                .ok_or_else(|| StoreError::Invalid("more than 2^32 entries".to_owned()))?;
+        }
+        let seq = writer.finish()?;
+        Ok((Counters { events: 0, entries }, seq))
+    }
+
+    /// An entry as it is now.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn entry(&self, id: EntryId) -> Result<Option<Entry<C>>, StoreError> {
+        self.entry_in(&*self.store.snapshot()?, id)
+    }
+
+    fn entry_in(
+        &self,
+        snapshot: &dyn store::Reader,
+        id: EntryId,
+    ) -> Result<Option<Entry<C>>, StoreError> {
+        snapshot
+            .read(&self.grant, self.repo, ENTRY, &id.to_string())?
+            .filter(|r| r.head.op != Op::Delete)
+            .map(|record| decode_entry(&record))
+            .transpose()
+    }
+
+    /// Versions of an entry, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn versions(&self, id: EntryId, limit: usize) -> Result<Vec<Version<C>>, StoreError> {
+        let scope = HistoryScope::Instance {
+            repo: self.repo,
+            rtype: ENTRY.to_owned(),
+            id: id.to_string(),
+        };
+        self.store
+            .snapshot()?
+            .history(&self.grant, &scope, None, limit)?
+            .iter()
+            .filter(|record| record.head.op != Op::Delete)
+            .map(|record| {
+                Ok(Version {
+                    entry: decode_entry(record)?,
+                    version: record.head.vno.0,
+                    written: Moment(record.head.at.div_euclid(1_000)),
+                })
+            })
+            .collect()
+    }
+
+    /// An entry as the register knew it at an instant.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn known_at(&self, id: EntryId, at: Moment) -> Result<Option<Entry<C>>, StoreError> {
+        const MOST: usize = 10_000;
+        Ok(self
+            .versions(id, MOST)?
+            .into_iter()
+            .find(|v| v.written <= at)
+            .map(|v| v.entry))
+    }
+
+    /// Events from a number on (inclusive), at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<Event<C::Kind>>, StoreError> {
+        let snapshot = self.store.snapshot()?;
+        let range = KeyRange {
+            param: LAST_EVENT,
+            from: from.to_be_bytes().to_vec(),
+            to: None,
+        };
+        let mut found: Vec<Event<C::Kind>> = Vec::new();
+        let mut after: Option<IndexRow> = None;
+        // A page holds at least one event, so few pages can be enough: begin small.
+        let mut pages = 4;
+        while found.len() < limit {
+            let rows = snapshot.scan(
+                &self.grant,
+                self.repo,
+                &range,
+                Direction::Ascending,
+                after.as_ref(),
+                pages,
+            )?;
+            let Some(last) = rows.last().cloned() else {
+                break;
+            };
+            after = Some(last);
+            let rids: Vec<Rid> = rows.iter().map(|r| r.rid).collect();
+            for record in snapshot.fetch(&self.grant, &rids)? {
+                let page: Page<C::Kind> = decode(&record.body)?;
+                let room = limit.saturating_sub(found.len());
+                found.extend(page.from(from).take(room));
+            }
+            pages = (pages * 2).min(256);
+        }
+        Ok(found)
+    }
+
+    /// The last event.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn last_event(&self) -> Result<Option<Event<C::Kind>>, StoreError> {
+        match self.counters()?.events {
+            0 => Ok(None),
+            last => Ok(self.events(last, 1)?.into_iter().next()),
+        }
+    }
+
+    /// Every entry, by number, with the place of the state that was read and the counters of that state.
+    ///
+    /// # Errors
+    /// When the store cannot be read, what `each` returns, and `Corrupt` when numbers are missing.
+    pub fn scan(
+        &self,
+        mut each: impl FnMut(Entry<C>) -> Result<(), StoreError>,
+    ) -> Result<(Counters, Seq), StoreError> {
+        // Counters first: entries written between the two reads are then told again by the feed.
+        let counters = self.counters()?;
+        let snapshot = self.store.snapshot()?;
+        let mut after = Rid(0);
+        let mut expected = 0u32;
+        loop {
+            let rids = snapshot.type_rids(&self.grant, self.repo, ENTRY, after, ROWS)?;
+            let Some(last) = rids.last() else { break };
+            after = *last;
+            for record in self.records(&snapshot, &rids)? {
+                let entry = decode_entry(&record)?;
+                if entry.no.0 != expected {
+                    return Err(StoreError::Corrupt(format!(
+                        "register {}: entry {expected} is missing or out of order",
+                        C::REPOSITORY
+                    )));
+                }
+                expected += 1;
+                each(entry)?;
+            }
+        }
+        Ok((
+            Counters {
+                events: counters.events,
+                entries: counters.entries.max(expected),
+            },
+            snapshot.seq(),
+        ))
+    }
+
+    fn records(&self, snapshot: &Snapshot, rids: &[Rid]) -> Result<Vec<Record>, StoreError> {
+        let records = snapshot.fetch(&self.grant, rids)?;
+        if records.len() == rids.len() {
+            Ok(records)
+        } else {
+            Err(StoreError::Corrupt(format!(
+                "register {}: a record has no body",
+                C::REPOSITORY
+            )))
+        }
+    }
+
+    /// What was committed after `seq`, by any process; at most some thousands of entries at a time. Ask again until `seq`
+    /// stays.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn news(&self, seq: Seq) -> Result<News<C>, StoreError> {
+        let feed = self.store.feed(seq, ROWS)?;
+        let mut news = News {
+            entries: Vec::new(),
+            reloaded: false,
+            seq: feed.last().map_or(seq, |e| e.seq),
+        };
+        let mut ids: Vec<EntryId> = Vec::new();
+        for entry in feed {
+            match entry.event {
+                FeedEvent::Version {
+                    repo, rtype, id, ..
+                } if repo == self.repo && rtype == ENTRY => {
+                    let id = id.parse().map_err(|_| {
+                        StoreError::Corrupt(format!("register {}: entry id", C::REPOSITORY))
+                    })?;
+                    if !ids.contains(&id) {
+                        ids.push(id);
+                    }
+                }
+                FeedEvent::Generation { target, .. } if target == C::REPOSITORY => {
+                    news.reloaded = true;
+                }
+                _ => {}
+            }
+        }
+        if !ids.is_empty() {
+            let snapshot = self.store.snapshot()?;
+            for id in ids {
+                news.entries.extend(self.entry_in(&*snapshot, id)?);
+            }
+        }
+        Ok(news)
+    }
+
+    fn entry_put(&self, entry: &Entry<C>, op: Op) -> Result<Put, StoreError> {
+        Ok(Put {
+            id: PutId::Given(entry.id.to_string()),
+            rtype: ENTRY.to_owned(),
+            op,
+            body: encode(&Body {
+                no: entry.no,
+                content: &entry.content,
+            })?,
+            ..self.blank()
+        })
+    }
+
+    fn blank(&self) -> Put {
+        Put {
+            repo: self.repo,
+            rtype: String::new(),
+            id: PutId::New,
+            op: Op::Update,
+            body: Bytes::new(),
+            keys: Vec::new(),
+            pack: 0,
+            persons: Vec::new(),
+            privacy: Privacy::default(),
+            blobs: Vec::new(),
+        }
+    }
+}
+
+fn events_counter<C: Content>() -> String {
+    format!("register/{}/events", C::REPOSITORY)
+}
+
+fn entries_counter<C: Content>() -> String {
+    format!("register/{}/entries", C::REPOSITORY)
+}
+
+fn encode(value: &impl Serialize) -> Result<Bytes, StoreError> {
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .map_err(|e| StoreError::Invalid(format!("register body: {e}")))
+}
+
+// Positions in the text only: serde's messages can repeat the value, which may be a national id.
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(body).map_err(|e| {
+        StoreError::Corrupt(format!(
+            "register body, line {} column {}",
+            e.line(),
+            e.column()
+        ))
+    })
+}
+
+fn decode_entry<C: Content>(record: &Record) -> Result<Entry<C>, StoreError> {
+    let body: Body<C> = decode(&record.body)?;
+    let id = record
+        .head
+        .id
+        .parse()
+        .map_err(|_| StoreError::Corrupt("register entry id".to_owned()))?;
+    Ok(Entry {
+        no: body.no,
+        id,
+        content: body.content,
+    })
+}

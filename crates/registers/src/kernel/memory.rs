@@ -1,0 +1,278 @@
+//! A register held in memory: for those of some hundred thousand entries at most (personnel, parties, organisations,
+//! contracts). Persons have a read form of their own.
+//!
+//! Every process holds all entries; what others write comes through the feed. A write is decided on the state in memory
+//! and holds only if nobody wrote in between.
+
+use super::change::{ChangeError, Outcome, State, prepare};
+use super::events::Event;
+use super::identifiers::{Book, Holders, Holding, Packed, resolve};
+use super::log::{AppendError, Content, Counters, Entry, RegisterLog};
+use super::period::Moment;
+use super::{EntryId, EntryNo};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use store::{Granted, Seq, Store, StoreError};
+
+/// How often a write is decided anew because others were faster.
+const ATTEMPTS: usize = 50;
+
+struct Held<C> {
+    entries: Vec<Option<Arc<Entry<C>>>>,
+    book: Book,
+    seq: Seq,
+}
+
+impl<C: Content> Held<C> {
+    fn empty() -> Self {
+        Self {
+            entries: Vec::new(),
+            book: Book::default(),
+            seq: Seq(0),
+        }
+    }
+
+    fn put(&mut self, entry: Entry<C>) {
+        let at = entry.no.0 as usize;
+        if self.entries.len() <= at {
+            self.entries.resize(at + 1, None);
+        }
+        self.book.put(entry.no, entry.id, entry.content.claims());
+        if let Some(place) = self.entries.get_mut(at) {
+            *place = Some(Arc::new(entry));
+        }
+    }
+
+    fn by_number(&self, no: EntryNo) -> Option<&Arc<Entry<C>>> {
+        self.entries.get(no.0 as usize).and_then(Option::as_ref)
+    }
+}
+
+fn never<T>(result: Result<T, Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
+impl<C: Content> Holders for Held<C> {
+    type Error = StoreError;
+
+    fn holdings(&self, identifier: Packed) -> Result<Vec<Holding>, StoreError> {
+        Ok(never(self.book.holdings(identifier)))
+    }
+
+    fn number(&self, id: EntryId) -> Option<EntryNo> {
+        self.book.number(id)
+    }
+
+    fn merged_into(&self, no: EntryNo) -> Result<Option<EntryNo>, StoreError> {
+        Ok(never(self.book.merged_into(no)))
+    }
+}
+
+impl<C: Content> State<C> for Held<C> {
+    fn entry(&self, id: EntryId) -> Result<Option<Entry<C>>, StoreError> {
+        let entry = self.book.number(id).and_then(|no| self.by_number(no));
+        Ok(entry.map(|e| Entry::clone(e)))
+    }
+}
+
+/// A register in memory over its log.
+pub struct MemoryRegister<C: Content> {
+    log: RegisterLog<C>,
+    held: RwLock<Held<C>>,
+    /// One writer of this process at a time: the others would only be refused.
+    writing: Mutex<()>,
+}
+
+impl<C: Content> MemoryRegister<C> {
+    /// Reads the whole register. Call from a blocking thread.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
+        let register = Self {
+            log: RegisterLog::new(store, grant)?,
+            held: RwLock::new(Held::empty()),
+            writing: Mutex::new(()),
+        };
+        register.reload()?;
+        Ok(register)
+    }
+
+    fn reload(&self) -> Result<(), StoreError> {
+        let mut fresh = Held::empty();
+        let (_, seq) = self.log.scan(|entry| {
+            fresh.put(entry);
+            Ok(())
+        })?;
+        fresh.seq = seq;
+        *self.write() = fresh;
+        Ok(())
+    }
+
+    /// The log under it.
+    #[must_use]
+    pub fn log(&self) -> &RegisterLog<C> {
+        &self.log
+    }
+
+    /// Takes over what was committed since the last call. Returns the place in the feed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn follow(&self) -> Result<Seq, StoreError> {
+        loop {
+            let seq = self.read().seq;
+            let news = self.log.news(seq)?;
+            if news.reloaded {
+                self.reload()?;
+                continue;
+            }
+            if news.seq == seq {
+                return Ok(seq);
+            }
+            let mut held = self.write();
+            if held.seq == seq {
+                for entry in news.entries {
+                    held.put(entry);
+                }
+                held.seq = news.seq;
+            }
+        }
+    }
+
+    /// Writes entries, all or none; an unknown id is a new entry. What is the same already leaves no trace.
+    ///
+    /// # Errors
+    /// A conflict of identifiers, or the store's.
+    pub fn change(&self, changes: &[(EntryId, C)]) -> Result<Vec<Outcome>, ChangeError> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..ATTEMPTS {
+            // Counters before the feed: what they count is then surely in memory.
+            let at = self.counters()?;
+            self.follow()?;
+            let (batch, outcomes) = prepare(&*self.read(), at, changes.to_vec())?;
+            if batch.entries.is_empty() {
+                return Ok(outcomes);
+            }
+            match self.log.append(&batch) {
+                Ok(_) => {
+                    let mut held = self.write();
+                    for entry in batch.entries {
+                        held.put(entry);
+                    }
+                    return Ok(outcomes);
+                }
+                // Unknown: if it was written, deciding anew finds the same contents.
+                Err(AppendError::Moved | AppendError::Unknown(_)) => {}
+                Err(AppendError::Store(e)) => return Err(e.into()),
+            }
+        }
+        Err(ChangeError::Busy)
+    }
+
+    fn counters(&self) -> Result<Counters, StoreError> {
+        let mut at = self.log.counters()?;
+        let held = u32::try_from(self.read().entries.len()).unwrap_or(u32::MAX);
+        // A load that was cut off before its counters were written.
+        if at == Counters::default() {
+            at.entries = held;
+        }
+        Ok(at)
+    }
+
+    /// Loads an empty register at once.
+    ///
+    /// # Errors
+    /// When it is not empty, or the store refuses.
+    pub fn load(
+        &self,
+        contents: impl IntoIterator<Item = (EntryId, C)>,
+    ) -> Result<usize, StoreError> {
+        let (then, _) = self.log.load(contents, |_| Ok(()))?;
+        let batch = super::log::Batch {
+            at: Counters::default(),
+            then,
+            entries: Vec::new(),
+            events: Vec::new(),
+            aliases: Vec::new(),
+        };
+        self.log.append(&batch).map_err(|e| match e {
+            AppendError::Store(e) => e,
+            other => StoreError::Unavailable(other.to_string()),
+        })?;
+        self.follow()?;
+        Ok(self.len())
+    }
+
+    /// Number of entries, merged ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.read().entries.len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// An entry by its id; a merged one as it stands, not what it was merged into.
+    #[must_use]
+    pub fn get(&self, id: EntryId) -> Option<Arc<Entry<C>>> {
+        let held = self.read();
+        held.book
+            .number(id)
+            .and_then(|no| held.by_number(no))
+            .cloned()
+    }
+
+    /// The entry that an identifier leads to today.
+    #[must_use]
+    pub fn find(&self, identifier: Packed) -> Option<Arc<Entry<C>>> {
+        self.found(identifier, None)
+    }
+
+    /// The entry that had the identifier at an instant, as what it is today.
+    #[must_use]
+    pub fn find_at(&self, identifier: Packed, at: Moment) -> Option<Arc<Entry<C>>> {
+        self.found(identifier, Some(at))
+    }
+
+    fn found(&self, identifier: Packed, at: Option<Moment>) -> Option<Arc<Entry<C>>> {
+        let held = self.read();
+        let no = never(resolve(&held.book, identifier, at))?;
+        held.by_number(no).cloned()
+    }
+
+    /// Entries from a number on, at most `limit`: for exports, which then follow the events.
+    #[must_use]
+    pub fn page(&self, from: EntryNo, limit: usize) -> Vec<Arc<Entry<C>>> {
+        self.read()
+            .entries
+            .iter()
+            .skip(from.0 as usize)
+            .flatten()
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    /// Events from a number on (inclusive), at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<Event<C::Kind>>, StoreError> {
+        self.log.events(from, limit)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Held<C>> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Held<C>> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
