@@ -37,7 +37,6 @@ pub struct Pushed {
     pub prompt: Option<String>,
     pub max_age_s: Option<i64>,
     pub form_post: bool,
-    pub english: bool,
     pub dpop_jkt: Option<String>,
     pub structures: Structures,
     pub received_s: i64,

@@ -282,7 +282,7 @@ pub async fn complete(
         .await?;
     metrics::counter!("helseid_logins_total", "level" => kept.granted.login.level.security_level())
         .increment(1);
-    let language = Language::choose(pushed.english.then_some("en"), headers);
+    let language = Language::choose_for(None, pushed.ui_locales.as_deref(), headers);
     let outcome = Outcome::code(helseid, pushed, &code);
     Ok(outcome.answer(pushed.form_post, language))
 }

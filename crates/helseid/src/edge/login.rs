@@ -12,7 +12,7 @@ use registers::directory::Directory;
 
 use super::authorize::{LOGIN_COOKIE, Outcome, complete, new_login, start_session};
 use super::form::Form;
-use super::page::{Page, gone_page};
+use super::page::{Page, bar, gone_page, remember_language};
 use super::texts::{Language, Texts};
 use super::{cookie, error_answer};
 use crate::Helseid;
@@ -42,7 +42,9 @@ pub async fn show(
     match find(&helseid, &id, &headers).await {
         Ok(Some(open)) => {
             let language = language(&open, query.get("lang"), &headers);
-            render(&helseid, &id, &open, language, &View::default())
+            let mut answer = render(&helseid, &id, &open, language, &View::default());
+            remember_language(&helseid, &headers, query.get("lang"), &mut answer);
+            answer
         }
         Ok(None) => gone_page(Language::choose(query.get("lang"), &headers)),
         Err(error) => error_answer(&helseid, "login", &error),
@@ -62,7 +64,7 @@ pub async fn submit(
 }
 
 fn language(open: &OpenLogin, chosen: Option<&str>, headers: &HeaderMap) -> Language {
-    Language::choose(chosen.or(open.request.english.then_some("en")), headers)
+    Language::choose_for(chosen, open.request.ui_locales.as_deref(), headers)
 }
 
 /// The open login of this browser; `None` when there is none, or the browser is another one.
@@ -261,11 +263,6 @@ fn render(
     let client = helseid.client(&open.request.client_id);
     let client_name = client.as_ref().map_or("", |client| client.name.as_str());
     let people = choices(helseid.inner.directory.as_ref(), view.search, texts);
-    let other = if language == Language::English {
-        "nb"
-    } else {
-        "en"
-    };
     let form = LoginForm {
         action: format!("/login/{id}"),
         csrf: &open.csrf,
@@ -273,10 +270,7 @@ fn render(
         texts,
     };
     let body = html! {
-        div.bar {
-            span.brand { "HelseID" }
-            a lang=(other) hreflang=(other) href={ "/login/" (id) "?lang=" (other) } { (texts.other_language) }
-        }
+        (bar(language, &format!("/login/{id}")))
         h1 { (texts.title) }
         p { (texts.login_for) " " strong { (client_name) } ". " (texts.intro) }
         p.notice { (texts.test_banner) }

@@ -1,11 +1,13 @@
 //! The shell of every page: server-rendered, no script needed, locked down by its content security policy.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use jose::encoding::random_b64url;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::texts::Language;
+use super::set_cookie;
+use super::texts::{LANGUAGE_COOKIE, LANGUAGE_S, Language};
+use crate::Helseid;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -96,10 +98,51 @@ impl<'a> Page<'a> {
     }
 }
 
+/// The head of a page: what it is, and its other languages under the same path.
+pub fn bar(language: Language, path: &str) -> Markup {
+    html! {
+        div.bar {
+            span.brand { "HelseID" }
+            nav.languages aria-label=(language.texts().languages) {
+                ul {
+                    @for one in Language::ALL {
+                        li {
+                            a lang=(one.tag()) hreflang=(one.tag()) href={ (path) "?lang=" (one.tag()) }
+                                aria-current=[(one == language).then_some("true")] { (one.name()) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Remembers the language that was asked for by a link of [`bar`].
+pub fn remember_language(
+    helseid: &Helseid,
+    headers: &HeaderMap,
+    chosen: Option<&str>,
+    answer: &mut Response<Body>,
+) {
+    if let Some(language) = chosen.and_then(Language::from_tag)
+        && let Some(cookie) = set_cookie(
+            helseid,
+            headers,
+            LANGUAGE_COOKIE,
+            language.tag(),
+            "/",
+            LANGUAGE_S,
+        )
+    {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+}
+
 /// A page that says what went wrong when there is nowhere safe to redirect to.
 pub fn error_page(language: Language, status: StatusCode, detail: &str) -> Response<Body> {
     let texts = language.texts();
     let body = html! {
+        div.bar { span.brand { "HelseID" } }
         h1 { (texts.bad_request) }
         p { (texts.bad_request_help) }
         p.detail { (detail) }
@@ -113,6 +156,7 @@ pub fn error_page(language: Language, status: StatusCode, detail: &str) -> Respo
 pub fn gone_page(language: Language) -> Response<Body> {
     let texts = language.texts();
     let body = html! {
+        div.bar { span.brand { "HelseID" } }
         h1 { (texts.page_gone) }
         p { (texts.page_gone_help) }
     };

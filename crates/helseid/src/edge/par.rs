@@ -190,9 +190,6 @@ fn check(
         prompt: prompt(form)?,
         max_age_s: max_age(form)?,
         form_post: form_post(form)?,
-        english: form
-            .get("ui_locales")
-            .is_some_and(|locales| locales.starts_with("en")),
         dpop_jkt: dpop_jkt(form, proof)?,
         structures,
         received_s: helseid.inner.now_s(),

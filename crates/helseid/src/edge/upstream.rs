@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authorize::{LOGIN_COOKIE, Outcome, complete, login_from, open_login, start_session_at};
 use super::form::Form;
-use super::page::{Page, error_page, gone_page};
+use super::page::{Page, bar, error_page, gone_page, remember_language};
 use super::texts::Language;
 use super::{cookie, error_answer, see_other, set_cookie};
 use crate::Helseid;
@@ -246,7 +246,7 @@ fn login_key(id: &str) -> String {
 
 fn language(open: &OpenLogin, query: &Form, headers: &HeaderMap) -> Language {
     let asked = open.request.ui_locales.as_deref();
-    Language::choose(query.get("lang").or(asked), headers)
+    Language::choose_for(query.get("lang"), asked, headers)
 }
 
 /// `GET /login/{id}/idp`: the page where the user chooses a provider.
@@ -260,7 +260,9 @@ pub async fn choose(
     match find_open(&helseid, &id, &headers).await {
         Ok(Some(open)) => {
             let language = language(&open, &query, &headers);
-            chooser_page(&helseid, &id, &open, language, query.get("down"))
+            let mut answer = chooser_page(&helseid, &id, &open, language, query.get("down"));
+            remember_language(&helseid, &headers, query.get("lang"), &mut answer);
+            answer
         }
         Ok(None) => gone_page(Language::choose(query.get("lang"), &headers)),
         Err(error) => error_answer(&helseid, "login", &error),
@@ -539,7 +541,7 @@ fn chooser_page(
     let client_name = client.as_ref().map_or("", |client| client.name.as_str());
     let down = offers.iter().find(|offer| down == Some(offer.id()));
     let body = html! {
-        div.bar { span.brand { "HelseID" } }
+        (bar(language, &format!("/login/{id}/idp")))
         h1 { (words.title) }
         p { (words.intro) " " strong { (client_name) } "." }
         @if let Some(down) = down {

@@ -8,11 +8,16 @@
 
 mod assertions_and_proofs;
 mod authorize;
+mod exchange;
 mod flows;
+mod limits;
 mod organisations;
+mod outside;
 mod pages;
 mod par;
 mod people;
+mod self_service;
+mod test_tokens;
 mod token;
 
 use std::sync::Arc;

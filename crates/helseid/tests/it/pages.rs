@@ -72,7 +72,7 @@ pub async fn browser_login(world: &World, change: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn the_page_is_usable_without_script_in_both_languages() {
+async fn the_page_is_usable_without_script_in_every_language() {
     let world = World::start();
     let page = open(&world, &[], &[]).await;
     let text = page.page.text();
@@ -101,6 +101,54 @@ async fn the_page_is_usable_without_script_in_both_languages() {
         .await
         .text();
     assert!(english.contains("<html lang=\"en\">") && english.contains("Choose a test person"));
+    for (tag, title) in [
+        ("nb", "Velg testperson"),
+        ("nn", "Vel testperson"),
+        ("en", "Choose a test person"),
+        ("se", "Vállje geahččalanolbmo"),
+    ] {
+        let chosen = world
+            .get(
+                &format!("{}?lang={tag}", page.path),
+                &[("Cookie", &page.cookie)],
+            )
+            .await;
+        let text = chosen.text();
+        assert!(
+            text.contains(&format!("<html lang=\"{tag}\">")) && text.contains(title),
+            "{tag}"
+        );
+        // The choice is marked, every other language is named in itself, and it is remembered.
+        assert!(
+            text.contains(&format!(
+                "href=\"{}?lang={tag}\" aria-current=\"true\"",
+                page.path
+            )),
+            "{tag}"
+        );
+        assert!(text.contains("<a lang=\"se\" hreflang=\"se\""), "{tag}");
+        let set = chosen.header("Set-Cookie").unwrap();
+        assert!(
+            set.starts_with(&format!("helseid.language={tag}; Path=/;")),
+            "{set}"
+        );
+        let kept = set.split(';').next().unwrap();
+        let later = open(
+            &world,
+            &[("ui_locales", "en")],
+            &[("Cookie", kept), ("Accept-Language", "en")],
+        )
+        .await;
+        assert!(
+            later
+                .page
+                .text()
+                .contains(&format!("<html lang=\"{tag}\">")),
+            "{tag}"
+        );
+        let gone = world.get("/login/nothing", &[("Cookie", kept)]).await;
+        assert!(gone.status == 410 && gone.text().contains(&format!("<html lang=\"{tag}\">")));
+    }
     let by_browser = open(&world, &[], &[("Accept-Language", "en-GB,en;q=0.9")]).await;
     assert!(by_browser.page.text().contains("<html lang=\"en\">"));
     let by_client = open(&world, &[("ui_locales", "en")], &[]).await;
