@@ -45,6 +45,8 @@ pub struct Config {
     pub log_json: bool,
     /// Switches of the privacy decision.
     pub privacy: PrivacySection,
+    /// HelseID.
+    pub helseid: HelseidSection,
 }
 
 /// Storage engine.
@@ -59,6 +61,27 @@ pub struct StoreSection {
     pub schema: String,
     /// Connections for reads for `postgres`.
     pub max_connections: usize,
+}
+
+/// HelseID.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HelseidSection {
+    /// Kind of signing key made at first start: `rsa-2048`, `rsa-3072` (both RS256) or `p-256` (ES256).
+    pub signing_key: String,
+}
+
+impl HelseidSection {
+    /// The kind; `None` when the text names none.
+    #[must_use]
+    pub fn kind(&self) -> Option<helseid::SigningKeyKind> {
+        match self.signing_key.as_str() {
+            "rsa-2048" => Some(helseid::SigningKeyKind::Rsa2048),
+            "rsa-3072" => Some(helseid::SigningKeyKind::Rsa3072),
+            "p-256" => Some(helseid::SigningKeyKind::P256),
+            _ => None,
+        }
+    }
 }
 
 /// Switches of the privacy decision (spec/privacy.md §4.3, §9.2).
@@ -90,6 +113,7 @@ impl Default for Config {
             log: "info".to_owned(),
             log_json: false,
             privacy: PrivacySection::default(),
+            helseid: HelseidSection::default(),
         }
     }
 }
@@ -101,6 +125,14 @@ impl Default for StoreSection {
             url: None,
             schema: "helsenav".to_owned(),
             max_connections: 16,
+        }
+    }
+}
+
+impl Default for HelseidSection {
+    fn default() -> Self {
+        Self {
+            signing_key: "rsa-2048".to_owned(),
         }
     }
 }
@@ -216,6 +248,9 @@ impl Config {
             return wrong(
                 "roles must be empty: in this version every process starts all services, so a choice would not be kept",
             );
+        }
+        if self.helseid.kind().is_none() {
+            return wrong("helseid.signing_key must be \"rsa-2048\", \"rsa-3072\" or \"p-256\"");
         }
         match (self.store.engine.as_str(), &self.store.url) {
             ("sqlite", _) | ("postgres", Some(_)) => Ok(()),
@@ -375,6 +410,8 @@ mod tests {
 
     #[test]
     fn values_are_checked() {
+        assert!(load("[helseid]\nsigning_key = \"p-256\"", &[]).is_ok());
+        assert!(load("[helseid]\nsigning_key = \"hs256\"", &[]).is_err());
         assert!(load("listen = \"here\"", &[]).is_err());
         assert!(
             load("[store]\nengine = \"postgres\"", &[])

@@ -92,8 +92,8 @@ impl helseid::KeyStore for HelseidKeys {
             .map_err(text)
     }
 
-    fn save(&self, bytes: &[u8]) -> Result<(), String> {
-        self.secrets.put(HELSEID, bytes).map_err(text)
+    fn replace(&self, old: &[u8], bytes: &[u8]) -> Result<bool, String> {
+        self.secrets.replace(HELSEID, old, bytes).map_err(text)
     }
 }
 

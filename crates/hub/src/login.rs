@@ -7,24 +7,20 @@ use edge::Problem;
 use helseid::Helseid;
 use helseid::client::{ClientError, InProcess, LoginAttempt, LoginRequest, RelyingParty, provider};
 use jose::names;
+use jose::state::{State, StateError};
 use portal::personnel::{Begun, Identity, LoginFuture, PersonnelLogin};
 use portal::session::Portal;
 use registers::{Directory, RegisterTable};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-const MAX_ATTEMPTS: usize = 10_000;
-const ATTEMPT_LIFE: Duration = Duration::from_secs(600);
-
-/// Logins under way, by the value kept in the browser's cookie.
-type Attempts = Mutex<HashMap<String, (Instant, LoginAttempt)>>;
+const ATTEMPT_LIFE_S: i64 = 600;
 
 /// The portals' login.
 pub struct HelseidLogin {
     party: Arc<RelyingParty<InProcess>>,
     directory: Arc<RegisterTable>,
-    attempts: Arc<Attempts>,
+    /// Logins under way, by the value kept in the browser's cookie: any process may finish what another began.
+    attempts: Arc<dyn State>,
 }
 
 impl HelseidLogin {
@@ -34,6 +30,7 @@ impl HelseidLogin {
         addresses: &Addresses,
         keys: &PortalKeys,
         directory: Arc<RegisterTable>,
+        attempts: Arc<dyn State>,
     ) -> Self {
         let party = RelyingParty {
             provider: provider(&addresses.issuer, &addresses.helseid_browser),
@@ -47,7 +44,7 @@ impl HelseidLogin {
         Self {
             party: Arc::new(party),
             directory,
-            attempts: Arc::default(),
+            attempts,
         }
     }
 }
@@ -62,12 +59,12 @@ impl PersonnelLogin for HelseidLogin {
             };
             let (url, attempt) = party.begin(&login).await.map_err(failed)?;
             let state = edge::cookie::random_token();
-            let mut held = attempts.lock().unwrap_or_else(PoisonError::into_inner);
-            held.retain(|_, (began, _)| began.elapsed() < ATTEMPT_LIFE);
-            if held.len() >= MAX_ATTEMPTS {
-                return Err(Problem::unavailable());
-            }
-            held.insert(state.clone(), (Instant::now(), attempt));
+            let kept = serde_json::to_vec(&attempt).map_err(|_| Problem::unavailable())?;
+            let expires_s = (party.clock)() + ATTEMPT_LIFE_S;
+            attempts
+                .put(&key(&state), kept, expires_s)
+                .await
+                .map_err(|error| not_kept(&error))?;
             Ok(Begun { url, state })
         })
     }
@@ -80,14 +77,13 @@ impl PersonnelLogin for HelseidLogin {
         );
         Box::pin(async move {
             let attempt = attempts
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&state);
-            let (began, attempt) =
-                attempt.ok_or_else(|| Problem::bad_request("this login is over; begin again"))?;
-            if began.elapsed() >= ATTEMPT_LIFE {
-                return Err(Problem::bad_request("the login took too long; begin again"));
-            }
+                .take(&key(&state))
+                .await
+                .map_err(|error| not_kept(&error))?
+                .and_then(|kept| serde_json::from_slice::<LoginAttempt>(&kept).ok())
+                .ok_or_else(|| {
+                    Problem::bad_request("this login is over or took too long; begin again")
+                })?;
             let tokens = party.finish(&attempt, &query, None).await.map_err(failed)?;
             let text = |name: &'static str| {
                 tokens
@@ -122,6 +118,15 @@ impl PersonnelLogin for HelseidLogin {
             })
         })
     }
+}
+
+fn key(state: &str) -> String {
+    format!("portal-login/{state}")
+}
+
+fn not_kept(error: &StateError) -> Problem {
+    tracing::error!(%error, "a login under way could not be kept or read");
+    Problem::unavailable()
 }
 
 fn failed(error: ClientError) -> Problem {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::io::Write;
 use std::path::Path;
 use store::{
-    Commit, CommitError, Expect, Granted, Op, Privacy, Put, PutId, RepoId, Store, StoreError,
+    Commit, CommitError, Expect, Granted, Op, Privacy, Put, PutId, RepoId, Store, StoreError, Vno,
 };
 
 /// Repository of the hub's own bookkeeping.
@@ -87,6 +87,32 @@ impl Secrets {
 
     /// A secret by name.
     pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, SecretError> {
+        Ok(self.read(name)?.map(|(_, secret)| secret))
+    }
+
+    /// Replaces a secret if it still is the one read before; `false` when somebody else was first.
+    pub fn replace(&self, name: &str, old: &[u8], secret: &[u8]) -> Result<bool, SecretError> {
+        let Some((vno, found)) = self.read(name)? else {
+            return Ok(false);
+        };
+        if found != old {
+            return Ok(false);
+        }
+        let mut commit = self.commit_of(name, secret)?;
+        commit.expect.push(Expect::Version {
+            repo: self.repo,
+            rtype: "Secret".to_owned(),
+            id: name.to_owned(),
+            vno,
+        });
+        match self.store.commit(commit) {
+            Ok(_) => Ok(true),
+            Err(CommitError::Refused { .. }) => Ok(false),
+            Err(error) => Err(StoreError::Unavailable(error.to_string()).into()),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Option<(Vno, Vec<u8>)>, SecretError> {
         let record = self
             .store
             .snapshot()?
@@ -102,7 +128,7 @@ impl Secrets {
             .key
             .open_in_place(nonce, Aad::from(name.as_bytes()), &mut buffer)
             .map_err(|_| wrong())?;
-        Ok(Some(plain.to_vec()))
+        Ok(Some((record.head.vno, plain.to_vec())))
     }
 
     /// Replaces a secret.

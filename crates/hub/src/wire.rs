@@ -521,7 +521,8 @@ impl Hub {
             if is_demo {
                 gates.push(("sandbox", Arc::new(OpenGate::new(trust.hub("sandbox")))));
             }
-            let mut router = Router::new();
+            let names: Vec<&str> = gates.iter().map(|(name, _)| *name).collect();
+            let mut router = records::elsewhere("/fhir", &names);
             for (name, gate) in gates {
                 let key = repository_keys.get(name).cloned().unwrap_or_default();
                 let subscriptions = crate::fhir::subscriptions(&config, &*gate);

@@ -1,6 +1,17 @@
 //! What the hub keeps for itself: secrets under a key file, ports that stay where they came to stand.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail like tests do"
+)]
+
+#[path = "it/helseid_state.rs"]
+mod helseid_state;
+#[path = "../../helseid/tests/it/people.rs"]
+#[allow(dead_code, reason = "shared with the tests of helseid")]
+mod people;
 
 use hub::ports::Ports;
 use hub::secrets::{REPOSITORY, SecretError, Secrets};

@@ -23,6 +23,8 @@ pub const SKEW_S: i64 = 10;
 /// `client_assertion_type` of RFC 7523 §2.2.
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+const REQUEST_OBJECT: &str = "request-object";
+
 /// Why a client's JWT was refused. All are the sender's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AssertionError {
@@ -120,16 +122,16 @@ impl Asserted {
         replay_key(self.space, &self.client_id, &self.jti)
     }
 
-    /// Key that marks these exact bytes as used in one role, so that they are never accepted in the other.
+    /// Key that marks these exact bytes as used, in whichever role, so that they are never accepted in the other.
     #[must_use]
     pub fn role_key(&self) -> String {
         format!("jwt-role/{}", self.digest)
     }
 
-    /// The role's name, to be kept under [`Asserted::role_key`].
+    /// Whether it is a request object, not a client assertion.
     #[must_use]
-    pub fn role(&self) -> &'static str {
-        self.space
+    pub fn is_request_object(&self) -> bool {
+        self.space == REQUEST_OBJECT
     }
 }
 
@@ -219,7 +221,7 @@ pub fn verify_request_object(
         compact,
         claims,
         leniencies: Vec::new(),
-        space: "request-object",
+        space: REQUEST_OBJECT,
     };
     verified.finish(object, client_id, keys, rules, &[])
 }
@@ -316,7 +318,7 @@ impl Verified<'_> {
             }
             Some(_) => {}
             None if rules.compatible => self.leniencies.push(Leniency::NoIat),
-            None if self.space == "request-object" => {}
+            None if self.space == REQUEST_OBJECT => {}
             None => return Err(JwtError::Missing("iat").into()),
         }
         Ok(expires_s)

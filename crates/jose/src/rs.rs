@@ -1,71 +1,34 @@
 //! The resource-server side: what every API does with `Authorization` and `DPoP` (spec helseid §10.2 and §10.3).
 //!
 //! [`ResourceServer::check`] is the one call an API makes. It is synchronous and makes no network calls; keys come from
-//! a [`KeySource`], replay marks go to a [`ReplayCache`].
+//! a [`KeySource`] (for a remote issuer [`CachedKeys`]), replay marks go to a [`ReplayCache`].
+//!
+//! A client sends one token with many requests, so tokens whose signature was found right are remembered by their hash,
+//! with the key that verified them: they are believed again while the issuer still has that key. Times, audience, proof
+//! and contents are checked each time.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 use crate::alg::Alg;
-use crate::dpop::{self, ProofCheck, ProofError};
-use crate::encoding::equal_secret;
-use crate::jwk::{JwkSet, PublicJwk};
+use crate::dpop::{self, ProofCheck, ProofError, ProofKeys};
+use crate::encoding::{equal_secret, sha256};
+use crate::jwk::PublicJwk;
 use crate::jws::{Compact, JwsError};
 use crate::jwt::{Claims, JwtError, Validation};
+pub use crate::key_cache::{Advice, CacheRules, CachedKeys};
 use crate::names;
+use crate::recent::Recent;
 use crate::state::{ReplayCache, StateError};
 
 /// Longest access token read, in bytes.
 pub const MAX_ACCESS_TOKEN_BYTES: usize = 16 * 1024;
+/// Verified tokens remembered, about: 3 KB each.
+const REMEMBERED_TOKENS: usize = 2_048;
 
 /// Where the issuer's public keys come from.
 pub trait KeySource: Send + Sync + 'static {
     /// The issuer's key of that id; `None` when it has none (a remote source then refetches, with a limit).
     fn key(&self, kid: &str) -> Option<PublicJwk>;
-}
-
-/// A key set fetched from elsewhere, with the limit on refetching (attack A34: a flood of unknown ids).
-pub struct CachedKeys {
-    keys: RwLock<JwkSet>,
-    fetched_s: Mutex<i64>,
-    min_interval_s: i64,
-}
-
-impl CachedKeys {
-    /// Starts from a set fetched at `now_s`; refetches are allowed every `min_interval_s`.
-    #[must_use]
-    pub fn new(keys: JwkSet, now_s: i64, min_interval_s: i64) -> Self {
-        Self {
-            keys: RwLock::new(keys),
-            fetched_s: Mutex::new(now_s),
-            min_interval_s,
-        }
-    }
-
-    /// Whether a refetch is due; at most one caller per interval is told so.
-    #[must_use]
-    pub fn claim_refetch(&self, now_s: i64) -> bool {
-        let mut fetched_s = self
-            .fetched_s
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let due = now_s - *fetched_s >= self.min_interval_s;
-        if due {
-            *fetched_s = now_s;
-        }
-        due
-    }
-
-    /// Puts a freshly fetched set in place.
-    pub fn replace(&self, keys: JwkSet) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-    }
-}
-
-impl KeySource for CachedKeys {
-    fn key(&self, kid: &str) -> Option<PublicJwk> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.find(kid).cloned()
-    }
 }
 
 /// How a token may be presented.
@@ -371,6 +334,15 @@ pub struct ResourceServer {
     keys: Arc<dyn KeySource>,
     replay: Arc<dyn ReplayCache>,
     algs: Vec<Alg>,
+    proof_keys: Arc<ProofKeys>,
+    verified: Arc<Recent<[u8; 32], Arc<Verified>>>,
+}
+
+/// A token whose signature is right.
+struct Verified {
+    claims: Claims,
+    kid: String,
+    thumbprint: String,
 }
 
 impl ResourceServer {
@@ -393,10 +365,16 @@ impl ResourceServer {
         Self {
             issuer: issuer.to_owned(),
             audience: Some(audience.to_owned()),
-            origins: origins.to_vec(),
+            origins: origins
+                .iter()
+                .filter_map(|origin| dpop::normalise_htu(origin))
+                .map(|origin| origin.trim_end_matches('/').to_owned())
+                .collect(),
             keys,
             replay,
             algs: crate::alg::HELSEID_CLIENT_ALGS.to_vec(),
+            proof_keys: Arc::default(),
+            verified: Arc::new(Recent::new(REMEMBERED_TOKENS)),
         }
     }
 
@@ -407,7 +385,7 @@ impl ResourceServer {
         self
     }
 
-    /// The same checker for another audience: shares keys and replay marks.
+    /// The same checker for another audience: shares keys, replay marks and what is remembered.
     #[must_use]
     pub fn for_audience(&self, audience: &str) -> Self {
         let mut other = self.clone();
@@ -466,6 +444,25 @@ impl ResourceServer {
         now_s: i64,
         only_audience: bool,
     ) -> Result<AccessToken, RsError> {
+        if text.len() > MAX_ACCESS_TOKEN_BYTES {
+            return Err(JwsError::TooLarge(MAX_ACCESS_TOKEN_BYTES).into());
+        }
+        let validation = Validation {
+            now_s,
+            leeway_s: Self::LEEWAY_S,
+            issuer: &self.issuer,
+            audience: self.audience.as_deref(),
+            only_audience,
+        };
+        let digest = sha256(text.as_bytes());
+        if let Some(known) = self.verified.get(&digest)
+            && let Some(key) = self.keys.key(&known.kid)
+            && key.thumbprint() == known.thumbprint
+        {
+            validation.check(&known.claims)?;
+            let claims = known.claims.clone();
+            return Ok(AccessToken { claims });
+        }
         let compact = Compact::parse(text, MAX_ACCESS_TOKEN_BYTES)?;
         if !compact.is_typ(&["at+jwt", "JWT"]) {
             return Err(RsError::WrongTyp);
@@ -474,13 +471,6 @@ impl ResourceServer {
             return Err(RsError::CarriesKey);
         }
         let claims = Claims::parse(&compact.payload)?;
-        let validation = Validation {
-            now_s,
-            leeway_s: Self::LEEWAY_S,
-            issuer: &self.issuer,
-            audience: self.audience.as_deref(),
-            only_audience,
-        };
         validation.check(&claims)?;
         // An ID token has typ JWT too; only access tokens name their client and scopes.
         if !claims.0.contains_key("client_id") || !claims.0.contains_key("scope") {
@@ -489,6 +479,12 @@ impl ResourceServer {
         let kid = compact.kid.as_deref().ok_or(RsError::UnknownKey)?;
         let key = self.keys.key(kid).ok_or(RsError::UnknownKey)?;
         compact.verify(&key)?;
+        let verified = Verified {
+            claims: claims.clone(),
+            kid: kid.to_owned(),
+            thumbprint: key.thumbprint().to_owned(),
+        };
+        self.verified.insert(digest, Arc::new(verified));
         Ok(AccessToken { claims })
     }
 
@@ -507,9 +503,9 @@ impl ResourceServer {
         let addresses: Vec<String> = self
             .origins
             .iter()
-            .filter_map(|origin| dpop::normalise_htu(&format!("{origin}{}", presented.path)))
+            .filter_map(|origin| dpop::address(origin, presented.path))
             .collect();
-        let proof = dpop::verify_proof(
+        let proof = self.proof_keys.verify(
             proof,
             &ProofCheck {
                 method: presented.method,

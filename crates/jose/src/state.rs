@@ -1,7 +1,7 @@
 //! Short-lived, single-use values: authorization codes, pushed requests, refresh families, sessions, replay marks.
 //!
-//! [`State`] is what an issuer needs from wherever it keeps such values; [`MemoryState`] is the one-process
-//! implementation. A store-backed one fits the same six operations (each is one commit with one expectation).
+//! [`State`] is what an issuer needs from wherever it keeps such values; [`MemoryState`] is the implementation for tests
+//! and examples, which forgets everything at the end. The hub's lies on its store and survives a restart.
 //! Invariants, guarded by the tests below:
 //! 1. Of several concurrent [`State::take`], [`State::put_new`] or [`State::replace`] on a key, one succeeds.
 //! 2. A value is never seen after its expiry.
@@ -14,6 +14,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::marks::{MarkSet, mark_id};
 
 /// Where the time comes from, in seconds since 1970. Tokens always use real time; tests set their own.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -36,6 +38,9 @@ pub enum StateError {
     /// The bound on live values is reached.
     #[error("too many short-lived values are alive")]
     Full,
+    /// One value is larger than the place behind takes: the sender's fault.
+    #[error("a value is too large to be kept")]
+    TooLarge,
     /// The place behind is not reachable; the text is for the operator.
     #[error("the state store is not available: {0}")]
     Unavailable(String),
@@ -65,6 +70,9 @@ pub trait State: Send + Sync + 'static {
     ) -> StateFuture<'a, bool>;
     /// Removes and gives a live value; of several callers one gets it.
     fn take<'a>(&'a self, key: &'a str) -> StateFuture<'a, Option<Vec<u8>>>;
+    /// Marks one-time ids as used, each with its expiry: all of them, or none when one was used before; then its number.
+    /// When this is done, the marks survive whatever the values survive.
+    fn mark_all<'a>(&'a self, marks: &'a [(String, i64)]) -> StateFuture<'a, Option<usize>>;
 }
 
 /// Remembers which proofs have been used. Synchronous, because a resource server asks on every request.
@@ -84,6 +92,7 @@ pub struct MemoryState {
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
     max_values_per_shard: usize,
+    marks: MarkSet,
 }
 
 #[derive(Default)]
@@ -148,7 +157,7 @@ impl Shard {
 }
 
 impl MemoryState {
-    /// Storage for about `max_values` live values; a value of ours is below 4 KB.
+    /// Storage for about `max_values` live values, and as many marks.
     #[must_use]
     pub fn new(clock: Clock, max_values: usize) -> Self {
         Self {
@@ -156,6 +165,7 @@ impl MemoryState {
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             max_values_per_shard: max_values.div_ceil(SHARDS).max(1),
+            marks: MarkSet::new(max_values),
         }
     }
 
@@ -224,16 +234,19 @@ impl State for MemoryState {
             Ok(taken.filter(|_| live).map(|(value, _)| value))
         }))
     }
+
+    fn mark_all<'a>(&'a self, marks: &'a [(String, i64)]) -> StateFuture<'a, Option<usize>> {
+        let ids: Vec<_> = marks
+            .iter()
+            .map(|(key, expires_s)| (mark_id(key), *expires_s))
+            .collect();
+        ready(self.marks.insert_all(&ids, (self.clock)()))
+    }
 }
 
 impl ReplayCache for MemoryState {
     fn first_use(&self, key: &str, expires_s: i64) -> Result<bool, StateError> {
-        self.with_shard(key, |shard, now_s, max| {
-            if shard.live(key, now_s).is_some() {
-                return Ok(false);
-            }
-            shard.write(key, Vec::new(), expires_s, max).map(|()| true)
-        })
+        self.marks.insert(mark_id(key), expires_s, (self.clock)())
     }
 }
 

@@ -345,9 +345,13 @@ impl KeyStore for Kept {
             .clone())
     }
 
-    fn save(&self, bytes: &[u8]) -> Result<(), String> {
-        *self.0.lock().unwrap() = Some(bytes.to_vec());
-        Ok(())
+    fn replace(&self, old: &[u8], bytes: &[u8]) -> Result<bool, String> {
+        let mut kept = self.0.lock().unwrap();
+        let same = kept.as_deref() == Some(old);
+        if same {
+            *kept = Some(bytes.to_vec());
+        }
+        Ok(same)
     }
 }
 

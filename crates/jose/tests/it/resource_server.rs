@@ -4,9 +4,7 @@ use jose::alg::HELSEID_CLIENT_ALGS;
 use jose::dpop::make_proof;
 use jose::jwk::KeyKind;
 use jose::keyring::Keyring;
-use jose::rs::{
-    CachedKeys, KeySource as _, Presented, Requirement, ResourceServer, RsError, Scheme,
-};
+use jose::rs::{CachedKeys, Presented, Requirement, ResourceServer, RsError, Scheme};
 use jose::{Alg, Claims, JwkSet, MemoryState, PrivateJwk, names};
 use serde_json::{Value, json};
 
@@ -270,15 +268,48 @@ fn answers_name_the_error_but_never_the_token() {
 }
 
 #[test]
-fn unknown_kids_cause_one_refetch_per_interval() {
-    let ring = Keyring::generate(KeyKind::P256, Alg::Es256, "test", NOW).unwrap();
-    let cached = CachedKeys::new(JwkSet::default(), NOW, 30);
-    let kid = ring.phases()[0].0.to_owned();
-    assert!(cached.key(&kid).is_none());
+fn a_remembered_token_is_checked_for_everything_but_its_signature() {
+    let world = Api::new();
+    let token = world.token(json!({}));
+    let server = &world.server;
+    let at = |now_s| server.verify_token(&token, now_s, false);
+    assert!(at(NOW).is_ok());
+    assert_eq!(at(NOW), at(NOW + 1));
+    let expires_s = at(NOW).unwrap().expires_s();
+    assert!(at(expires_s + 4).is_ok());
+    assert!(matches!(at(expires_s + 5), Err(RsError::Claims(_))));
+    assert!(matches!(
+        server
+            .for_audience("other")
+            .verify_token(&token, NOW, false),
+        Err(RsError::Claims(_))
+    ));
+    // Nothing about a token is remembered but for exactly its bytes.
+    let mut changed = token.clone();
+    let last = if changed.pop() == Some('A') { 'B' } else { 'A' };
+    changed.push(last);
+    assert!(server.verify_token(&changed, NOW, false).is_err());
+}
+
+#[test]
+fn a_remembered_token_ends_with_its_key() {
+    let first = Keyring::generate(KeyKind::P256, Alg::Es256, "test", NOW).unwrap();
+    let second = Keyring::generate(KeyKind::P256, Alg::Es256, "test", NOW).unwrap();
+    let set = |ring: &Keyring| JwkSet::from_slice(ring.jwks().to_string().as_bytes()).unwrap();
+    let keys = Arc::new(CachedKeys::new(set(&first), NOW, 30));
+    let replay = Arc::new(MemoryState::new(Arc::new(|| NOW), 1_000));
+    let server = ResourceServer::new("https://i", "a", &[], keys.clone(), replay);
+    let mut claims = Claims::default();
+    claims.set("iss", "https://i").set("aud", "a");
+    claims.set("exp", NOW + 100).set("client_id", "c");
+    claims.set("scope", json!(["a/x"]));
+    let token = first.sign("at+jwt", &claims).unwrap();
+    for _ in 0..2 {
+        assert!(server.verify_token(&token, NOW, false).is_ok());
+    }
+    keys.fetched(set(&second), second.phases()[0].0, NOW);
     assert_eq!(
-        [1, 29, 30, 31, 59, 60].map(|after| cached.claim_refetch(NOW + after)),
-        [false, false, true, false, false, true]
+        server.verify_token(&token, NOW, false),
+        Err(RsError::UnknownKey)
     );
-    cached.replace(JwkSet::from_slice(ring.jwks().to_string().as_bytes()).unwrap());
-    assert!(cached.key(&kid).is_some());
 }

@@ -23,6 +23,10 @@ pub const MAX_KEY_BYTES: usize = 255;
 pub const MAX_KEYS: usize = 20_000;
 /// Longest body of one version, bytes (spec/fhir-server.md §16).
 pub const MAX_BODY_BYTES: usize = 32 << 20;
+/// Longest key of a claim, bytes.
+pub const MAX_CLAIM_KEY_BYTES: usize = 255;
+/// Longest value of a claim, bytes: a login under way with everything its client sent.
+pub const MAX_CLAIM_VALUE_BYTES: usize = 64 << 10;
 /// Most parts (puts, messages, …) of one commit.
 pub const MAX_COMMIT_PARTS: usize = 100_000;
 /// Blobs up to this size ride in the commit; larger ones are staged first.
@@ -175,9 +179,9 @@ pub enum Expect {
 pub struct Claim {
     /// Name space, e.g. `msgid`.
     pub space: String,
-    /// Key, at most 255 bytes.
+    /// Key, at most [`MAX_CLAIM_KEY_BYTES`].
     pub key: Vec<u8>,
-    /// Value kept with it, at most 4 KiB.
+    /// Value kept with it, at most [`MAX_CLAIM_VALUE_BYTES`].
     pub value: Vec<u8>,
     /// Free again from this instant on.
     pub until: Option<MicrosUtc>,

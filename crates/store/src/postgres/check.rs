@@ -1,15 +1,13 @@
 //! What can be said of a commit without looking at the store: limits and forms.
 
 use crate::{
-    Alias, AuditEntry, Commit, CommitError, Expect, MAX_BODY_BYTES, MAX_COMMIT_PARTS,
-    MAX_INLINE_BLOB_BYTES, MAX_KEY_BYTES, MAX_KEYS, PersonRef, Put, PutId, RepoId, StoreError,
-    journal,
+    Alias, AuditEntry, Commit, CommitError, Expect, MAX_BODY_BYTES, MAX_CLAIM_KEY_BYTES,
+    MAX_CLAIM_VALUE_BYTES, MAX_COMMIT_PARTS, MAX_INLINE_BLOB_BYTES, MAX_KEY_BYTES, MAX_KEYS,
+    PersonRef, Put, PutId, RepoId, StoreError, journal,
 };
 use std::collections::HashMap;
 
 const MAX_NAME_BYTES: usize = 128;
-const MAX_CLAIM_KEY_BYTES: usize = 255;
-const MAX_CLAIM_VALUE_BYTES: usize = 4 << 10;
 const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_PERSONS: usize = 1_000;
 const MAX_BLOBS: usize = 1_000;

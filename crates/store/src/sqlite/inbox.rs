@@ -6,8 +6,9 @@ use super::codec;
 use super::memtable::RowKey;
 use super::shared::{LOAD_BASE, locked};
 use crate::{
-    Commit, CommitError, Committed, Expect, MAX_BODY_BYTES, MAX_COMMIT_PARTS,
-    MAX_INLINE_BLOB_BYTES, MAX_KEY_BYTES, MAX_KEYS, Op, Pending, Put, PutId, StoreError,
+    Commit, CommitError, Committed, Expect, MAX_BODY_BYTES, MAX_CLAIM_KEY_BYTES,
+    MAX_CLAIM_VALUE_BYTES, MAX_COMMIT_PARTS, MAX_INLINE_BLOB_BYTES, MAX_KEY_BYTES, MAX_KEYS, Op,
+    Pending, Put, PutId, StoreError,
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -29,8 +30,6 @@ pub(super) const UNKNOWN_PERSON: &str = "a person key that this store did not gi
 
 const MAX_QUEUE_NAME: usize = 128;
 const MAX_HEADERS: usize = 64 << 10;
-const MAX_CLAIM_KEY: usize = 255;
-const MAX_CLAIM_VALUE: usize = 4 << 10;
 const MAX_NAME: usize = 255;
 const MAX_PERSONS: usize = 10_000;
 
@@ -319,8 +318,12 @@ impl Inner {
         match expect {
             Expect::Claim(claim) => {
                 at_most("claim space bytes", claim.space.len(), MAX_NAME)?;
-                at_most("claim key bytes", claim.key.len(), MAX_CLAIM_KEY)?;
-                at_most("claim value bytes", claim.value.len(), MAX_CLAIM_VALUE)
+                at_most("claim key bytes", claim.key.len(), MAX_CLAIM_KEY_BYTES)?;
+                at_most(
+                    "claim value bytes",
+                    claim.value.len(),
+                    MAX_CLAIM_VALUE_BYTES,
+                )
             }
             Expect::NoMatch { keys, repo, .. } => {
                 self.check_repo(repo.0)?;
