@@ -8,6 +8,7 @@ use crate::http::{Answer, Call};
 use crate::outcome::Failure;
 use crate::params;
 use crate::patch::Patch;
+use crate::plan::Plan;
 use crate::provenance::Provenance;
 use crate::read::is_deleted;
 use crate::render::{self, SUBSETTED_SYSTEM};
@@ -103,7 +104,7 @@ impl Repository {
         rtype: &str,
     ) -> Result<Answer, Failure> {
         self.require_writable(rtype)?;
-        let doc = call.document()?;
+        let doc = call.resource(rtype, None)?;
         let mut preconditions = Preconditions::of(call)?;
         // Criteria in the address of a create mean the same as in the header: left out, they would let doubles in.
         if preconditions.if_none_exist.is_none() && has_criteria(&call.query) {
@@ -129,7 +130,7 @@ impl Repository {
         id: &str,
     ) -> Result<Answer, Failure> {
         self.require_writable(rtype)?;
-        let doc = call.document()?;
+        let doc = call.resource(rtype, Some(id))?;
         let preconditions = Preconditions::of(call)?;
         let provenance = Provenance::of(self, call)?;
         let gated = if self.is_clinical() {
@@ -144,6 +145,22 @@ impl Repository {
         })
     }
 
+    /// Carries out a change of an open repository, under its conditions and with its Provenance.
+    fn changed(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        plan: impl Fn(Plan<'_>, &Preconditions) -> Result<Change, Failure>,
+    ) -> Result<Answer, Failure> {
+        let preconditions = Preconditions::of(call)?;
+        let provenance = Provenance::of(self, call)?;
+        let gated = self.may_write(caller, None, Action::Update)?;
+        self.retried(call, caller, &gated, |at| {
+            let change = plan(at, &preconditions)?;
+            self.with_provenance(at, change, provenance.as_ref())
+        })
+    }
+
     pub(crate) fn update_matching(
         &self,
         call: &Call,
@@ -152,12 +169,8 @@ impl Repository {
     ) -> Result<Answer, Failure> {
         self.require_open(rtype)?;
         let doc = call.document()?;
-        let preconditions = Preconditions::of(call)?;
-        let provenance = Provenance::of(self, call)?;
-        let gated = self.may_write(caller, None, Action::Update)?;
-        self.retried(call, caller, &gated, |at| {
-            let change = self.plan_update_matching(at, rtype, &call.query, &doc, &preconditions)?;
-            self.with_provenance(at, change, provenance.as_ref())
+        self.changed(call, caller, |at, preconditions| {
+            self.plan_update_matching(at, rtype, &call.query, &doc, preconditions)
         })
     }
 
@@ -171,12 +184,8 @@ impl Repository {
     ) -> Result<Answer, Failure> {
         self.require_open(rtype)?;
         let patch = Patch::of_body(call.media_type(), &call.body, || call.document())?;
-        let preconditions = Preconditions::of(call)?;
-        let provenance = Provenance::of(self, call)?;
-        let gated = self.may_write(caller, None, Action::Update)?;
-        self.retried(call, caller, &gated, |at| {
-            let change = self.plan_patch(at, rtype, id, &patch, &preconditions, Ok)?;
-            self.with_provenance(at, change, provenance.as_ref())
+        self.changed(call, caller, |at, preconditions| {
+            self.plan_patch(at, rtype, id, &patch, preconditions, Ok)
         })
     }
 
@@ -188,13 +197,9 @@ impl Repository {
     ) -> Result<Answer, Failure> {
         self.require_open(rtype)?;
         let patch = Patch::of_body(call.media_type(), &call.body, || call.document())?;
-        let preconditions = Preconditions::of(call)?;
-        let provenance = Provenance::of(self, call)?;
-        let gated = self.may_write(caller, None, Action::Update)?;
-        self.retried(call, caller, &gated, |at| {
+        self.changed(call, caller, |at, preconditions| {
             let id = self.patch_target(at, rtype, &call.query)?;
-            let change = self.plan_patch(at, rtype, &id, &patch, &preconditions, Ok)?;
-            self.with_provenance(at, change, provenance.as_ref())
+            self.plan_patch(at, rtype, &id, &patch, preconditions, Ok)
         })
     }
 

@@ -1,6 +1,8 @@
 //! The router of a repository: addresses, formats, headers; what is behind an address stands in the other modules.
 
+mod binary;
 mod coding;
+mod elsewhere;
 mod finish;
 mod meters;
 mod negotiate;
@@ -25,6 +27,7 @@ use meters::Meters;
 use negotiate::{Format, body_format, is_pretty, media_name, negotiate, preferences};
 use std::sync::Arc;
 
+pub use elsewhere::elsewhere;
 pub(crate) use negotiate::Return;
 
 /// Longest request body.
@@ -120,6 +123,11 @@ impl Call {
         media_name(self.content_type())
     }
 
+    /// The body of a create or update as a document; that of a Binary may be its content.
+    pub fn resource(&self, rtype: &str, id: Option<&str>) -> Result<Doc, Failure> {
+        binary::document(self, rtype, id).unwrap_or_else(|| self.document())
+    }
+
     /// The body as a document.
     pub fn document(&self) -> Result<Doc, Failure> {
         self.read_document()?
@@ -136,7 +144,11 @@ impl Call {
             ..Limits::default()
         };
         Ok(match body_format(self.content_type())? {
-            Format::Json => Doc::parse_json(self.body.clone(), &limits),
+            Format::Json => {
+                // Some editors put a byte order mark before UTF-8.
+                let mark = if self.body.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+                Doc::parse_json(self.body.slice(mark..), &limits)
+            }
             Format::Xml => Doc::parse_xml(&self.body, &limits),
         })
     }
@@ -230,6 +242,13 @@ async fn handle(
     // What a job answers with has a form of its own.
     let format = match negotiate(&query, &parts.headers) {
         Err(_) if path.starts_with("_jobs/") => Ok(Format::Json),
+        Err(_)
+            if binary::is_read(&parts.method, &path)
+                && negotiate::wants_no_fhir(&parts.headers)
+                && !query.iter().any(|(name, _)| name == "_format") =>
+        {
+            Ok(Format::Json)
+        }
         other => other,
     };
     let pretty = is_pretty(&query);
@@ -509,7 +528,9 @@ fn of_type(
             operations::run(repository, call, caller, name, Target::Instance(rtype, id))
         }
         [id] => match method {
-            "GET" => repository.read(call, caller, rtype, id),
+            "GET" => repository
+                .read(call, caller, rtype, id)
+                .map(|answer| binary::shown(repository, call, rtype, answer)),
             "PUT" => repository.update(call, caller, rtype, id),
             "PATCH" => repository.patch(call, caller, rtype, id),
             "DELETE" => repository.delete(call, caller, rtype, id),
@@ -520,7 +541,9 @@ fn of_type(
             _ => Err(Failure::method("GET, HEAD")),
         },
         [id, "_history", version] => match method {
-            "GET" => repository.vread(call, caller, rtype, id, version),
+            "GET" => repository
+                .vread(call, caller, rtype, id, version)
+                .map(|answer| binary::shown(repository, call, rtype, answer)),
             _ => Err(Failure::method("GET, HEAD")),
         },
         [id, of] | [id, of, "_search"] => {

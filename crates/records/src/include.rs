@@ -63,13 +63,27 @@ impl Repository {
         if include.target.as_deref().is_some_and(|t| !is_type(t)) {
             return Err(Failure::bad("value", format!("{name}: unknown target type")).on(name));
         }
-        if include.source != "*"
-            && include.param != "*"
-            && reference_params(&include.source, &include.param).is_empty()
-        {
+        if include.source == "*" || include.param == "*" {
+            return Ok(());
+        }
+        let params = reference_params(&include.source, &include.param);
+        if params.is_empty() {
             return Err(Failure::bad(
                 "not-supported",
                 format!("{name}: the source type has no such reference parameter"),
+            )
+            .on(name));
+        }
+        let leads_to = |t: &str| {
+            let is_target = |x: &str| x == t || x == "Resource";
+            params
+                .iter()
+                .any(|p| p.targets.is_empty() || p.targets.iter().any(|x| is_target(x)))
+        };
+        if !include.target.as_deref().is_none_or(leads_to) {
+            return Err(Failure::bad(
+                "value",
+                format!("{name}: the parameter never refers to that target type"),
             )
             .on(name));
         }
@@ -177,14 +191,19 @@ impl Work<'_> {
                 let targets =
                     fhir::refs::param_targets(param, &doc, &self.evaluator.options.own_bases);
                 for target in targets {
-                    self.follow(include, &target)?;
+                    self.follow(include, param, &target)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn follow(&mut self, include: &Include, target: &Target) -> Result<(), Failure> {
+    fn follow(
+        &mut self,
+        include: &Include,
+        param: &ParamInfo,
+        target: &Target,
+    ) -> Result<(), Failure> {
         let wants = |t: &str| include.target.as_deref().is_none_or(|x| x == t);
         match target {
             Target::Local {
@@ -220,6 +239,20 @@ impl Work<'_> {
                     .iter()
                     .any(|(s, v)| v == value && (s == system || system.is_empty()));
                 self.out.patient |= is_she && self.scope.view.is_some();
+            }
+            Target::Absolute { url, version } => {
+                for rtype in param.targets.iter().filter(|t| wants(t)) {
+                    let version = version.as_deref();
+                    let found = self.evaluator.of_url(param, rtype, url, version)?;
+                    let rids: Vec<Rid> = found.into_iter().map(|(rid, _)| rid).collect();
+                    for record in self
+                        .evaluator
+                        .snapshot
+                        .fetch(self.evaluator.granted, &rids)?
+                    {
+                        self.push(record)?;
+                    }
+                }
             }
             _ => {}
         }

@@ -48,5 +48,5 @@ pub mod subscriptions;
 mod terminology;
 pub mod write;
 
-pub use http::{mount, router};
+pub use http::{elsewhere, mount, router};
 pub use repository::RepositoryConfig;

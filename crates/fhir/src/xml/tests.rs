@@ -33,6 +33,32 @@ fn xml_reads_as_the_json_that_says_the_same() {
 }
 
 #[test]
+fn narrative_that_names_no_namespace_gets_one() {
+    const NS: &str = r#" xmlns="http://www.w3.org/1999/xhtml""#;
+    for (div, expected) in [
+        ("<div>x</div>".to_owned(), format!("<div{NS}>x</div>")),
+        (
+            "<div title='a>b' class='c'><p>x</p></div>".to_owned(),
+            format!("<div{NS} title='a>b' class='c'><p>x</p></div>"),
+        ),
+        (format!("<div{NS}>x</div>"), format!("<div{NS}>x</div>")),
+        (
+            format!("<div title='>'{NS}>x</div>"),
+            format!("<div title='>'{NS}>x</div>"),
+        ),
+    ] {
+        let json = serde_json::json!({
+            "resourceType": "Basic", "text": { "status": "generated", "div": div }, "code": { "text": "x" },
+        });
+        let doc = Doc::parse_json(Bytes::from(json.to_string()), &Limits::default()).unwrap();
+        let written = String::from_utf8(doc.to_xml().to_vec()).unwrap();
+        assert!(written.contains(&expected), "{written}");
+        let again = Doc::parse_xml(written.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!(again.root().str_at("text.div"), Some(expected.as_str()));
+    }
+}
+
+#[test]
 fn xml_round_trips_through_the_tree() {
     let first = xml(PATIENT);
     let again = Doc::parse_xml(&first.to_xml(), &Limits::default()).unwrap();

@@ -107,8 +107,16 @@ impl Writer {
         if node.type_id() == self.pack.known.xhtml
             && let Some(x) = node.as_str()
         {
-            // Stored as XML text already; the reader and the validator saw to its form.
-            self.out.push_str(x);
+            // Stored as XML text already; the reader and the validator saw to its form. JSON may leave out its namespace.
+            match x.strip_prefix("<div").filter(|_| !names_namespace(x)) {
+                Some(rest) => {
+                    self.out.push_str("<div xmlns=\"");
+                    self.out.push_str(super::XHTML_NS);
+                    self.out.push('"');
+                    self.out.push_str(rest);
+                }
+                None => self.out.push_str(x),
+            }
             return;
         }
         let name = tag(node.name());
@@ -138,4 +146,20 @@ impl Writer {
         v.sort_by_key(|n| rank(n.elem()));
         v
     }
+}
+
+/// Whether the first tag of a narrative declares a namespace.
+fn names_namespace(text: &str) -> bool {
+    let mut quote = None;
+    let end = text.bytes().position(|b| {
+        match (quote, b) {
+            (None, b'"' | b'\'') => quote = Some(b),
+            (Some(q), b) if q == b => quote = None,
+            _ => {}
+        }
+        quote.is_none() && b == b'>'
+    });
+    let tag = end.and_then(|end| text.get(..end)).unwrap_or(text);
+    tag.split_ascii_whitespace()
+        .any(|a| a.starts_with("xmlns="))
 }

@@ -133,7 +133,7 @@ impl Repository {
             let (index, change) = planned?;
             changes.insert(index, change);
         }
-        require_distinct(&changes)?;
+        require_distinct(items, &identities, &changes)?;
         drop(rewriter);
         let mut planned = Planned {
             identities,
@@ -360,24 +360,53 @@ fn writes_mut(change: &mut Change) -> &mut [Write] {
     }
 }
 
-/// 400 when two entries touch one resource.
-fn require_distinct(changes: &BTreeMap<usize, Change>) -> Result<(), Failure> {
-    let mut touched: HashMap<(&str, &str), usize> = HashMap::new();
-    for (index, change) in changes {
-        let ids = writes(change).iter().filter_map(|w| match &w.put.id {
-            PutId::Given(id) => Some((w.put.rtype.as_str(), id.as_str())),
-            PutId::New => None,
-        });
-        for id in ids {
-            if let Some(other) = touched.insert(id, *index) {
-                return Err(Failure::bad(
-                    "invalid",
-                    format!(
-                        "Bundle.entry[{other}] and Bundle.entry[{index}] change the same resource"
-                    ),
-                )
-                .on(format!("Bundle.entry[{index}]")));
+/// 400 when two entries touch one resource, even if one of them changes nothing; a conditional create that found its
+/// resource goes with all but its deletion.
+fn require_distinct(
+    items: &[Item<'_>],
+    identities: &Identities,
+    changes: &BTreeMap<usize, Change>,
+) -> Result<(), Failure> {
+    let mut touched: HashMap<(&str, &str), (usize, bool)> = HashMap::new();
+    let mut found: Vec<(usize, &str, &str)> = Vec::new();
+    let clash = |index: usize, other: usize| {
+        Failure::bad(
+            "invalid",
+            format!("Bundle.entry[{other}] and Bundle.entry[{index}] change the same resource"),
+        )
+        .on(format!("Bundle.entry[{index}]"))
+    };
+    for item in items {
+        let Some(change) = changes.get(&item.index) else {
+            continue;
+        };
+        let named = item
+            .id()
+            .or_else(|| identities.ids.get(&item.index).map(String::as_str));
+        let ids: Vec<(&str, &str)> = match (change, named) {
+            (Change::Kept(record), _) if item.verb == Some(Verb::Post) => {
+                found.push((item.index, &record.head.rtype, &record.head.id));
+                continue;
             }
+            (Change::Kept(_) | Change::Nothing, Some(id)) => vec![(item.rtype(), id)],
+            _ => writes(change)
+                .iter()
+                .filter_map(|w| match &w.put.id {
+                    PutId::Given(id) => Some((w.put.rtype.as_str(), id.as_str())),
+                    PutId::New => None,
+                })
+                .collect(),
+        };
+        let deletes = item.verb == Some(Verb::Delete);
+        for id in ids {
+            if let Some((other, _)) = touched.insert(id, (item.index, deletes)) {
+                return Err(clash(item.index, other));
+            }
+        }
+    }
+    for (index, rtype, id) in found {
+        if let Some((other, true)) = touched.get(&(rtype, id)) {
+            return Err(clash(index, *other));
         }
     }
     Ok(())

@@ -136,6 +136,29 @@ pub(super) fn finish(
     response
 }
 
+/// A resource where no repository is.
+pub(super) fn bare(status: StatusCode, format: Format, json: Bytes, is_head: bool) -> Response {
+    let (kind, bytes) = match format {
+        Format::Json => (Some(JSON.to_owned()), json),
+        Format::Xml => as_xml(json),
+    };
+    let mut response = Response::new(if is_head {
+        Body::empty()
+    } else {
+        Body::from(bytes)
+    });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if let Some(kind) = kind.and_then(|k| HeaderValue::from_str(&k).ok()) {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    response
+}
+
 fn as_xml(json: Bytes) -> (Option<String>, Bytes) {
     let limits = Limits {
         max_bytes: usize::MAX,

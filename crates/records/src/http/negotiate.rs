@@ -76,6 +76,48 @@ fn format_of(name: &str) -> Option<Format> {
     }
 }
 
+/// Whether this is the name of a media type that is not FHIR's.
+pub(super) fn names_other(name: &str) -> bool {
+    format_of(name).is_none()
+}
+
+/// `Accept` as quality and name, what is refused left out.
+fn ranges(headers: &HeaderMap) -> Vec<(u32, &str)> {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .map(media)
+        .filter(|m| !m.name.is_empty())
+        .map(|m| (quality(m.parameter("q")), m.name))
+        .filter(|(quality, _)| *quality > 0)
+        .collect()
+}
+
+/// Whether `Accept` names media types, and none by which FHIR's could be meant.
+pub(super) fn wants_no_fhir(headers: &HeaderMap) -> bool {
+    let ranges = ranges(headers);
+    !ranges.is_empty()
+        && ranges.iter().all(|(_, name)| {
+            names_other(name) && !matches!(*name, "*/*" | "application/*" | "text/html")
+        })
+}
+
+/// Whether content of a kind is asked for by its own name, rather than as FHIR.
+pub(super) fn wants(headers: &HeaderMap, kind: &str) -> bool {
+    let kind = media(kind).name;
+    let family = kind.split('/').next().unwrap_or_default();
+    let best = |of: &dyn Fn(&str) -> bool| {
+        let named = ranges(headers).into_iter().filter(|(_, name)| of(name));
+        named.map(|(quality, _)| quality).max().unwrap_or(0)
+    };
+    let is_kind = |name: &str| {
+        name.eq_ignore_ascii_case(kind)
+            || (family != "application" && name.strip_suffix("/*") == Some(family))
+    };
+    wants_no_fhir(headers) || best(&is_kind) > best(&|name: &str| !names_other(name))
+}
+
 /// Name of the media type of a `Content-Type` header.
 pub(crate) fn media_name(content_type: &str) -> &str {
     media(content_type).name
@@ -126,7 +168,9 @@ pub(crate) fn negotiate(
             .ok_or_else(refuse);
     }
     let mut any = false;
-    let mut best: Option<(u32, Format)> = None;
+    let mut is_browser = false;
+    // Quality, form, and whether FHIR's own name was used.
+    let mut best: Option<(u32, Format, bool)> = None;
     let mut has_accept = false;
     for value in headers.get_all(header::ACCEPT) {
         for range in value.to_str().unwrap_or_default().split(',') {
@@ -143,15 +187,18 @@ pub(crate) fn negotiate(
                 media.name,
                 "*/*" | "application/*" | "text/html" | "text/*" | "application/fhir+ndjson"
             );
+            is_browser |= matches!(media.name, "text/html" | "application/xhtml+xml");
             if let Some(format) = format_of(media.name)
-                && best.is_none_or(|(q, _)| quality > q)
+                && best.is_none_or(|(q, ..)| quality > q)
             {
-                best = Some((quality, format));
+                best = Some((quality, format, media.name.contains("fhir")));
             }
         }
     }
     match best {
-        Some((_, format)) => Ok(format),
+        // Browsers name XML beside XHTML, without meaning FHIR's.
+        Some((_, Format::Xml, false)) if is_browser => Ok(Format::Json),
+        Some((_, format, _)) => Ok(format),
         None if any || !has_accept => Ok(Format::Json),
         None => Err(refuse()),
     }
@@ -231,6 +278,12 @@ mod tests {
                 Some(Format::Json),
             ),
             (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                Some(Format::Json),
+            ),
+            ("text/html, application/fhir+xml;q=0.9", Some(Format::Xml)),
+            ("application/xml", Some(Format::Xml)),
+            (
                 "application/fhir+json;q=0.5, application/fhir+xml",
                 Some(Format::Xml),
             ),
@@ -253,6 +306,32 @@ mod tests {
         assert_eq!(format("application/fhir+json; fhirVersion=5.0"), None);
         assert_eq!(format("csv"), None);
         assert_eq!(negotiate(&[], &HeaderMap::new()), Ok(Format::Json));
+    }
+
+    #[test]
+    fn content_is_asked_for_by_its_name() {
+        for (accept, kind, expected) in [
+            ("", "image/png", false),
+            ("*/*", "image/png", false),
+            ("image/png", "image/png", true),
+            ("image/*", "image/png", true),
+            ("image/png, */*;q=0.1", "image/png", true),
+            ("application/pdf", "image/png", true),
+            ("application/fhir+json", "image/png", false),
+            ("application/fhir+json, image/png;q=0.5", "image/png", false),
+            ("application/fhir+json;q=0.5, image/png", "image/png", true),
+            ("image/png;q=0", "image/png", false),
+            ("text/plain", "text/plain; charset=utf-8", true),
+            (
+                "text/html,application/xhtml+xml,*/*;q=0.8",
+                "image/png",
+                false,
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(wants(&headers, kind), expected, "{accept} {kind}");
+        }
     }
 
     #[test]
@@ -314,6 +393,7 @@ mod tests {
             let _ = negotiate(&[("_format".to_owned(), query)], &headers);
             let _ = preferences(&headers);
             let _ = body_format(&text);
+            let _ = wants(&headers, &text);
         }
     }
 }

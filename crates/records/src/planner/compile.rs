@@ -4,7 +4,7 @@ use super::cond::{Coded, Codes, Cond, Span};
 use super::text::Words;
 use super::{MAX_CONDS, MAX_DEPTH, PatientScope, filter};
 use crate::outcome::Failure;
-use crate::params::RawCondition;
+use crate::params::{RawCondition, name_parts};
 use fhir::Pack;
 use fhir::keys::Options;
 use fhir::keys::query::{self, Prefix, split, unescape};
@@ -59,14 +59,7 @@ fn take_apart(name: &str) -> Result<Name<'_>, Failure> {
             )),
         };
     }
-    let (head, rest) = match name.split_once('.') {
-        Some((head, rest)) => (head, Some(rest)),
-        None => (name, None),
-    };
-    let (code, modifier) = match head.split_once(':') {
-        Some((code, modifier)) => (code, Some(modifier)),
-        None => (head, None),
-    };
+    let (code, modifier, rest) = name_parts(name);
     Ok(match rest {
         Some(rest) => Name::Chain {
             code,
@@ -176,6 +169,10 @@ impl Compiler<'_> {
         value: &str,
     ) -> Result<Cond, Failure> {
         match (code, modifier) {
+            ("_id", Some("not")) => {
+                let named = self.plain(rtype, code, None, value)?;
+                Ok(Cond::Not(Box::new(named)))
+            }
             ("_id", None) => {
                 let parts = split(value, ',');
                 if parts.len() > query::MAX_OR {

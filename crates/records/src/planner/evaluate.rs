@@ -1,5 +1,6 @@
 //! Conditions on the store: sets of record numbers, and tests on the keys of few candidates.
 
+mod canonicals;
 mod hops;
 mod rows;
 

@@ -24,6 +24,7 @@ pub use sort::{Place, check_keys as check_sort};
 pub use terms::{MAX_CODES, Terms};
 pub use walk::{Merged, Walk};
 
+use crate::params::escape;
 use fhir::Doc;
 use store::PersonKey;
 
@@ -54,16 +55,6 @@ pub struct PatientScope {
 impl PatientScope {
     /// Value of `param:identifier` that finds her under any identifier.
     pub fn identifier_value(&self) -> Option<String> {
-        let escape = |text: &str| {
-            let mut out = String::with_capacity(text.len());
-            for c in text.chars() {
-                if matches!(c, ',' | '|' | '$' | '\\') {
-                    out.push('\\');
-                }
-                out.push(c);
-            }
-            out
-        };
         let values: Vec<String> = self
             .identifiers
             .iter()

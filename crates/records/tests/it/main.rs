@@ -13,6 +13,7 @@ mod fhir_clients;
 mod fhir_hostile;
 mod fhir_metadata;
 mod fhir_smart;
+mod foreign;
 mod forms;
 mod gated;
 mod history;

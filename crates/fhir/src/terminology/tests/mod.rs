@@ -1,5 +1,6 @@
 //! Rules of the engine on small definitions of our own.
 
+mod told;
 mod wide;
 
 use bytes::Bytes;

@@ -121,7 +121,9 @@ impl Evaluator<'_> {
             param: param.id | sub::MAIN,
             value: encode::reference_local(id, Some(rtype)),
         };
-        self.rows_of(&KeyRange::exact(&key))
+        let mut rids = self.rows_of(&KeyRange::exact(&key))?;
+        rids.extend(self.referring_by_url(param, rtype, id)?);
+        Ok(rids)
     }
 
     /// Ids of type `rtype` that a record's `param` refers to.
@@ -142,6 +144,7 @@ impl Evaluator<'_> {
                 ids.push(id.to_owned());
             }
         }
+        ids.extend(self.referred_by_url(rid, param, rtype)?);
         Ok(ids)
     }
 
