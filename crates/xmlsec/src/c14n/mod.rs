@@ -8,7 +8,7 @@
 //! Rules: W3C Canonical XML 1.0 (2001), Exclusive XML Canonicalization 1.0 (2002).
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write;
 
 use crate::xml::{Document, Kind, NodeId};

@@ -3,7 +3,7 @@
 use aws_lc_rs::{digest, signature};
 
 use crate::algorithm::PublicKey;
-use crate::asn1::{tag, write};
+use crate::asn1::{Reader, tag, write};
 use crate::oid;
 
 /// A hash function.
@@ -67,6 +67,7 @@ pub struct SignatureMethod {
     pub hash: Hash,
 }
 
+const SMART_CARD_RSA_BITS: usize = 2032;
 const MORE: &str = "http://www.w3.org/2001/04/xmldsig-more#";
 const MORE_2007: &str = "http://www.w3.org/2007/05/xmldsig-more#";
 
@@ -111,63 +112,99 @@ impl SignatureMethod {
         }
     }
 
-    /// Whether `value` is the signature over `message` by the key in `spki` (a DER SubjectPublicKeyInfo).
-    pub(super) fn holds(self, spki: &[u8], message: &[u8], value: &[u8]) -> bool {
-        let Some(key) = PublicKey::read(spki) else {
-            return false;
-        };
-        match self.scheme {
-            Scheme::RsaPkcs1 | Scheme::RsaPss if key.is_rsa => {
-                let algorithm: &'static dyn signature::VerificationAlgorithm =
-                    match (self.scheme, self.hash) {
-                        (Scheme::RsaPss, Hash::Sha256) => &signature::RSA_PSS_2048_8192_SHA256,
-                        (Scheme::RsaPss, Hash::Sha384) => &signature::RSA_PSS_2048_8192_SHA384,
-                        (Scheme::RsaPss, Hash::Sha512) => &signature::RSA_PSS_2048_8192_SHA512,
-                        (_, Hash::Sha256) => &signature::RSA_PKCS1_2048_8192_SHA256,
-                        (_, Hash::Sha384) => &signature::RSA_PKCS1_2048_8192_SHA384,
-                        (_, Hash::Sha512) => &signature::RSA_PKCS1_2048_8192_SHA512,
-                        (_, Hash::Sha1) => &signature::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
-                    };
-                signature::UnparsedPublicKey::new(algorithm, key.bits)
-                    .verify(message, value)
-                    .is_ok()
+    /// Whether `value` is the signature over `message` by the key in `spki` (a DER SubjectPublicKeyInfo); nothing when
+    /// the key is too short or of another kind.
+    pub(super) fn holds(self, spki: &[u8], message: &[u8], value: &[u8]) -> Option<bool> {
+        let key = PublicKey::read(spki)?;
+        let (algorithm, value) = match self.scheme {
+            Scheme::RsaPkcs1 | Scheme::RsaPss if key.is_rsa => (
+                rsa_verification(self, modulus_bits(key.bits))?,
+                value.to_vec(),
+            ),
+            Scheme::Ecdsa => {
+                let (algorithm, order_bytes) = ecdsa_verification(self.hash, key.curve)?;
+                match in_der(value, order_bytes) {
+                    Some(value) => (algorithm, value),
+                    None => return Some(false),
+                }
             }
-            Scheme::Ecdsa => ecdsa_holds(self.hash, &key, message, value),
-            _ => false,
-        }
+            _ => return None,
+        };
+        let key = signature::UnparsedPublicKey::new(algorithm, key.bits);
+        Some(key.verify(message, &value).is_ok())
     }
 }
 
-fn ecdsa_holds(hash: Hash, key: &PublicKey<'_>, message: &[u8], value: &[u8]) -> bool {
-    let curve = match key.curve {
-        Some(oid::P256) => 32,
-        Some(oid::P384) => 48,
-        Some(oid::P521) => 66,
-        _ => return false,
-    };
-    let algorithm: &'static dyn signature::VerificationAlgorithm = match (curve, hash) {
-        (32, Hash::Sha256) => &signature::ECDSA_P256_SHA256_ASN1,
-        (32, Hash::Sha384) => &signature::ECDSA_P256_SHA384_ASN1,
-        (32, Hash::Sha512) => &signature::ECDSA_P256_SHA512_ASN1,
-        (48, Hash::Sha256) => &signature::ECDSA_P384_SHA256_ASN1,
-        (48, Hash::Sha384) => &signature::ECDSA_P384_SHA384_ASN1,
-        (48, Hash::Sha512) => &signature::ECDSA_P384_SHA512_ASN1,
-        (66, Hash::Sha256) => &signature::ECDSA_P521_SHA256_ASN1,
-        (66, Hash::Sha384) => &signature::ECDSA_P521_SHA384_ASN1,
-        (66, Hash::Sha512) => &signature::ECDSA_P521_SHA512_ASN1,
-        _ => return false,
-    };
-    // RFC 9231 §2.3.6: the value is r and s side by side, each as long as the order of the curve.
-    let Some((r, s)) = value
-        .split_at_checked(curve)
-        .filter(|(_, s)| s.len() == curve)
-    else {
-        return false;
-    };
-    let der = write::sequence(&[&unsigned(r), &unsigned(s)]);
-    signature::UnparsedPublicKey::new(algorithm, key.bits)
-        .verify(message, &der)
-        .is_ok()
+/// Keys of 2048 to 8192 bits, and of 2032 bits in PKCS #1: those are on the national smart cards with which
+/// prescriptions are signed, and no weaker for it.
+fn rsa_verification(
+    method: SignatureMethod,
+    bits: usize,
+) -> Option<&'static dyn signature::VerificationAlgorithm> {
+    if !(SMART_CARD_RSA_BITS..=8192).contains(&bits) {
+        return None;
+    }
+    Some(match (method.scheme, method.hash, bits < 2048) {
+        (Scheme::RsaPkcs1, Hash::Sha256, true) => {
+            &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY
+        }
+        (Scheme::RsaPkcs1, Hash::Sha512, true) => {
+            &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY
+        }
+        (Scheme::RsaPkcs1, Hash::Sha1, true) => {
+            &signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY
+        }
+        (_, _, true) => return None,
+        (Scheme::RsaPss, Hash::Sha256, false) => &signature::RSA_PSS_2048_8192_SHA256,
+        (Scheme::RsaPss, Hash::Sha384, false) => &signature::RSA_PSS_2048_8192_SHA384,
+        (Scheme::RsaPss, Hash::Sha512, false) => &signature::RSA_PSS_2048_8192_SHA512,
+        (_, Hash::Sha256, false) => &signature::RSA_PKCS1_2048_8192_SHA256,
+        (_, Hash::Sha384, false) => &signature::RSA_PKCS1_2048_8192_SHA384,
+        (_, Hash::Sha512, false) => &signature::RSA_PKCS1_2048_8192_SHA512,
+        (_, Hash::Sha1, false) => &signature::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+    })
+}
+
+/// Length of the modulus of a PKCS #1 `RSAPublicKey`; 0 when it cannot be read.
+fn modulus_bits(key: &[u8]) -> usize {
+    let modulus = Reader::new(key)
+        .sequence("RSAPublicKey")
+        .and_then(|mut fields| fields.expect(tag::INTEGER, "modulus"))
+        .map_or(&[][..], |modulus| modulus.content);
+    let first = modulus.iter().position(|byte| *byte != 0);
+    let significant = first.and_then(|first| modulus.get(first..));
+    significant
+        .and_then(|bytes| Some((bytes.first()?, bytes.len())))
+        .map_or(0, |(first, length)| {
+            length * 8 - first.leading_zeros() as usize
+        })
+}
+
+/// The verification for a curve, and the length of the curve's order in bytes.
+fn ecdsa_verification(
+    hash: Hash,
+    curve: Option<&[u8]>,
+) -> Option<(&'static dyn signature::VerificationAlgorithm, usize)> {
+    Some(match (curve?, hash) {
+        (oid::P256, Hash::Sha256) => (&signature::ECDSA_P256_SHA256_ASN1, 32),
+        (oid::P256, Hash::Sha384) => (&signature::ECDSA_P256_SHA384_ASN1, 32),
+        (oid::P256, Hash::Sha512) => (&signature::ECDSA_P256_SHA512_ASN1, 32),
+        (oid::P384, Hash::Sha256) => (&signature::ECDSA_P384_SHA256_ASN1, 48),
+        (oid::P384, Hash::Sha384) => (&signature::ECDSA_P384_SHA384_ASN1, 48),
+        (oid::P384, Hash::Sha512) => (&signature::ECDSA_P384_SHA512_ASN1, 48),
+        (oid::P521, Hash::Sha256) => (&signature::ECDSA_P521_SHA256_ASN1, 66),
+        (oid::P521, Hash::Sha384) => (&signature::ECDSA_P521_SHA384_ASN1, 66),
+        (oid::P521, Hash::Sha512) => (&signature::ECDSA_P521_SHA512_ASN1, 66),
+        _ => return None,
+    })
+}
+
+/// RFC 9231 §2.3.6: the value is r and s side by side, each as long as the order of the curve.
+fn in_der(value: &[u8], order_bytes: usize) -> Option<Vec<u8>> {
+    let (r, s) = value
+        .split_at_checked(order_bytes)
+        .filter(|(_, s)| s.len() == order_bytes)?;
+    Some(write::sequence(&[&unsigned(r), &unsigned(s)]))
 }
 
 fn unsigned(bytes: &[u8]) -> Vec<u8> {

@@ -38,6 +38,11 @@ pub enum DsigError {
     /// `SignedInfo` was changed, or another key signed.
     #[error("the signature value does not match the signed information and the key")]
     Mismatch,
+    /// A key too short, or of another kind than the signature method needs.
+    #[error(
+        "the key of the signer's certificate is too short, or does not fit the signature method"
+    )]
+    UnusableKey,
     /// No certificate to check with.
     #[error("the signature does not say who made it: there is no certificate with it")]
     NoCertificate,

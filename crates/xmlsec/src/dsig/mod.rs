@@ -7,7 +7,7 @@
 //!
 //! Accepted: references into the same document (`""` and `#id`) and, by bytes that the caller hands in, to attachments;
 //! the transforms enveloped-signature, canonicalisation and the one message filter of ebXML ([`Transform`]); RSA (PKCS #1
-//! v1.5 and PSS) and ECDSA with SHA-2. SHA-1 only where [`Rules::allow_sha1`] says so, and never in what is made here.
+//! v1.5 and PSS; 2048 bits, or the 2032 of smart cards) and ECDSA with SHA-2. SHA-1 only where [`Rules::allow_sha1`] says so, and never in what is made here.
 //! Refused whatever its value: other transforms (XSLT, free XPath, base64), HMAC, references that leave the document,
 //! ids that occur twice. A `KeyValue` is ignored: a key counts by its certificate or not at all.
 //!

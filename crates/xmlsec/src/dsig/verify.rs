@@ -205,9 +205,17 @@ fn signer(
     wanted: Signer<'_>,
 ) -> Result<(Certificate, Vec<Certificate>), DsigError> {
     let holds = |certificate: &Certificate| {
-        parsed
-            .method
-            .holds(certificate.public_key_info(), signed_info, &parsed.value)
+        let spki = certificate.public_key_info();
+        parsed.method.holds(spki, signed_info, &parsed.value)
+    };
+    let place_of_signer = |candidates: &[&Certificate]| {
+        let results: Vec<Option<bool>> = candidates.iter().map(|one| holds(one)).collect();
+        let found = results.iter().position(|result| *result == Some(true));
+        found.ok_or(if results.iter().all(Option::is_none) {
+            DsigError::UnusableKey
+        } else {
+            DsigError::Mismatch
+        })
     };
     let mut carried = parsed
         .certificates
@@ -222,18 +230,16 @@ fn signer(
         if candidates.is_empty() {
             return Err(DsigError::OtherCertificate);
         }
-        let found = candidates
-            .into_iter()
-            .find(|candidate| holds(candidate))
-            .ok_or(DsigError::Mismatch)?
-            .clone();
+        let at = place_of_signer(&candidates)?;
+        let found = candidates.get(at).ok_or(DsigError::Mismatch)?;
+        let found = Certificate::clone(found);
         carried.retain(|certificate| *certificate != found);
         return Ok((found, carried));
     }
     if carried.is_empty() {
         return Err(DsigError::NoCertificate);
     }
-    let at = carried.iter().position(holds).ok_or(DsigError::Mismatch)?;
+    let at = place_of_signer(&carried.iter().collect::<Vec<_>>())?;
     let found = carried.remove(at);
     if let Signer::Trusted {
         store,

@@ -1,4 +1,5 @@
-//! CMS, certificates and PKCS #12 against our own rules and against `openssl`, in both directions.
+//! CMS, certificates, PKCS #12 and XML signatures against our own rules and against `openssl` and `xmlsec1`, in both
+//! directions.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +12,10 @@ mod certificates;
 mod cms;
 mod openssl;
 mod pkcs12;
+mod samples;
+mod signed;
+mod wrapping;
+mod xmlsec1;
 
 use std::sync::LazyLock;
 
