@@ -47,7 +47,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use axum::Router;
 use jose::client::Transport;
-use jose::dpop::normalise_htu;
+use jose::dpop;
 use jose::keyring::{KeyPhase, RotationPolicy};
 use jose::rs::{KeySource, ResourceServer};
 use jose::state::{Clock, ReplayCache, State, StateError};
@@ -88,8 +88,10 @@ pub(crate) struct Inner {
     checker: ResourceServer,
     clock: Clock,
     upstreams: Vec<Arc<Upstream>>,
-    /// The way out, for identity providers and clients that are told of logouts.
-    transport: OnceLock<Arc<dyn Transport>>,
+    /// The way to identity providers.
+    to_idps: OnceLock<Arc<dyn Transport>>,
+    /// The way to clients that are told of logouts.
+    to_clients: OnceLock<Arc<dyn Transport>>,
     limiter: Limiter,
 }
 
@@ -106,6 +108,12 @@ impl Helseid {
             .into_iter()
             .map(|client| (client.client_id.clone(), Arc::new(client)))
             .collect();
+        // In the form in which addresses are compared.
+        for origin in &mut config.extra_origins {
+            if let Some(normal) = dpop::normalise_htu(origin) {
+                normal.trim_end_matches('/').clone_into(origin);
+            }
+        }
         let mut origins = vec![config.issuer.clone()];
         origins.extend(config.extra_origins.iter().cloned());
         let upstreams = std::mem::take(&mut config.idps)
@@ -129,17 +137,23 @@ impl Helseid {
                 checker,
                 clock: parts.clock,
                 upstreams,
-                transport: OnceLock::new(),
+                to_idps: OnceLock::new(),
+                to_clients: OnceLock::new(),
                 limiter,
             }),
         })
     }
 
-    /// Gives the way out to identity providers and to clients that are told of logouts; once. Without it neither exists.
-    /// The transport decides which addresses it calls, follows no redirects and has its own time limits.
+    /// Gives the ways out to identity providers and to clients that are told of logouts; once. Without them neither exists.
+    /// A transport decides which addresses it calls, follows no redirects and has its own time limits.
     #[must_use]
-    pub fn with_transport(self, transport: Arc<dyn Transport>) -> Self {
-        let _ = self.inner.transport.set(transport);
+    pub fn with_transports(
+        self,
+        to_idps: Arc<dyn Transport>,
+        to_clients: Arc<dyn Transport>,
+    ) -> Self {
+        let _ = self.inner.to_idps.set(to_idps);
+        let _ = self.inner.to_clients.set(to_clients);
         self
     }
 
@@ -286,7 +300,7 @@ impl Inner {
     /// The addresses of a path, in the form in which DPoP compares them.
     fn addresses(&self, path: &str) -> Vec<String> {
         self.origins()
-            .filter_map(|origin| normalise_htu(&format!("{origin}{path}")))
+            .filter_map(|origin| dpop::address(origin, path))
             .collect()
     }
 

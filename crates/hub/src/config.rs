@@ -69,6 +69,8 @@ pub struct StoreSection {
 pub struct HelseidSection {
     /// Kind of signing key made at first start: `rsa-2048`, `rsa-3072` (both RS256) or `p-256` (ES256).
     pub signing_key: String,
+    /// File with the identity providers users log in at (docs/helseid.md §9).
+    pub identity_providers: Option<PathBuf>,
 }
 
 impl HelseidSection {
@@ -133,6 +135,7 @@ impl Default for HelseidSection {
     fn default() -> Self {
         Self {
             signing_key: "rsa-2048".to_owned(),
+            identity_providers: None,
         }
     }
 }
@@ -322,7 +325,7 @@ fn known_keys() -> Vec<String> {
     let mut keys: Vec<String> = toml::Table::try_from(Config::default())
         .map(|t| flatten(&t))
         .unwrap_or_default();
-    keys.extend(["public_base", "mirror", "witness", "schemas", "store.url"].map(str::to_owned));
+    keys.extend(["public_base", "mirror", "witness", "schemas", "store.url", "helseid.identity_providers"].map(str::to_owned));
     keys.sort();
     keys.dedup();
     keys

@@ -13,6 +13,7 @@ pub mod config;
 pub mod demo;
 pub mod demo_clients;
 pub mod fhir;
+pub mod helseid_out;
 pub mod helseid_state;
 pub mod intake;
 pub mod jobs;

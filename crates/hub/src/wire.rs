@@ -10,7 +10,7 @@ use crate::operations::HubOperations;
 use crate::ops::Ops;
 use crate::ports::Ports;
 use crate::secrets::Secrets;
-use crate::{demo, intake, keys, ops};
+use crate::{demo, helseid_out, intake, keys, ops};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use dokumenter::Dokumenter;
@@ -206,6 +206,8 @@ pub type MakeStory = Box<dyn FnOnce(&Value) -> Arc<dyn StoryDriver> + Send>;
 pub struct DemoSetup {
     /// Makes the story's driver once the addresses are known.
     pub story: MakeStory,
+    /// API key of the test-token service; empty: there is none.
+    pub test_token_key: String,
     /// Makes facts.json once the addresses are known.
     pub facts: Box<dyn FnOnce(&Addresses) -> Value + Send>,
 }
@@ -423,7 +425,10 @@ impl Hub {
         helseid_config.clients = setup.helseid_clients;
         helseid_config
             .clients
-            .push(portal_client(&addresses, &portal_keys));
+            .push(helseid_out::portal_client(&addresses, &portal_keys));
+        let test_token_key = setup.demo.as_ref().map(|d| d.test_token_key.as_str());
+        let (to_idps, to_clients) =
+            helseid_out::configure(&mut helseid_config, &config, test_token_key)?;
         let helseid = {
             let keys = Arc::new(keys::HelseidKeys::new(secrets.clone()));
             let parts = helseid::Parts {
@@ -433,7 +438,9 @@ impl Hub {
                 keys,
                 clock: system_clock(),
             };
-            tokio::task::spawn_blocking(move || Helseid::new(helseid_config, parts)).await??
+            tokio::task::spawn_blocking(move || Helseid::new(helseid_config, parts))
+                .await??
+                .with_transports(to_idps, to_clients)
         };
 
         let clients = {
@@ -733,22 +740,6 @@ fn amqp_tls_config(tls: &Arc<rustls::ServerConfig>) -> tokio_rustls::TlsAcceptor
     let mut config = (**tls).clone();
     config.alpn_protocols.clear();
     tokio_rustls::TlsAcceptor::from(Arc::new(config))
-}
-
-fn portal_client(addresses: &Addresses, keys: &keys::PortalKeys) -> helseid::Client {
-    let mut client = helseid::Client::new(PORTAL_CLIENT, "Helsenav for helsepersonell");
-    client.organisation_name = "Helsenav drift".to_owned();
-    client.keys.push(helseid::ClientKey {
-        key: keys.assertion.public().clone(),
-        expires_s: None,
-    });
-    client.scopes = PORTAL_SCOPES.iter().map(|s| (*s).to_owned()).collect();
-    client.redirect_uris = [&addresses.base, &addresses.base_tls]
-        .into_iter()
-        .map(|base| format!("{base}/helsepersonell/callback"))
-        .collect();
-    client.user_login = true;
-    client
 }
 
 /// facts.json's `endpoints`.

@@ -201,8 +201,12 @@ fn read_hint(helseid: &Helseid, hint: &str) -> Result<Hint, OAuthError> {
     compact.verify(&key).map_err(|_| wrong())?;
     let claims = Claims::parse(&compact.payload).map_err(|_| wrong())?;
     let text = |name| claims.text(name).ok().flatten().map(str::to_owned);
-    // An access token has client_id, an ID token has not.
-    if claims.0.contains_key("client_id")
+    // Neither an access token nor a logout token of ours will do: the first has client_id, the second events.
+    let other = ["client_id", "events"]
+        .iter()
+        .any(|name| claims.0.contains_key(*name));
+    if other
+        || !compact.is_typ(&["JWT"])
         || text("iss").as_deref() != Some(&helseid.inner.config.issuer)
     {
         return Err(wrong());

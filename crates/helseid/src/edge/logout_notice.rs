@@ -77,7 +77,7 @@ pub async fn tell(helseid: &Helseid, sid: &str) -> Result<Vec<String>, OAuthErro
             frames.push(with_session(uri, &inner.config.issuer, sid));
         }
         if let (Some(uri), Some(transport)) =
-            (&client.backchannel_logout_uri, inner.transport.get())
+            (&client.backchannel_logout_uri, inner.to_clients.get())
         {
             let token = logout_token(helseid, &client_id, sid, subject.as_deref())?;
             send(transport.clone(), uri.clone(), token, client_id);

@@ -214,7 +214,7 @@ async fn leave(
 fn transport(helseid: &Helseid) -> Result<&dyn Transport, UpstreamError> {
     helseid
         .inner
-        .transport
+        .to_idps
         .get()
         .map(|transport| transport.as_ref() as &dyn Transport)
         .ok_or_else(|| UpstreamError::Unavailable("this server has no way out".to_owned()))

@@ -43,6 +43,9 @@ pub(crate) struct Credentials {
     pub clients: Vec<ClientLogin>,
     /// Password of the operator.
     pub operator_password: String,
+    /// API key of the test-token service; empty in data folders made before there was one.
+    #[serde(default)]
+    pub test_token_key: String,
 }
 
 const NAME: &str = "demo-credentials";
@@ -72,6 +75,8 @@ const MACHINE_SCOPES: [&str; 3] = [
     "nhn:pps/provesvar-read",
     "nhn:phr/mhd/read-document",
 ];
+
+const MACHINE_ACTS_FOR: [&str; 3] = ["nhn:kjernejournal", "nhn:pps", "nhn:phr"];
 
 impl Credentials {
     /// Made at first start.
@@ -128,6 +133,7 @@ impl Credentials {
             amqp,
             clients,
             operator_password: token(),
+            test_token_key: token(),
         })
     }
 
@@ -172,6 +178,10 @@ fn client(login: &ClientLogin, nation: &Nation) -> Option<Client> {
     client.machine = login.kind == "machine";
     client.refresh = login.kind == "user";
     client.introspects = login.kind == "api";
+    // A vendor's own backend may carry on what was sent to one of these APIs (token exchange).
+    if client.machine {
+        client.acts_for = MACHINE_ACTS_FOR.map(str::to_owned).into();
+    }
     // Stock OAuth libraries pass in compatible mode; the strict rules stay for everybody who asks for them.
     client.mode = Some(Mode::Compatible);
     if client.user_login {

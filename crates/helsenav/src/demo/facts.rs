@@ -36,6 +36,10 @@ pub(crate) fn make(
             "browser_http": addresses.helseid_browser,
             "clients": clients(nation, credentials),
             "users": users(nation),
+            "test_tokens": {
+                "url": format!("{}/v2/create-test-token-with-key", addresses.issuer),
+                "api_key": credentials.test_token_key,
+            },
         },
         "citizen_logins": nation
             .story_persons()

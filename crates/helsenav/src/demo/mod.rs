@@ -140,6 +140,7 @@ async fn serve(
         helseid_clients: credentials.helseid_clients(&nation),
         operator: Some(credentials.operator()),
         demo: Some(DemoSetup {
+            test_token_key: credentials.test_token_key.clone(),
             facts: {
                 let (nation, demo_keys, credentials) =
                     (nation.clone(), demo_keys.clone(), credentials.clone());

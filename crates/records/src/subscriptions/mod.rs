@@ -23,6 +23,8 @@ pub(crate) mod socket;
 mod target;
 mod topic;
 
+pub use target::{PublicOnly, read as read_endpoint};
+
 use crate::outcome::Failure;
 use crate::repository::Repository;
 use axum::http::StatusCode;

@@ -12,7 +12,9 @@ use url::{Host, Url};
 pub(crate) const MAX_URL_BYTES: usize = 2_048;
 
 /// Reads and checks an address as far as that is possible without looking its name up; what is wrong otherwise.
-pub(crate) fn read(text: &str, allow_private: bool) -> Result<Url, &'static str> {
+/// # Errors
+/// What is wrong with it.
+pub fn read(text: &str, allow_private: bool) -> Result<Url, &'static str> {
     if text.len() > MAX_URL_BYTES {
         return Err("the endpoint is longer than 2048 bytes");
     }
@@ -79,7 +81,7 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
 }
 
 /// Looks names up and lets through public addresses only.
-pub(crate) struct PublicOnly;
+pub struct PublicOnly;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
