@@ -58,6 +58,7 @@ pub(super) fn open(path: &Path, unsafe_no_sync: bool) -> Result<Connection, Stor
         ));
     }
     db.set_prepared_statement_cache_capacity(64);
+    crate::sqlite::keep_plans(&db).map_err(cannot)?;
     let tx = db
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .map_err(cannot)?;

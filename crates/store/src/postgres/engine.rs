@@ -10,7 +10,8 @@ use super::{blobs, bulk, feed, keeper, queue, reader, rekey, schema, sink, sourc
 use crate::{
     AuditEntry, BlobHash, BulkWriter, Commit, DeadLetter, Durability, Engine, EngineConfig,
     FeedEntry, HeadSigner, JournalEntry, Leased, LogHead, MicrosUtc, Pending, PersonKey,
-    PurgeState, QueueMessageId, QueueStats, Rekey, RepoId, Rid, Seq, Snapshot, StoreConfig, StoreError,
+    PurgeState, QueueMessageId, QueueStats, Rekey, RepoId, Rid, Seq, Snapshot, StoreConfig,
+    StoreError,
 };
 use bytes::Bytes;
 use std::io::{Read, Write};

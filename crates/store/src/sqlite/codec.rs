@@ -470,7 +470,9 @@ mod tests {
 
     #[test]
     fn bodies_come_back() {
-        let random: Vec<u8> = (0..200u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let random: Vec<u8> = (0..200u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect();
         for (body, expected) in [
             (vec![], CODEC_PLAIN),
             (random, CODEC_PLAIN),

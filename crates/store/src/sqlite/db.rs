@@ -1,6 +1,7 @@
 //! Connections, schema, checks at open.
 
 use crate::StoreError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -122,7 +123,15 @@ pub(super) fn open_writer(
         ));
     }
     conn.set_prepared_statement_cache_capacity(128);
+    keep_plans(&conn).map_err(|e| cannot_open(path, e))?;
     Ok(conn)
+}
+
+/// A plan stays as it was made: otherwise SQLite looks at the values bound to some statements and prepares those anew at
+/// every step, for ten times the cost of a read by id.
+pub(crate) fn keep_plans(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
 }
 
 /// A reading connection.
@@ -135,6 +144,7 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     )
     .map_err(|e| cannot_open(path, e))?;
     conn.set_prepared_statement_cache_capacity(64);
+    keep_plans(&conn).map_err(|e| cannot_open(path, e))?;
     Ok(conn)
 }
 
@@ -235,8 +245,8 @@ struct PoolState {
 
 /// Pairs in use at most: more readers at once than this wait for one another. Bounds memory and file descriptors.
 const MAX_IN_USE: usize = 32;
-/// Idle pairs kept at most.
-const MAX_IDLE: usize = 16;
+/// Idle pairs kept at most: all, for opening one costs more than most reads.
+const MAX_IDLE: usize = MAX_IN_USE;
 
 impl Pool {
     pub(super) fn new(log: PathBuf, index: PathBuf) -> Self {
@@ -337,5 +347,33 @@ impl Drop for ReadTx<'_> {
             .0
             .prepare_cached("COMMIT")
             .and_then(|mut s| s.execute([]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::lens::{NAMED, NUMBERED};
+    use rusqlite::StatementStatus;
+    use rusqlite::types::Value;
+
+    #[test]
+    fn a_statement_is_prepared_once_whatever_is_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.db");
+        let writer = open_writer(&path, Sync::None, 1_024).unwrap();
+        prepare_log(&writer, &path).unwrap();
+        for conn in [open_reader(&path).unwrap(), writer] {
+            for (sql, values) in [
+                (NAMED, [vec![1u8], vec![2], vec![3]].map(Value::Blob)),
+                (NUMBERED, [1, 2, 3].map(Value::Integer)),
+            ] {
+                let mut statement = conn.prepare(sql).unwrap();
+                for value in values {
+                    assert!(!statement.exists([value]).unwrap());
+                }
+                assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+            }
+        }
     }
 }

@@ -81,7 +81,9 @@ impl Folder {
         self.in_tx(|folder| {
             folder
                 .index
-                .execute_batch("DELETE FROM idx; DELETE FROM term; DELETE FROM superseded; DELETE FROM meta;")
+                .execute_batch(
+                    "DELETE FROM idx; DELETE FROM term; DELETE FROM superseded; DELETE FROM meta;",
+                )
                 .map_err(unavailable)?;
             folder.set_meta("incarnation", incarnation.as_bytes())
         })
@@ -227,7 +229,9 @@ impl Folder {
             "DELETE FROM term WHERE k = ?1 AND NOT EXISTS(SELECT 1 FROM idx WHERE idx.term = term.id)",
         )?;
         for rows in rows.chunk_by(|a, b| a.0 == b.0) {
-            let Some((k, ..)) = rows.first() else { continue };
+            let Some((k, ..)) = rows.first() else {
+                continue;
+            };
             let id: Option<i64> = find
                 .query_row([k], |r| r.get(0))
                 .optional()

@@ -44,9 +44,12 @@ pub(super) enum Direct<T> {
     Elsewhere,
 }
 
-const NAMED: &str = "SELECT h.rid, h.seq, h.head, v.op, v.codec, v.body FROM ident i JOIN head h ON h.rid = i.rid
+/// A record by its name, with its newest version.
+pub(super) const NAMED: &str =
+    "SELECT h.rid, h.seq, h.head, v.op, v.codec, v.body FROM ident i JOIN head h ON h.rid = i.rid
     LEFT JOIN version v ON v.seq = h.seq WHERE i.k = ?1";
-const NUMBERED: &str = "SELECT h.rid, h.seq, h.head, v.op, v.codec, v.body FROM head h
+/// The same by record number.
+pub(super) const NUMBERED: &str = "SELECT h.rid, h.seq, h.head, v.op, v.codec, v.body FROM head h
     LEFT JOIN version v ON v.seq = h.seq WHERE h.rid = ?1";
 
 fn blob<'r>(row: &'r Row<'_>, i: usize) -> Result<&'r [u8], StoreError> {
@@ -113,7 +116,10 @@ impl<'a> Lens<'a> {
             head: codec::unpack_head(blob(row, 2)?)?,
         };
         match want(row.get(0).map_err(unavailable)?, placed)? {
-            Some(head) => Ok(Direct::Found((head, codec::unpack_body(codec, blob(row, 5)?)?))),
+            Some(head) => Ok(Direct::Found((
+                head,
+                codec::unpack_body(codec, blob(row, 5)?)?,
+            ))),
             None => Ok(Direct::Nothing),
         }
     }

@@ -43,6 +43,7 @@ mod verify;
 mod walk;
 mod writer;
 
+pub(crate) use db::keep_plans;
 pub use open::open;
 
 use crate::journal::SegmentJournal;

@@ -90,7 +90,12 @@ mod tests {
     fn a_resource_shrinks_to_a_third() {
         let body = br#"{"resourceType":"Observation","status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"8310-5","display":"Temperatur"}]},"subject":{"reference":"Patient/0190a5c8-77b1-7c11-9d3c-0242ac120002"},"effectiveDateTime":"2026-01-15T09:30:00+01:00","valueQuantity":{"value":37.1,"unit":"Cel","system":"http://unitsofmeasure.org","code":"Cel"}}"#;
         let packed = BODIES.pack(body).unwrap();
-        assert!(packed.len() * 3 < body.len(), "{} of {}", packed.len(), body.len());
+        assert!(
+            packed.len() * 3 < body.len(),
+            "{} of {}",
+            packed.len(),
+            body.len()
+        );
         assert_eq!(BODIES.unpack(&packed, 1 << 20).unwrap(), &body[..]);
         assert!(BODIES.unpack(&packed, 10).is_none(), "beyond the limit");
     }

@@ -93,9 +93,11 @@ impl Span {
 
 const ONE_UP: &str = "SELECT rid, seq FROM idx WHERE term = (SELECT id FROM term WHERE k = ?1) AND rid > ?2 ORDER BY rid, seq";
 const ONE_DOWN: &str = "SELECT rid, seq FROM idx WHERE term = (SELECT id FROM term WHERE k = ?1) AND rid < ?2 ORDER BY rid DESC, seq DESC";
-const FROM_UP: &str = "SELECT term.k, idx.rid, idx.seq FROM term CROSS JOIN idx ON idx.term = term.id
+const FROM_UP: &str =
+    "SELECT term.k, idx.rid, idx.seq FROM term CROSS JOIN idx ON idx.term = term.id
     WHERE term.k >= ?1 AND term.k < ?2 ORDER BY term.k, idx.rid, idx.seq";
-const AFTER_UP: &str = "SELECT term.k, idx.rid, idx.seq FROM term CROSS JOIN idx ON idx.term = term.id
+const AFTER_UP: &str =
+    "SELECT term.k, idx.rid, idx.seq FROM term CROSS JOIN idx ON idx.term = term.id
     WHERE term.k > ?1 AND term.k < ?2 ORDER BY term.k, idx.rid, idx.seq";
 const DOWN: &str = "SELECT term.k, idx.rid, idx.seq FROM term CROSS JOIN idx ON idx.term = term.id
     WHERE term.k < ?1 AND term.k >= ?2 ORDER BY term.k DESC, idx.rid DESC, idx.seq DESC";
