@@ -1,11 +1,12 @@
-//! Message security: CMS (signed and enveloped data), X.509 certificates, revocation lists, PKCS #12,
-//! and the demonstration certificate authority.
+//! Message security: CMS (signed and enveloped data), canonical XML and XML signatures, SAML assertions, X.509
+//! certificates, revocation lists, PKCS #12, and the demonstration certificate authority.
 //!
 //! **Deliberately unknown here:** what a message means, who may send it, where keys are stored, and
 //! what time it is (every check takes the time as an argument).
 //!
 //! **Read first:** [`x509::Certificate`], [`x509::TrustStore`], [`key::Identity`], [`cms::seal`],
-//! [`cms::open`], [`cms::CmsError::condition`], [`pki::DemoCa`].
+//! [`cms::open`], [`cms::CmsError::condition`], [`pki::DemoCa`]; for XML [`xml::Document`],
+//! [`dsig::verify_enveloped`], [`dsig::sign_enveloped`], [`saml::verify`], [`saml::issue`].
 //!
 //! **Invariants**
 //! - What comes from the network is bounded in size, depth and number of parts ([`asn1::Limits`]).
@@ -18,7 +19,8 @@
 //! (certificates and CRLs), RFC 7292 (PKCS #12), RFC 8018 (PBES2), and the national AMQP profile
 //! (HITS 1216) for which ciphers and key usages count.
 //!
-//! XML-DSig and canonical XML come with the service that first needs them.
+//! XML: Canonical XML 1.0, Exclusive XML Canonicalization 1.0, XML Signature 1.1, SAML 2.0 core; each module says
+//! which of it exists.
 
 pub mod asn1;
 pub mod c14n;
@@ -27,6 +29,7 @@ pub mod dsig;
 pub mod key;
 pub mod pem;
 pub mod pki;
+pub mod saml;
 pub mod x509;
 pub mod xml;
 

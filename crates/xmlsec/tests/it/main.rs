@@ -12,6 +12,7 @@ mod certificates;
 mod cms;
 mod openssl;
 mod pkcs12;
+mod saml;
 mod samples;
 mod signed;
 mod wrapping;

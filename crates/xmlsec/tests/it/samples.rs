@@ -10,7 +10,7 @@ use xmlsec::xml::{Document, Limits, NodeId};
 
 use crate::xmlsec1::{accepted_by_xmlsec1, xmlsec1};
 
-fn shared() -> Option<PathBuf> {
+pub fn shared() -> Option<PathBuf> {
     let root = std::env::var_os("HELSENAV_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
         PathBuf::from,
