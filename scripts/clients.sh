@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Foreign clients and the browser against a running demo (DESIGN §11).   scripts/clients.sh [SUITE...]
 #
-# Suites: node (openid-client, rhea, fhir-kit-client, @medplum/core, an OpenAPI validator), python (python-qpid-proton with
-# openssl cms, requests_oauth2client, fhirpy, fhirclient, fhir.resources), java (Nimbus OAuth SDK, HAPI's FHIR client), web
-# (Chromium). All of them without arguments.
+# Suites: node (openid-client, oauth4webapi, oidc-provider, rhea, fhir-kit-client, @medplum/core, an OpenAPI validator),
+# python (python-qpid-proton with openssl cms, requests_oauth2client, Authlib, fhirpy, fhirclient, fhir.resources), java
+# (Nimbus OAuth SDK, HAPI's FHIR client), web (Chromium). All of them without arguments.
 # Installs what they need into tests/clients and .tools/, starts a demo on free ports with a store of its own, stops it.
 # A suite whose tool chain is missing is skipped with a line that says so. HELSENAV_BIN: use this binary.
 # Exit code 0 when nothing failed.
@@ -50,6 +50,8 @@ start_demo() {
   # Settings of a hub in our own environment are not this demo's.
   local name
   for name in $(compgen -e HELSENAV_ || true); do unset "$name"; done
+  # One suite starts a hub of its own.
+  export HELSENAV_BIN; HELSENAV_BIN="$(realpath "$binary")"
   "$binary" demo --data "$work/data" --listen 127.0.0.1:0 --anchor 2026-11-23 --no-story >"$work/demo.log" 2>&1 &
   demo_pid=$!
   for _ in $(seq 600); do

@@ -69,7 +69,7 @@ pub struct StoreSection {
 pub struct HelseidSection {
     /// Kind of signing key made at first start: `rsa-2048`, `rsa-3072` (both RS256) or `p-256` (ES256).
     pub signing_key: String,
-    /// File with the identity providers users log in at (docs/helseid.md §9).
+    /// File with the identity providers users log in at (docs/helseid.md §10).
     pub identity_providers: Option<PathBuf>,
 }
 
