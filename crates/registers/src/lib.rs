@@ -4,7 +4,7 @@
 //! It deliberately knows nothing of the registers' edges (SOAP, REST, events: crate `grunndata`, a later issue), nor of
 //! who may see what (crate `trust`); it answers what the register says.
 //!
-//! Read first: [`directory::Directory`], [`table::RegisterTable`].
+//! Read first: [`directory::Directory`], [`table::RegisterTable`]; for the registers at national size [`kernel`] and [`persons`].
 //!
 //! Invariants: an identifier, current or historic, leads to at most one person; a HER-id to at most one party
 //! (tests in `table`). Rules: spec/grunndata.md §3-§8, spec/messaging.md §8, DESIGN §6 (the first issue serves from a
@@ -12,6 +12,7 @@
 
 pub mod directory;
 pub mod kernel;
+pub mod persons;
 pub mod table;
 
 pub use directory::*;

@@ -164,7 +164,7 @@ impl<C: Content> RegisterLog<C> {
         })
     }
 
-    /// Writes a batch.
+    /// Writes a batch. Returns its place in the feed.
     ///
     /// # Errors
     /// [`AppendError::Moved`] when the register does not stand where the batch expects it; nothing is written then.
@@ -204,7 +204,7 @@ impl<C: Content> RegisterLog<C> {
             });
         }
         match self.store.commit(commit) {
-            Ok(done) => Ok(done.snapshot),
+            Ok(done) => Ok(done.puts.last().map_or(done.snapshot, |put| put.seq)),
             Err(CommitError::Refused {
                 refusal: Refusal::Position { .. },
                 ..

@@ -158,10 +158,13 @@ impl<C: Content> MemoryRegister<C> {
                 return Ok(outcomes);
             }
             match self.log.append(&batch) {
-                Ok(_) => {
+                Ok(seq) => {
                     let mut held = self.write();
-                    for entry in batch.entries {
-                        held.put(entry);
+                    // Where the feed was followed beyond it already, it may know something newer.
+                    if seq > held.seq {
+                        for entry in batch.entries {
+                            held.put(entry);
+                        }
                     }
                     return Ok(outcomes);
                 }

@@ -9,4 +9,5 @@
 )]
 
 mod kernel;
+mod persons;
 mod place;

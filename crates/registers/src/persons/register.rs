@@ -1,0 +1,575 @@
+//! The person register of one hub process: the log, the read form and what changed since it was made.
+//!
+//! Reads are answered from the read form and the overlay and never wait for the store. History and events come from the
+//! log. [`PersonRegister::maintain`] is the background work: it follows the feed and makes a new file when much has changed.
+
+use super::document::PersonDocument;
+use super::file::{Builder, FileError, ReadFile, Stamp};
+use super::row::{self, Row};
+use super::search::{Found, Overlay, Query, SearchError, View};
+use crate::kernel::change::{ChangeError, MAX_CHANGES, Outcome, State, prepare};
+use crate::kernel::identifiers::{Holders, Holding, Packed, resolve};
+use crate::kernel::log::{AppendError, Batch, Content, Counters, Entry, RegisterLog};
+use crate::kernel::period::Moment;
+use crate::kernel::{EntryId, EntryNo};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use store::{Granted, Seq, Store, StoreError};
+
+/// How often a write is decided anew because others were faster.
+const ATTEMPTS: usize = 50;
+
+/// How a register is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Folder of the read form.
+    pub folder: PathBuf,
+    /// Keep rows in memory once opened ([`ReadFile::make_resident`]).
+    pub resident: bool,
+    /// So many changed entries are kept beside the file before a new one is made.
+    pub most_changed: usize,
+    /// A search looks at no more rows than this.
+    pub most_rows: usize,
+}
+
+impl Options {
+    /// The usual values.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            resident: false,
+            most_changed: 20_000,
+            most_rows: 300_000,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join("persons.read")
+    }
+}
+
+struct Held {
+    file: Arc<ReadFile>,
+    /// Searches hold on to it; a change then makes a copy.
+    overlay: Arc<Overlay>,
+    seq: Seq,
+}
+
+impl Held {
+    fn view(&self) -> View<'_> {
+        View {
+            file: &self.file,
+            overlay: &self.overlay,
+        }
+    }
+
+    fn end(&self) -> u32 {
+        self.file.len().max(self.overlay.end())
+    }
+
+    fn rows(&self, number: Packed) -> impl Iterator<Item = u32> + '_ {
+        let in_file = self.file.by_number(number).iter().copied();
+        let changed = self.overlay.by_number(number).iter().copied();
+        in_file
+            .filter(|row| self.overlay.row(EntryNo(*row)).is_none())
+            .chain(changed)
+    }
+
+    fn number(&self, id: EntryId) -> Result<Option<EntryNo>, FileError> {
+        match self.overlay.by_id(id) {
+            Some(no) => Ok(Some(no)),
+            None => self.file.by_id(id),
+        }
+    }
+
+    fn merged_into(&self, no: EntryNo) -> Result<Option<EntryNo>, FileError> {
+        match self.view().with(no, |row| row.merged_into())?.flatten() {
+            Some(target) => self.number(target),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The state on which changes are decided: numbers from the read form, contents with their history from the log.
+struct Decide<'a> {
+    held: &'a Held,
+    log: &'a RegisterLog<PersonDocument>,
+}
+
+impl Holders for Decide<'_> {
+    type Error = StoreError;
+
+    fn holdings(&self, identifier: Packed) -> Result<Vec<Holding>, StoreError> {
+        let mut found = Vec::new();
+        for no in self.held.rows(identifier) {
+            let no = EntryNo(no);
+            let claims = self
+                .held
+                .view()
+                .with(no, |row| row.claims())
+                .map_err(damaged)?;
+            if let Some(claims) = claims {
+                found.extend(claims.holdings(no, identifier));
+            }
+        }
+        Ok(found)
+    }
+
+    fn number(&self, id: EntryId) -> Option<EntryNo> {
+        self.held.number(id).ok().flatten()
+    }
+
+    fn merged_into(&self, no: EntryNo) -> Result<Option<EntryNo>, StoreError> {
+        self.held.merged_into(no).map_err(damaged)
+    }
+}
+
+impl State<PersonDocument> for Decide<'_> {
+    fn entry(&self, id: EntryId) -> Result<Option<Entry<PersonDocument>>, StoreError> {
+        self.log.entry(id)
+    }
+}
+
+fn damaged(e: FileError) -> StoreError {
+    StoreError::Unavailable(e.to_string())
+}
+
+/// The person register.
+pub struct PersonRegister {
+    log: RegisterLog<PersonDocument>,
+    options: Options,
+    held: RwLock<Held>,
+    writing: Mutex<()>,
+    building: Mutex<()>,
+    rotten: AtomicBool,
+}
+
+impl PersonRegister {
+    /// Opens the read form; makes it from the log when it is missing, torn, of another store or of another version. Call
+    /// from a blocking thread.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the file not be made.
+    pub fn open(store: Store, grant: Granted, options: Options) -> Result<Self, StoreError> {
+        let log = RegisterLog::new(store, grant)?;
+        std::fs::create_dir_all(&options.folder).map_err(|e| damaged(e.into()))?;
+        let incarnation = log.store().incarnation().as_u128();
+        let file = match ReadFile::open(&options.path()) {
+            Ok(file) if file.stamp().incarnation == incarnation => file,
+            Ok(_) => from_log(&log, &options.path())?,
+            Err(reason) => {
+                tracing::info!(%reason, "the read form of persons is made from the log");
+                from_log(&log, &options.path())?
+            }
+        };
+        let register = Self {
+            log,
+            held: RwLock::new(Held {
+                seq: Seq(file.stamp().seq),
+                file: Arc::new(file),
+                overlay: Arc::default(),
+            }),
+            options,
+            writing: Mutex::new(()),
+            building: Mutex::new(()),
+            rotten: AtomicBool::new(false),
+        };
+        register.follow()?;
+        Ok(register)
+    }
+
+    /// The log under it: versions, events.
+    #[must_use]
+    pub fn log(&self) -> &RegisterLog<PersonDocument> {
+        &self.log
+    }
+
+    /// Number of entries, merged ones included.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.read().end()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Entries that changed since the file was made.
+    #[must_use]
+    pub fn changed(&self) -> usize {
+        self.read().overlay.len()
+    }
+
+    /// The entry that an identifier (11 or 12 digits) leads to today.
+    ///
+    /// # Errors
+    /// When the read form is damaged; it is made anew in the background then.
+    pub fn find(&self, number: Packed) -> Result<Option<EntryNo>, FileError> {
+        let held = self.read();
+        let mut rows = held.rows(number);
+        let found = match (rows.next(), rows.next()) {
+            (None, _) => Ok(None),
+            // Nearly always: one holder, who stands.
+            (Some(row), None) => match held.view().with(EntryNo(row), |row| row.merged_into()) {
+                Ok(Some(None)) => Ok(Some(EntryNo(row))),
+                Ok(_) => self.find_slowly(&held, number, None),
+                Err(e) => Err(e),
+            },
+            _ => self.find_slowly(&held, number, None),
+        };
+        self.noticed(found)
+    }
+
+    /// The entry that had the identifier at an instant, as what it is today.
+    ///
+    /// # Errors
+    /// As [`PersonRegister::find`].
+    pub fn find_at(&self, number: Packed, at: Moment) -> Result<Option<EntryNo>, FileError> {
+        let held = self.read();
+        self.noticed(self.find_slowly(&held, number, Some(at)))
+    }
+
+    fn find_slowly(
+        &self,
+        held: &Held,
+        number: Packed,
+        at: Option<Moment>,
+    ) -> Result<Option<EntryNo>, FileError> {
+        let decide = Decide {
+            held,
+            log: &self.log,
+        };
+        resolve(&decide, number, at)
+            .map_err(|e| FileError::Io(std::io::Error::other(e.to_string())))
+    }
+
+    /// The number of an entry by its public id; merged ones too.
+    ///
+    /// # Errors
+    /// As [`PersonRegister::find`].
+    pub fn number(&self, id: EntryId) -> Result<Option<EntryNo>, FileError> {
+        self.noticed(self.read().number(id))
+    }
+
+    /// Hands the row of an entry to `read`.
+    ///
+    /// # Errors
+    /// As [`PersonRegister::find`].
+    pub fn with<R>(
+        &self,
+        no: EntryNo,
+        read: impl FnOnce(Row<'_>) -> R,
+    ) -> Result<Option<R>, FileError> {
+        self.noticed(self.read().view().with(no, read))
+    }
+
+    /// Entries that match a valid query, from a number on, at most `limit`.
+    ///
+    /// # Errors
+    /// When the search is too wide, or as [`PersonRegister::find`].
+    pub fn search(
+        &self,
+        query: &Query,
+        now: Moment,
+        from: EntryNo,
+        limit: usize,
+    ) -> Result<Found, SearchError> {
+        let (file, overlay, _) = self.state();
+        let view = View {
+            file: &file,
+            overlay: &overlay,
+        };
+        let found = view.search(query, now, from, limit, self.options.most_rows);
+        if let Err(SearchError::File(FileError::Damaged { .. })) = &found {
+            self.rotten.store(true, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// How many entries match. Looks at all rows when it must.
+    ///
+    /// # Errors
+    /// As [`PersonRegister::find`].
+    pub fn count(&self, query: &Query, now: Moment) -> Result<u64, SearchError> {
+        let (file, overlay, _) = self.state();
+        let view = View {
+            file: &file,
+            overlay: &overlay,
+        };
+        view.count(query, now, usize::MAX)
+    }
+
+    fn state(&self) -> (Arc<ReadFile>, Arc<Overlay>, Seq) {
+        let held = self.read();
+        (Arc::clone(&held.file), Arc::clone(&held.overlay), held.seq)
+    }
+
+    fn noticed<T>(&self, result: Result<T, FileError>) -> Result<T, FileError> {
+        if let Err(FileError::Damaged { .. }) = &result {
+            self.rotten.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Takes over what was committed since the last call, by any process.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn follow(&self) -> Result<Seq, StoreError> {
+        loop {
+            let seq = self.read().seq;
+            let news = self.log.news(seq)?;
+            if news.reloaded {
+                self.rebuild_from_log()?;
+                continue;
+            }
+            if news.seq == seq {
+                return Ok(seq);
+            }
+            let now = Moment::from(jiff::Timestamp::now());
+            let rows: Vec<(EntryNo, Arc<[u8]>)> = news
+                .entries
+                .iter()
+                .map(|e| (e.no, row::pack(e.id, &e.content, now).into()))
+                .collect();
+            let mut held = self.write();
+            if held.seq == seq {
+                if !rows.is_empty() {
+                    let overlay = Arc::make_mut(&mut held.overlay);
+                    for (no, row) in rows {
+                        overlay.put(no, row, news.seq.0);
+                    }
+                }
+                held.seq = news.seq;
+            }
+        }
+    }
+
+    /// Writes persons, all or none, at most [`MAX_CHANGES`] at once; an unknown id is a new person. What is the same
+    /// already leaves no trace. Address protection is applied first.
+    ///
+    /// # Errors
+    /// A conflict of identifiers, or the store's.
+    pub fn change(
+        &self,
+        mut changes: Vec<(EntryId, PersonDocument)>,
+        now: Moment,
+    ) -> Result<Vec<Outcome>, ChangeError> {
+        for (_, document) in &mut changes {
+            document.obey_protection(now);
+        }
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..ATTEMPTS {
+            // Counters before the feed: what they count is then surely in the read form.
+            let mut at = self.log.counters()?;
+            self.follow()?;
+            let (batch, outcomes) = {
+                let held = self.read();
+                if at == Counters::default() {
+                    // A load that was cut off before its counters were written.
+                    at.entries = held.end();
+                }
+                let decide = Decide {
+                    held: &held,
+                    log: &self.log,
+                };
+                prepare(&decide, at, changes.clone())?
+            };
+            if batch.entries.is_empty() {
+                return Ok(outcomes);
+            }
+            match self.log.append(&batch) {
+                Ok(seq) => {
+                    let mut held = self.write();
+                    // Where the feed was followed beyond it already, it may know something newer.
+                    if seq > held.seq {
+                        let overlay = Arc::make_mut(&mut held.overlay);
+                        for entry in &batch.entries {
+                            let row = row::pack(entry.id, &entry.content, now);
+                            overlay.put(entry.no, row.into(), seq.0);
+                        }
+                    }
+                    return Ok(outcomes);
+                }
+                Err(AppendError::Moved | AppendError::Unknown(_)) => {}
+                Err(AppendError::Store(e)) => return Err(e.into()),
+            }
+        }
+        Err(ChangeError::Busy)
+    }
+
+    /// Loads an empty register at once: the log, and the read form in the same pass. `told` hears of the progress.
+    ///
+    /// # Errors
+    /// When the register is not empty, or the store or the file refuse.
+    pub fn load(
+        &self,
+        persons: impl IntoIterator<Item = (EntryId, PersonDocument)>,
+        now: Moment,
+        mut told: impl FnMut(u32),
+    ) -> Result<u32, StoreError> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.options.path();
+        let mut builder = Builder::create(&path, now).map_err(|e| damaged(e.into()))?;
+        let mut aliases = Vec::new();
+        let sealed = persons.into_iter().map(|(id, mut document)| {
+            document.obey_protection(now);
+            (id, document)
+        });
+        let (then, seq) = self.log.load(sealed, |entry| {
+            aliases.extend(PersonDocument::aliases(None, &entry.content, None));
+            told(entry.no.0 + 1);
+            let row = row::pack(entry.id, &entry.content, now);
+            builder.push(Row::new(&row)).map_err(|e| damaged(e.into()))
+        })?;
+        let mut at = Counters::default();
+        let mut batches = aliases.chunks(MAX_CHANGES);
+        let mut aliases = batches.next().unwrap_or_default();
+        loop {
+            let batch = Batch {
+                at,
+                then,
+                entries: Vec::new(),
+                events: Vec::new(),
+                aliases: aliases.to_vec(),
+            };
+            self.log.append(&batch).map_err(|e| match e {
+                AppendError::Store(e) => e,
+                other => StoreError::Unavailable(other.to_string()),
+            })?;
+            at = then;
+            match batches.next() {
+                Some(next) => aliases = next,
+                None => break,
+            }
+        }
+        let stamp = Stamp {
+            incarnation: self.log.store().incarnation().as_u128(),
+            seq: seq.0,
+            events: 0,
+        };
+        builder.finish(stamp).map_err(|e| damaged(e.into()))?;
+        let file = ReadFile::open(&path).map_err(damaged)?;
+        self.install(file);
+        Ok(then.entries)
+    }
+
+    /// The background work: follows the feed; makes a new file when the old one is damaged or much has changed; reads rows
+    /// into memory when so configured. Returns whether a new file was made.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the file not be made.
+    pub fn maintain(&self) -> Result<bool, StoreError> {
+        self.follow()?;
+        let made = if self.rotten.load(Ordering::Relaxed) {
+            self.rebuild_from_log()?;
+            true
+        } else if self.changed() >= self.options.most_changed.max(1) {
+            self.rebuild()?;
+            true
+        } else {
+            false
+        };
+        if self.options.resident {
+            let file = Arc::clone(&self.read().file);
+            file.make_resident().map_err(damaged)?;
+        }
+        Ok(made)
+    }
+
+    /// Makes a new file from the old one and the changes. Reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// When the old file is damaged (it is made from the log next time), or the new one cannot be made.
+    pub fn rebuild(&self) -> Result<(), StoreError> {
+        let _alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, overlay, seq) = self.state();
+        let now = Moment::from(jiff::Timestamp::now());
+        let path = self.options.path();
+        let view = View {
+            file: &file,
+            overlay: &overlay,
+        };
+        let made = copy(
+            view,
+            &path,
+            now,
+            Stamp {
+                incarnation: file.stamp().incarnation,
+                seq: seq.0,
+                events: file.stamp().events,
+            },
+        );
+        let file = self.noticed(made).map_err(damaged)?;
+        self.install(file);
+        Ok(())
+    }
+
+    /// Makes a new file from the log.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the file not be made.
+    pub fn rebuild_from_log(&self) -> Result<(), StoreError> {
+        let _alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = from_log(&self.log, &self.options.path())?;
+        self.rotten.store(false, Ordering::Relaxed);
+        self.install(file);
+        Ok(())
+    }
+
+    fn install(&self, file: ReadFile) {
+        let mut held = self.write();
+        let stamp = file.stamp();
+        Arc::make_mut(&mut held.overlay).forget_up_to(stamp.seq);
+        held.seq = held.seq.max(Seq(stamp.seq));
+        held.file = Arc::new(file);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn from_log(log: &RegisterLog<PersonDocument>, path: &Path) -> Result<ReadFile, StoreError> {
+    let now = Moment::from(jiff::Timestamp::now());
+    let mut builder = Builder::create(path, now).map_err(|e| damaged(e.into()))?;
+    let (counters, seq) = log.scan(|entry| {
+        let row = row::pack(entry.id, &entry.content, now);
+        builder.push(Row::new(&row)).map_err(|e| damaged(e.into()))
+    })?;
+    let stamp = Stamp {
+        incarnation: log.store().incarnation().as_u128(),
+        seq: seq.0,
+        events: counters.events,
+    };
+    builder.finish(stamp).map_err(|e| damaged(e.into()))?;
+    ReadFile::open(path).map_err(damaged)
+}
+
+fn copy(view: View<'_>, path: &Path, now: Moment, stamp: Stamp) -> Result<ReadFile, FileError> {
+    let mut builder = Builder::create(path, now)?;
+    for no in 0..view.file.len().max(view.overlay.end()) {
+        let pushed = view.with(EntryNo(no), |row| {
+            // Protection that was known beforehand has begun since the row was made.
+            match row.id().filter(|_| row.has_hidden_address(now)) {
+                Some(id) => {
+                    let row = row::pack(id, &row.document(), now);
+                    builder.push(Row::new(&row))
+                }
+                None => builder.push(row),
+            }
+        })?;
+        pushed.ok_or(FileError::Damaged { row: no })??;
+    }
+    builder.finish(stamp)?;
+    ReadFile::open(path)
+}
