@@ -17,8 +17,6 @@ mod algorithm;
 mod error;
 mod reference;
 mod sign;
-#[cfg(test)]
-mod tests;
 mod verify;
 
 pub use algorithm::{Hash, SignatureMethod};

@@ -9,6 +9,8 @@ use crate::xml::{Document, Kind, NodeId, XML_NAMESPACE};
 
 /// Most references of one signature: a message with its attachments.
 const MAX_REFERENCES: usize = 64;
+/// Most of them into the document itself, since each canonicalises it anew.
+const MAX_OWN_REFERENCES: usize = 8;
 const MAX_CERTIFICATES: usize = 8;
 
 const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
@@ -129,6 +131,11 @@ pub(super) fn parse(document: &Document, signature: NodeId) -> Result<Parsed, Ds
     parts.end()?;
     if references.is_empty() {
         return Err(DsigError::Malformed("SignedInfo without Reference"));
+    }
+    let is_own =
+        |reference: &&Reference| reference.uri.is_empty() || reference.uri.starts_with('#');
+    if references.iter().filter(is_own).count() > MAX_OWN_REFERENCES {
+        return Err(DsigError::Malformed("more references than are read here"));
     }
     Ok(Parsed {
         signed_info,

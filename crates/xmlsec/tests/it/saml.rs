@@ -1,5 +1,6 @@
 //! Assertions issued here, judged here and by `xmlsec1`; every way of refusing one; the public samples.
 
+use proptest::prelude::*;
 use serde_json::json;
 use xmlsec::c14n::{Method, Selection, canonicalize};
 use xmlsec::dsig::{DsigError, Place, Signer, sign_enveloped};
@@ -334,6 +335,31 @@ fn only_the_issuers_signature_counts() {
         SamlError::Signature(DsigError::OtherCertificate)
     );
     assert!(verify(&text, &strict).is_ok());
+}
+
+static ISSUED: std::sync::LazyLock<(String, Assertion)> = std::sync::LazyLock::new(|| {
+    let text = issued(Generation::Hybrid);
+    let (assertion, _) = verify(&text, &expected()).unwrap();
+    (text, assertion)
+});
+
+proptest! {
+    /// Whatever is done to an assertion: it is refused, or says what it said before.
+    #[test]
+    fn a_changed_assertion_never_says_something_else(
+        at in any::<prop::sample::Index>(),
+        length in 0_usize..30,
+        with in "[<>&;\"'=/a-zA-Z0-9#:!. -]{0,12}",
+    ) {
+        let (text, assertion) = &*ISSUED;
+        let places: Vec<usize> = text.char_indices().map(|(place, _)| place).collect();
+        let start = at.index(places.len());
+        let end = (start + length).min(places.len() - 1);
+        let changed = format!("{}{with}{}", &text[..places[start]], &text[places[end]..]);
+        if let Ok((read, _)) = verify(&changed, &expected()) {
+            prop_assert!(read == *assertion, "{changed}");
+        }
+    }
 }
 
 /// A sample's assertion without its signature, which nobody here can make; signed anew by us.

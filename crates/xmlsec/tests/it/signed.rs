@@ -4,6 +4,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::RsaKeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
 use xmlsec::c14n::{self, Method, Scope, Selection};
 use xmlsec::dsig::{
     DsigError, EcKey, External, Hash, Place, Request, Rules, SignError, Signed, Signer, SigningKey,
@@ -506,6 +507,56 @@ fn the_message_filter_of_ebxml() {
         let changed = signed_anew(&text.replace(filter, &quick_xml::escape::escape(&expression)));
         let result = check(&changed);
         assert_eq!(result.is_ok(), holds, "{expression}: {:?}", result.err());
+    }
+}
+
+#[test]
+fn the_number_of_references_is_bounded() {
+    let document = Document::parse(MESSAGE).unwrap();
+    let place = Place::LastIn(document.root());
+    for (count, holds) in [(8, true), (9, false)] {
+        let targets = vec![Target::Document(vec![Transform::Enveloped]); count];
+        let text = sign(&document, place, &request(&targets)).unwrap();
+        let signed = Document::parse(&text).unwrap();
+        let signature = signed.only(signed.root(), DS, "Signature").unwrap();
+        assert_eq!(
+            verify(&signed, signature, &carried()).is_ok(),
+            holds,
+            "{count}"
+        );
+    }
+    let targets = vec![Target::External("cid:x", b""); 65];
+    let text = sign(&document, place, &request(&targets)).unwrap();
+    assert!(matches!(
+        check(&text, &carried()).unwrap_err(),
+        DsigError::Malformed(_)
+    ));
+}
+
+static SIGNED: std::sync::LazyLock<(String, Vec<u8>)> = std::sync::LazyLock::new(|| {
+    let text = enveloped(MESSAGE, Some("_1"));
+    let octets = check(&text, &carried()).unwrap().parts[0].octets.clone();
+    (text, octets)
+});
+
+proptest! {
+    /// Whatever is done to a signed message: if the signature still holds, it signs the same octets as before.
+    #[test]
+    fn a_change_is_seen_or_changes_nothing(
+        at in any::<prop::sample::Index>(),
+        length in 0_usize..30,
+        with in "[<>&;\"'=/a-zA-Z#:!. -]{0,12}",
+    ) {
+        let (text, octets) = &*SIGNED;
+        let places: Vec<usize> = text.char_indices().map(|(place, _)| place).collect();
+        let start = at.index(places.len());
+        let end = (start + length).min(places.len() - 1);
+        let changed = format!("{}{with}{}", &text[..places[start]], &text[places[end]..]);
+        if let Ok(document) = Document::parse(&changed)
+            && let Ok(verified) = verify_enveloped(&document, document.root(), &carried())
+        {
+            prop_assert_eq!(&verified.parts[0].octets, octets, "{}", changed);
+        }
     }
 }
 
