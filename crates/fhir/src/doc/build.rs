@@ -24,12 +24,7 @@ pub(super) fn build(src: &[u8], limits: &Limits, pack: &Pack) -> Result<Built, F
     };
     parse(src, limits, &mut b)?;
     if b.nodes.is_empty() {
-        return Err(Fault::new(
-            0,
-            IssueCode::Structure,
-            "json-root",
-            "a FHIR resource is a JSON object",
-        ));
+        return Err(not_an_object(0));
     }
     annotate(&mut b, pack)?;
     Ok(Built {
@@ -37,6 +32,16 @@ pub(super) fn build(src: &[u8], limits: &Limits, pack: &Pack) -> Result<Built, F
         side: b.side,
         odd: b.odd,
     })
+}
+
+/// A value alone is no resource.
+fn not_an_object(at: usize) -> Fault {
+    Fault::new(
+        at,
+        IssueCode::Structure,
+        "json-root",
+        "a FHIR resource is a JSON object",
+    )
 }
 
 /// A member name read but not yet given its value.
@@ -248,12 +253,7 @@ impl Builder<'_> {
 
     fn scalar(&mut self, at: usize, kind: u16, val: (u32, u32)) -> Result<(), Fault> {
         if self.frames.is_empty() {
-            return Err(Fault::new(
-                at,
-                IssueCode::Structure,
-                "json-root",
-                "a FHIR resource is a JSON object",
-            ));
+            return Err(not_an_object(at));
         }
         let under = match self.frames.last() {
             Some(Frame::Array { pending, .. }) => pending.under,
@@ -414,12 +414,7 @@ impl Sink for Builder<'_> {
             Some(Frame::Object { .. }) => {}
             Some(Frame::Array { .. }) => return Err(shape(at, "FHIR has no arrays inside arrays")),
             None => {
-                return Err(Fault::new(
-                    at,
-                    IssueCode::Structure,
-                    "json-root",
-                    "a FHIR resource is a JSON object",
-                ));
+                return Err(not_an_object(at));
             }
         }
         let p = self.pending;
@@ -492,12 +487,7 @@ impl Sink for Builder<'_> {
 
     fn null(&mut self, at: usize) -> Result<(), Fault> {
         if self.frames.is_empty() {
-            return Err(Fault::new(
-                at,
-                IssueCode::Structure,
-                "json-root",
-                "a FHIR resource is a JSON object",
-            ));
+            return Err(not_an_object(at));
         }
         if matches!(self.frames.last(), Some(Frame::Array { .. })) {
             self.slot(at, false)?;

@@ -101,7 +101,8 @@ impl ChildIndex {
     }
 }
 
-fn capitalised(name: &str) -> String {
+/// With a capital first letter, as a type stands in the name of a choice.
+pub(crate) fn capitalised(name: &str) -> String {
     let mut c = name.chars();
     c.next()
         .map(|f| f.to_ascii_uppercase())

@@ -12,6 +12,7 @@ use crate::finding::Severity;
 use crate::path::Expr;
 use crate::validate::grammar::Grammar;
 use file::{PackFile, TypeKind};
+pub(crate) use index::capitalised;
 use index::{ChildIndex, Interner};
 
 /// Number of a type in the pack.

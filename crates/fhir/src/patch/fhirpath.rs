@@ -8,7 +8,7 @@ use crate::doc::{Doc, Node, NodeKind};
 use crate::finding::{Finding, IssueCode};
 use crate::json::Limits;
 use crate::json::value::Value;
-use crate::pack::{Element, Pack, TypeId};
+use crate::pack::{Element, Pack, TypeId, capitalised};
 use crate::path::Expr;
 
 /// Most operations in one patch; each reads the document anew.
@@ -319,19 +319,10 @@ fn taken(object: &Value, element: &Element, pack: &Pack) -> bool {
                 .get(&json_name(
                     element,
                     &element.name,
-                    Some(&capital(pack.type_name(*t))),
+                    Some(&capitalised(pack.type_name(*t))),
                 ))
                 .is_some()
         })
-}
-
-fn capital(name: &str) -> String {
-    let mut c = name.chars();
-    c.next()
-        .map(|f| f.to_ascii_uppercase())
-        .into_iter()
-        .chain(c)
-        .collect()
 }
 
 /// The definition of an element by its name, with or without the type of a choice.

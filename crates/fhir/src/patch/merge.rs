@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::fault;
+use super::{fault, written};
 use crate::finding::{Finding, IssueCode};
 use crate::json::Limits;
 use crate::json::value::Value;
@@ -18,14 +18,7 @@ pub fn merge_patch(target: &[u8], patch: &[u8], limits: &Limits) -> Result<Bytes
         )]);
     }
     merge(&mut value, patch);
-    let out = value.to_vec();
-    if out.len() > limits.max_bytes {
-        return Err(vec![fault(
-            IssueCode::TooLong,
-            "the patched resource is larger than the limit",
-        )]);
-    }
-    Ok(Bytes::from(out))
+    written(&value, limits)
 }
 
 /// Depth is bounded by the limits of both texts.

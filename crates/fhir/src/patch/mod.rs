@@ -28,6 +28,11 @@ pub fn json_patch(target: &[u8], patch: &[u8], limits: &Limits) -> Result<Bytes,
     let mut value = Value::parse(target, limits)?;
     let patch = Value::parse(patch, limits)?;
     apply(&mut value, &patch).map_err(|f| vec![f])?;
+    written(&value, limits)
+}
+
+/// The patched resource as a text, within the limit.
+fn written(value: &Value, limits: &Limits) -> Result<Bytes, Vec<Finding>> {
     let out = value.to_vec();
     if out.len() > limits.max_bytes {
         return Err(vec![fault(

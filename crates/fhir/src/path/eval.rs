@@ -138,6 +138,16 @@ pub(super) struct Scope<'s, 'a> {
 }
 
 impl<'s, 'a> Scope<'s, 'a> {
+    /// At the beginning of an expression.
+    fn of(env: &'s Env<'a>, focus: &'s Item<'a>) -> Self {
+        Scope {
+            env,
+            this: Some(focus),
+            index: 0,
+            total: &[],
+        }
+    }
+
     pub(super) fn with(&self, this: Option<&'s Item<'a>>, index: i64) -> Scope<'s, 'a> {
         Scope {
             this,
@@ -156,13 +166,7 @@ impl Expr {
     /// All items in an environment.
     pub fn eval_in<'a>(&'a self, env: &Env<'a>) -> Result<Vec<Item<'a>>, EvalError> {
         let focus = Item::Node(env.focus);
-        let scope = Scope {
-            env,
-            this: Some(&focus),
-            index: 0,
-            total: &[],
-        };
-        collect(self.ast(), scope)
+        collect(self.ast(), Scope::of(env, &focus))
     }
 
     /// Streams the items to `sink` without gathering them.
@@ -187,13 +191,7 @@ impl Expr {
     /// The expression as an invariant: true, false, or `None` when it yields nothing.
     pub fn test<'a>(&'a self, env: &Env<'a>) -> Result<Option<bool>, EvalError> {
         let focus = Item::Node(env.focus);
-        let scope = Scope {
-            env,
-            this: Some(&focus),
-            index: 0,
-            total: &[],
-        };
-        truth(self.ast(), scope)
+        truth(self.ast(), Scope::of(env, &focus))
     }
 }
 
@@ -217,13 +215,7 @@ fn each_of<'a>(
     sink: &mut dyn FnMut(Item<'a>),
 ) -> Result<(), EvalError> {
     let focus = Item::Node(env.focus);
-    let scope = Scope {
-        env,
-        this: Some(&focus),
-        index: 0,
-        total: &[],
-    };
-    each(ast, scope, &mut |i| {
+    each(ast, Scope::of(env, &focus), &mut |i| {
         sink(i);
         Ok(Flow::More)
     })?;

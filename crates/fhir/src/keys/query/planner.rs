@@ -90,6 +90,20 @@ impl Forms {
             recheck: true,
         }
     }
+
+    /// Texts that contain this one. A stored text longer than the key may hold it behind the cut.
+    fn containing(key: Vec<u8>) -> Forms {
+        let hit = KeyFilter::Any(vec![
+            KeyFilter::Contains(key),
+            KeyFilter::Within {
+                at: At::Byte(encode::MAX_TEXT - 4),
+                from: vec![1],
+                to: None,
+                then: None,
+            },
+        ]);
+        Forms::check(vec![Form::whole(sub::MAIN).with(hit)])
+    }
 }
 
 impl Planner<'_> {
@@ -204,19 +218,7 @@ impl Planner<'_> {
             } else {
                 Form::exact(sub::MAIN, key)
             }])),
-            // A stored text longer than the key may hold it behind the cut.
-            Some("contains") => {
-                let hit = KeyFilter::Any(vec![
-                    KeyFilter::Contains(key),
-                    KeyFilter::Within {
-                        at: At::Byte(encode::MAX_TEXT - 4),
-                        from: vec![1],
-                        to: None,
-                        then: None,
-                    },
-                ]);
-                Ok(Forms::check(vec![Form::whole(sub::MAIN).with(hit)]))
-            }
+            Some("contains") => Ok(Forms::containing(key)),
             Some("text") => self.by_text(&[sub::MAIN], &text),
             Some(m) => self.no_modifier(m),
         }
@@ -406,16 +408,7 @@ impl Planner<'_> {
             Some("contains") => {
                 let mut needle = url.as_bytes().to_vec();
                 needle.truncate(encode::MAX_TEXT);
-                let hit = KeyFilter::Any(vec![
-                    KeyFilter::Contains(needle),
-                    KeyFilter::Within {
-                        at: At::Byte(encode::MAX_TEXT - 4),
-                        from: vec![1],
-                        to: None,
-                        then: None,
-                    },
-                ]);
-                Ok(Forms::check(vec![Form::whole(sub::MAIN).with(hit)]))
+                Ok(Forms::containing(needle))
             }
             Some(m) => self.no_modifier(m),
         }
