@@ -401,6 +401,30 @@ fn include(name: &str, value: &str) -> Result<Include, Failure> {
     })
 }
 
+/// A text as a search value: what would take it apart is escaped (R4 search, "Escaping Search Parameters").
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, ',' | '|' | '$' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// The parts of a search parameter's name: code, modifier, and what follows the first dot.
+pub fn name_parts(name: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (head, rest) = match name.split_once('.') {
+        Some((head, rest)) => (head, Some(rest)),
+        None => (name, None),
+    };
+    match head.split_once(':') {
+        Some((code, modifier)) => (code, Some(modifier), rest),
+        None => (head, None, rest),
+    }
+}
+
 /// Decodes `application/x-www-form-urlencoded` text.
 pub fn decode(text: &[u8]) -> Vec<(String, String)> {
     url::form_urlencoded::parse(text)

@@ -45,6 +45,20 @@ struct Ready {
     granted: Granted,
 }
 
+impl Ready {
+    fn new(snapshot: Snapshot, gated: Gated, scope: PatientScope, params: SearchParams) -> Self {
+        Self {
+            granted: gated.granted.clone(),
+            conds: BTreeMap::new(),
+            page: None,
+            params,
+            gated,
+            scope,
+            snapshot,
+        }
+    }
+}
+
 impl Repository {
     pub(crate) fn search_type(
         &self,
@@ -180,15 +194,7 @@ impl Repository {
             target.compartment,
             opened.as_ref(),
         )?;
-        let mut ready = Ready {
-            granted: gated.granted.clone(),
-            snapshot: now,
-            conds: BTreeMap::new(),
-            page: None,
-            gated,
-            scope,
-            params,
-        };
+        let mut ready = Ready::new(now, gated, scope, params);
         self.compile(call, &types, &target.compartment, named, &mut ready)?;
         if let Some(token) = &token {
             let page = self.resume(token, call, caller, &ready.gated)?;

@@ -5,7 +5,7 @@
 
 use crate::gate::Caller;
 use crate::outcome::Failure;
-use crate::params::RawCondition;
+use crate::params::{RawCondition, name_parts};
 use crate::planner::PatientScope;
 use crate::repository::{Repository, nobody};
 use fhir::Pack;
@@ -85,14 +85,7 @@ fn who(
             _ => None,
         });
     }
-    let (head, rest) = match name.split_once('.') {
-        Some((head, rest)) => (head, Some(rest)),
-        None => (name, None),
-    };
-    let (code, modifier) = match head.split_once(':') {
-        Some((code, modifier)) => (code, Some(modifier)),
-        None => (head, None),
-    };
+    let (code, modifier, rest) = name_parts(name);
     if !is_patient_parameter(rtype, code) {
         return Ok(None);
     }

@@ -11,7 +11,7 @@ use fhir::terminology::base::Base;
 use fhir::terminology::code_system::CodeSystem;
 use fhir::terminology::concept_map::ConceptMap;
 use fhir::terminology::national::National;
-use fhir::terminology::source::{Source, by_preference};
+use fhir::terminology::source::{Layers, Source, by_preference};
 use fhir::terminology::value_set::ValueSet;
 use fhir::terminology::{Face, Terminology, TerminologyError};
 use fhir::{Doc, Limits, Node, Pack};
@@ -98,6 +98,10 @@ impl Repository {
 }
 
 impl Known<'_> {
+    fn layers(&self) -> Layers<'_> {
+        Layers(vec![&self.0, &Base, &National])
+    }
+
     /// Current stored records of a type whose parameter has this value, newest first.
     pub(crate) fn heads(
         &self,
@@ -111,17 +115,11 @@ impl Known<'_> {
 
 impl Source for Known<'_> {
     fn code_systems(&self, url: &str) -> Result<Vec<Arc<CodeSystem>>, TerminologyError> {
-        let mut out = self.0.code_systems(url)?;
-        out.extend(Base.code_systems(url)?);
-        out.extend(National.code_systems(url)?);
-        Ok(out)
+        self.layers().code_systems(url)
     }
 
     fn value_sets(&self, url: &str) -> Result<Vec<Arc<ValueSet>>, TerminologyError> {
-        let mut out = self.0.value_sets(url)?;
-        out.extend(Base.value_sets(url)?);
-        out.extend(National.value_sets(url)?);
-        Ok(out)
+        self.layers().value_sets(url)
     }
 
     fn concept_maps(
@@ -129,9 +127,7 @@ impl Source for Known<'_> {
         url: Option<&str>,
         source_system: Option<&str>,
     ) -> Result<Vec<Arc<ConceptMap>>, TerminologyError> {
-        let mut out = self.0.concept_maps(url, source_system)?;
-        out.extend(Base.concept_maps(url, source_system)?);
-        Ok(out)
+        self.layers().concept_maps(url, source_system)
     }
 }
 
@@ -152,13 +148,7 @@ impl Stored<'_> {
             return Ok(Vec::new());
         };
         // A canonical may hold what a search value would take apart.
-        let escaped: String = value
-            .chars()
-            .flat_map(|c| {
-                let special = matches!(c, ',' | '|' | '$' | '\\').then_some('\\');
-                special.into_iter().chain([c])
-            })
-            .collect();
+        let escaped = crate::params::escape(value);
         let Ok(plan) = query::plan(pack, param, None, &escaped, &repository.options) else {
             return Ok(Vec::new());
         };
@@ -196,12 +186,13 @@ impl Stored<'_> {
         Ok(heads)
     }
 
-    /// Compiled forms of records, those not compiled yet read at once.
-    fn compiled(
+    /// Compiled forms of records, as far as they are `wanted`; those not compiled yet are read at once.
+    fn compiled<T>(
         &self,
         heads: &[Head],
         compile: impl Fn(Node<'_>) -> Result<(Compiled, usize), TerminologyError>,
-    ) -> Result<Vec<Compiled>, TerminologyError> {
+        wanted: impl Fn(Compiled) -> Option<T>,
+    ) -> Result<Vec<T>, TerminologyError> {
         let cache = &self.repository.terminology;
         let missing: Vec<Rid> = heads
             .iter()
@@ -232,43 +223,43 @@ impl Stored<'_> {
             .iter()
             .map(|h| (h.rid, h.seq))
             .filter_map(|key| read.remove(&key).or_else(|| cache.get(key)))
+            .filter_map(wanted)
             .collect())
+    }
+
+    fn systems(&self, heads: &[Head]) -> Result<Vec<Arc<CodeSystem>>, TerminologyError> {
+        let compile = |node: Node<'_>| {
+            let system = CodeSystem::compile(node)?;
+            let weight = system.weight();
+            Ok((Compiled::CodeSystem(Arc::new(system)), weight))
+        };
+        self.compiled(heads, compile, |c| match c {
+            Compiled::CodeSystem(c) => Some(c),
+            _ => None,
+        })
     }
 }
 
 impl Source for Stored<'_> {
     fn code_systems(&self, url: &str) -> Result<Vec<Arc<CodeSystem>>, TerminologyError> {
         let heads = self.heads("CodeSystem", "url", url)?;
-        let compiled = self.compiled(&heads, |node| {
-            let system = CodeSystem::compile(node)?;
-            let weight = system.weight();
-            Ok((Compiled::CodeSystem(Arc::new(system)), weight))
-        })?;
-        let mut out: Vec<_> = compiled
-            .into_iter()
-            .filter_map(|c| match c {
-                Compiled::CodeSystem(c) if c.head.url.as_ref() == url => Some(c),
-                _ => None,
-            })
-            .collect();
+        let mut out = self.systems(&heads)?;
+        out.retain(|c| c.head.url.as_ref() == url);
         by_preference(&mut out, |c| &c.head);
         Ok(out)
     }
 
     fn value_sets(&self, url: &str) -> Result<Vec<Arc<ValueSet>>, TerminologyError> {
         let heads = self.heads("ValueSet", "url", url)?;
-        let compiled = self.compiled(&heads, |node| {
+        let compile = |node: Node<'_>| {
             let set = ValueSet::compile(node)?;
             let weight = set.weight();
             Ok((Compiled::ValueSet(Arc::new(set)), weight))
+        };
+        let mut out = self.compiled(&heads, compile, |c| match c {
+            Compiled::ValueSet(v) if v.head.url.as_ref() == url => Some(v),
+            _ => None,
         })?;
-        let mut out: Vec<_> = compiled
-            .into_iter()
-            .filter_map(|c| match c {
-                Compiled::ValueSet(v) if v.head.url.as_ref() == url => Some(v),
-                _ => None,
-            })
-            .collect();
         by_preference(&mut out, |v| &v.head);
         Ok(out)
     }
@@ -296,20 +287,15 @@ impl Source for Stored<'_> {
             }
             (None, None) => Vec::new(),
         };
-        let compiled = self.compiled(&heads, |node| {
+        let compile = |node: Node<'_>| {
             let map = ConceptMap::compile(node)?;
             let weight = map.weight();
             Ok((Compiled::ConceptMap(Arc::new(map)), weight))
+        };
+        let mut out = self.compiled(&heads, compile, |c| match c {
+            Compiled::ConceptMap(m) if url.is_none_or(|url| m.head.url.as_ref() == url) => Some(m),
+            _ => None,
         })?;
-        let mut out: Vec<_> = compiled
-            .into_iter()
-            .filter_map(|c| match c {
-                Compiled::ConceptMap(m) if url.is_none_or(|url| m.head.url.as_ref() == url) => {
-                    Some(m)
-                }
-                _ => None,
-            })
-            .collect();
         by_preference(&mut out, |m| &m.head);
         Ok(out)
     }
@@ -348,19 +334,10 @@ pub(crate) fn capabilities(repository: &Repository, base: &str) -> Result<Value,
             granted: &grant,
         };
         let heads = stored.newest_first("CodeSystem", rids).map_err(failure)?;
-        let compiled = stored
-            .compiled(&heads, |node| {
-                let system = CodeSystem::compile(node)?;
-                let weight = system.weight();
-                Ok((Compiled::CodeSystem(Arc::new(system)), weight))
-            })
-            .map_err(failure)?;
-        for one in compiled {
-            if let Compiled::CodeSystem(c) = one
-                && !c.head.url.is_empty()
-            {
-                let version = c.head.version.as_deref().map(str::to_owned);
-                systems.push((c.head.url.to_string(), version));
+        for system in stored.systems(&heads).map_err(failure)? {
+            if !system.head.url.is_empty() {
+                let version = system.head.version.as_deref().map(str::to_owned);
+                systems.push((system.head.url.to_string(), version));
             }
         }
     }

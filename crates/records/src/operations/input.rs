@@ -16,30 +16,39 @@ pub(crate) struct Input {
     body: Option<Doc>,
 }
 
+/// Parameters of the URL and of a form, and the resource in the body of a POST.
+pub(super) type Given = (Vec<(String, String)>, Option<Doc>);
+
+/// Reads them; a POST may come without body.
+pub(super) fn given(call: &Call) -> Result<Given, Failure> {
+    let mut values: Vec<(String, String)> = call
+        .query
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "_format" | "_pretty"))
+        .cloned()
+        .collect();
+    if call.method != Method::POST || call.body.is_empty() {
+        return Ok((values, None));
+    }
+    if call.media_type() == "application/x-www-form-urlencoded" {
+        values.extend(crate::params::decode(&call.body));
+        return Ok((values, None));
+    }
+    Ok((values, Some(call.document()?)))
+}
+
 impl Input {
     /// Reads the call. A POST may come without body.
     ///
     /// Errors: 400 for a body that is not `Parameters` or is not readable, 415 for another kind of body.
     pub fn read(call: &Call) -> Result<Self, Failure> {
-        let mut values: Vec<(String, String)> = call
-            .query
-            .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "_format" | "_pretty"))
-            .cloned()
-            .collect();
-        let mut body = None;
-        if call.method == Method::POST && !call.body.is_empty() {
-            if call.media_type() == "application/x-www-form-urlencoded" {
-                values.extend(crate::params::decode(&call.body));
-            } else {
-                let doc = call.document()?;
-                if doc.resource_type() != "Parameters" {
-                    return Err(Failure::bad("invalid", "the body must be Parameters"));
-                }
-                for parameter in doc.root().all("parameter") {
-                    values.extend(primitive(parameter));
-                }
-                body = Some(doc);
+        let (mut values, body) = given(call)?;
+        if let Some(doc) = &body {
+            if doc.resource_type() != "Parameters" {
+                return Err(Failure::bad("invalid", "the body must be Parameters"));
+            }
+            for parameter in doc.root().all("parameter") {
+                values.extend(primitive(parameter));
             }
         }
         if values.len() > MAX_PARAMETERS {

@@ -9,7 +9,7 @@ use super::input::Input;
 use crate::gate::Caller;
 use crate::http::{Answer, Call};
 use crate::outcome::Failure;
-use crate::params::{MAX_COUNT, RawCondition};
+use crate::params::{MAX_COUNT, RawCondition, escape};
 use crate::planner::{Compiler, Evaluator};
 use crate::render::Subset;
 use crate::repository::Repository;
@@ -97,10 +97,10 @@ fn criteria(asked: Node<'_>) -> Vec<RawCondition> {
         if let Some(value) = identifier.str_at("value") {
             let system = identifier
                 .str_at("system")
-                .map_or_else(String::new, |s| format!("{}|", escaped(s)));
+                .map_or_else(String::new, |s| format!("{}|", escape(s)));
             out.push(RawCondition::new(
                 "identifier",
-                format!("{system}{}", escaped(value)),
+                format!("{system}{}", escape(value)),
             ));
         }
     }
@@ -109,19 +109,8 @@ fn criteria(asked: Node<'_>) -> Vec<RawCondition> {
     }
     for name in asked.all("name") {
         if let Some(family) = name.str_at("family") {
-            out.push(RawCondition::new("family", escaped(family)));
+            out.push(RawCondition::new("family", escape(family)));
         }
-    }
-    out
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, ',' | '|' | '$' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
     }
     out
 }

@@ -26,15 +26,7 @@ impl Repository {
         let now = self.snapshot()?;
         let (named, gated, scope) =
             self.decide_search(&now, caller, &types, &params, None, None)?;
-        let mut ready = Ready {
-            granted: gated.granted.clone(),
-            snapshot: now,
-            conds: BTreeMap::new(),
-            page: None,
-            gated,
-            scope,
-            params,
-        };
+        let mut ready = Ready::new(now, gated, scope, params);
         self.compile(call, &types, &None, named, &mut ready)?;
         let evaluator = Evaluator::new(
             &ready.snapshot,

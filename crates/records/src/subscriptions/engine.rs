@@ -65,6 +65,7 @@ pub(super) fn start(
         sender,
         receiver,
         topics: Topics::default(),
+        has_passed_over: false,
         subs: BTreeMap::new(),
         place: Seq(0),
         kept: Seq(0),
@@ -119,6 +120,8 @@ struct Engine {
     sender: Sender<Control>,
     receiver: Receiver<Control>,
     topics: Topics,
+    /// Feed was passed over unread since the topics were loaded.
+    has_passed_over: bool,
     subs: BTreeMap<String, Sub>,
     /// Looked at up to here.
     place: Seq,
@@ -202,6 +205,7 @@ impl Engine {
         let snapshot = repository.snapshot()?;
         let grant = repository.config.gate.hub_grant();
         self.topics = Topics::load(&repository, &snapshot, &grant)?;
+        self.has_passed_over = false;
         self.kept = store.position(&self.ledger.consumer)?;
         let limit = self.shared.config.max_subscriptions.saturating_mul(2) + 1_000;
         let rids = snapshot.type_rids(&grant, repo, "Subscription", Rid(0), limit)?;
@@ -306,7 +310,12 @@ impl Engine {
         let repo = self.repository.config.repo;
         let first = snapshot.type_rids(&grant, repo, "Subscription", Rid(0), 1)?;
         if first.is_empty() {
+            self.has_passed_over |= snapshot.seq() > self.place;
             self.place = self.place.max(snapshot.seq());
+        } else if self.has_passed_over {
+            // A topic may have been stored in what was passed over.
+            self.topics = Topics::load(&self.repository, &snapshot, &grant)?;
+            self.has_passed_over = false;
         }
         Ok(first.is_empty())
     }

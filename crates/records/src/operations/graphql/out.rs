@@ -94,31 +94,24 @@ impl Object {
             );
             to.push(b':');
             match (slot.values.as_slice(), slot.is_list && !slot.is_single) {
-                (values, true) => {
-                    to.push(b'[');
-                    for (index, value) in values.iter().enumerate() {
-                        if index > 0 {
-                            to.push(b',');
-                        }
-                        value.write(to);
-                    }
-                    to.push(b']');
-                }
+                (values, true) => write_list(values, to),
                 ([], false) => to.extend_from_slice(b"null"),
                 ([one], false) => one.write(to),
                 // More values than the definition says: shown as they are.
-                (many, false) => {
-                    to.push(b'[');
-                    for (index, value) in many.iter().enumerate() {
-                        if index > 0 {
-                            to.push(b',');
-                        }
-                        value.write(to);
-                    }
-                    to.push(b']');
-                }
+                (many, false) => write_list(many, to),
             }
         }
         to.push(b'}');
     }
+}
+
+fn write_list(values: &[Out], to: &mut Vec<u8>) {
+    to.push(b'[');
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            to.push(b',');
+        }
+        value.write(to);
+    }
+    to.push(b']');
 }

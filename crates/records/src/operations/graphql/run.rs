@@ -40,6 +40,39 @@ pub(super) struct Runner<'a> {
     searches: Cell<usize>,
 }
 
+/// Where in the answer the fields of an element go.
+#[derive(Clone, Copy)]
+struct Place<'s> {
+    /// Something above is a list: values join it.
+    in_list: bool,
+    /// What `@slice` puts behind the names.
+    suffix: &'s str,
+    /// Steps walked so far.
+    depth: usize,
+}
+
+impl Place<'_> {
+    /// In an object of its own.
+    fn at(depth: usize) -> Self {
+        Self {
+            in_list: false,
+            suffix: "",
+            depth,
+        }
+    }
+
+    fn deeper(self) -> Self {
+        Self {
+            depth: self.depth + 1,
+            ..self
+        }
+    }
+
+    fn key(self, field: &Field) -> String {
+        format!("{}{}", field.key(), self.suffix)
+    }
+}
+
 fn bad(text: impl Into<String>) -> Failure {
     Failure::bad("invalid", text)
 }
@@ -105,9 +138,7 @@ impl<'a> Runner<'a> {
                 doc.root(),
                 &[&self.query.selections],
                 &mut out,
-                false,
-                "",
-                0,
+                Place::at(0),
             )?,
             None => {
                 for picked in self.pick(&[&self.query.selections], None)? {
@@ -142,7 +173,7 @@ impl<'a> Runner<'a> {
         };
         match self.resource(&field.name, &id)? {
             None => out.add(field.key(), vec![Out::Null], false, false),
-            Some(doc) => self.complex(doc.root(), picked, out, false, "", 0),
+            Some(doc) => self.complex(doc.root(), picked, out, Place::at(0)),
         }
     }
 
@@ -174,17 +205,15 @@ impl<'a> Runner<'a> {
         node: Node<'_>,
         lists: &[&[Selection]],
         out: &mut Object,
-        in_list: bool,
-        suffix: &str,
-        depth: usize,
+        place: Place<'_>,
     ) -> Result<(), Failure> {
-        if depth > MAX_WALK {
+        if place.depth > MAX_WALK {
             return Err(Failure::too_costly(format!(
                 "the query walks more than {MAX_WALK} steps deep"
             )));
         }
         for picked in self.pick(lists, Some(node))? {
-            self.field(node, &picked, out, in_list, suffix, depth)?;
+            self.field(node, &picked, out, place)?;
         }
         Ok(())
     }
@@ -194,24 +223,24 @@ impl<'a> Runner<'a> {
         node: Node<'_>,
         picked: &Picked<'_>,
         out: &mut Object,
-        in_list: bool,
-        suffix: &str,
-        depth: usize,
+        place: Place<'_>,
     ) -> Result<(), Failure> {
         self.step()?;
         let field = picked.field;
         let name = field.name.as_str();
-        let key = format!("{}{suffix}", field.key());
+        let key = place.key(field);
         let is_single = field.directive("singleton").is_some();
         if name == "__typename" || (name == "resourceType" && node.resource_type().is_some()) {
             let text = node.resource_type().unwrap_or(node.type_name());
-            return out.add(&key, vec![Out::text(text)], in_list, is_single);
+            return out.add(&key, vec![Out::text(text)], place.in_list, is_single);
         }
         let known = &node.doc().pack().known;
         if name == "resource" && node.type_id() == known.reference {
-            return self.follow(node, picked, out, in_list, suffix, depth);
+            return self.follow(node, picked, out, place);
         }
-        if node.resource_type().is_some() && self.search_field(picked, Some(node), out, depth)? {
+        if node.resource_type().is_some()
+            && self.search_field(picked, Some(node), out, place.depth)?
+        {
             return Ok(());
         }
         let (values, is_list) = self.children(node, field)?;
@@ -219,15 +248,20 @@ impl<'a> Runner<'a> {
         if field.directive("first").is_some() {
             values.truncate(1);
         }
-        let is_list = in_list || is_list;
+        let in_list = place.in_list || is_list;
         if values.is_empty() {
             // Absent elements are absent, as everywhere in FHIR.
             return Ok(());
         }
         for (index, value) in values.into_iter().enumerate() {
             let suffix = match field.directive("slice") {
-                Some(slice) => format!("{suffix}{}", self.slice(slice, value, index)?),
-                None => suffix.to_owned(),
+                Some(slice) => format!("{}{}", place.suffix, self.slice(slice, value, index)?),
+                None => place.suffix.to_owned(),
+            };
+            let place = Place {
+                in_list,
+                suffix: &suffix,
+                ..place
             };
             self.step()?;
             let is_primitive = value.doc().pack().is_primitive(value.type_id());
@@ -235,12 +269,11 @@ impl<'a> Runner<'a> {
                 if !field.selections.is_empty() {
                     return Err(bad(format!("{} has no fields of its own", shown(name))));
                 }
-                let key = format!("{}{suffix}", field.key());
                 if let Some(text) = primitive(value) {
-                    out.add(&key, vec![text], is_list, is_single)?;
+                    out.add(&place.key(field), vec![text], in_list, is_single)?;
                 }
             } else {
-                self.complex(value, picked, out, is_list, &suffix, depth)?;
+                self.complex(value, picked, out, place)?;
             }
         }
         Ok(())
@@ -252,23 +285,26 @@ impl<'a> Runner<'a> {
         node: Node<'_>,
         picked: &Picked<'_>,
         out: &mut Object,
-        is_list: bool,
-        suffix: &str,
-        depth: usize,
+        place: Place<'_>,
     ) -> Result<(), Failure> {
         let field = picked.field;
         if picked.selections.iter().all(|s| s.is_empty()) {
             return Err(bad(format!("say which fields of {}", shown(&field.name))));
         }
         if field.directive("flatten").is_some() {
-            return self.object(node, &picked.selections, out, is_list, suffix, depth + 1);
+            return self.object(node, &picked.selections, out, place.deeper());
         }
         let mut inner = Object::default();
-        self.object(node, &picked.selections, &mut inner, false, "", depth + 1)?;
+        self.object(
+            node,
+            &picked.selections,
+            &mut inner,
+            Place::at(place.depth + 1),
+        )?;
         out.add(
-            &format!("{}{suffix}", field.key()),
+            &place.key(field),
             vec![Out::Object(inner)],
-            is_list,
+            place.in_list,
             field.directive("singleton").is_some(),
         )
     }
@@ -318,9 +354,7 @@ impl<'a> Runner<'a> {
         node: Node<'_>,
         picked: &Picked<'_>,
         out: &mut Object,
-        in_list: bool,
-        suffix: &str,
-        depth: usize,
+        place: Place<'_>,
     ) -> Result<(), Failure> {
         let field = picked.field;
         let optional = self.argument(field, "optional")?.as_deref() == Some("true");
@@ -332,7 +366,7 @@ impl<'a> Runner<'a> {
             let inner = root.all("contained").find(|c| c.str_at("id") == Some(id));
             return match inner {
                 Some(c) if is_wanted(c.resource_type().unwrap_or_default()) => {
-                    self.complex(c, picked, out, in_list, suffix, depth)
+                    self.complex(c, picked, out, place)
                 }
                 Some(_) => Ok(()),
                 None if optional => Ok(()),
@@ -342,7 +376,7 @@ impl<'a> Runner<'a> {
         match local(self.repository, text) {
             Some((rtype, _)) if !is_wanted(rtype) => Ok(()),
             Some((rtype, id)) => match self.resource(rtype, id)? {
-                Some(doc) => self.complex(doc.root(), picked, out, in_list, suffix, depth),
+                Some(doc) => self.complex(doc.root(), picked, out, place),
                 None if optional => Ok(()),
                 None => Err(unresolved()),
             },

@@ -7,7 +7,7 @@ use crate::http::{Answer, Call};
 use crate::outcome::Failure;
 use crate::repository::Repository;
 use crate::terminology::failure;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use fhir::terminology::{self, Arguments, Moment, Source, TerminologyError};
 use fhir::{Doc, Limits, Node};
@@ -17,90 +17,90 @@ use trust::Action;
 const LEVELS: &[Level] = &[Level::Type, Level::Instance];
 const METHODS: &str = "GET, POST";
 
-pub(crate) const LOOKUP: Operation = Operation {
-    name: "$lookup",
-    definition: "http://hl7.org/fhir/OperationDefinition/CodeSystem-lookup",
-    levels: LEVELS,
-    types: &["CodeSystem"],
-    methods: METHODS,
-    is_here: super::in_open,
-    run: |repository, call, caller, target| {
+/// An operation of the engine: on a type and on one resource of it.
+const fn operation(
+    name: &'static str,
+    definition: &'static str,
+    types: &'static [&'static str],
+    run: fn(&Repository, &Call, &Caller, Target<'_>) -> Result<Answer, Failure>,
+) -> Operation {
+    Operation {
+        name,
+        definition,
+        levels: LEVELS,
+        types,
+        methods: METHODS,
+        is_here: super::in_open,
+        run,
+    }
+}
+
+pub(crate) const LOOKUP: Operation = operation(
+    "$lookup",
+    "http://hl7.org/fhir/OperationDefinition/CodeSystem-lookup",
+    &["CodeSystem"],
+    |repository, call, caller, target| {
         answer(repository, call, caller, target, |asked| {
             terminology::lookup(asked.source, asked.arguments, asked.instance)
         })
     },
-};
+);
 
-pub(crate) const VALIDATE_IN_SYSTEM: Operation = Operation {
-    name: "$validate-code",
-    definition: "http://hl7.org/fhir/OperationDefinition/CodeSystem-validate-code",
-    levels: LEVELS,
-    types: &["CodeSystem"],
-    methods: METHODS,
-    is_here: super::in_open,
-    run: |repository, call, caller, target| {
+pub(crate) const VALIDATE_IN_SYSTEM: Operation = operation(
+    "$validate-code",
+    "http://hl7.org/fhir/OperationDefinition/CodeSystem-validate-code",
+    &["CodeSystem"],
+    |repository, call, caller, target| {
         answer(repository, call, caller, target, |asked| {
             terminology::validate_in_system(asked.source, asked.arguments, asked.instance)
         })
     },
-};
+);
 
-pub(crate) const SUBSUMES: Operation = Operation {
-    name: "$subsumes",
-    definition: "http://hl7.org/fhir/OperationDefinition/CodeSystem-subsumes",
-    levels: LEVELS,
-    types: &["CodeSystem"],
-    methods: METHODS,
-    is_here: super::in_open,
-    run: |repository, call, caller, target| {
+pub(crate) const SUBSUMES: Operation = operation(
+    "$subsumes",
+    "http://hl7.org/fhir/OperationDefinition/CodeSystem-subsumes",
+    &["CodeSystem"],
+    |repository, call, caller, target| {
         answer(repository, call, caller, target, |asked| {
             terminology::subsumes(asked.source, asked.arguments, asked.instance)
         })
     },
-};
+);
 
-pub(crate) const EXPAND: Operation = Operation {
-    name: "$expand",
-    definition: "http://hl7.org/fhir/OperationDefinition/ValueSet-expand",
-    levels: LEVELS,
-    types: &["ValueSet"],
-    methods: METHODS,
-    is_here: super::in_open,
-    run: |repository, call, caller, target| {
+pub(crate) const EXPAND: Operation = operation(
+    "$expand",
+    "http://hl7.org/fhir/OperationDefinition/ValueSet-expand",
+    &["ValueSet"],
+    |repository, call, caller, target| {
         let moment = moment(repository, call);
         answer(repository, call, caller, target, |asked| {
             terminology::expand(asked.source, asked.arguments, asked.instance, &moment)
         })
     },
-};
+);
 
-pub(crate) const VALIDATE_IN_VALUE_SET: Operation = Operation {
-    name: "$validate-code",
-    definition: "http://hl7.org/fhir/OperationDefinition/ValueSet-validate-code",
-    levels: LEVELS,
-    types: &["ValueSet"],
-    methods: METHODS,
-    is_here: super::in_open,
-    run: |repository, call, caller, target| {
+pub(crate) const VALIDATE_IN_VALUE_SET: Operation = operation(
+    "$validate-code",
+    "http://hl7.org/fhir/OperationDefinition/ValueSet-validate-code",
+    &["ValueSet"],
+    |repository, call, caller, target| {
         answer(repository, call, caller, target, |asked| {
             terminology::validate_in_value_set(asked.source, asked.arguments, asked.instance)
         })
     },
-};
+);
 
-pub(crate) const TRANSLATE: Operation = Operation {
-    name: "$translate",
-    definition: "http://hl7.org/fhir/OperationDefinition/ConceptMap-translate",
-    levels: LEVELS,
-    types: &["ConceptMap"],
-    methods: METHODS,
-    is_here: super::in_open,
-    run: |repository, call, caller, target| {
+pub(crate) const TRANSLATE: Operation = operation(
+    "$translate",
+    "http://hl7.org/fhir/OperationDefinition/ConceptMap-translate",
+    &["ConceptMap"],
+    |repository, call, caller, target| {
         answer(repository, call, caller, target, |asked| {
             terminology::translate(asked.source, asked.arguments, asked.instance)
         })
     },
-};
+);
 
 /// What an operation of the engine is given.
 struct Asked<'a> {
@@ -118,20 +118,7 @@ fn answer(
     work: impl FnOnce(Asked<'_>) -> Result<Value, TerminologyError>,
 ) -> Result<Answer, Failure> {
     let rtype = target.rtype().unwrap_or_default();
-    let mut pairs: Vec<(String, String)> = call
-        .query
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "_format" | "_pretty"))
-        .cloned()
-        .collect();
-    let mut body = None;
-    if call.method == Method::POST && !call.body.is_empty() {
-        if call.media_type() == "application/x-www-form-urlencoded" {
-            pairs.extend(crate::params::decode(&call.body));
-        } else {
-            body = Some(call.document()?);
-        }
-    }
+    let (pairs, body) = super::input::given(call)?;
     let snapshot = repository.snapshot()?;
     let (granted, stored) = match target {
         Target::Instance(_, id) => {

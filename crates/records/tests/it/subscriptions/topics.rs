@@ -128,6 +128,20 @@ fn topic(url: &str) -> Value {
     })
 }
 
+/// Without subscriptions the feed is passed over; a topic that was stored meanwhile counts all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_stored_before_the_first_subscription_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::start(folder.path(), quick()).await;
+    let receiver = Receiver::start().await;
+    let url = "http://example.org/topics/encounter-complete";
+    hub.create(&topic(url)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let id = hub.create(&hook(url, &receiver.url(), "id-only")).await;
+    hub.until(&id, "active").await;
+    hub.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stored_topics_look_at_before_and_after() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Lists and connections: fields that are searches.
 
 use super::select::Picked;
-use super::{DEFAULT_COUNT, MAX_SEARCHES, Runner, bad, shown, spend};
+use super::{DEFAULT_COUNT, MAX_SEARCHES, Place, Runner, bad, shown, spend};
 use crate::operations::graphql::out::{Object, Out};
 use crate::operations::graphql::parse::Field;
 use crate::outcome::Failure;
@@ -57,7 +57,12 @@ impl Runner<'_> {
                 Some(slice) => self.slice(slice, doc.root(), index)?,
                 None => String::new(),
             };
-            self.complex(doc.root(), picked, out, true, &suffix, depth + 1)?;
+            let place = Place {
+                in_list: true,
+                suffix: &suffix,
+                depth: depth + 1,
+            };
+            self.complex(doc.root(), picked, out, place)?;
         }
         Ok(true)
     }
@@ -198,7 +203,7 @@ impl Runner<'_> {
                 "score" => out.add(key, vec![Out::Null], false, false)?,
                 "resource" => {
                     let doc = self.doc(record)?;
-                    self.complex(doc.root(), &inner, &mut out, false, "", depth + 1)?;
+                    self.complex(doc.root(), &inner, &mut out, Place::at(depth + 1))?;
                 }
                 other => return Err(bad(format!("an edge has no field {}", shown(other)))),
             }
