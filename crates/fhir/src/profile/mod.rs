@@ -16,6 +16,7 @@ mod read;
 mod slicing;
 mod table;
 mod target;
+mod usage;
 mod validator;
 mod value;
 

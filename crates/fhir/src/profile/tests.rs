@@ -3,6 +3,7 @@
 mod definitions;
 mod elements;
 mod slices;
+mod usage;
 
 use super::*;
 use crate::json::Limits;

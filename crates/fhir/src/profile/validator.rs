@@ -31,7 +31,7 @@ pub struct Asked<'a> {
     pub profiles: &'a [&'a str],
     /// Also check what `meta.profile` declares, on every resource in the document. One that is not known is a warning.
     pub declared: bool,
-    /// Also check extensions against their own definitions.
+    /// Also check extensions against their own definitions, and what types ask for in words.
     pub extensions: bool,
 }
 
@@ -84,6 +84,7 @@ impl Validator<'_> {
         }
         if asked.extensions {
             run.extensions();
+            run.usage();
         }
         if world.work.get() == 0 || world.steps.get() == 0 {
             run.add(
@@ -237,6 +238,10 @@ impl<'a, 'h> Run<'a, 'h> {
 
     pub(super) fn world(&self) -> &'a World<'h> {
         self.world
+    }
+
+    pub(super) fn terminology(&self) -> Option<&'a dyn Terminology> {
+        self.world.validator.terminology
     }
 
     pub(super) fn now_us(&self) -> i64 {

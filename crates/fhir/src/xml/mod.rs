@@ -17,6 +17,7 @@ pub const XHTML_NS: &str = "http://www.w3.org/1999/xhtml";
 mod narrative;
 
 pub use narrative::{narrative_has_content, narrative_ok};
+pub(crate) use write::names_namespace;
 
 #[cfg(test)]
 mod tests;

@@ -149,7 +149,7 @@ impl Writer {
 }
 
 /// Whether the first tag of a narrative declares a namespace.
-fn names_namespace(text: &str) -> bool {
+pub(crate) fn names_namespace(text: &str) -> bool {
     let mut quote = None;
     let end = text.bytes().position(|b| {
         match (quote, b) {

@@ -49,7 +49,7 @@ fn fixed_values_and_patterns() {
         "Observation.code",
         json!({"patternCodeableConcept": coding}),
     )];
-    let richer = json!({"coding": [{"system": "x", "code": "y"}, {"system": "http://loinc.org", "code": "1-8", "display": "d"}]});
+    let richer = json!({"coding": [{"system": "urn:x", "code": "y"}, {"system": "http://loinc.org", "code": "1-8", "display": "d"}]});
     expect(&pattern, observation(json!({"code": richer})), &[]);
     expect(
         &pattern,
@@ -256,7 +256,7 @@ fn bindings_by_strength() {
     )];
     let all = check_all(
         vec![profile("Observation", &unknown)],
-        &observation(json!({"method": {"coding": [{"system": "s", "code": "c"}]}})),
+        &observation(json!({"method": {"coding": [{"system": "urn:s", "code": "c"}]}})),
     );
     assert!(all.iter().all(|f| !f.is_error()));
     assert!(
@@ -269,7 +269,7 @@ fn bindings_by_strength() {
     )];
     expect(
         &extensible,
-        observation(json!({"method": {"coding": [{"system": "s", "code": "c"}]}})),
+        observation(json!({"method": {"coding": [{"system": "urn:s", "code": "c"}]}})),
         &[("profile-binding", "Observation.method")],
     );
 }

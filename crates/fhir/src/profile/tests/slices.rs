@@ -98,7 +98,7 @@ fn default_slice_takes_the_rest() {
 
 #[test]
 fn slices_by_pattern_on_the_element_itself() {
-    let vital = json!({"coding": [{"system": "s", "code": "vital-signs"}]});
+    let vital = json!({"coding": [{"system": "urn:s", "code": "vital-signs"}]});
     let rows = [
         ("Observation.category", by("pattern", "$this", "open")),
         (
