@@ -26,8 +26,8 @@ const ROLES = [
   ['', ['/', '/provesvar', '/hjelp', '/helsepersonell', '/drift']],
   ['citizen', ['/', '/provesvar', '/provesvar/*', '/brev', '/brev/*', '/innsyn', '/tilgang', '/hjelp']],
   ['personnel', ['/helsepersonell', '/helsepersonell/pasient']],
-  ['operator', ['/drift', '/drift/meldinger', '/drift/meldinger/*', '/drift/validator', '/drift/tidslinje', '/drift/tilstand', '/drift/finnes-ikke']],
-  ['party', ['/drift', '/drift/meldinger']],
+  ['operator', ['/drift', '/drift/meldinger', '/drift/meldinger/*', '/drift/validator', '/drift/tidslinje', '/drift/klienter', '/drift/klienter/ny', '/drift/klienter/*', '/drift/tilstand', '/drift/finnes-ikke']],
+  ['party', ['/drift', '/drift/meldinger', '/drift/klienter', '/drift/klienter/*']],
 ];
 
 async function visit(page, path) {
@@ -35,7 +35,7 @@ async function visit(page, path) {
   const list = path.slice(0, -2);
   await page.goto(target.base + list);
   await settled(page);
-  const first = page.locator(`main a[href^="${list}/"]`).first();
+  const first = page.locator(`main a[href^="${list}/"]:not([href$="/ny"])`).first();
   if ((await first.count()) === 0) return assert.ok(isHub, `${list} has no link to follow`);
   await first.click();
   await page.waitForURL(`**${list}/**`);

@@ -9,6 +9,8 @@ const folder = process.argv[2] ?? join(tmpdir(), 'helsenav-shots');
 const only = process.argv[3] ?? '';
 await mkdir(folder, { recursive: true });
 
+const CLIENT = '/drift/klienter/3f1c0a52-8c1e-4a52-b9a4-0d51a0a9d8f1';
+
 /** `[name, who, path, act?, language?, faults?]` */
 const SHOTS = [
   ['front-door', '', '/'],
@@ -56,6 +58,23 @@ const SHOTS = [
   ['validator-report', 'operator', '/drift/validator', (page) => page.getByRole('button', { name: 'feil elementnavn' }).click()],
   ['timeline', 'operator', '/drift/tidslinje', (page) => page.locator('.story__event').first().click()],
   ['health', 'operator', '/drift/tilstand'],
+  ['clients', 'operator', '/drift/klienter'],
+  ['clients-en', 'operator', '/drift/klienter', undefined, 'en'],
+  ['clients-party', 'party', '/drift/klienter'],
+  ['clients-empty', 'party', '/drift/klienter', undefined, 'nb', '/api/drift/clients=empty'],
+  ['clients-approve', 'operator', '/drift/klienter', (page) => page.getByRole('button', { name: /^Godkjenn nhn:pps/ }).click()],
+  ['clients-system', 'operator', '/drift/klienter', (page) => page.getByRole('button', { name: 'Nytt klientsystem' }).click()],
+  ['clients-apikey', 'operator', '/drift/klienter', async (page) => { await page.getByRole('button', { name: 'Ny API-nøkkel for Vår EPJ' }).click(); await page.getByRole('button', { name: 'Lag nøkkel' }).click(); await page.waitForTimeout(200); }],
+  ['client', 'operator', CLIENT],
+  ['client-en', 'party', CLIENT, undefined, 'en'],
+  ['client-configured', 'operator', '/drift/klienter/demo-system-nordlys'],
+  ['client-draft', 'party', '/drift/klienter/c0d3d00d-0000-4000-8000-000000000001?port=1337&path=callback'],
+  ['client-key', 'operator', CLIENT, (page) => page.getByRole('button', { name: 'Ny nøkkel' }).click()],
+  ['client-key-made', 'operator', CLIENT, async (page) => { await page.getByRole('button', { name: 'Ny nøkkel' }).click(); await page.getByRole('button', { name: 'Lag nøkkel', exact: true }).click(); await page.getByRole('button', { name: 'Last ned privat nøkkel' }).click(); await page.waitForTimeout(200); }],
+  ['client-scopes', 'operator', CLIENT, (page) => page.getByRole('button', { name: 'Be om tilgang' }).click()],
+  ['client-uris', 'operator', CLIENT, async (page) => { await page.getByRole('button', { name: 'Endre adresser' }).click(); await page.getByRole('textbox', { name: 'Etter innlogging' }).fill('http://epj.no/callback'); await page.getByRole('button', { name: 'Lagre' }).click(); await page.waitForTimeout(200); }],
+  ['client-remove', 'operator', CLIENT, (page) => page.getByRole('button', { name: 'Slett klienten' }).click()],
+  ['client-new', 'operator', '/drift/klienter/ny', (page) => page.getByRole('button', { name: 'Registrer', exact: true }).click()],
   ['not-found', 'operator', '/drift/finnes-ikke'],
 ];
 

@@ -7,6 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edge::{Problem, blocking, cookie};
 use kjernejournal::find::{Choice, Hit};
 use kjernejournal::summary::Opened;
@@ -69,19 +71,37 @@ async fn begin_personnel(
     State(state): State<PortalState>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    begin(state, Portal::Personnel, &headers).await
+    begin(state, Portal::Personnel, None, &headers).await
+}
+
+/// Where a login at `/drift` leads.
+#[derive(Deserialize)]
+struct Return {
+    retur: Option<String>,
 }
 
 async fn begin_drift(
     State(state): State<PortalState>,
+    Query(query): Query<Return>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    begin(state, Portal::Drift, &headers).await
+    let back = query.retur.filter(|to| is_drift_page(to));
+    begin(state, Portal::Drift, back, &headers).await
+}
+
+/// Whether an address is one of our own pages at `/drift`: nothing that a browser would read as another host.
+fn is_drift_page(to: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~?=&%:".contains(&b);
+    to.len() <= 500
+        && to.bytes().all(is_plain)
+        && (to == "/drift" || to.starts_with("/drift/") || to.starts_with("/drift?"))
+        && !to.split(['/', '?']).any(|part| part == "..")
 }
 
 async fn begin(
     state: PortalState,
     portal: Portal,
+    back: Option<String>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let begun = state.personnel_login.begin(portal).await?;
@@ -92,7 +112,11 @@ async fn begin(
         Portal::Drift => "drift",
         _ => "personnel",
     };
-    let kept = format!("{word}.{}", begun.state);
+    let mut kept = format!("{word}.{}", begun.state);
+    if let Some(back) = back {
+        kept.push('.');
+        kept.push_str(&URL_SAFE_NO_PAD.encode(back));
+    }
     if let Some(value) = cookie::set(STATE_COOKIE, &kept, is_secure(headers), Some(600)) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
@@ -113,6 +137,13 @@ async fn callback(
     let (word, kept) = kept
         .split_once('.')
         .ok_or_else(|| Problem::bad_request("begin the login again"))?;
+    // The cookie is the browser's word: what it says is checked again.
+    let (kept, back) = kept.split_once('.').unwrap_or((kept, ""));
+    let back = URL_SAFE_NO_PAD
+        .decode(back)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .filter(|to| is_drift_page(to));
     let portal = if word == "drift" {
         Portal::Drift
     } else {
@@ -121,7 +152,7 @@ async fn callback(
     let identity = state.personnel_login.finish(query, kept.to_owned()).await?;
     let who = person(&state, identity);
     let (who, to) = match portal {
-        Portal::Drift => (Who::Party(who), "/drift"),
+        Portal::Drift => (Who::Party(who), back.as_deref().unwrap_or("/drift")),
         _ => (Who::Personnel(who), "/helsepersonell"),
     };
     let mut response = enter(&state, portal, who, to, &headers);
@@ -294,4 +325,28 @@ async fn document(
         )))
     })
     .await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_to_our_own_pages_only() {
+        for (to, is_right) in [
+            ("/drift", true),
+            ("/drift/klienter/a-b?port=1337&path=callback", true),
+            ("/drift?x=1", true),
+            ("/driftx", false),
+            ("//evil.no/drift", false),
+            ("https://evil.no/drift", false),
+            ("/drift/../evil", false),
+            ("/drift/\\evil.no", false),
+            ("/drift/\r\nSet-Cookie: x", false),
+            ("", false),
+        ] {
+            assert_eq!(is_drift_page(to), is_right, "{to}");
+        }
+        assert!(!is_drift_page(&format!("/drift/{}", "x".repeat(500))));
+    }
 }

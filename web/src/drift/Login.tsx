@@ -7,11 +7,14 @@ import { useTexts } from '../i18n/texts.tsx';
 import { TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { FaultNotice } from '../parts/source.tsx';
+import { usePath } from '../router.tsx';
 import { ActionLink, ExpiredNotice } from '../shell/Frames.tsx';
 
 /** Two ways in: as operator, or for an organisation through HelseID. */
 export function LoginPage() {
   const t = useTexts(drift);
+  // A link to one page, such as the confirmation of a client, leads there after the login too.
+  const back = usePath() + location.search;
   return (
     <Page title={t('login.title')}>
       <ExpiredNotice />
@@ -22,7 +25,7 @@ export function LoginPage() {
         </Section>
         <Section id="party" title={t('login.party')} className="panel">
           <p>{t('login.party.text')}</p>
-          <ActionLink href="/drift/logginn/helseid">{t('login.party.do')}</ActionLink>
+          <ActionLink href={`/drift/logginn/helseid?retur=${encodeURIComponent(back)}`}>{t('login.party.do')}</ActionLink>
         </Section>
       </div>
     </Page>

@@ -1,10 +1,14 @@
 import { useSession } from '../api/session.tsx';
+import { clients } from '../i18n/clients.ts';
 import { drift } from '../i18n/drift.ts';
 import { useTexts } from '../i18n/texts.tsx';
 import { Page } from '../parts/page.tsx';
 import { match, usePath } from '../router.tsx';
 import { NotFound } from '../shell/Frames.tsx';
 import { Shell } from '../shell/Shell.tsx';
+import { ClientPage } from './Client.tsx';
+import { ClientNewPage } from './ClientNew.tsx';
+import { ClientsPage } from './Clients.tsx';
 import './drift.css';
 import { HealthPage } from './Health.tsx';
 import { LoginPage } from './Login.tsx';
@@ -16,12 +20,14 @@ import { ValidatorPage } from './Validator.tsx';
 /** The operator's portal, and an organisation's own view of its messages. */
 export default function Drift() {
   const t = useTexts(drift);
+  const c = useTexts(clients);
   const { view } = useSession();
   const menu = [
     { href: '/drift', text: t('menu.home') },
     { href: '/drift/meldinger', text: t('menu.messages') },
     { href: '/drift/validator', text: t('menu.validator') },
     ...(view?.is_demo ? [{ href: '/drift/tidslinje', text: t('menu.timeline') }] : []),
+    { href: '/drift/klienter', text: c('menu') },
     { href: '/drift/tilstand', text: t('menu.health') },
   ];
   return (
@@ -36,22 +42,28 @@ function Pages() {
   const { view } = useSession();
   if (view?.kind !== 'operator' && view?.kind !== 'party') return <LoginPage />;
   const message = match('/drift/meldinger/:id', path);
+  const client = match('/drift/klienter/:id', path);
   if (path === '/drift') return <Overview />;
   if (path === '/drift/meldinger') return <MessagesPage />;
   if (message?.['id']) return <MessagePage key={message['id']} id={message['id']} />;
   if (path === '/drift/validator') return <ValidatorPage />;
   if (path === '/drift/tidslinje' && view.is_demo) return <TimelinePage />;
+  if (path === '/drift/klienter') return <ClientsPage />;
+  if (path === '/drift/klienter/ny') return <ClientNewPage />;
+  if (client?.['id']) return <ClientPage key={client['id']} id={decodeURIComponent(client['id'])} />;
   if (path === '/drift/tilstand') return <HealthPage />;
   return <NotFound home="/drift" />;
 }
 
 function Overview() {
   const t = useTexts(drift);
+  const c = useTexts(clients);
   const { view } = useSession();
   const tiles = [
     ['/drift/meldinger', t('menu.messages'), t('home.messages')],
     ['/drift/validator', t('menu.validator'), t('home.validator')],
     ...(view?.is_demo ? [['/drift/tidslinje', t('menu.timeline'), t('home.timeline')]] : []),
+    ['/drift/klienter', c('menu'), c('tile')],
     ['/drift/tilstand', t('menu.health'), t('home.health')],
   ] as const;
   const isParty = view?.kind === 'party';
