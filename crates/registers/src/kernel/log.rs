@@ -110,6 +110,8 @@ pub struct Batch<C: Content> {
 pub struct News<C> {
     /// Entries that changed, in order.
     pub entries: Vec<Entry<C>>,
+    /// Number of the last event among them; 0 when there was none.
+    pub events: u64,
     /// The register was loaded anew as a whole: start over.
     pub reloaded: bool,
     /// Where the feed was read to.
@@ -151,14 +153,16 @@ impl<C: Content> RegisterLog<C> {
         &self.store
     }
 
-    /// How far the register has come.
+    /// How far the register has come, for people who ask. Not for decisions: those use what a state in memory has seen
+    /// ([`News::events`]), because a commit can be counted a moment before it can be read.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn counters(&self) -> Result<Counters, StoreError> {
+        let events = self.store.position(&events_counter::<C>())?.0;
         let entries = self.store.position(&entries_counter::<C>())?.0;
         Ok(Counters {
-            events: self.store.position(&events_counter::<C>())?.0,
+            events,
             entries: u32::try_from(entries)
                 .map_err(|_| StoreError::Corrupt("number of register entries".to_owned()))?,
         })
@@ -350,10 +354,25 @@ impl<C: Content> RegisterLog<C> {
     /// # Errors
     /// When the store cannot be read.
     pub fn last_event(&self) -> Result<Option<Event<C::Kind>>, StoreError> {
-        match self.counters()?.events {
+        let snapshot = self.store.snapshot()?;
+        match self.last_in(&*snapshot)? {
             0 => Ok(None),
             last => Ok(self.events(last, 1)?.into_iter().next()),
         }
+    }
+
+    /// Number of the last event in a snapshot.
+    fn last_in(&self, snapshot: &dyn store::Reader) -> Result<u64, StoreError> {
+        let rows = snapshot.scan(
+            &self.grant,
+            self.repo,
+            &KeyRange::whole(LAST_EVENT),
+            Direction::Descending,
+            None,
+            1,
+        )?;
+        let value = rows.first().and_then(|r| r.value.first_chunk::<8>());
+        Ok(value.map_or(0, |bytes| u64::from_be_bytes(*bytes)))
     }
 
     /// Every entry, by number, with the place of the state that was read and the counters of that state.
@@ -364,8 +383,6 @@ impl<C: Content> RegisterLog<C> {
         &self,
         mut each: impl FnMut(Entry<C>) -> Result<(), StoreError>,
     ) -> Result<(Counters, Seq), StoreError> {
-        // Counters first: entries written between the two reads are then told again by the feed.
-        let counters = self.counters()?;
         let snapshot = self.store.snapshot()?;
         let mut after = Rid(0);
         let mut expected = 0u32;
@@ -385,13 +402,11 @@ impl<C: Content> RegisterLog<C> {
                 each(entry)?;
             }
         }
-        Ok((
-            Counters {
-                events: counters.events,
-                entries: counters.entries.max(expected),
-            },
-            snapshot.seq(),
-        ))
+        let counters = Counters {
+            events: self.last_in(&*snapshot)?,
+            entries: expected,
+        };
+        Ok((counters, snapshot.seq()))
     }
 
     fn records(&self, snapshot: &Snapshot, rids: &[Rid]) -> Result<Vec<Record>, StoreError> {
@@ -415,6 +430,7 @@ impl<C: Content> RegisterLog<C> {
         let feed = self.store.feed(seq, ROWS)?;
         let mut news = News {
             entries: Vec::new(),
+            events: 0,
             reloaded: false,
             seq: feed.last().map_or(seq, |e| e.seq),
         };
@@ -430,6 +446,12 @@ impl<C: Content> RegisterLog<C> {
                     if !ids.contains(&id) {
                         ids.push(id);
                     }
+                }
+                FeedEvent::Version {
+                    repo, rtype, id, ..
+                } if repo == self.repo && rtype == PAGE => {
+                    let last = id.strip_prefix('e').and_then(|n| n.parse().ok());
+                    news.events = news.events.max(last.unwrap_or(0));
                 }
                 FeedEvent::Generation { target, .. } if target == C::REPOSITORY => {
                     news.reloaded = true;

@@ -21,6 +21,8 @@ struct Held<C> {
     entries: Vec<Option<Arc<Entry<C>>>>,
     book: Book,
     seq: Seq,
+    /// The last event whose effect is in here.
+    events: u64,
 }
 
 impl<C: Content> Held<C> {
@@ -29,6 +31,7 @@ impl<C: Content> Held<C> {
             entries: Vec::new(),
             book: Book::default(),
             seq: Seq(0),
+            events: 0,
         }
     }
 
@@ -40,6 +43,14 @@ impl<C: Content> Held<C> {
         self.book.put(entry.no, entry.id, entry.content.claims());
         if let Some(place) = self.entries.get_mut(at) {
             *place = Some(Arc::new(entry));
+        }
+    }
+
+    /// Where the register stands in this state: what a batch decided on it must expect.
+    fn counters(&self) -> Counters {
+        Counters {
+            events: self.events,
+            entries: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
         }
     }
 
@@ -103,11 +114,12 @@ impl<C: Content> MemoryRegister<C> {
 
     fn reload(&self) -> Result<(), StoreError> {
         let mut fresh = Held::empty();
-        let (_, seq) = self.log.scan(|entry| {
+        let (counters, seq) = self.log.scan(|entry| {
             fresh.put(entry);
             Ok(())
         })?;
         fresh.seq = seq;
+        fresh.events = counters.events;
         *self.write() = fresh;
         Ok(())
     }
@@ -139,6 +151,7 @@ impl<C: Content> MemoryRegister<C> {
                     held.put(entry);
                 }
                 held.seq = news.seq;
+                held.events = held.events.max(news.events);
             }
         }
     }
@@ -150,10 +163,11 @@ impl<C: Content> MemoryRegister<C> {
     pub fn change(&self, changes: &[(EntryId, C)]) -> Result<Vec<Outcome>, ChangeError> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..ATTEMPTS {
-            // Counters before the feed: what they count is then surely in memory.
-            let at = self.counters()?;
             self.follow()?;
-            let (batch, outcomes) = prepare(&*self.read(), at, changes.to_vec())?;
+            let (batch, outcomes) = {
+                let held = self.read();
+                prepare(&*held, held.counters(), changes.to_vec())?
+            };
             if batch.entries.is_empty() {
                 return Ok(outcomes);
             }
@@ -165,6 +179,7 @@ impl<C: Content> MemoryRegister<C> {
                         for entry in batch.entries {
                             held.put(entry);
                         }
+                        held.events = batch.then.events;
                     }
                     return Ok(outcomes);
                 }
@@ -174,16 +189,6 @@ impl<C: Content> MemoryRegister<C> {
             }
         }
         Err(ChangeError::Busy)
-    }
-
-    fn counters(&self) -> Result<Counters, StoreError> {
-        let mut at = self.log.counters()?;
-        let held = u32::try_from(self.read().entries.len()).unwrap_or(u32::MAX);
-        // A load that was cut off before its counters were written.
-        if at == Counters::default() {
-            at.entries = held;
-        }
-        Ok(at)
     }
 
     /// Loads an empty register at once.

@@ -3,6 +3,7 @@
 //! Reads are answered from the read form and the overlay and never wait for the store. History and events come from the
 //! log. [`PersonRegister::maintain`] is the background work: it follows the feed and makes a new file when much has changed.
 
+use super::codes::PersonEvent;
 use super::document::PersonDocument;
 use super::file::{Builder, FileError, ReadFile, Stamp};
 use super::row::{self, Row};
@@ -55,6 +56,8 @@ struct Held {
     /// Searches hold on to it; a change then makes a copy.
     overlay: Arc<Overlay>,
     seq: Seq,
+    /// The last event whose effect is in here.
+    events: u64,
 }
 
 impl Held {
@@ -168,6 +171,7 @@ impl PersonRegister {
             log,
             held: RwLock::new(Held {
                 seq: Seq(file.stamp().seq),
+                events: file.stamp().events,
                 file: Arc::new(file),
                 overlay: Arc::default(),
             }),
@@ -278,7 +282,7 @@ impl PersonRegister {
         from: EntryNo,
         limit: usize,
     ) -> Result<Found, SearchError> {
-        let (file, overlay, _) = self.state();
+        let (file, overlay, ..) = self.state();
         let view = View {
             file: &file,
             overlay: &overlay,
@@ -295,7 +299,7 @@ impl PersonRegister {
     /// # Errors
     /// As [`PersonRegister::find`].
     pub fn count(&self, query: &Query, now: Moment) -> Result<u64, SearchError> {
-        let (file, overlay, _) = self.state();
+        let (file, overlay, ..) = self.state();
         let view = View {
             file: &file,
             overlay: &overlay,
@@ -303,9 +307,10 @@ impl PersonRegister {
         view.count(query, now, usize::MAX)
     }
 
-    fn state(&self) -> (Arc<ReadFile>, Arc<Overlay>, Seq) {
+    fn state(&self) -> (Arc<ReadFile>, Arc<Overlay>, Seq, u64) {
         let held = self.read();
-        (Arc::clone(&held.file), Arc::clone(&held.overlay), held.seq)
+        let overlay = Arc::clone(&held.overlay);
+        (Arc::clone(&held.file), overlay, held.seq, held.events)
     }
 
     fn noticed<T>(&self, result: Result<T, FileError>) -> Result<T, FileError> {
@@ -345,6 +350,7 @@ impl PersonRegister {
                     }
                 }
                 held.seq = news.seq;
+                held.events = held.events.max(news.events);
             }
         }
     }
@@ -364,15 +370,13 @@ impl PersonRegister {
         }
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..ATTEMPTS {
-            // Counters before the feed: what they count is then surely in the read form.
-            let mut at = self.log.counters()?;
             self.follow()?;
             let (batch, outcomes) = {
                 let held = self.read();
-                if at == Counters::default() {
-                    // A load that was cut off before its counters were written.
-                    at.entries = held.end();
-                }
+                let at = Counters {
+                    events: held.events,
+                    entries: held.end(),
+                };
                 let decide = Decide {
                     held: &held,
                     log: &self.log,
@@ -392,6 +396,7 @@ impl PersonRegister {
                             let row = row::pack(entry.id, &entry.content, now);
                             overlay.put(entry.no, row.into(), seq.0);
                         }
+                        held.events = batch.then.events;
                     }
                     return Ok(outcomes);
                 }
@@ -402,7 +407,8 @@ impl PersonRegister {
         Err(ChangeError::Busy)
     }
 
-    /// Loads an empty register at once: the log, and the read form in the same pass. `told` hears of the progress.
+    /// Loads an empty register at once: the log, and the read form in the same pass. `told` hears of the progress. The
+    /// load is one event ([`PersonEvent::PersonPopulated`] of the first person), not one for each person.
     ///
     /// # Errors
     /// When the register is not empty, or the store or the file refuse.
@@ -421,12 +427,20 @@ impl PersonRegister {
             document.obey_protection(now);
             (id, document)
         });
-        let (then, seq) = self.log.load(sealed, |entry| {
+        let mut first = None;
+        let (mut then, seq) = self.log.load(sealed, |entry| {
+            first = first.or(Some(entry.id));
             aliases.extend(PersonDocument::aliases(None, &entry.content, None));
             told(entry.no.0 + 1);
             let row = row::pack(entry.id, &entry.content, now);
             builder.push(Row::new(&row)).map_err(|e| damaged(e.into()))
         })?;
+        // One event, so that there is a last one to follow from (spec/grunndata.md §3.5, local copy).
+        let mut events: Vec<_> = first
+            .map(|id| (id, PersonEvent::PersonPopulated))
+            .into_iter()
+            .collect();
+        then.events = u64::try_from(events.len()).unwrap_or(0);
         let mut at = Counters::default();
         let mut batches = aliases.chunks(MAX_CHANGES);
         let mut aliases = batches.next().unwrap_or_default();
@@ -435,7 +449,7 @@ impl PersonRegister {
                 at,
                 then,
                 entries: Vec::new(),
-                events: Vec::new(),
+                events: std::mem::take(&mut events),
                 aliases: aliases.to_vec(),
             };
             self.log.append(&batch).map_err(|e| match e {
@@ -451,7 +465,7 @@ impl PersonRegister {
         let stamp = Stamp {
             incarnation: self.log.store().incarnation().as_u128(),
             seq: seq.0,
-            events: 0,
+            events: then.events,
         };
         builder.finish(stamp).map_err(|e| damaged(e.into()))?;
         let file = ReadFile::open(&path).map_err(damaged)?;
@@ -488,7 +502,7 @@ impl PersonRegister {
     /// When the old file is damaged (it is made from the log next time), or the new one cannot be made.
     pub fn rebuild(&self) -> Result<(), StoreError> {
         let _alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
-        let (file, overlay, seq) = self.state();
+        let (file, overlay, seq, events) = self.state();
         let now = Moment::from(jiff::Timestamp::now());
         let path = self.options.path();
         let view = View {
@@ -502,7 +516,7 @@ impl PersonRegister {
             Stamp {
                 incarnation: file.stamp().incarnation,
                 seq: seq.0,
-                events: file.stamp().events,
+                events,
             },
         );
         let file = self.noticed(made).map_err(damaged)?;
@@ -527,6 +541,7 @@ impl PersonRegister {
         let stamp = file.stamp();
         Arc::make_mut(&mut held.overlay).forget_up_to(stamp.seq);
         held.seq = held.seq.max(Seq(stamp.seq));
+        held.events = held.events.max(stamp.events);
         held.file = Arc::new(file);
     }
 

@@ -150,7 +150,11 @@ fn loaded_changed_and_opened_again() {
             .collect();
         assert_eq!(
             kinds,
-            [PersonEvent::ChangeInName, PersonEvent::PersonIsCreated]
+            [
+                PersonEvent::PersonPopulated,
+                PersonEvent::ChangeInName,
+                PersonEvent::PersonIsCreated
+            ]
         );
         assert_eq!(persons.changed(), 2);
         agrees_with_log(&persons);
