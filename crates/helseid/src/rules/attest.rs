@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use registers::directory::{Directory, Organisation};
 use serde_json::{Map, Value, json};
 
+use super::care_relation;
 use super::claims::{Login, User};
 use super::levels::Level;
 use super::organisation::Organisations;
@@ -26,10 +27,16 @@ const PURPOSES: [(&str, &str); 4] = [
 const SERVICE_LISTS: [&str; 10] = [
     "8655", "8627", "8451", "8668", "8663", "8662", "8664", "8666", "7750", "8254",
 ];
-const DETAILS_SYSTEMS: [&str; 3] = [
+/// The care relation list of specialist care: what clients send, and the address it was published under.
+const CARE_RELATION_SYSTEMS: [&str; 2] = [
     "urn:AuditEventHL7Norway/CodeSystem/carerelation",
     "https://terminology.dips.com/decisiontemplate",
-    "urn:oid:2.16.578.1.12.4.1.1.9151",
+];
+/// Fødselsnummer, D-number, common help number: what a patient may be named by.
+const PATIENT_SYSTEMS: [&str; 3] = [
+    "urn:oid:2.16.578.1.12.4.1.4.1",
+    "urn:oid:2.16.578.1.12.4.1.4.2",
+    "urn:oid:2.16.578.1.12.4.1.4.3",
 ];
 const SKATTEETATEN: &str = "https://www.skatteetaten.no";
 const HELSEDIREKTORATET: &str = "https://www.helsedirektoratet.no/";
@@ -70,9 +77,12 @@ pub fn enrich(
         return Err(denied("an attest needs a login at level 4"));
     }
     let practitioner =
-        part(attest, &["practitioner"]).ok_or_else(|| malformed("needs practitioner"))?;
-    let relation = part(attest, &["care_relationship", "care_relation"])
-        .ok_or_else(|| malformed("needs care_relationship"))?;
+        part(attest, "practitioner")?.ok_or_else(|| malformed("needs practitioner"))?;
+    let relation = match part(attest, "care_relationship")? {
+        Some(relation) => Some(relation),
+        None => part(attest, "care_relation")?,
+    };
+    let relation = relation.ok_or_else(|| malformed("needs care_relationship"))?;
     let mut claim = Map::new();
     claim.insert(
         "practitioner".to_owned(),
@@ -94,15 +104,13 @@ fn enrich_practitioner(
     practitioner: &Map<String, Value>,
     context: &Context<'_>,
 ) -> Result<Map<String, Value>, OAuthError> {
-    let sent = part(practitioner, &["identifier"]).and_then(|identifier| text(identifier, "id"));
-    if sent.is_some_and(|id| id != context.login.pid) {
+    if let Some(identifier) = part(practitioner, "identifier")?
+        && text(identifier, "id")?.is_some_and(|id| id != context.login.pid)
+    {
         return Err(denied("practitioner.identifier is not the logged-in user"));
     }
     let mut enriched = Map::new();
-    let system = codes::ident::Nin::parse(&context.login.pid)
-        .map_or("urn:oid:2.16.578.1.12.4.1.4.1".to_owned(), |nin| {
-            urn(nin.system())
-        });
+    let system = person_system(&context.login.pid)?;
     enriched.insert(
         "identifier".to_owned(),
         json!({"id": context.login.pid, "name": context.user.name.full(), "system": system, "authority": SKATTEETATEN}),
@@ -137,7 +145,22 @@ fn enrich_practitioner(
     if let Some(department) = department(practitioner, &entity_id)? {
         enriched.insert("department".to_owned(), department);
     }
+    let child = context.organisations.child.as_deref();
+    if child.is_some_and(|child| child != point_id) {
+        tracing::warn!(
+            "helseid: an attest's point of care is another unit than the token's child organisation"
+        );
+    }
     Ok(enriched)
+}
+
+/// Only people with a fødselsnummer or D-number attest (ATT-10).
+fn person_system(pid: &str) -> Result<String, OAuthError> {
+    codes::ident::Nin::parse(pid)
+        .ok()
+        .filter(|nin| nin.kind() != codes::ident::NinKind::Fhn)
+        .map(|nin| urn(nin.system()))
+        .ok_or_else(|| denied("an attest needs a user with a fødselsnummer or D-number"))
 }
 
 /// `authorization`, or the misspelt member of a national test client, which is never a reason to refuse (§2.1).
@@ -158,10 +181,10 @@ fn authorization(
             "assigner": HELSEDIREKTORATET,
         })
     };
-    if let Some(authorization) = part(practitioner, &["authorization"]) {
-        let code = text(authorization, "code")
+    if let Some(authorization) = part(practitioner, "authorization")? {
+        let code = text(authorization, "code")?
             .ok_or_else(|| malformed("needs practitioner.authorization.code"))?;
-        if text(authorization, "system") != Some(AUTHORIZATION_SYSTEM) {
+        if text(authorization, "system")? != Some(AUTHORIZATION_SYSTEM) {
             return Err(malformed(
                 "has an unknown practitioner.authorization.system",
             ));
@@ -173,8 +196,17 @@ fn authorization(
         }
         return Ok(Some(coded(code)));
     }
-    let misspelt = part(practitioner, &["auhtorization"]).and_then(|part| text(part, "code"));
-    Ok(misspelt.filter(|code| held(code)).map(coded))
+    let misspelt = practitioner.get("auhtorization");
+    let code = misspelt
+        .and_then(|part| part.get("code"))
+        .and_then(Value::as_str);
+    let taken = code.filter(|code| held(code)).map(coded);
+    if misspelt.is_some() && taken.is_none() {
+        tracing::info!(
+            "helseid: an attest's misspelt authorization is not held in HPR and was passed over"
+        );
+    }
+    Ok(taken)
 }
 
 fn organisation(
@@ -182,26 +214,32 @@ fn organisation(
     name: &'static str,
     context: &Context<'_>,
 ) -> Result<(Value, String), OAuthError> {
-    let sent = part(practitioner, &[name])
+    let sent = part(practitioner, name)?
         .ok_or_else(|| malformed(&format!("needs practitioner.{name}")))?;
-    named_organisation(sent, context).ok_or_else(|| {
+    named_organisation(sent, context)?.ok_or_else(|| {
         malformed(&format!(
             "needs an organisation of the unit register in practitioner.{name}"
         ))
     })
 }
 
-fn named_organisation(sent: &Map<String, Value>, context: &Context<'_>) -> Option<(Value, String)> {
-    let id = text(sent, "id")?;
-    let known = text(sent, "system") == Some(ORGANISATION_SYSTEM);
-    let organisation = context.directory.organisation(id).filter(|_| known)?;
+fn named_organisation(
+    sent: &Map<String, Value>,
+    context: &Context<'_>,
+) -> Result<Option<(Value, String)>, OAuthError> {
+    let (Some(id), Some(ORGANISATION_SYSTEM)) = (text(sent, "id")?, text(sent, "system")?) else {
+        return Ok(None);
+    };
+    let Some(organisation) = context.directory.organisation(id) else {
+        return Ok(None);
+    };
     let enriched = json!({
         "id": id,
         "name": unit_name(&organisation, id),
         "system": ORGANISATION_SYSTEM,
         "authority": BRREG,
     });
-    Some((enriched, id.to_owned()))
+    Ok(Some((enriched, id.to_owned())))
 }
 
 fn unit_name<'a>(organisation: &'a Organisation, orgnr: &str) -> &'a str {
@@ -217,10 +255,10 @@ fn department(
     parent: &Map<String, Value>,
     legal_entity: &str,
 ) -> Result<Option<Value>, OAuthError> {
-    let Some(sent) = part(parent, &["department"]) else {
+    let Some(sent) = part(parent, "department")? else {
         return Ok(None);
     };
-    let (Some(id), Some(system)) = (text(sent, "id"), text(sent, "system")) else {
+    let (Some(id), Some(system)) = (text(sent, "id")?, text(sent, "system")?) else {
         return Err(malformed("needs id and system in department"));
     };
     let authority = if system == RESH_SYSTEM {
@@ -235,8 +273,8 @@ fn department(
 
 fn enrich_relation(relation: &Map<String, Value>) -> Result<Map<String, Value>, OAuthError> {
     let mut enriched = Map::new();
-    if let Some(service) = part(relation, &["healthcare_service"]) {
-        let system = text(service, "system").unwrap_or_default();
+    if let Some(service) = part(relation, "healthcare_service")? {
+        let system = text(service, "system")?.unwrap_or_default();
         let list = system.strip_prefix("urn:oid:2.16.578.1.12.4.1.1.");
         if !list.is_some_and(|list| SERVICE_LISTS.contains(&list)) {
             return Err(malformed("has an unknown healthcare_service.system"));
@@ -244,26 +282,22 @@ fn enrich_relation(relation: &Map<String, Value>) -> Result<Map<String, Value>, 
         enriched.insert("healthcare_service".to_owned(), coded(service, VOLVEN)?);
     }
     let purpose =
-        part(relation, &["purpose_of_use"]).ok_or_else(|| malformed("needs purpose_of_use"))?;
-    let code = text(purpose, "code").unwrap_or_default();
+        part(relation, "purpose_of_use")?.ok_or_else(|| malformed("needs purpose_of_use"))?;
+    let code = text(purpose, "code")?.unwrap_or_default();
     let Some((code, display)) = PURPOSES.iter().find(|(known, _)| *known == code) else {
         return Err(malformed("has an unknown purpose_of_use.code"));
     };
-    if text(purpose, "system") != Some(PURPOSE_SYSTEM) {
+    if text(purpose, "system")? != Some(PURPOSE_SYSTEM) {
         return Err(malformed("has an unknown purpose_of_use.system"));
     }
     enriched.insert(
         "purpose_of_use".to_owned(),
         json!({"code": code, "text": display, "system": PURPOSE_SYSTEM, "assigner": HL7}),
     );
-    if let Some(details) = part(relation, &["purpose_of_use_details"]) {
-        let known = text(details, "system").is_some_and(|system| DETAILS_SYSTEMS.contains(&system));
-        let national = text(details, "system") == Some("urn:oid:2.16.578.1.12.4.1.1.9151");
-        let assigner = if known && !national {
-            HL7_NORWAY
-        } else {
-            VOLVEN
-        };
+    if let Some(details) = part(relation, "purpose_of_use_details")? {
+        let is_care_relation =
+            text(details, "system")?.is_some_and(|system| CARE_RELATION_SYSTEMS.contains(&system));
+        let assigner = if is_care_relation { HL7_NORWAY } else { VOLVEN };
         enriched.insert(
             "purpose_of_use_details".to_owned(),
             coded(details, assigner)?,
@@ -281,12 +315,17 @@ fn enrich_relation(relation: &Map<String, Value>) -> Result<Map<String, Value>, 
 }
 
 fn coded(sent: &Map<String, Value>, assigner: &str) -> Result<Value, OAuthError> {
-    let (Some(code), Some(system)) = (text(sent, "code"), text(sent, "system")) else {
+    let (Some(code), Some(system)) = (text(sent, "code")?, text(sent, "system")?) else {
         return Err(malformed("has a coded attribute without code or system"));
     };
     let mut enriched = Map::new();
     enriched.insert("code".to_owned(), code.into());
-    if let Some(display) = lists::display(system, code) {
+    let display = if CARE_RELATION_SYSTEMS.contains(&system) {
+        care_relation::display(code)
+    } else {
+        lists::display(system, code)
+    };
+    if let Some(display) = display {
         enriched.insert("text".to_owned(), display.into());
     }
     enriched.insert("system".to_owned(), system.into());
@@ -296,8 +335,8 @@ fn coded(sent: &Map<String, Value>, assigner: &str) -> Result<Value, OAuthError>
 
 fn decision(relation: &Map<String, Value>) -> Result<Value, OAuthError> {
     let decision =
-        part(relation, &["decision_ref"]).ok_or_else(|| malformed("needs decision_ref"))?;
-    let id = text(decision, "id")
+        part(relation, "decision_ref")?.ok_or_else(|| malformed("needs decision_ref"))?;
+    let id = text(decision, "id")?
         .filter(|id| id.len() <= 256)
         .ok_or_else(|| malformed("needs decision_ref.id"))?;
     let selected = decision
@@ -326,18 +365,26 @@ fn enrich_patients(
             .as_object()
             .ok_or_else(|| malformed("has a patient that is no object"))?;
         let mut patient = Map::new();
-        if let Some(identifier) = part(sent, &["identifier"]) {
-            let (Some(id), Some(system)) = (text(identifier, "id"), text(identifier, "system"))
+        if let Some(identifier) = part(sent, "identifier")? {
+            let (Some(id), Some(system)) = (text(identifier, "id")?, text(identifier, "system")?)
             else {
                 return Err(malformed("needs id and system in the patient's identifier"));
             };
+            if !PATIENT_SYSTEMS.contains(&system)
+                || id.len() != 11
+                || !id.bytes().all(|byte| byte.is_ascii_digit())
+            {
+                return Err(malformed(
+                    "names the patient by something else than a national id of eleven digits",
+                ));
+            }
             patient.insert(
                 "identifier".to_owned(),
                 json!({"id": id, "system": system, "authority": SKATTEETATEN}),
             );
         }
-        if let Some(point) = part(sent, &["point_of_care"]) {
-            let (point, _) = named_organisation(point, context).ok_or_else(|| {
+        if let Some(point) = part(sent, "point_of_care")? {
+            let (point, _) = named_organisation(point, context)?.ok_or_else(|| {
                 malformed(
                     "needs an organisation of the unit register in the patient's point_of_care",
                 )
@@ -374,17 +421,25 @@ fn time_of_attest(attest: &Map<String, Value>, context: &Context<'_>) -> Result<
     }
 }
 
-fn part<'a>(map: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Map<String, Value>> {
-    names
-        .iter()
-        .find_map(|name| map.get(*name))
-        .and_then(Value::as_object)
+/// A member that is an object. Null is absent; anything else is refused, not passed over.
+fn part<'a>(
+    map: &'a Map<String, Value>,
+    name: &str,
+) -> Result<Option<&'a Map<String, Value>>, OAuthError> {
+    match map.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(part)) => Ok(Some(part)),
+        Some(_) => Err(malformed(&format!("needs {name} as an object"))),
+    }
 }
 
-fn text<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    map.get(name)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
+/// A member that is a text. Null and the empty text are absent; anything else is refused.
+fn text<'a>(map: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, OAuthError> {
+    match map.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+        Some(_) => Err(malformed(&format!("needs {name} as a text"))),
+    }
 }
 
 fn urn(system: &str) -> String {

@@ -1,6 +1,7 @@
 //! Rules as plain functions from values to values: no clock, no storage, no HTTP.
 
 pub mod attest;
+mod care_relation;
 pub mod claims;
 pub mod exchange;
 pub mod levels;
