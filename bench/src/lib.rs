@@ -1,10 +1,11 @@
 //! Measurements. Every figure is reported beside a raw loop of the same shape, made in the same run on the same machine:
 //! only the share of that loop says anything.
 //!
-//! `store` measures the record store in this process; `fhir` drives a running server over HTTP. The load generator
+//! `store` measures the record store in this process; `fhir` and `helseid` drive a running server over HTTP. The load generator
 //! ([`load`]) is our own and deliberately thin: kept-alive sockets, one request at a time on each, no client library.
 
 pub mod fhir;
+pub mod helseid;
 pub mod link;
 pub mod load;
 pub mod store;
@@ -18,6 +19,8 @@ pub enum Bench {
     Store(store::Options),
     /// The FHIR server over HTTP: read, create, search, $everything, transactions, growth.
     Fhir(fhir::Options),
+    /// HelseID over HTTP: tokens, introspection, an API that checks token and proof; npm `oidc-provider` beside it.
+    Helseid(helseid::Options),
 }
 
 /// Measures. `server`: the `helsenav` program to start where one is needed.
@@ -28,6 +31,7 @@ pub fn run(bench: &Bench, server: Option<&std::path::Path>) -> anyhow::Result<()
     match bench {
         Bench::Store(options) => store::run(options),
         Bench::Fhir(options) => fhir::run(options, server),
+        Bench::Helseid(options) => helseid::run(options, server),
     }
 }
 

@@ -81,6 +81,21 @@ pub fn run(
     make: impl Fn(u64, &mut Vec<u8>),
     seen: impl Fn(u64, &[u8]),
 ) -> Result<Outcome> {
+    run_paced(base, shape, None, statuses, make, seen)
+}
+
+/// The same, asking no more than so often a second: what waiting is like when the server is not at its limit.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_paced(
+    base: &Base,
+    shape: Shape,
+    per_second: Option<f64>,
+    statuses: &[u16],
+    make: impl Fn(u64, &mut Vec<u8>),
+    seen: impl Fn(u64, &[u8]),
+) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -101,6 +116,10 @@ pub fn run(
             }
             next.set(n + 1);
             make(n, &mut request);
+            if let Some(rate) = per_second {
+                let due = began + Duration::from_secs_f64(n as f64 / rate.max(1.0));
+                tokio::time::sleep_until(due.into()).await;
+            }
             let asked = Instant::now();
             stream.write_all(&request).await?;
             answer.clear();

@@ -75,14 +75,15 @@ impl MarkSet {
         if shard.live.contains_key(&id) {
             return Ok(false);
         }
+        // Already over: nothing to remember, and nothing would ever sweep it.
+        if expires_s <= now_s {
+            return Ok(true);
+        }
         if shard.live.len() >= self.max_per_shard {
             return Err(StateError::Full);
         }
-        // Already over: nothing to remember, and nothing would ever sweep it.
-        if expires_s > now_s {
-            shard.live.insert(id, expires_s);
-            shard.by_expiry.entry(expires_s).or_default().push(id);
-        }
+        shard.live.insert(id, expires_s);
+        shard.by_expiry.entry(expires_s).or_default().push(id);
         Ok(true)
     }
 
