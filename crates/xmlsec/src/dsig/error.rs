@@ -1,7 +1,9 @@
+//! Why a signature is not accepted, one variant for each check.
+
 use crate::c14n::C14nError;
 use crate::x509::CertificateFaults;
 
-/// Why a signature is not accepted. No variant holds content of the document beyond an algorithm's identifier.
+/// A signature that is not accepted. No variant holds content of the document beyond an algorithm's identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DsigError {
     /// No `ds:Signature` where one must be.
