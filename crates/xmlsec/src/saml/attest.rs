@@ -52,7 +52,7 @@ pub enum AttestError {
 
 const ACP_ROOT: &str = "2.16.578.1.12.4.1.7.2.1";
 /// Acknowledged digitally.
-const BPPC_DIGITAL: &str = "2.16.578.1.12.4.1.7.2.2.1";
+pub(super) const BPPC_DIGITAL: &str = "2.16.578.1.12.4.1.7.2.2.1";
 const ROLE_LIST_NAME: &str = "Kategori helsepersonell";
 
 /// The policy (OID) an access basis stands for (spec documents §6.3).

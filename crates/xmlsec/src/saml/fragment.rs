@@ -89,6 +89,11 @@ pub(super) fn write_coded(element: &str, coded: &Coded) -> String {
     out + "/>"
 }
 
+/// The citizens' issuer writes `type` without prefix.
+pub(super) fn write_citizen_purpose(purpose: &Coded) -> String {
+    write_coded("PurposeOfUse", purpose).replacen(" xsi:type=", " type=", 1)
+}
+
 pub(super) fn write_instance(instance: &Instance) -> String {
     let assigner = instance.assigner.as_ref().map_or(String::new(), |name| {
         format!(" assigningAuthorityName=\"{}\"", escape(name))

@@ -6,7 +6,7 @@
 //! reads it. Only what the signature covers is read: the octets that were digested are parsed anew.
 //!
 //! Attribute names come in two generations. Both are read; both are written ([`Generation::Hybrid`]) as the national
-//! issuer does, or the new ones only. Values are HL7 fragments inside text, sometimes escaped once too often; they are
+//! issuer does, or the new ones only; the citizens' issuer has a form of its own ([`Xua::for_citizen`]). Values are HL7 fragments inside text, sometimes escaped once too often; they are
 //! read leniently and written as the national issuer writes them.
 //!
 //! **Not here:** what a source shows to whom (that is `trust` and the source), and SOAP.
@@ -15,6 +15,7 @@
 
 mod assertion;
 mod attest;
+mod citizen;
 mod fragment;
 mod names;
 mod verify;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use assertion::{Assertion, Attribute, Authentication, IssueError, Issuer, issue};
 pub use attest::{AttestError, MAX_ATTEST_AGE_S, Request, acp_of_basis};
+pub use citizen::{CITIZEN_LIFE_S, Citizen};
 pub use fragment::{Coded, Instance, PatientId};
 pub use verify::{Expected, MAX_ASSERTION_BYTES, SamlError, verify, verify_in};
 pub use xua::{Decision, Generation, Xua, XuaError};
@@ -34,3 +36,5 @@ pub const NAMESPACE: &str = "urn:oasis:names:tc:SAML:2.0:assertion";
 pub(crate) const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 /// Audience of assertions for personnel (spec documents §6.1).
 pub const PERSONNEL_AUDIENCE: &str = "nhn:dokumentdeling-saml";
+/// Audience of assertions for citizens.
+pub const CITIZEN_AUDIENCE: &str = "https://xds-web.test.nhn.no/";

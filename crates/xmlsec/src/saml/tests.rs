@@ -334,6 +334,75 @@ fn attests_that_are_not_translated() {
     }
 }
 
+#[test]
+fn a_citizen_is_told_of_in_the_citizens_form() {
+    let fnr = "urn:oid:2.16.578.1.12.4.1.4.1";
+    let citizen = Citizen {
+        id: ("27888498775", fnr),
+        name: "Rettferdig Savanne",
+        patient: ("17855599120", fnr),
+        operator: ("Helsenav", "994598759"),
+        home_community: "2.16.578.1.12.4.1.7.1.1",
+        security_level: "4",
+        scopes: &["innsynregisterbruk", "prover"],
+        client_id: None,
+        acp: Some("2.16.578.1.12.4.1.7.2.1.1"),
+    };
+    let xua = Xua::for_citizen(&citizen);
+    let attributes = xua.attributes(Generation::Citizen);
+    let written: Vec<(&str, &str)> = attributes
+        .iter()
+        .map(|a| (a.name.as_str(), a.values[0].as_deref().unwrap()))
+        .collect();
+    let expected = [
+        (
+            "urn:oasis:names:tc:xspa:1.0:subject:subject-id",
+            "Rettferdig Savanne",
+        ),
+        (
+            "urn:oasis:names:tc:xspa:1.0:subject:organization",
+            "Helsenav",
+        ),
+        (
+            "urn:oasis:names:tc:xspa:1.0:subject:organization-id",
+            "994598759",
+        ),
+        (
+            "urn:ihe:iti:xca:2010:homeCommunityId",
+            "urn:oid:2.16.578.1.12.4.1.7.1.1",
+        ),
+        ("urn:oasis:names:tc:xspa:2.0:subject:npi", "27888498775"),
+        (
+            "urn:ihe:iti:xua:2017:subject:provider-identifier",
+            "<id xmlns=\"urn:hl7-org:v3\" type=\"II\" extension=\"27888498775\" root=\"2.16.578.1.12.4.1.4.1\" displayable=\"false\"/>",
+        ),
+        (
+            "urn:oasis:names:tc:xspa:1.0:subject:purposeofuse",
+            "<PurposeOfUse xmlns=\"urn:hl7-org:v3\" type=\"CE\" code=\"13\" codeSystem=\"1.0.14265.1\" codeSystemName=\"ISO 14265 Classification of Purposes for processing personal health information\" displayName=\"Subject of care uses\"/>",
+        ),
+        (
+            "urn:oasis:names:tc:xacml:2.0:resource:resource-id",
+            "17855599120^^^&2.16.578.1.12.4.1.4.1&ISO",
+        ),
+        ("SecurityLevel", "4"),
+        ("Scope", "innsynregisterbruk,prover"),
+        (
+            "urn:ihe:iti:bppc:2007:docid",
+            "urn:oid:2.16.578.1.12.4.1.7.2.2.1",
+        ),
+        (
+            "urn:ihe:iti:xua:2012:acp",
+            "urn:oid:2.16.578.1.12.4.1.7.2.1.1",
+        ),
+    ];
+    assert_eq!(written, expected);
+    let read = Xua::read(&Assertion {
+        subject: "27888498775".to_owned(),
+        ..assertion_with(attributes)
+    });
+    assert!(read == Ok(xua));
+}
+
 fn assertion_with(attributes: Vec<Attribute>) -> Assertion {
     Assertion {
         id: "_1".to_owned(),

@@ -13,6 +13,8 @@ pub enum Generation {
     Hybrid,
     /// V2.1: new names only.
     New,
+    /// The form of the citizens' issuer, which knows no personnel ([`Xua::for_citizen`]).
+    Citizen,
 }
 
 /// The decision on which the user's access rests, as the user's own system knows it.
@@ -144,6 +146,9 @@ impl Xua {
     /// The attributes to write.
     #[must_use]
     pub fn attributes(&self, generation: Generation) -> Vec<Attribute> {
+        if generation == Generation::Citizen {
+            return self.citizen_attributes();
+        }
         let mut out = Out {
             generation,
             attributes: Vec::new(),
