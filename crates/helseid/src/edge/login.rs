@@ -63,12 +63,12 @@ pub async fn submit(
     }
 }
 
-fn language(open: &OpenLogin, chosen: Option<&str>, headers: &HeaderMap) -> Language {
+pub(super) fn language(open: &OpenLogin, chosen: Option<&str>, headers: &HeaderMap) -> Language {
     Language::choose_for(chosen, open.request.ui_locales.as_deref(), headers)
 }
 
 /// The open login of this browser; `None` when there is none, or the browser is another one.
-async fn find(
+pub(super) async fn find(
     helseid: &Helseid,
     id: &str,
     headers: &HeaderMap,
@@ -80,7 +80,8 @@ async fn find(
     }))
 }
 
-fn key(id: &str) -> String {
+/// Place of an open login among the grants.
+pub(super) fn key(id: &str) -> String {
     format!("login/{}", id.get(..64).unwrap_or(id))
 }
 
@@ -208,7 +209,7 @@ struct Choice {
 
 fn choices(directory: &dyn Directory, search: Option<&str>, texts: &Texts) -> Vec<Choice> {
     let practitioner = |practitioner: registers::directory::Practitioner| {
-        let number = practitioner.hpr.as_deref().unwrap_or("–");
+        let hpr = practitioner.hpr.as_deref();
         let role = practitioner.authorisations.first().map(|authorisation| {
             let system = "urn:oid:2.16.578.1.12.4.1.1.9060";
             codes::lists::display(system, &authorisation.role)
@@ -223,7 +224,7 @@ fn choices(directory: &dyn Directory, search: Option<&str>, texts: &Texts) -> Ve
                 .find(|unit| unit.orgnr == workplace.orgnr_child);
             Some(unit.map_or(organisation.name.clone(), |unit| unit.name.clone()))
         });
-        let number = Some(format!("{} {number}", texts.hpr));
+        let number = hpr.map(|number| format!("{} {number}", texts.hpr));
         let detail: Vec<String> = [role, workplace, number].into_iter().flatten().collect();
         Choice {
             name: practitioner.name.full(),
@@ -362,9 +363,10 @@ impl LoginForm<'_> {
                     ul.people {
                         @for person in people {
                             li {
-                                button type="submit" name="pid" value=(person.pid)
-                                    aria-label={ (self.texts.log_in_as) " " (person.name) ", " (person.detail) } {
+                                button type="submit" name="pid" value=(person.pid) {
+                                    span.hidden { (self.texts.log_in_as) " " }
                                     strong { (person.name) }
+                                    span.hidden { ", " }
                                     (person.detail)
                                 }
                             }
