@@ -1,6 +1,7 @@
 //! The FHIR server over HTTP, as a client sees it: a population is loaded by transactions, then read, searched and added to,
 //! at one size or at growing ones. Generator and server share the machine, and both are counted.
 
+mod postgres;
 mod raw;
 pub mod server;
 
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use nation::population::{Population, References, put_all, transaction};
 use server::Server;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,8 @@ struct Loaded {
     /// All patient ids.
     people: Vec<String>,
     seconds: f64,
+    /// Resources that measurements added.
+    added: Cell<u64>,
 }
 
 /// Runs everything and prints a table.
@@ -132,7 +135,7 @@ pub fn run(options: &Options, program: Option<&std::path::Path>) -> Result<()> {
     for target in &options.patients {
         grow(options, &server, &mut charts, *target, &mut loaded)?;
         measure(options, &server, &population, &loaded, place.path())?;
-        usage(&server, &loaded);
+        usage(&server, &loaded, None);
     }
     if options.hold {
         println!("holding http://{}{}", server.base.host, server.base.path);
@@ -140,7 +143,15 @@ pub fn run(options: &Options, program: Option<&std::path::Path>) -> Result<()> {
         std::io::stdin().read_line(&mut line)?;
     }
     server.stop();
-    usage(&server, &loaded);
+    let tables = options.engine == "postgres" && options.base.is_none();
+    usage(
+        &server,
+        &loaded,
+        tables.then_some((&*options.url, &*schema)),
+    );
+    if tables {
+        postgres::remove(&options.url, &schema)?;
+    }
     Ok(())
 }
 
@@ -336,10 +347,12 @@ fn measure(
         })?;
     }
     if wants("create") {
-        create(options, server, population, shape, place)?;
+        let made = create(options, server, population, shape, place)?;
+        loaded.added.set(loaded.added.get() + made);
     }
     if wants("bundles") {
-        bundles(options, server)?;
+        let made = bundles(options, server)?;
+        loaded.added.set(loaded.added.get() + made);
     }
     Ok(())
 }
@@ -358,14 +371,14 @@ fn share(name: &str, raw: &Outcome, rate: f64) {
     );
 }
 
-/// Durable creates of single Observations.
+/// Durable creates of single Observations; how many.
 fn create(
     options: &Options,
     server: &Server,
     population: &Population,
     shape: Shape,
     place: &std::path::Path,
-) -> Result<()> {
+) -> Result<u64> {
     let base = &server.base;
     let bodies: Vec<(&'static str, Bytes)> = population
         .charts(References::Literal)
@@ -408,11 +421,12 @@ fn create(
             100.0 * outcome.rate() / raw
         );
     }
-    Ok(())
+    Ok(outcome.answers)
 }
 
-/// Transactions of several sizes, one client and several.
-fn bundles(options: &Options, server: &Server) -> Result<()> {
+/// Transactions of several sizes; resources in them.
+fn bundles(options: &Options, server: &Server) -> Result<u64> {
+    let mut made = 0;
     for size in [50usize, 500, 3_000] {
         let population = Population::new(
             options.seed + 1_000,
@@ -425,6 +439,7 @@ fn bundles(options: &Options, server: &Server) -> Result<()> {
             .map(|c| (c.len(), transaction(c).to_string()))
             .collect();
         let resources: usize = charts.iter().map(|c| c.0).sum();
+        made += resources as u64;
         // The organisations of this population may be others than those loaded; references need not lead anywhere.
         let (cpu, began) = (server.cpu_us(), Instant::now());
         let outcome = load(
@@ -451,26 +466,36 @@ fn bundles(options: &Options, server: &Server) -> Result<()> {
             (server.cpu_us() - cpu) / resources as f64,
         );
     }
-    Ok(())
+    Ok(made)
 }
 
-fn usage(server: &Server, loaded: &Loaded) {
-    let resources = loaded.resources.max(1) as f64;
+/// Names of what is no resource: history beyond the newest versions is not loaded here, the audit journal is counted apart.
+const APART: [&str; 2] = ["audit", "journal"];
+
+fn usage(server: &Server, loaded: &Loaded, postgres: Option<(&str, &str)>) {
     if let Some((now, most)) = server.memory_mb() {
         println!("  memory {now:.0} MB, at most {most:.0} MB");
     }
-    let files = server.disk_bytes();
-    let total: u64 = files.iter().map(|f| f.1).sum();
+    let resources = loaded.resources + loaded.added.get();
+    let (files, goal) = match postgres {
+        None => (server.disk_bytes(), 1_500),
+        Some((url, schema)) => match postgres::table_bytes(url, schema) {
+            Ok(tables) => (tables, 4_000),
+            Err(error) => return println!("  disk not known: {error:#}"),
+        },
+    };
+    let counted = |name: &str| !APART.iter().any(|apart| name.starts_with(apart));
+    let total: u64 = files.iter().filter(|f| counted(&f.0)).map(|f| f.1).sum();
     if total > 0 {
         let list: Vec<String> = files
             .iter()
             .map(|(name, length)| format!("{name} {:.1} MB", *length as f64 / 1e6))
             .collect();
         println!(
-            "  disk {} = {:.0} B for each of the {} resources loaded (goal 1 500)",
+            "  disk {} = {:.0} B for each of the {} resources (goal {goal}; audit apart)",
             list.join(", "),
-            total as f64 / resources,
-            loaded.resources
+            total as f64 / resources.max(1) as f64,
+            resources
         );
     }
 }
