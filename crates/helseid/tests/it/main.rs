@@ -7,6 +7,7 @@
 )]
 
 mod assertions_and_proofs;
+mod attest;
 mod authorize;
 mod exchange;
 mod flows;
