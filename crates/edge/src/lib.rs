@@ -16,7 +16,11 @@ pub mod problem;
 pub use clock::Clock;
 pub use problem::Problem;
 
+use std::pin::pin;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Works on blocking threads just now.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -50,6 +54,34 @@ pub async fn blocking<T: Send + 'static>(
     })
     .await
     .map_err(|_| Problem::internal())
+}
+
+/// Works that take turns: so many for each core run at once.
+const TURNS_PER_CORE: usize = 2;
+/// A work that takes longer has had its turn: the next one begins beside it.
+const TURN: Duration = Duration::from_millis(50);
+
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(turns()));
+
+fn turns() -> usize {
+    TURNS_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// [`blocking`] for work that only computes and reads what is near (a search in the embedded store). First come, first
+/// served: of sixty at once on two cores each would otherwise take sixty times as long. Nobody is kept waiting by a long
+/// one, which loses its place after [`TURN`].
+pub async fn in_turn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = TURNS.acquire().await;
+    let mut running = pin!(blocking(work));
+    match tokio::time::timeout(TURN, &mut running).await {
+        Ok(done) => done,
+        Err(_) => {
+            drop(turn);
+            running.await
+        }
+    }
 }
 
 /// Cores that one work may use beside its own when it can be split: all when it runs alone, none when others do.
@@ -86,9 +118,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn long_works_hold_nobody_up() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = std::sync::Arc::new(std::sync::Mutex::new(held));
+        let mut long = tokio::task::JoinSet::new();
+        for _ in 0..turns() * 2 {
+            let held = held.clone();
+            long.spawn(in_turn(move || held.lock().unwrap().recv()));
+        }
+        assert_eq!(in_turn(|| 7).await.unwrap(), 7);
+        drop(release);
+        while let Some(done) = long.join_next().await {
+            assert!(done.unwrap().unwrap().is_err(), "the sender is gone");
+        }
+    }
+
+    #[tokio::test]
     async fn a_panic_is_an_answer() {
         assert!(quick(|| panic!("on purpose")).await.is_err());
         assert!(blocking(|| panic!("on purpose")).await.is_err());
+        assert!(in_turn(|| panic!("on purpose")).await.is_err());
         assert_eq!(quick(|| 7).await.unwrap(), 7);
     }
 }

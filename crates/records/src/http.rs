@@ -319,7 +319,13 @@ async fn handle(
                 // Who goes away takes his search with him.
                 let patience = store::Patience::new(search::TIME_LIMIT);
                 let _waiting = patience.while_held();
-                edge::blocking(move || patience.hold(work)).await
+                let work = move || patience.hold(work);
+                // Elsewhere a read may wait: for a server, or until what it shows is recorded.
+                if !repository.is_clinical() && repository.config.store.reads_are_quick() {
+                    edge::in_turn(work).await
+                } else {
+                    edge::blocking(work).await
+                }
             } else {
                 edge::blocking(work).await
             };
