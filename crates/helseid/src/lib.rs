@@ -14,14 +14,17 @@
 //! 2. Codes, pushed requests, assertion ids and proofs are good for one use each, also when used at the same moment.
 //! 3. Tokens and discovery always carry the https issuer, whatever listener was used.
 //! 4. The API decides which claims its tokens carry; organisation, authorisation and name are looked up at issue time.
-//! 5. No token, assertion or national id reaches a log, an address or an error text.
-//! 6. The test identity provider does not exist unless configured; then its routes are not even there.
+//! 5. No token, assertion or national id reaches a log, an address or an error text (but the ID token hint with which a
+//!    browser logs out at an identity provider outside is that provider's own, in its own address).
+//! 6. The test identity provider and the test-token service do not exist unless configured; their routes are not there.
+//! 7. A login at a provider outside counts only in the browser that began it, once, and for the level the provider names.
 //!
 //! Under attack: bodies end at 64 KiB, cheap checks come before signatures, all short-lived state is bounded and a full
-//! store refuses. After a crash open logins and codes are gone with the memory state; signing keys are not.
+//! store refuses. What survives a restart and is shared by several processes is what the [`State`] given keeps: the hub's
+//! lies on its store and loses nothing; signing keys change by compare and swap, so that processes agree on the next one.
 //!
-//! Rules: spec helseid §1-§10, §12, §13, §16, §17, §19, §21; spec tillitsrammeverk §2-§4. Not built: token exchange (§11),
-//! self-service (§14), test-token service (§15), upstream providers (§6.2), front- and back-channel logout.
+//! Rules: spec helseid §1-§17, §19, §21; spec tillitsrammeverk §2-§4. Not built: device flow, CIBA, session iframe. The
+//! attack table of §19 is one test, `tests/it/attacks`.
 //! Tests: `cargo test -p helseid`. To try it by hand: `cargo run -p helseid --example standalone`.
 
 pub mod client;
@@ -86,6 +89,7 @@ pub(crate) struct Inner {
     directory: Arc<dyn Directory>,
     state: Arc<dyn State>,
     checker: ResourceServer,
+    proof_keys: dpop::ProofKeys,
     clock: Clock,
     upstreams: Vec<Arc<Upstream>>,
     /// The way to identity providers.
@@ -135,6 +139,7 @@ impl Helseid {
                 directory: parts.directory,
                 state: parts.state,
                 checker,
+                proof_keys: dpop::ProofKeys::default(),
                 clock: parts.clock,
                 upstreams,
                 to_idps: OnceLock::new(),

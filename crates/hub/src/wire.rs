@@ -249,7 +249,10 @@ pub struct Hub {
     pub facts: Option<Arc<Value>>,
     /// The story, in demo mode.
     pub story: Option<Arc<dyn StoryDriver>>,
+    /// Registrations of HelseID clients.
+    pub clients: Arc<helseid::registry::Registry>,
     store: Store,
+    helseid_state: Arc<StoreState>,
     shutdown: Shutdown,
     amqp_shutdown: amqp::adapter::Shutdown,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -681,7 +684,7 @@ impl Hub {
                 signer,
                 witness: config.witness.clone(),
                 helseid,
-                clients,
+                clients: clients.clone(),
                 shutdown: shutdown.clone(),
             }
             .start(),
@@ -689,9 +692,11 @@ impl Hub {
         is_ready.store(true, Ordering::Release);
         let (facts, story) = facts_and_story.unzip();
         Ok(Self {
+            helseid_state: state,
             addresses,
             facts,
             story,
+            clients,
             store,
             shutdown,
             amqp_shutdown,
@@ -708,6 +713,7 @@ impl Hub {
         for task in self.tasks.drain(..) {
             let _ = task.await;
         }
+        self.helseid_state.settle().await;
         let (workers, timers, store) =
             (self.workers.take(), self.timers.take(), self.store.clone());
         let _ = tokio::task::spawn_blocking(move || {

@@ -71,7 +71,7 @@ pub trait State: Send + Sync + 'static {
     /// Removes and gives a live value; of several callers one gets it.
     fn take<'a>(&'a self, key: &'a str) -> StateFuture<'a, Option<Vec<u8>>>;
     /// Marks one-time ids as used, each with its expiry: all of them, or none when one was used before; then its number.
-    /// When this is done, the marks survive whatever the values survive.
+    /// Unlike values, marks may be written behind: a crash may forget those of the last moment.
     fn mark_all<'a>(&'a self, marks: &'a [(String, i64)]) -> StateFuture<'a, Option<usize>>;
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use jose::alg::HELSEID_CLIENT_ALGS;
 use jose::assertion::{self, Asserted, AssertionError, AssertionRules, JWT_BEARER};
-use jose::dpop::{self, Proof, ProofCheck};
+use jose::dpop::{Proof, ProofCheck};
 
 use super::form::Form;
 use super::header_values;
@@ -115,7 +115,7 @@ pub fn check_proof(
     };
     let now_s = helseid.inner.now_s();
     let addresses = helseid.inner.addresses(path);
-    let proof = dpop::verify_proof(
+    let proof = helseid.inner.proof_keys.verify(
         proof,
         &ProofCheck {
             method: "POST",

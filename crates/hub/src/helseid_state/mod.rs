@@ -17,7 +17,7 @@ use jose::state::{Clock, ReplayCache, State, StateError, StateFuture};
 use marks::{LoggedMarks, SharedMarks};
 use seal::Sealer;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use store::{Claim, Commit, CommitError, Expect, Refusal, Store, StoreError};
 
 /// Most live values put by one process: a login leaves four or five, most of them for eight hours.
@@ -80,6 +80,14 @@ impl StoreState {
             room: Mutex::default(),
             marks,
         })
+    }
+
+    /// Before the store closes: waits until what was marked is durable. Says whether it is.
+    pub async fn settle(&self) -> bool {
+        match &self.marks {
+            Marks::Logged(logged) => logged.settle().await,
+            Marks::Shared(_) => true,
+        }
     }
 
     /// The sealed value, if it is live.
@@ -244,7 +252,7 @@ impl State for StoreState {
 
     fn mark_all<'a>(&'a self, marks: &'a [(String, i64)]) -> StateFuture<'a, Option<usize>> {
         match &self.marks {
-            Marks::Logged(logged) => Box::pin(logged.mark_all(marks)),
+            Marks::Logged(logged) => Box::pin(std::future::ready(logged.mark_all(marks))),
             Marks::Shared(shared) => Box::pin(shared.mark_all(marks)),
         }
     }

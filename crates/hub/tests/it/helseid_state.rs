@@ -83,6 +83,7 @@ impl Node {
     }
 
     async fn stop(self) {
+        assert!(self.state.settle().await);
         tokio::task::spawn_blocking(move || self.store.close())
             .await
             .unwrap();
@@ -189,7 +190,6 @@ async fn marks_survive_a_restart() {
     let node = Node::start(&place).await;
     assert!(node.state.first_use("api/1", soon).unwrap());
     assert!(!node.state.first_use("api/1", soon).unwrap());
-    // Those that wait are written after, or together with, those that do not.
     let many: Vec<(String, i64)> = (0..2_500).map(|n| (format!("m/{n}"), soon)).collect();
     assert_eq!(node.state.mark_all(&many).await.unwrap(), None);
     assert_eq!(

@@ -11,6 +11,7 @@
 mod assertions;
 mod proofs;
 mod resource_server;
+mod skew;
 mod vectors;
 
 use jose::jwk::KeyKind;
