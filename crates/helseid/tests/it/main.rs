@@ -17,6 +17,7 @@ mod outside;
 mod pages;
 mod par;
 mod people;
+mod rotation;
 mod self_service;
 mod test_tokens;
 mod token;
