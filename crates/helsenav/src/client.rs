@@ -63,6 +63,22 @@ pub(crate) enum ClientCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Let a client exchange tokens sent to APIs, and say where it is told of logouts; replaces what was there.
+    Roles {
+        /// Client id.
+        client_id: String,
+        /// Audience of an API it calls other APIs for; may be given several times.
+        #[arg(long = "acts-for")]
+        acts_for: Vec<String>,
+        /// Address framed in the browser when a login ends.
+        #[arg(long)]
+        frontchannel_logout_uri: Option<String>,
+        /// Address that gets a logout token when a login ends.
+        #[arg(long)]
+        backchannel_logout_uri: Option<String>,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
     /// Say who decides on the scopes of an API.
     Owner {
         /// Audience of the API.
@@ -239,6 +255,24 @@ pub(crate) fn run(command: &ClientCommand) -> Result<ExitCode> {
             reason,
             store,
         } => decide(client_id, scope, *what, reason.as_deref(), store),
+        ClientCommand::Roles {
+            client_id,
+            acts_for,
+            frontchannel_logout_uri,
+            backchannel_logout_uri,
+            store,
+        } => {
+            let roles = helseid::registry::model::Roles {
+                acts_for: acts_for.iter().cloned().collect(),
+                frontchannel_logout_uri: frontchannel_logout_uri.clone(),
+                backchannel_logout_uri: backchannel_logout_uri.clone(),
+            };
+            on(store, |registry| {
+                Ok(registry.set_roles(&Actor::Console, client_id, &roles)?)
+            })?;
+            println!("Changed {client_id}");
+            Ok(ExitCode::SUCCESS)
+        }
         ClientCommand::Owner {
             audience,
             organisation,
@@ -511,21 +545,28 @@ pub(crate) fn demo_add(args: &DemoClientArgs) -> Result<ExitCode> {
         .unwrap_or_default()
         .to_owned();
     let ca_file = std::fs::canonicalize(args.data.join(CA_FILE)).unwrap_or_default();
+    // Over TLS: client libraries refuse plain addresses unless told otherwise.
+    let (base, base_tls) = (text_of("/base"), text_of("/base_tls"));
+    let over_tls = |address: &str| address.replacen(base, base_tls, 1);
+    let fhir: serde_json::Map<String, Value> = facts
+        .get("fhir")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, address)| Some((name.clone(), json!(over_tls(address.as_str()?)))))
+        .collect();
+    let own = [
+        ("issuer", json!(text_of("/helseid/issuer"))),
+        ("ca_file", json!(ca_file)),
+        ("fhir", Value::Object(fhir)),
+        (
+            "selvbetjening",
+            json!(over_tls(text_of("/endpoints/selvbetjening"))),
+        ),
+        ("private_jwk", Value::Object(key.to_secret_members())),
+    ];
     if let Some(members) = made.as_object_mut() {
-        members.insert("issuer".to_owned(), json!(text_of("/helseid/issuer")));
-        members.insert("ca_file".to_owned(), json!(ca_file));
-        members.insert(
-            "fhir".to_owned(),
-            facts.get("fhir").cloned().unwrap_or_default(),
-        );
-        members.insert(
-            "selvbetjening".to_owned(),
-            json!(text_of("/endpoints/selvbetjening")),
-        );
-        members.insert(
-            "private_jwk".to_owned(),
-            Value::Object(key.to_secret_members()),
-        );
+        members.extend(own.map(|(name, value)| (name.to_owned(), value)));
     }
     write_private(&args.out, serde_json::to_string_pretty(&made)?.as_bytes())?;
     println!(

@@ -14,8 +14,9 @@ use jose::encoding::{equal_secret, random_b64url};
 use maud::html;
 use serde::{Deserialize, Serialize};
 
-use super::authorize::{LOGIN_COOKIE, Outcome, complete, login_from, open_login, start_session_at};
+use super::authorize::{Outcome, complete, login_from, open_login, start_session_at};
 use super::form::Form;
+use super::login::{find, key as login_key, language};
 use super::page::{Page, bar, error_page, gone_page, remember_language};
 use super::texts::Language;
 use super::{cookie, error_answer, see_other, set_cookie};
@@ -226,29 +227,6 @@ fn cookie_name(state_hash: &str) -> String {
     format!("{COOKIE_PREFIX}{tag}")
 }
 
-/// The open login of this browser.
-async fn find_open(
-    helseid: &Helseid,
-    id: &str,
-    headers: &HeaderMap,
-) -> Result<Option<OpenLogin>, OAuthError> {
-    let key = login_key(id);
-    let open: Option<OpenLogin> = helseid.inner.grants().get(&key).await?;
-    let browser = cookie(headers, LOGIN_COOKIE).map(secret_hash);
-    Ok(open.filter(|open| {
-        browser.is_some_and(|browser| equal_secret(browser.as_bytes(), open.browser.as_bytes()))
-    }))
-}
-
-fn login_key(id: &str) -> String {
-    format!("login/{}", id.get(..64).unwrap_or(id))
-}
-
-fn language(open: &OpenLogin, query: &Form, headers: &HeaderMap) -> Language {
-    let asked = open.request.ui_locales.as_deref();
-    Language::choose_for(query.get("lang"), asked, headers)
-}
-
 /// `GET /login/{id}/idp`: the page where the user chooses a provider.
 pub async fn choose(
     State(helseid): State<Helseid>,
@@ -257,9 +235,9 @@ pub async fn choose(
     headers: HeaderMap,
 ) -> Response<Body> {
     let query = Form::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
-    match find_open(&helseid, &id, &headers).await {
+    match find(&helseid, &id, &headers).await {
         Ok(Some(open)) => {
-            let language = language(&open, &query, &headers);
+            let language = language(&open, query.get("lang"), &headers);
             let mut answer = chooser_page(&helseid, &id, &open, language, query.get("down"));
             remember_language(&helseid, &headers, query.get("lang"), &mut answer);
             answer
@@ -275,7 +253,7 @@ pub async fn go(
     Path((id, chosen)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let open = match find_open(&helseid, &id, &headers).await {
+    let open = match find(&helseid, &id, &headers).await {
         Ok(Some(open)) => open,
         Ok(None) => return gone_page(Language::choose(None, &headers)),
         Err(error) => return error_answer(&helseid, "login", &error),
@@ -305,7 +283,7 @@ pub async fn cancel(
     headers: HeaderMap,
 ) -> Response<Body> {
     let language = Language::choose(None, &headers);
-    match find_open(&helseid, &id, &headers).await {
+    match find(&helseid, &id, &headers).await {
         Ok(Some(open)) => {
             let _ = helseid
                 .inner

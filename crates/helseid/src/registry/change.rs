@@ -10,8 +10,8 @@ use super::Registry;
 use super::held::Held;
 use super::input::{NewClient, NewSystem};
 use super::model::{
-    ApiOwner, Configuration, ConfigurationState, Delegation, Origin, Rules, System, SystemTenancy,
-    api_key_digest,
+    ApiOwner, Configuration, ConfigurationState, Delegation, Origin, Roles, Rules, System,
+    SystemTenancy, api_key_digest,
 };
 use super::rules::{self, Actor, RegistryError, ScopeRules};
 use super::store::{Act, ActError, Journal, Stored, Write};
@@ -471,6 +471,45 @@ impl Registry {
         })
     }
 
+    /// Replaces what an operator gives a client besides: exchange of tokens, notices of logouts.
+    ///
+    /// # Errors
+    /// For operators only; unknown audiences, addresses that are not https.
+    pub fn set_roles(
+        &self,
+        actor: &Actor,
+        client_id: &str,
+        roles: &Roles,
+    ) -> Result<(), RegistryError> {
+        if !actor.is_operator() {
+            return Err(RegistryError::Forbidden("only an operator may do this"));
+        }
+        let known = |audience: &String| self.parts.apis.iter().any(|api| &api.audience == audience);
+        if !roles.acts_for.iter().all(known) {
+            return Err(RegistryError::Invalid {
+                place: "actsFor",
+                what: "an audience that no API has".to_owned(),
+            });
+        }
+        let uris = [
+            &roles.frontchannel_logout_uri,
+            &roles.backchannel_logout_uri,
+        ];
+        let uris: Vec<String> = uris.into_iter().flatten().cloned().collect();
+        if uris.iter().any(|uri| !uri.starts_with("https://")) {
+            return Err(RegistryError::Invalid {
+                place: "logoutUris",
+                what: "an address must begin with https://".to_owned(),
+            });
+        }
+        rules::check_uris("logoutUris", &uris, false)?;
+        self.edit(actor, client_id, "client.roles", |held, _, next| {
+            next.roles = roles.clone();
+            let write = held.configurations.put(next).map_err(unwritable)?;
+            Ok(Plan::of(write, client_id, ()))
+        })
+    }
+
     /// Closes a client, or opens it again.
     ///
     /// # Errors
@@ -627,6 +666,7 @@ pub(super) fn blank(
         post_logout_redirect_uris: Vec::new(),
         confirmation_redirect_uri: None,
         created_s: now_s,
+        roles: Roles::default(),
     }
 }
 

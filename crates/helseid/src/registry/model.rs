@@ -286,6 +286,29 @@ pub struct Configuration {
     pub confirmation_redirect_uri: Option<String>,
     /// When it was made.
     pub created_s: i64,
+    /// What an operator has given it besides.
+    #[serde(default, skip_serializing_if = "Roles::is_none")]
+    pub roles: Roles,
+}
+
+/// What only an operator gives a client: whose tokens it may exchange, and where it is told of logouts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roles {
+    /// Audiences of the APIs it calls other APIs for (token exchange, spec §11).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub acts_for: BTreeSet<String>,
+    /// Told by the browser when a login ends (spec §13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frontchannel_logout_uri: Option<String>,
+    /// Told by the issuer when a login ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
+}
+
+impl Roles {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Kept for Configuration {
@@ -358,6 +381,13 @@ impl Configuration {
             .iter()
             .filter_map(|claim| Some((claim.claim_type.clone(), claim.active.clone()?)))
             .collect::<BTreeMap<_, _>>();
+        client.acts_for.clone_from(&self.roles.acts_for);
+        client
+            .frontchannel_logout_uri
+            .clone_from(&self.roles.frontchannel_logout_uri);
+        client
+            .backchannel_logout_uri
+            .clone_from(&self.roles.backchannel_logout_uri);
         Some(client)
     }
 }

@@ -728,3 +728,35 @@ proptest! {
         prop_assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()));
     }
 }
+
+#[test]
+fn exchange_and_logout_notices_are_given_by_operators() {
+    let World { registry, .. } = world();
+    let system_id = registry
+        .create_system(&OPERATOR, &system(SystemTenancy::Single))
+        .unwrap();
+    let id = registry
+        .create(&of(OFFICE), &new_client(&system_id))
+        .unwrap();
+    let roles = |acts_for: &str, uri: &str| model::Roles {
+        acts_for: [acts_for.to_owned()].into(),
+        backchannel_logout_uri: Some(uri.to_owned()),
+        ..model::Roles::default()
+    };
+    let good = roles("nhn:pps", "https://epj.example/logout");
+    assert!(registry.set_roles(&of(OFFICE), &id, &good).is_err());
+    for bad in [
+        roles("nhn:nobody", "https://epj.example/logout"),
+        roles("nhn:pps", "http://localhost/logout"),
+        roles("nhn:pps", "https://epj.example/logout#x"),
+    ] {
+        assert!(registry.set_roles(&OPERATOR, &id, &bad).is_err());
+    }
+    registry.set_roles(&OPERATOR, &id, &good).unwrap();
+    let client = client_of(&registry, &id).unwrap();
+    assert!(client.acts_for.contains("nhn:pps"));
+    assert_eq!(
+        client.backchannel_logout_uri.as_deref(),
+        Some("https://epj.example/logout")
+    );
+}

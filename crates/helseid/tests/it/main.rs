@@ -7,11 +7,14 @@
 )]
 
 mod assertions_and_proofs;
+mod attacks;
 mod attest;
 mod authorize;
 mod exchange;
+mod expired_keys;
 mod flows;
 mod limits;
+mod modes;
 mod organisations;
 mod outside;
 mod pages;

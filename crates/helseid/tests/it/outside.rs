@@ -11,7 +11,7 @@ use jose::{Alg, PrivateJwk, jws, pkce};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::people::{CITIZEN, DEAD, DOCTOR};
+use crate::people::{DEAD, DOCTOR};
 use crate::{Answer, World, authorize_url, claims};
 
 pub const IDP: &str = "https://idp.example";
@@ -601,5 +601,4 @@ async fn logging_out_ends_the_session_outside_and_tells_the_clients() {
         .token(&[("grant_type", "refresh_token"), ("refresh_token", refresh)])
         .await
         .refused("invalid_grant");
-    let _ = CITIZEN;
 }

@@ -3,14 +3,14 @@
 use crate::people::{CITIZEN, DEAD, DOCTOR};
 use crate::{Answer, ISSUER, World, authorize_url};
 
-struct OpenPage {
-    path: String,
-    cookie: String,
-    csrf: String,
-    page: Answer,
+pub struct OpenPage {
+    pub path: String,
+    pub cookie: String,
+    pub csrf: String,
+    pub page: Answer,
 }
 
-async fn open(world: &World, change: &[(&str, &str)], headers: &[(&str, &str)]) -> OpenPage {
+pub async fn open(world: &World, change: &[(&str, &str)], headers: &[(&str, &str)]) -> OpenPage {
     let pushed = world.push(change).await;
     let uri = pushed.json()["request_uri"].as_str().unwrap().to_owned();
     let redirect = world.get(&authorize_url("epj", &uri), &[]).await;

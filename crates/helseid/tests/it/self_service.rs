@@ -350,6 +350,11 @@ async fn replacing_the_registration() {
 
 #[tokio::test]
 async fn attack_a36() {
+    a36().await;
+}
+
+/// Row A36 of the attack table.
+pub async fn a36() {
     let desk = desk();
     let key = ec();
     let client_id = desk.register(&key).await;

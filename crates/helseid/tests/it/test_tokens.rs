@@ -6,7 +6,7 @@ use jose::rs::{Presented, Requirement, RsError};
 use jose::{PrivateJwk, dpop, names};
 use serde_json::{Value, json};
 
-use crate::people::{self, DOCTOR};
+use crate::people::DOCTOR;
 use crate::{Answer, ISSUER, World, claims};
 
 pub const KEY: &str = "test-token-key";
@@ -272,5 +272,4 @@ async fn who_has_no_key_gets_nothing_and_production_has_no_such_service() {
     });
     assert_eq!(ask(&production, KEY, &json!({})).await.status, 404);
     assert_eq!(ask(&World::start(), KEY, &json!({})).await.status, 404);
-    let _ = people::DOCTOR;
 }
