@@ -139,6 +139,15 @@ impl Generation {
             range.take(limit).cloned().collect()
         }
     }
+
+    /// How many rows there are inside the bounds, up to `limit`.
+    pub(super) fn count(&self, bounds: (Bound<Row>, Bound<Row>), limit: usize) -> usize {
+        if crossed(&bounds) {
+            return 0;
+        }
+        let set = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        set.range(bounds).take(limit).count()
+    }
 }
 
 /// `BTreeSet::range` panics on crossed bounds.
@@ -182,6 +191,9 @@ mod tests {
         assert_eq!(firsts(g.chunk(bounds.clone(), false, 9)), [2, 3, 4]);
         assert_eq!(firsts(g.chunk(bounds, true, 2)), [4, 3]);
         let crossed = (Bound::Excluded(row(5, 0)), Bound::Excluded(row(5, 0)));
-        assert!(g.chunk(crossed, false, 9).is_empty());
+        assert!(g.chunk(crossed.clone(), false, 9).is_empty());
+        let bounds = (Bound::Included(row(2, 0)), Bound::Excluded(row(5, 0)));
+        assert_eq!((g.count(bounds.clone(), 9), g.count(bounds, 2)), (3, 2));
+        assert_eq!(g.count(crossed, 9), 0);
     }
 }

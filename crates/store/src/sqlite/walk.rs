@@ -101,6 +101,10 @@ const AFTER_UP: &str =
     WHERE term.k > ?1 AND term.k < ?2 ORDER BY term.k, idx.rid, idx.seq";
 const DOWN: &str = "SELECT term.k, idx.rid, idx.seq FROM term CROSS JOIN idx ON idx.term = term.id
     WHERE term.k < ?1 AND term.k >= ?2 ORDER BY term.k DESC, idx.rid DESC, idx.seq DESC";
+const COUNT_ONE: &str = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE term = (SELECT id FROM term WHERE k = ?1) LIMIT ?2)";
+const COUNT_UP: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM term CROSS JOIN idx ON idx.term = term.id
+    WHERE term.k >= ?1 AND term.k < ?2 LIMIT ?3)";
 /// Rows between two looks at the reader's patience.
 const CHECKED_EVERY: u32 = 1_024;
 /// Rows taken from a generation while its lock is held: few at first, because most walks end soon.
@@ -289,6 +293,38 @@ pub(super) fn walk(
         }
     }
     Ok(())
+}
+
+/// Roughly how many rows a span has, up to `limit`: superseded rows count too, and rows that are being folded count twice.
+/// Much cheaper than looking at each.
+pub(super) fn count(
+    generations: &[Arc<Generation>],
+    index: &Connection,
+    span: &Span,
+    limit: u64,
+) -> Result<u64, StoreError> {
+    if span.is_empty() || limit == 0 {
+        return Ok(0);
+    }
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let counted = if span.is_one() {
+        index
+            .prepare_cached(COUNT_ONE)
+            .and_then(|mut s| s.query_row(rusqlite::params![span.from, most], |r| r.get(0)))
+    } else {
+        index.prepare_cached(COUNT_UP).and_then(|mut s| {
+            s.query_row(rusqlite::params![span.from, span.to, most], |r| r.get(0))
+        })
+    };
+    let mut n: u64 = counted.map_err(unavailable)?;
+    for generation in generations {
+        if n >= limit {
+            return Ok(limit);
+        }
+        let left = usize::try_from(limit - n).unwrap_or(usize::MAX);
+        n += generation.count(span.bounds(), left) as u64;
+    }
+    Ok(n)
 }
 
 fn first(cursors: &[Cursor<'_>], descending: bool) -> Option<usize> {

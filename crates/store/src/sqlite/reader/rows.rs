@@ -3,7 +3,7 @@
 use super::{MAX_REMEMBERED, MAX_ROWS_LOOKED_AT, Verdicts, View, too_many};
 use crate::sqlite::codec;
 use crate::sqlite::shared::{Aliases, locked};
-use crate::sqlite::walk::{Span, walk};
+use crate::sqlite::walk::{Span, count, walk};
 use crate::{Filter, Granted, PersonKey, RepoId, StoreError};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow::{Break, Continue};
@@ -176,6 +176,9 @@ impl View<'_> {
     }
 
     pub(super) fn count_rows(&self, span: &Span, limit: u64) -> Result<u64, StoreError> {
+        if span.after.is_none() {
+            return count(&self.pinned.generations, self.index, span, limit);
+        }
         let mut n = 0;
         walk(&self.pinned.generations, self.index, span, |_, _, _| {
             n += 1;
