@@ -44,6 +44,7 @@ if (cluster.isPrimary) {
         response_types: [],
         token_endpoint_auth_method: 'private_key_jwt',
         token_endpoint_auth_signing_alg: 'ES256',
+        id_token_signed_response_alg: alg,
         scope: 'nhn:kjernejournal/api',
         jwks: { keys: [JSON.parse(clientJwk)] },
       },
