@@ -95,9 +95,14 @@ pub trait RegistryStore: Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub struct MemoryRegistryStore(Mutex<Memory>);
 
+/// Kind and record id.
+type Place = (Kind, String);
+/// Version, and the body unless it was deleted.
+type Versioned = (u64, Option<Vec<u8>>);
+
 #[derive(Debug, Default)]
 struct Memory {
-    records: HashMap<(Kind, String), (u64, Option<Vec<u8>>)>,
+    records: HashMap<Place, Versioned>,
     keys: HashMap<String, String>,
     journal: Vec<Journal>,
 }
@@ -115,13 +120,12 @@ impl MemoryRegistryStore {
 
 impl RegistryStore for MemoryRegistryStore {
     fn load(&self) -> Result<Vec<Stored>, String> {
-        let stored =
-            |((kind, id), (version, body)): (&(Kind, String), &(u64, Option<Vec<u8>>))| Stored {
-                kind: *kind,
-                id: id.clone(),
-                version: *version,
-                body: body.clone(),
-            };
+        let stored = |((kind, id), (version, body)): (&Place, &Versioned)| Stored {
+            kind: *kind,
+            id: id.clone(),
+            version: *version,
+            body: body.clone(),
+        };
         Ok(self.lock().records.iter().map(stored).collect())
     }
 
