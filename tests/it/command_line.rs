@@ -24,7 +24,7 @@ fn help_and_exit_codes() {
     let help = run(helsenav().arg("--help"));
     assert_eq!(help.code, 0);
     for command in [
-        "serve", "demo", "validate", "explain", "log", "backup", "restore", "config",
+        "serve", "demo", "validate", "explain", "log", "backup", "restore", "config", "client",
     ] {
         assert!(
             help.out.contains(&format!("  {command}")),
