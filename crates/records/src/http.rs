@@ -146,7 +146,11 @@ impl Call {
         Ok(match body_format(self.content_type())? {
             Format::Json => {
                 // Some editors put a byte order mark before UTF-8.
-                let mark = if self.body.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+                let mark = if self.body.starts_with(b"\xef\xbb\xbf") {
+                    3
+                } else {
+                    0
+                };
                 Doc::parse_json(self.body.slice(mark..), &limits)
             }
             Format::Xml => Doc::parse_xml(&self.body, &limits),

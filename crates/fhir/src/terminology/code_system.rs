@@ -122,7 +122,10 @@ impl Designation {
 const TOLD: [(&str, &[&str]); 3] = [
     ("weight", &["itemWeight", "codesystem-itemWeight"]),
     ("label", &["valueset-label", "codesystem-label"]),
-    ("order", &["valueset-conceptOrder", "codesystem-conceptOrder"]),
+    (
+        "order",
+        &["valueset-conceptOrder", "codesystem-conceptOrder"],
+    ),
 ];
 
 /// The properties that extensions of a concept tell.

@@ -330,7 +330,8 @@ fn item_extensions(item: &Item, wish: &Wish<'_>) -> Vec<Value> {
 }
 
 fn tells_status(concept: &Concept, wish: &Wish<'_>) -> bool {
-    (concept.inactive || concept.has_standing) && !["*", "status"].iter().any(|p| wish.properties.contains(p))
+    (concept.inactive || concept.has_standing)
+        && !["*", "status"].iter().any(|p| wish.properties.contains(p))
 }
 
 /// `value[x]` of a property.
