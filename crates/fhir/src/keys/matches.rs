@@ -166,9 +166,12 @@ impl<'m> Matcher<'m> {
         let text = unescape(value);
         let folded = codes::fold::fold(&text);
         let how = match modifier {
-            None if folded.is_empty() => {
-                return self.bad("the value has no letters or digits to search for");
+            None | Some("contains") if text.trim().is_empty() => {
+                return self.bad("the value has nothing to search for");
             }
+            // Signs alone are compared as they stand.
+            None if folded.is_empty() => 4,
+            Some("contains") if folded.is_empty() => 5,
             None => 0,
             Some("exact") => 1,
             Some("contains") => 2,
@@ -189,6 +192,8 @@ impl<'m> Matcher<'m> {
                 0 => codes::fold::fold(s).starts_with(&folded),
                 1 => **s == *text,
                 2 => codes::fold::fold(s).contains(&folded),
+                4 => s.starts_with(&text),
+                5 => s.contains(&text),
                 _ => {
                     let own = codes::fold::fold(s);
                     own.starts_with(&folded) || own.contains(&inner_word)

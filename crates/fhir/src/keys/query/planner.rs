@@ -207,7 +207,11 @@ impl Planner<'_> {
         let key = encode::string(&text);
         let long = key.len() >= encode::MAX_TEXT - 4;
         match modifier {
-            None if key.is_empty() => self.bad("the value has no letters or digits to search for"),
+            None | Some("contains") if text.trim().is_empty() => {
+                self.bad("the value has nothing to search for")
+            }
+            // Signs alone are no part of the folded text: the documents decide.
+            None if key.is_empty() => Ok(Forms::check(vec![Form::whole(sub::MAIN)])),
             None => Ok(Forms {
                 list: vec![Form::prefix(sub::MAIN, key)],
                 recheck: long,
