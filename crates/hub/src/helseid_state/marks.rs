@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(value.len(), 2 * ENTRY_BYTES);
         assert_eq!(read_entries(1_000, &value).collect::<Vec<_>>(), marks);
         assert_eq!(read_entries(0, &value[..19]).count(), 0);
-        assert!(PER_CLAIM * ENTRY_BYTES <= store::MAX_CLAIM_VALUE_BYTES);
+        const { assert!(PER_CLAIM * ENTRY_BYTES <= store::MAX_CLAIM_VALUE_BYTES) };
     }
 
     #[test]

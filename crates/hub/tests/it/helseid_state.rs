@@ -107,8 +107,8 @@ impl Node {
     }
 }
 
-fn in_a_minute() -> i64 {
-    system_clock()() + 60
+fn in_an_hour() -> i64 {
+    system_clock()() + 3_600
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +117,7 @@ async fn values_behave_and_survive_a_restart() {
     let place = Place::Folder(folder.path().to_owned());
     let node = Node::start(&place).await;
     let state = &node.state;
-    let (soon, over) = (in_a_minute(), system_clock()() - 1);
+    let (soon, over) = (in_an_hour(), system_clock()() - 1);
     assert_eq!(state.get("code/a").await.unwrap(), None);
     assert!(
         state
@@ -183,7 +183,7 @@ async fn values_behave_and_survive_a_restart() {
 async fn marks_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::Folder(folder.path().to_owned());
-    let soon = in_a_minute();
+    let soon = in_an_hour();
     let marks = |names: &[&str]| -> Vec<(String, i64)> {
         names.iter().map(|n| ((*n).to_owned(), soon)).collect()
     };
@@ -223,7 +223,7 @@ async fn of_many_requests_at_once_one_succeeds() {
 
 /// Every kind of single use, by six tasks spread over these states at the same moment.
 async fn once_each(states: &[Arc<StoreState>; 2], rounds: u32) {
-    let soon = in_a_minute();
+    let soon = in_an_hour();
     for round in 0..rounds {
         let key = format!("code/{round}");
         states[0].put(&key, b"v".to_vec(), soon).await.unwrap();
@@ -276,7 +276,7 @@ async fn nothing_readable_lies_in_the_files() {
     let node = Node::start(&Place::Folder(folder.path().to_owned())).await;
     let (secret, person) = ("refresh-token-secret-0123456789", people::DOCTOR);
     let value = format!("{{\"pid\":\"{person}\",\"secret\":\"{secret}\"}}").into_bytes();
-    let soon = in_a_minute();
+    let soon = in_an_hour();
     let key = format!("refresh/{secret}");
     node.state.put(&key, value, soon).await.unwrap();
     node.stop().await;
