@@ -325,7 +325,17 @@ fn known_keys() -> Vec<String> {
     let mut keys: Vec<String> = toml::Table::try_from(Config::default())
         .map(|t| flatten(&t))
         .unwrap_or_default();
-    keys.extend(["public_base", "mirror", "witness", "schemas", "store.url", "helseid.identity_providers"].map(str::to_owned));
+    keys.extend(
+        [
+            "public_base",
+            "mirror",
+            "witness",
+            "schemas",
+            "store.url",
+            "helseid.identity_providers",
+        ]
+        .map(str::to_owned),
+    );
     keys.sort();
     keys.dedup();
     keys

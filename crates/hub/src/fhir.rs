@@ -56,7 +56,10 @@ pub fn repository(
 }
 
 /// Subscriptions of an open repository. Open repositories are the demo's, whose receivers are on the same machine.
-pub fn subscriptions(config: &crate::config::Config, gate: &dyn Gate) -> Option<Arc<Subscriptions>> {
+pub fn subscriptions(
+    config: &crate::config::Config,
+    gate: &dyn Gate,
+) -> Option<Arc<Subscriptions>> {
     let is_alone = matches!(
         store_config(config).engine,
         store::EngineConfig::Sqlite { .. }
