@@ -2,6 +2,7 @@
 
 mod bad_cases;
 mod bulk;
+mod clients;
 mod command_line;
 mod crash;
 mod facts;

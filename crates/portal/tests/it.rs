@@ -6,6 +6,9 @@
     reason = "helpers of tests fail like tests do"
 )]
 
+#[path = "it_parts/clients.rs"]
+mod clients;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -86,6 +89,7 @@ struct World {
     _folder: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     sessions: Arc<Sessions>,
+    registers: Arc<RegisterTable>,
     router: Router,
 }
 
@@ -144,7 +148,7 @@ fn world() -> World {
     .unwrap();
     let state = PortalState {
         trust: trust.clone(),
-        directory: table,
+        directory: table.clone(),
         helsenorge: Arc::new(helsenorge::Helsenorge::new(trust.clone()).unwrap()),
         kjernejournal: Arc::new(kjernejournal::Kjernejournal::new(trust, others).unwrap()),
         provesvar,
@@ -165,6 +169,7 @@ fn world() -> World {
             .build()
             .unwrap(),
         sessions,
+        registers: table,
         router: portal::router(state),
     }
 }

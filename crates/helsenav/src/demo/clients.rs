@@ -1,6 +1,9 @@
 //! Logins of the demo: bus users, HelseID clients, the operator. Made at first start, kept as one wrapped secret.
 
 use anyhow::{Context, Result};
+use helseid::registry::model::SystemTenancy;
+use helseid::registry::rules::SELF_SERVICE_SCOPE;
+use helseid::registry::{Actor, NewClient, NewSystem, Registry};
 use helseid::{Client, ClientKey, Mode, Tenancy};
 use hub::secrets::Secrets;
 use jose::jwk::KeyKind;
@@ -205,4 +208,47 @@ pub(crate) fn audiences(kind: &str) -> Value {
         "user" | "machine" => json!(["nhn:kjernejournal", "nhn:pps", "nhn:phr"]),
         _ => json!([]),
     }
+}
+
+/// Registrations for the first look at the pages of self-service: a vendor's two products, one installation whose
+/// scope waits for an answer, one organisation that has delegated.
+pub(crate) fn register_examples(registry: &Registry, nation: &Nation) -> Result<()> {
+    let of = |key: &str| nation.organisation_by_key(key).map(|o| o.orgnr.to_string());
+    let (Some(vendor), Some(office)) = (of("vaar-epj"), of("fjordglott")) else {
+        return Ok(());
+    };
+    let actor = Actor::Console;
+    let system = |name: &str, tenancy: SystemTenancy| NewSystem {
+        name: name.to_owned(),
+        supplier: vendor.clone(),
+        tenancy,
+        user_login: true,
+        machine: true,
+        refresh: true,
+        native: tenancy == SystemTenancy::Single,
+        rules: None,
+        scopes: None,
+        redirect_uris: None,
+        customers: None,
+    };
+    let installed = registry.create_system(&actor, &system("Vår EPJ", SystemTenancy::Single))?;
+    registry.create_system(&actor, &system("Vår EPJ i skyen", SystemTenancy::Multi))?;
+    let client_id = registry.create(
+        &actor,
+        &NewClient {
+            system: installed,
+            name: "Vår EPJ – Fjordglott legekontor".to_owned(),
+            organisation: office.clone(),
+            scopes: vec![
+                SELF_SERVICE_SCOPE.to_owned(),
+                "nhn:kjernejournal/api".to_owned(),
+                "nhn:pps/provesvar-read".to_owned(),
+            ],
+            redirect_uris: vec!["http://localhost:3000/callback".to_owned()],
+            ..NewClient::default()
+        },
+    )?;
+    registry.decide(&actor, &client_id, "nhn:kjernejournal/api", true, None)?;
+    registry.delegate(&actor, &office, &vendor, true)?;
+    Ok(())
 }

@@ -162,6 +162,11 @@ async fn serve(
         }),
     };
     let hub = Hub::start(opened, setup).await?;
+    if is_first_start {
+        let (registry, nation) = (hub.clients.clone(), nation.clone());
+        let register = move || clients::register_examples(&registry, &nation);
+        tokio::task::spawn_blocking(register).await??;
+    }
     let facts = hub.facts.clone().context("no facts")?;
     write_private(
         &args.data.join(FACTS_FILE),

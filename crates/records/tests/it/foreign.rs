@@ -406,3 +406,44 @@ async fn addresses_beside_the_repositories_are_refused_with_an_outcome() {
         );
     }
 }
+
+#[tokio::test]
+async fn signs_are_no_wildcards() {
+    let world = World::new();
+    for (id, family) in [
+        ("a", "Plain"),
+        ("b", "*"),
+        ("c", "100 % sure"),
+        ("d", "*star"),
+    ] {
+        let body = json!({ "resourceType": "Patient", "id": id, "name": [{ "family": family }] });
+        let address = format!("Patient/{id}");
+        send(&world.sandbox, "PUT", &address, &[], &body.to_string()).await;
+    }
+    for (query, expected) in [
+        ("family=*", vec!["b", "d"]),
+        ("family=%25", vec![]),
+        ("family=_", vec![]),
+        ("family:contains=*", vec!["b", "d"]),
+        ("family:contains=%25", vec!["c"]),
+        ("family:contains=%27", vec![]),
+        ("family:exact=*", vec!["b"]),
+        ("name=*,plain", vec!["a", "b", "d"]),
+        ("_filter=family co %22%25%22", vec!["c"]),
+    ] {
+        let query = query.replace(' ', "%20");
+        let reply = get(&world.sandbox, &format!("Patient?{query}&_sort=_id")).await;
+        assert_eq!(reply.status, 200, "{query}: {}", reply.text());
+        let expected: Vec<String> = expected.iter().map(|i| format!("Patient/{i}")).collect();
+        assert_eq!(reply.ids("match"), expected, "{query}");
+    }
+    for query in [
+        "family=",
+        "family=%20",
+        "family:contains=",
+        "family:contains=%20%20",
+    ] {
+        let reply = get(&world.sandbox, &format!("Patient?{query}")).await;
+        assert_eq!(reply.status, 400, "{query}");
+    }
+}
