@@ -19,7 +19,7 @@ enum Command {
     /// Run the hub by its configuration file.
     Serve(ServeArgs),
     /// Run the hub with a synthetic nation and actors that live its story.
-    Demo(DemoArgs),
+    Demo(Box<DemoArgs>),
     /// Measure: the store, or the FHIR server under load.
     Bench {
         #[command(subcommand)]
@@ -243,7 +243,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             Some(DemoCommand::TrustCa { data }) => crate::demo::trust_ca(&data),
             Some(DemoCommand::AddClient(args)) => crate::client::demo_add(&args),
             Some(DemoCommand::Generate(args)) => crate::demo::generate(&args),
-            None => crate::demo::run(args),
+            None => crate::demo::run(*args),
         },
         Command::Validate(args) => crate::validate::run(args),
         Command::Bench { bench } => {

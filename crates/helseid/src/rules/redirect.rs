@@ -182,7 +182,7 @@ mod tests {
             let _ = form_action_source(&uri);
             // What may be registered is also matched by itself.
             if check_registrable(&uri, true).is_ok() {
-                assert!(is_registered(&uri, &[uri.clone()], true));
+                assert!(is_registered(&uri, std::slice::from_ref(&uri), true));
             }
         }
     }

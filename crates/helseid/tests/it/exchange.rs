@@ -192,6 +192,9 @@ async fn a_bound_actor_without_proof_gets_nothing() {
     assert!(answer.refused("invalid_request").contains("DPoP"));
 }
 
+/// What is asked, with which parameters, and the error.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 #[tokio::test]
 async fn what_must_not_be_exchanged() {
     let chain = Chain::start();
@@ -202,7 +205,7 @@ async fn what_must_not_be_exchanged() {
     let other = chain.world.token(&form).await.json();
     let other = other["access_token"].as_str().unwrap();
     let broken = format!("{}x", &subject[..subject.len() - 1]);
-    let table: [(&str, &[(&str, &str)], &str); 15] = [
+    let table: [Case<'_>; 15] = [
         // Meant for another API than the actor's.
         (other, &[], "invalid_grant"),
         (&id_token, &[], "invalid_grant"),

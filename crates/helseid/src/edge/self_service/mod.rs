@@ -37,6 +37,7 @@ struct Desk {
 pub fn router(registry: Arc<Registry>, server: ResourceServer) -> Router {
     let at = |path: &str| format!("{PREFIX}{path}");
     Router::new()
+        .route(PREFIX, get(overview))
         .route(&at("/v1/client-drafts"), post(make_draft))
         // As in older documents.
         .route(&at("/v0.1/client-drafts"), post(make_draft))
@@ -47,6 +48,19 @@ pub fn router(registry: Arc<Registry>, server: ResourceServer) -> Router {
             registry,
             server: Arc::new(server),
         })
+}
+
+/// What there is, for somebody who opens the address from the facts.
+async fn overview() -> Response<Body> {
+    let paths = ["client-drafts", "client", "client-status", "client-secret"];
+    json_answer(
+        StatusCode::OK,
+        &json!({
+            "name": "HelseID Selvbetjening",
+            "scope": SELF_SERVICE_SCOPE,
+            "paths": paths.map(|path| format!("{PREFIX}/v1/{path}")),
+        }),
+    )
 }
 
 /// A refusal (RFC 9457).

@@ -1,6 +1,7 @@
 //! Rows about pushed requests, the browser and what must not exist: A9-A15, A35, A37, A38.
 
-use std::sync::{Arc, Mutex};
+use std::cell::RefCell;
+use std::sync::Once;
 
 use jose::pkce;
 use serde_json::json;
@@ -230,13 +231,20 @@ pub async fn a15() {
     assert_eq!(back.callback("error").as_deref(), Some("access_denied"));
 }
 
-/// A log kept in memory.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
 
-impl std::io::Write for Kept {
+/// Keeps what a thread logs while it has a log.
+struct OfThisThread;
+
+impl std::io::Write for OfThisThread {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOG.with_borrow_mut(|log| {
+            if let Some(log) = log {
+                log.extend_from_slice(bytes);
+            }
+        });
         Ok(bytes.len())
     }
 
@@ -245,17 +253,23 @@ impl std::io::Write for Kept {
     }
 }
 
+/// One subscriber for the whole process: with one for a thread, another thread that meets an event first turns it off
+/// for everybody.
+fn keep_log() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_writer(|| OfThisThread)
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+    LOG.set(Some(Vec::new()));
+}
+
 /// What leaves the server besides tokens: logs, error texts and addresses, over a whole login and its refusals.
 pub async fn a35() {
-    let log = Kept::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer({
-            let log = log.clone();
-            move || log.clone()
-        })
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    keep_log();
     let world = World::start();
     let secret = format!("{DOCTOR}-secret");
     let mut secrets = vec![DOCTOR.to_owned()];
@@ -299,8 +313,7 @@ pub async fn a35() {
         secrets.push(tokens[name].as_str().unwrap().to_owned());
     }
     secrets.extend([code, page.csrf, page.cookie]);
-    drop(guard);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = String::from_utf8(LOG.take().unwrap()).unwrap();
     assert!(log.contains("helseid: refused"), "nothing was logged");
     for secret in secrets {
         assert!(!log.contains(&secret), "a secret is in the log");
