@@ -314,21 +314,20 @@ async fn closed_on_every_path(
     if total(&posted) != Some(0) || posted.text().contains(observation) {
         leaks.push(format!("_search: {}", posted.text()));
     }
-    // The time class: no path of hers takes clearly longer than the same one of a person without data.
-    let (mut hers, mut theirs) = (Duration::ZERO, Duration::ZERO);
+    // The time class: no path of hers takes clearly longer than the same one of a person without data. The fastest call
+    // of each is compared: it says what the work costs, whatever else the machine does.
+    let (mut hers, mut theirs) = (Duration::MAX, Duration::MAX);
     let url = |id: &str| format!("{}/Observation?patient={id}", facts.fhir("provesvar"));
     for _ in 0..20 {
         let began = Instant::now();
         moen.get(&url(kari.id("provesvar")), BASIS).await?;
-        hers += began.elapsed();
+        hers = hers.min(began.elapsed());
         let began = Instant::now();
         moen.get(&url(nobody.id("provesvar")), BASIS).await?;
-        theirs += began.elapsed();
+        theirs = theirs.min(began.elapsed());
     }
-    if hers > theirs * 2 + Duration::from_millis(100) {
-        leaks.push(format!(
-            "time tells: {hers:?} against {theirs:?} for 20 calls"
-        ));
+    if hers > theirs * 2 + Duration::from_millis(5) {
+        leaks.push(format!("time tells: {hers:?} against {theirs:?}"));
     }
     assert!(
         leaks.is_empty(),
