@@ -1,8 +1,8 @@
 //! `POST /demo/clients`: a ready client in one request, for vendors who try the demo (DESIGN §4, demo helpers). The key
-//! is made by whoever asks; only its public half comes here. Absent outside demo mode.
+//! is made by whoever asks; only its public half comes here. `GET` lists the clients there are. Absent outside demo mode.
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::routing::post;
+use axum::routing::get;
 use axum::{Json, Router};
 use edge::Problem;
 use helseid::registry::model::{Rules, SystemTenancy};
@@ -26,7 +26,7 @@ pub struct DemoClients {
 /// The route.
 pub fn router(clients: DemoClients) -> Router {
     Router::new()
-        .route("/demo/clients", post(add))
+        .route("/demo/clients", get(list).post(add))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(clients)
 }
@@ -51,6 +51,11 @@ struct Wanted {
     #[serde(default)]
     strict: bool,
     public_jwk: Value,
+}
+
+async fn list(State(clients): State<DemoClients>) -> Json<Value> {
+    let overview = clients.registry.overview(&Actor::Console);
+    Json(json!({ "clients": overview.clients, "is_cut": overview.is_cut }))
 }
 
 async fn add(
