@@ -252,7 +252,7 @@ export const clients = {
   'new.system': { nb: 'Klientsystem', en: 'Client system' },
   'new.system.choose': { nb: 'Velg system', en: 'Choose a system' },
   'new.name': { nb: 'Navn på klienten', en: 'Name of the client' },
-  'new.name.hint': { nb: 'Vises på innloggingssiden, for eksempel «Vår EPJ – Fjordglott legekontor».', en: 'Shown on the login page, such as “Vår EPJ – Fjordglott legekontor”.' },
+  'new.name.hint': { nb: 'Vises på innloggingssiden, for eksempel «Vår EPJ – Fjordgløtt legesenter».', en: 'Shown on the login page, such as “Vår EPJ – Fjordglott legekontor”.' },
   'new.organisation': { nb: 'Organisasjonsnummer til virksomheten', en: 'Organisation number of the organisation' },
   'new.organisation.hint': { nb: 'Hovedenheten som skal bruke klienten. 9 siffer.', en: 'The legal entity that will use the client. 9 digits.' },
   'new.none': { nb: 'Registrer et klientsystem først.', en: 'Register a client system first.' },

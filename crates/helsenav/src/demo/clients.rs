@@ -237,7 +237,7 @@ pub(crate) fn register_examples(registry: &Registry, nation: &Nation) -> Result<
         &actor,
         &NewClient {
             system: installed,
-            name: "Vår EPJ – Fjordglott legekontor".to_owned(),
+            name: "Vår EPJ – Fjordgløtt legesenter".to_owned(),
             organisation: office.clone(),
             scopes: vec![
                 SELF_SERVICE_SCOPE.to_owned(),
