@@ -38,16 +38,30 @@ pub async fn show(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
+    shown(&helseid, &id, query, &headers, |open, language, _| {
+        render(&helseid, &id, open, language, &View::default())
+    })
+    .await
+}
+
+/// A page of an open login, in the language that is asked for; otherwise the page that says the login is gone.
+pub(super) async fn shown(
+    helseid: &Helseid,
+    id: &str,
+    query: Option<String>,
+    headers: &HeaderMap,
+    page: impl FnOnce(&OpenLogin, Language, &Form) -> Response<Body>,
+) -> Response<Body> {
     let query = Form::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
-    match find(&helseid, &id, &headers).await {
+    match find(helseid, id, headers).await {
         Ok(Some(open)) => {
-            let language = language(&open, query.get("lang"), &headers);
-            let mut answer = render(&helseid, &id, &open, language, &View::default());
-            remember_language(&helseid, &headers, query.get("lang"), &mut answer);
+            let language = language(&open, query.get("lang"), headers);
+            let mut answer = page(&open, language, &query);
+            remember_language(helseid, headers, query.get("lang"), &mut answer);
             answer
         }
-        Ok(None) => gone_page(Language::choose(query.get("lang"), &headers)),
-        Err(error) => error_answer(&helseid, "login", &error),
+        Ok(None) => gone_page(Language::choose(query.get("lang"), headers)),
+        Err(error) => error_answer(helseid, "login", &error),
     }
 }
 
@@ -63,7 +77,7 @@ pub async fn submit(
     }
 }
 
-pub(super) fn language(open: &OpenLogin, chosen: Option<&str>, headers: &HeaderMap) -> Language {
+fn language(open: &OpenLogin, chosen: Option<&str>, headers: &HeaderMap) -> Language {
     Language::choose_for(chosen, open.request.ui_locales.as_deref(), headers)
 }
 

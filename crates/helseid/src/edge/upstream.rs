@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::authorize::{Outcome, complete, login_from, open_login, start_session_at};
 use super::form::Form;
-use super::login::{find, key as login_key, language};
-use super::page::{Page, bar, error_page, gone_page, remember_language};
+use super::login::{find, key as login_key, shown};
+use super::page::{Page, bar, error_page, gone_page};
 use super::texts::Language;
 use super::{cookie, error_answer, see_other, set_cookie};
 use crate::Helseid;
@@ -234,17 +234,10 @@ pub async fn choose(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let query = Form::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
-    match find(&helseid, &id, &headers).await {
-        Ok(Some(open)) => {
-            let language = language(&open, query.get("lang"), &headers);
-            let mut answer = chooser_page(&helseid, &id, &open, language, query.get("down"));
-            remember_language(&helseid, &headers, query.get("lang"), &mut answer);
-            answer
-        }
-        Ok(None) => gone_page(Language::choose(query.get("lang"), &headers)),
-        Err(error) => error_answer(&helseid, "login", &error),
-    }
+    shown(&helseid, &id, query, &headers, |open, language, query| {
+        chooser_page(&helseid, &id, open, language, query.get("down"))
+    })
+    .await
 }
 
 /// `GET /login/{id}/idp/{idp}`: the user has chosen.
