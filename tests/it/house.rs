@@ -19,6 +19,7 @@ const FLOORS: &[(u8, &[&str])] = &[
             "provesvar",
             "dokumenter",
             "helsenorge",
+            "grunndata",
         ],
     ),
     (5, &["portal", "hub"]),

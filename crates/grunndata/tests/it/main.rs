@@ -1,0 +1,1 @@
+//! Edge tests of the base registers' wire.
