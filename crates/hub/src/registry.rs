@@ -262,10 +262,8 @@ mod tests {
     const OFFICE: &str = "313325016";
 
     fn open(folder: &std::path::Path) -> (Store, Mint) {
-        let declared = vec![
-            RepositoryDecl::new(registers::table::REPOSITORY, RepoKind::Internal),
-            RepositoryDecl::new(REPOSITORY, RepoKind::Internal),
-        ];
+        let mut declared = registers::repositories();
+        declared.push(RepositoryDecl::new(REPOSITORY, RepoKind::Internal));
         let mut config = StoreConfig::sqlite(folder, declared);
         config.unsafe_no_sync = true;
         Store::open(config).unwrap()

@@ -46,7 +46,6 @@ use xmlsec::x509::TrustStore;
 pub fn repositories() -> Vec<RepositoryDecl> {
     let mut all = vec![
         RepositoryDecl::new(crate::secrets::REPOSITORY, RepoKind::Internal),
-        RepositoryDecl::new(registers::table::REPOSITORY, RepoKind::Internal),
         RepositoryDecl::new(crate::registry::REPOSITORY, RepoKind::Internal),
         RepositoryDecl::new(trust::settings::REPOSITORY, RepoKind::Patient),
         RepositoryDecl::new(kjernejournal::REPOSITORY, RepoKind::Patient),
@@ -56,6 +55,7 @@ pub fn repositories() -> Vec<RepositoryDecl> {
         RepositoryDecl::new("sandbox", RepoKind::Open),
         RepositoryDecl::new(records::jobs::REPOSITORY, RepoKind::Internal),
     ];
+    all.extend(registers::repositories());
     all.extend(meldinger::repositories());
     all
 }

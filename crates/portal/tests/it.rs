@@ -96,7 +96,6 @@ struct World {
 fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let declared = [
-        (registers::table::REPOSITORY, RepoKind::Internal),
         (trust::settings::REPOSITORY, RepoKind::Patient),
         (helsenorge::REPOSITORY, RepoKind::Patient),
         (kjernejournal::REPOSITORY, RepoKind::Patient),
@@ -105,6 +104,7 @@ fn world() -> World {
     ]
     .into_iter()
     .map(|(name, kind)| RepositoryDecl::new(name, kind))
+    .chain(registers::repositories())
     .collect();
     let mut config = StoreConfig::sqlite(folder.path(), declared);
     config.unsafe_no_sync = true;

@@ -79,13 +79,13 @@ impl registers::Directory for Late {
 fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let repositories = [
-        (registers::table::REPOSITORY, RepoKind::Internal),
         (trust::settings::REPOSITORY, RepoKind::Patient),
         (provesvar::REPOSITORY, RepoKind::Patient),
     ];
     let declared = repositories
         .into_iter()
         .map(|(name, kind)| RepositoryDecl::new(name, kind))
+        .chain(registers::repositories())
         .collect();
     let (store, mint) = Store::open(StoreConfig::sqlite(folder.path(), declared)).unwrap();
     let late = Arc::new(Late(OnceLock::new()));

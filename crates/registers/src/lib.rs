@@ -17,3 +17,11 @@ pub mod table;
 
 pub use directory::*;
 pub use table::RegisterTable;
+
+/// The repositories that [`RegisterTable::open`] needs. Whoever opens a store for it declares them all.
+#[must_use]
+pub fn repositories() -> Vec<store::RepositoryDecl> {
+    [table::REPOSITORY]
+        .map(|name| store::RepositoryDecl::new(name, store::RepoKind::Internal))
+        .to_vec()
+}

@@ -81,12 +81,12 @@ fn party(her_id: u32, parent_her_id: Option<u32>, name: &str) -> Row {
 fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let declared = [
-        (registers::table::REPOSITORY, RepoKind::Internal),
         (trust::settings::REPOSITORY, RepoKind::Patient),
         (dokumenter::REPOSITORY, RepoKind::Patient),
     ]
     .into_iter()
     .map(|(name, kind)| RepositoryDecl::new(name, kind))
+    .chain(registers::repositories())
     .collect();
     let mut config = StoreConfig::sqlite(folder.path(), declared);
     config.unsafe_no_sync = true;

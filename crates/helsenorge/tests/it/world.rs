@@ -88,12 +88,12 @@ fn doctor((nin, hpr): (&str, &str), given: &str, family: &str) -> Practitioner {
 pub fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let declared = [
-        (registers::table::REPOSITORY, RepoKind::Internal),
         (trust::settings::REPOSITORY, RepoKind::Patient),
         (helsenorge::REPOSITORY, RepoKind::Patient),
     ]
     .into_iter()
     .map(|(name, kind)| RepositoryDecl::new(name, kind))
+    .chain(registers::repositories())
     .collect();
     let mut config = StoreConfig::sqlite(folder.path(), declared);
     config.unsafe_no_sync = true;

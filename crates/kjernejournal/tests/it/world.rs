@@ -174,7 +174,6 @@ fn rows() -> Vec<Row> {
 pub fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let declared = [
-        (registers::table::REPOSITORY, RepoKind::Internal),
         (trust::settings::REPOSITORY, RepoKind::Patient),
         (kjernejournal::REPOSITORY, RepoKind::Patient),
         ("provesvar", RepoKind::Patient),
@@ -183,6 +182,7 @@ pub fn world() -> World {
     let declared = declared
         .into_iter()
         .map(|(name, kind)| RepositoryDecl::new(name, kind))
+        .chain(registers::repositories())
         .collect();
     let mut config = StoreConfig::sqlite(folder.path(), declared);
     config.unsafe_no_sync = true;

@@ -149,13 +149,15 @@ impl World {
         let decl = |name: &str, kind| RepositoryDecl::new(name, kind);
         let mut config = StoreConfig::sqlite(
             folder.path(),
-            vec![
-                decl(registers::table::REPOSITORY, RepoKind::Internal),
+            [
                 decl(trust::settings::REPOSITORY, RepoKind::Internal),
                 decl("kjernejournal", RepoKind::Patient),
                 decl("provesvar", RepoKind::Patient),
                 decl("dokumenter", RepoKind::Patient),
-            ],
+            ]
+            .into_iter()
+            .chain(registers::repositories())
+            .collect(),
         );
         config.unsafe_no_sync = true;
         let (store, mint) = Store::open(config).expect("the store opens");
