@@ -113,7 +113,9 @@ coded! {
 }
 
 coded! {
-    /// Parts of a person document that the register keeps as they came, without a meaning of its own.
+    /// Parts of a person document that the register keeps as they came, without a meaning of its own: objects with the
+    /// members of the person service (`emigratedToCountry`, …; spec/grunndata.md §3.4), without the six that say when
+    /// and why (`registeredAt` … `validTo`), which are the line's own. Days are `YYYY-MM-DD`.
     OtherPart {
         BirthInNorway = 32, CitizenshipRetention = 33, UseOfSamiLanguage = 34, SamiParliamentElectoralRegistryStatus = 35,
         FalseIdentity = 36, IdentityVerification = 37, ImmigrationToNorway = 38, EmigrationFromNorway = 39,

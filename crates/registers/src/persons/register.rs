@@ -208,6 +208,12 @@ impl PersonRegister {
         self.read().overlay.len()
     }
 
+    /// Number of the last event whose effect is in what is read here: no older state of any entry is ever shown.
+    #[must_use]
+    pub fn last_event(&self) -> u64 {
+        self.read().events
+    }
+
     /// The entry that an identifier (11 or 12 digits) leads to today.
     ///
     /// # Errors

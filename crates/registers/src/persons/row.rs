@@ -270,6 +270,12 @@ impl<'a> Row<'a> {
     /// Everything in the row as a document without history.
     #[must_use]
     pub fn document(self) -> PersonDocument {
+        self.document_of(|_| true)
+    }
+
+    /// The parts with these [`tag`]s as a document without history; the others are passed over unread.
+    #[must_use]
+    pub fn document_of(self, wanted: impl Fn(u8) -> bool) -> PersonDocument {
         let mut d = PersonDocument {
             merged_into: self.merged_into(),
             ..PersonDocument::default()
@@ -286,6 +292,9 @@ impl<'a> Row<'a> {
             else {
                 break;
             };
+            if !wanted(kind) {
+                continue;
+            }
             match kind {
                 tag::IDENTIFIERS => d.identifiers = read(content),
                 tag::NAME => d.name = read(content),
