@@ -12,6 +12,8 @@
 
 pub mod directory;
 pub mod kernel;
+pub mod organisations;
+pub mod parties;
 pub mod persons;
 pub mod table;
 
@@ -21,7 +23,7 @@ pub use table::RegisterTable;
 /// The repositories that [`RegisterTable::open`] needs. Whoever opens a store for it declares them all.
 #[must_use]
 pub fn repositories() -> Vec<store::RepositoryDecl> {
-    [table::REPOSITORY]
+    [table::REPOSITORY, persons::life::REPOSITORY]
         .map(|name| store::RepositoryDecl::new(name, store::RepoKind::Internal))
         .to_vec()
 }

@@ -1,0 +1,427 @@
+//! The register: look-ups, writes, events, over the kernel's register in memory, with indexes of its own.
+
+use super::record::{PartyEvent, PartyRecord};
+use super::rules;
+use crate::directory::{Party, ServiceCode};
+use crate::kernel::change::{ChangeError, Outcome};
+use crate::kernel::events::Event;
+use crate::kernel::identifiers::{Conflict, Packed};
+use crate::kernel::log::{Entry, Version};
+use crate::kernel::memory::MemoryRegister;
+use crate::kernel::period::Moment;
+use crate::kernel::{EntryId, EntryNo};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use store::{Granted, Store, StoreError};
+
+/// Events or entries taken in at a time.
+const PAGE: usize = 1_000;
+/// How often a new HER-id is drawn because another process was faster.
+const DRAWS: usize = 20;
+
+/// A party as it is held.
+pub type Held = Arc<Entry<PartyRecord>>;
+
+/// Why a write was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// There is no party with this HER-id.
+    #[error("no party has this HER-id")]
+    Unknown,
+    /// The register.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+impl From<StoreError> for WriteError {
+    fn from(error: StoreError) -> Self {
+        Self::Change(error.into())
+    }
+}
+
+#[derive(Default)]
+struct Index {
+    events: u64,
+    rows: BTreeMap<u32, Row>,
+    children: HashMap<u32, BTreeSet<u32>>,
+    by_orgnr: HashMap<String, BTreeSet<u32>>,
+    by_hpr: HashMap<String, BTreeSet<u32>>,
+    by_serial: HashMap<String, BTreeSet<u32>>,
+    tops: BTreeSet<u32>,
+}
+
+/// What the index knows of a party, to take it out again.
+struct Row {
+    parent: Option<u32>,
+    orgnr: String,
+    hpr: Option<String>,
+    serials: Vec<String>,
+    folded: String,
+}
+
+impl Index {
+    fn put(&mut self, record: &PartyRecord) {
+        let her_id = record.her_id;
+        if let Some(old) = self.rows.remove(&her_id) {
+            let take = |map: &mut HashMap<String, BTreeSet<u32>>, key: &str| {
+                if let Some(set) = map.get_mut(key) {
+                    set.remove(&her_id);
+                }
+            };
+            take(&mut self.by_orgnr, &old.orgnr);
+            if let Some(hpr) = &old.hpr {
+                take(&mut self.by_hpr, hpr);
+            }
+            for serial in &old.serials {
+                take(&mut self.by_serial, serial);
+            }
+            if let Some(set) = old.parent.and_then(|p| self.children.get_mut(&p)) {
+                set.remove(&her_id);
+            }
+            self.tops.remove(&her_id);
+        }
+        match record.parent {
+            Some(parent) => {
+                self.children.entry(parent).or_default().insert(her_id);
+            }
+            None => {
+                self.tops.insert(her_id);
+            }
+        }
+        let file = |map: &mut HashMap<String, BTreeSet<u32>>, key: &str| {
+            map.entry(key.to_owned()).or_default().insert(her_id);
+        };
+        file(&mut self.by_orgnr, &record.orgnr);
+        if let Some(hpr) = &record.hpr {
+            file(&mut self.by_hpr, hpr);
+        }
+        let serials: Vec<String> = record
+            .certificates
+            .iter()
+            .map(|c| c.serial.clone())
+            .collect();
+        for serial in &serials {
+            file(&mut self.by_serial, serial);
+        }
+        let row = Row {
+            parent: record.parent,
+            orgnr: record.orgnr.clone(),
+            hpr: record.hpr.clone(),
+            serials,
+            folded: codes::fold::fold(&format!(
+                "{} {}",
+                record.name,
+                record.display_name.as_deref().unwrap_or_default()
+            )),
+        };
+        self.rows.insert(her_id, row);
+    }
+}
+
+/// The address register of one process.
+pub struct Parties {
+    register: MemoryRegister<PartyRecord>,
+    index: RwLock<Index>,
+    /// Read, change and write of one party belong together.
+    writing: Mutex<()>,
+}
+
+impl Parties {
+    /// Reads the register. Call from a blocking thread.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
+        let register = MemoryRegister::open(store, grant)?;
+        let parties = Self {
+            register,
+            index: RwLock::default(),
+            writing: Mutex::new(()),
+        };
+        parties.index_all()?;
+        Ok(parties)
+    }
+
+    fn index_all(&self) -> Result<(), StoreError> {
+        let mut fresh = Index {
+            events: self.register.log().last_event()?.map_or(0, |e| e.number),
+            ..Index::default()
+        };
+        // What is written between the two calls is taken in again by its event.
+        self.register.follow()?;
+        let mut from = EntryNo(0);
+        loop {
+            let page = self.register.page(from, PAGE);
+            let Some(last) = page.last() else { break };
+            from = EntryNo(last.no.0.saturating_add(1));
+            for entry in page {
+                fresh.put(&entry.content);
+            }
+        }
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// Takes over what was written since the last call, by any process.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn follow(&self) -> Result<(), StoreError> {
+        let before = self.register.len();
+        self.register.follow()?;
+        loop {
+            let from = self.read().events + 1;
+            let events = self.register.events(from, PAGE)?;
+            if events.is_empty() {
+                break;
+            }
+            self.register.follow()?;
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            for event in events {
+                if let Some(entry) = self.register.get(event.entry) {
+                    index.put(&entry.content);
+                }
+                index.events = index.events.max(event.number);
+            }
+        }
+        // A register that another process loaded as a whole has entries without events.
+        if before != self.register.len() && self.read().rows.len() != self.register.len() {
+            self.index_all()?;
+        }
+        Ok(())
+    }
+
+    /// The register under it.
+    #[must_use]
+    pub fn register(&self) -> &MemoryRegister<PartyRecord> {
+        &self.register
+    }
+
+    /// Number of parties, ended ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.register.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.register.is_empty()
+    }
+
+    /// A party by HER-id.
+    #[must_use]
+    pub fn get(&self, her_id: u32) -> Option<Held> {
+        self.register.find(Packed(her_id.into()))
+    }
+
+    /// The organisation above a party.
+    #[must_use]
+    pub fn parent(&self, party: &PartyRecord) -> Option<Held> {
+        party.parent.and_then(|her_id| self.get(her_id))
+    }
+
+    fn all_of(&self, her_ids: impl IntoIterator<Item = u32>) -> Vec<Held> {
+        her_ids.into_iter().filter_map(|h| self.get(h)).collect()
+    }
+
+    /// Services and persons below an organisation, by HER-id.
+    #[must_use]
+    pub fn children(&self, her_id: u32) -> Vec<Held> {
+        let ids = self.read().children.get(&her_id).cloned();
+        self.all_of(ids.unwrap_or_default())
+    }
+
+    /// Parties of an organisation number, by HER-id.
+    #[must_use]
+    pub fn of_organisation(&self, orgnr: &str) -> Vec<Held> {
+        let ids = self.read().by_orgnr.get(orgnr).cloned();
+        self.all_of(ids.unwrap_or_default())
+    }
+
+    /// Parties of a health person, by HER-id.
+    #[must_use]
+    pub fn of_hpr(&self, hpr: &str) -> Vec<Held> {
+        let ids = self.read().by_hpr.get(hpr).cloned();
+        self.all_of(ids.unwrap_or_default())
+    }
+
+    /// Parties that have or had a certificate with this serial number (decimal).
+    #[must_use]
+    pub fn of_serial(&self, serial: &str) -> Vec<Held> {
+        let ids = self.read().by_serial.get(serial).cloned();
+        self.all_of(ids.unwrap_or_default())
+    }
+
+    /// Every organisation, by HER-id.
+    #[must_use]
+    pub fn organisations(&self) -> Vec<Held> {
+        let ids = self.read().tops.clone();
+        self.all_of(ids)
+    }
+
+    /// HER-ids of every party, ascending.
+    #[must_use]
+    pub fn her_ids(&self) -> Vec<u32> {
+        self.read().rows.keys().copied().collect()
+    }
+
+    /// HER-ids of the parties whose names contain all of these folded words, ascending.
+    #[must_use]
+    pub fn named(&self, words: &[String]) -> Vec<u32> {
+        self.read()
+            .rows
+            .iter()
+            .filter(|(_, row)| words.iter().all(|w| row.folded.contains(w.as_str())))
+            .map(|(her_id, _)| *her_id)
+            .collect()
+    }
+
+    /// Writes parties as they are given; one that exists is replaced. What is the same leaves no trace.
+    ///
+    /// # Errors
+    /// The register's.
+    pub fn put(&self, records: Vec<PartyRecord>) -> Result<Vec<Outcome>, ChangeError> {
+        let mut outcomes = Vec::with_capacity(records.len());
+        for chunk in records.chunks(PAGE) {
+            let changes: Vec<(EntryId, PartyRecord)> = chunk
+                .iter()
+                .map(|record| {
+                    let id = self.get(record.her_id).map(|e| e.id);
+                    (id.unwrap_or_else(EntryId::random), record.clone())
+                })
+                .collect();
+            outcomes.extend(self.register.change(&changes)?);
+        }
+        self.follow()?;
+        Ok(outcomes)
+    }
+
+    /// Changes one party. Whether it changed.
+    ///
+    /// # Errors
+    /// An unknown HER-id, or the register's.
+    pub fn update(
+        &self,
+        her_id: u32,
+        at: Moment,
+        change: impl FnOnce(&mut PartyRecord),
+    ) -> Result<bool, WriteError> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.follow()?;
+        let entry = self.get(her_id).ok_or(WriteError::Unknown)?;
+        let mut record = entry.content.clone();
+        change(&mut record);
+        if record == entry.content {
+            return Ok(false);
+        }
+        record.changed = at;
+        self.register.change(&[(entry.id, record)])?;
+        self.follow()?;
+        Ok(true)
+    }
+
+    /// Makes a party with the next free HER-id; `make` is given the number.
+    ///
+    /// # Errors
+    /// The register's.
+    pub fn create(&self, make: impl Fn(u32) -> PartyRecord) -> Result<u32, WriteError> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..DRAWS {
+            self.follow()?;
+            let next = self
+                .read()
+                .rows
+                .keys()
+                .next_back()
+                .map_or(1, |last| last.saturating_add(1));
+            match self.register.change(&[(EntryId::random(), make(next))]) {
+                Ok(_) => {
+                    self.follow()?;
+                    return Ok(next);
+                }
+                Err(ChangeError::Conflict {
+                    conflict: Conflict::InUse { .. },
+                    ..
+                }) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(ChangeError::Busy.into())
+    }
+
+    /// Events from a number on (inclusive), at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<Event<PartyEvent>>, StoreError> {
+        self.register.events(from, limit)
+    }
+
+    /// The last event.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn last_event(&self) -> Result<Option<Event<PartyEvent>>, StoreError> {
+        self.register.log().last_event()
+    }
+
+    /// Versions of a party, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn versions(
+        &self,
+        her_id: u32,
+        limit: usize,
+    ) -> Result<Vec<Version<PartyRecord>>, StoreError> {
+        match self.get(her_id) {
+            Some(entry) => self.register.log().versions(entry.id, limit),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A party as services ask for it ([`crate::Directory`]), with what it inherits.
+    #[must_use]
+    pub fn party(&self, her_id: u32) -> Option<Party> {
+        let entry = self.get(her_id)?;
+        let parent = self.parent(&entry.content);
+        Some(as_party(
+            &entry.content,
+            parent.as_ref().map(|p| &p.content),
+        ))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A row as services see it. Their questions have no instant: certificates are those in use today.
+pub(crate) fn as_party(record: &PartyRecord, parent: Option<&PartyRecord>) -> Party {
+    use super::record::CertificateUse::{Encryption, Signing};
+    let now = Moment::from(jiff::Timestamp::now());
+    let certificate =
+        |purpose| rules::certificate(record, parent, purpose, now).map(|c| c.value.der.clone());
+    Party {
+        her_id: record.her_id,
+        parent_her_id: record.parent,
+        kind: record.kind,
+        name: record.name.clone(),
+        service: record.service.clone(),
+        orgnr: record.orgnr.clone(),
+        edi_address: rules::address(record, parent, "E_EDI", now)
+            .unwrap_or_default()
+            .to_owned(),
+        encryption_certificate: certificate(Encryption),
+        signing_certificate: certificate(Signing),
+        hub_run: record.hub_run,
+    }
+}
+
+/// A service's code as a list number, when it is one.
+#[must_use]
+pub fn list_number(code: &ServiceCode) -> Option<u32> {
+    code.list.parse().ok()
+}
