@@ -3,9 +3,11 @@
 use crate::Facts;
 use anyhow::{Context, Result, bail};
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -82,7 +84,40 @@ impl Folder {
                 ]
             }
         };
-        Some(Self { dir, engine })
+        let folder = Self { dir, engine };
+        folder.reserve_ports().expect("a place for the ports");
+        Some(folder)
+    }
+
+    /// Remembers listener addresses below the range from which the system gives ports to connections: a port of a hub
+    /// that is started again is then not somebody else's meanwhile. A taken one moves, as everywhere.
+    fn reserve_ports(&self) -> std::io::Result<()> {
+        const LISTENERS: [&str; 6] = [
+            "listen",
+            "listen_tls",
+            "listen_helseid",
+            "listen_helseid_tls",
+            "listen_amqp",
+            "listen_amqp_tls",
+        ];
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let first = 15_000 + (std::process::id() % 1_000) as u16 * 10;
+        let mut places = serde_json::Map::new();
+        for name in LISTENERS {
+            let free = (0..1_000u16).find_map(|_| {
+                let port = first.saturating_add(NEXT.fetch_add(1, Ordering::Relaxed));
+                let place = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                TcpListener::bind(place).is_ok().then_some(place)
+            });
+            if let Some(place) = free {
+                places.insert(name.to_owned(), place.to_string().into());
+            }
+        }
+        std::fs::create_dir_all(self.data())?;
+        std::fs::write(
+            self.data().join("ports.json"),
+            serde_json::Value::Object(places).to_string(),
+        )
     }
 
     /// The data folder.
