@@ -36,7 +36,6 @@ mod reader;
 mod recent;
 mod rekey;
 mod shared;
-mod squeeze;
 #[cfg(test)]
 mod tests;
 mod verify;
