@@ -16,6 +16,7 @@ pub mod backup;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod journal;
+mod pack;
 pub mod postgres;
 pub mod sqlite;
 

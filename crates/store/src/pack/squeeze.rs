@@ -3,15 +3,13 @@
 //! A FHIR resource of 700 bytes says mostly what every resource says. The dictionaries were trained on synthetic charts of
 //! the demo nation only, never on stored data: a dictionary made of patients' records would keep pieces of what a purge
 //! must erase. A dictionary is part of the file format: it is never changed, only joined by a newer one with a codec of its
-//! own (`docs` of [`super::codec`]).
+//! own.
 
 use bytes::Bytes;
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe::CParameter;
-
-use super::shared::locked;
 
 /// Level of compression: with these dictionaries higher ones save a hundredth and take twice the time.
 const LEVEL: i32 = 1;
@@ -32,6 +30,10 @@ pub(super) static BODIES: LazyLock<Squeezer> =
 /// For packed keys.
 pub(super) static KEYS: LazyLock<Squeezer> =
     LazyLock::new(|| Squeezer::new(include_bytes!("dictionaries/keys-1")));
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Squeezer {
     fn new(dictionary: &[u8]) -> Self {

@@ -1,8 +1,11 @@
 //! Byte layouts inside the two database files: packed heads, packed keys, identity keys, index keys.
 //! Integers are LEB128 varints unless noted; every reader is bounded by its input and answers `Corrupt` on nonsense.
 
-use super::squeeze;
-use crate::{IndexKey, Op, Privacy, StoreError};
+use crate::{Op, Privacy, StoreError};
+
+pub(super) use crate::pack::{
+    Packer, Unpacker, damaged, pack_body, pack_keys, unpack_body, unpack_keys,
+};
 
 /// Index parameters from here on belong to the engine; callers may not use them.
 pub(super) const RESERVED_PARAMS: u32 = 0xFFFF_FF00;
@@ -44,10 +47,6 @@ pub(super) fn op_of(code: u8) -> Result<Op, StoreError> {
     }
 }
 
-pub(super) fn damaged(what: &str) -> StoreError {
-    StoreError::Corrupt(format!("unreadable {what}"))
-}
-
 /// What a filter needs of one version, with store-internal numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RawHead {
@@ -68,75 +67,6 @@ pub(super) struct RawHead {
 impl RawHead {
     pub(super) fn live(&self) -> bool {
         matches!(self.op, op::CREATE | op::UPDATE)
-    }
-}
-
-/// Appends values to a byte string.
-#[derive(Default)]
-pub(super) struct Packer(pub Vec<u8>);
-
-impl Packer {
-    pub(super) fn u64(&mut self, mut v: u64) {
-        while v >= 0x80 {
-            self.0.push((v as u8) | 0x80);
-            v >>= 7;
-        }
-        self.0.push(v as u8);
-    }
-
-    pub(super) fn i64(&mut self, v: i64) {
-        self.u64(((v << 1) ^ (v >> 63)) as u64);
-    }
-
-    pub(super) fn bytes(&mut self, v: &[u8]) {
-        self.u64(v.len() as u64);
-        self.0.extend_from_slice(v);
-    }
-}
-
-/// Takes values from a byte string.
-pub(super) struct Unpacker<'a>(pub &'a [u8]);
-
-impl<'a> Unpacker<'a> {
-    pub(super) fn u8(&mut self) -> Result<u8, StoreError> {
-        let (first, rest) = self.0.split_first().ok_or_else(|| damaged("value"))?;
-        self.0 = rest;
-        Ok(*first)
-    }
-
-    pub(super) fn u64(&mut self) -> Result<u64, StoreError> {
-        let mut v = 0u64;
-        for shift in (0..64).step_by(7) {
-            let b = self.u8()?;
-            v |= u64::from(b & 0x7f) << shift;
-            if b < 0x80 {
-                return Ok(v);
-            }
-        }
-        Err(damaged("number"))
-    }
-
-    pub(super) fn i64(&mut self) -> Result<i64, StoreError> {
-        let v = self.u64()?;
-        Ok(((v >> 1) as i64) ^ -((v & 1) as i64))
-    }
-
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], StoreError> {
-        let n = usize::try_from(self.u64()?).map_err(|_| damaged("length"))?;
-        let (taken, rest) = self
-            .0
-            .split_at_checked(n)
-            .ok_or_else(|| damaged("length"))?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    pub(super) fn string(&mut self) -> Result<String, StoreError> {
-        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| damaged("text"))
-    }
-
-    fn narrow<T: TryFrom<u64>>(&mut self) -> Result<T, StoreError> {
-        T::try_from(self.u64()?).map_err(|_| damaged("number"))
     }
 }
 
@@ -315,58 +245,6 @@ pub(super) fn unpack_head(bytes: &[u8]) -> Result<RawHead, StoreError> {
     Ok(h)
 }
 
-/// First bytes of packed keys that are compressed: no keys (0) has nothing after it otherwise.
-const SQUEEZED_KEYS: [u8; 2] = [0, 1];
-/// Packed keys from this size on are compressed when that helps.
-const SQUEEZE_KEYS_FROM: usize = 64;
-/// More than any record's keys take.
-const MAX_PACKED_KEYS: usize = 16 << 20;
-
-/// Sorted keys without duplicates; parameters as differences; compressed when that helps.
-pub(super) fn pack_keys(sorted: &[IndexKey]) -> Vec<u8> {
-    let size: usize = sorted.iter().map(|k| k.value.len() + 4).sum();
-    let mut p = Packer(Vec::with_capacity(size + 2));
-    p.u64(sorted.len() as u64);
-    let mut last = 0u32;
-    for key in sorted {
-        p.u64(key.param.wrapping_sub(last).into());
-        p.bytes(&key.value);
-        last = key.param;
-    }
-    if p.0.len() >= SQUEEZE_KEYS_FROM
-        && let Some(small) = squeeze::KEYS.pack(&p.0)
-    {
-        return [&SQUEEZED_KEYS[..], &small].concat();
-    }
-    p.0
-}
-
-pub(super) fn unpack_keys(bytes: &[u8]) -> Result<Vec<IndexKey>, StoreError> {
-    match bytes.strip_prefix(&SQUEEZED_KEYS) {
-        Some(small) => {
-            let bytes = squeeze::KEYS
-                .unpack(small, MAX_PACKED_KEYS)
-                .ok_or_else(|| damaged("compressed keys"))?;
-            plain_keys(&bytes)
-        }
-        None => plain_keys(bytes),
-    }
-}
-
-fn plain_keys(bytes: &[u8]) -> Result<Vec<IndexKey>, StoreError> {
-    let mut u = Unpacker(bytes);
-    let mut keys = Vec::new();
-    let mut last = 0u32;
-    for _ in 0..u.u64()? {
-        last = last.wrapping_add(u.narrow::<u32>()?);
-        keys.push(IndexKey {
-            param: last,
-            value: u.bytes()?.to_vec(),
-        });
-    }
-    Ok(keys)
-}
-
 pub(super) fn pack_numbers(numbers: &[u64]) -> Vec<u8> {
     let mut p = Packer::default();
     p.u64(numbers.len() as u64);
@@ -383,46 +261,8 @@ pub(super) fn unpack_numbers(bytes: &[u8]) -> Result<Vec<u64>, StoreError> {
     Ok(out)
 }
 
-/// Bodies from this size on are compressed without a dictionary, when that helps.
-const COMPRESS_FROM: usize = 16 << 10;
-/// Bodies from this size on are compressed with the dictionary, when that helps.
-const SQUEEZE_FROM: usize = 64;
-pub(super) const CODEC_PLAIN: u8 = 2;
-pub(super) const CODEC_ZSTD: u8 = 3;
-/// A version whose record was purged: only its place in the log and its name are left.
+/// A version whose record was purged: only its place in the log and its name are left. Beside those of [`crate::pack`].
 pub(super) const CODEC_ERASED: u8 = 4;
-/// Compressed with the first dictionary.
-pub(super) const CODEC_SQUEEZED: u8 = 5;
-
-/// (codec, bytes) of a body. Runs in the submitting thread, not in the writer.
-pub(super) fn pack_body(body: &bytes::Bytes) -> (u8, bytes::Bytes) {
-    if body.len() >= COMPRESS_FROM {
-        if let Ok(packed) = zstd::bulk::compress(body, 1)
-            && packed.len() < body.len() - body.len() / 8
-        {
-            return (CODEC_ZSTD, packed.into());
-        }
-    } else if body.len() >= SQUEEZE_FROM
-        && let Some(packed) = squeeze::BODIES.pack(body)
-        && packed.len() < body.len() - body.len() / 8
-    {
-        return (CODEC_SQUEEZED, packed.into());
-    }
-    (CODEC_PLAIN, body.clone())
-}
-
-pub(super) fn unpack_body(codec: u8, bytes: &[u8]) -> Result<bytes::Bytes, StoreError> {
-    match codec {
-        CODEC_PLAIN => Ok(bytes::Bytes::copy_from_slice(bytes)),
-        CODEC_SQUEEZED => squeeze::BODIES
-            .unpack(bytes, crate::MAX_BODY_BYTES)
-            .ok_or_else(|| damaged("compressed body")),
-        CODEC_ZSTD => zstd::bulk::decompress(bytes, crate::MAX_BODY_BYTES)
-            .map(Into::into)
-            .map_err(|_| damaged("compressed body")),
-        _ => Err(damaged("body codec")),
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -468,48 +308,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn bodies_come_back() {
-        let random: Vec<u8> = (0..200u32)
-            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
-            .collect();
-        for (body, expected) in [
-            (vec![], CODEC_PLAIN),
-            (random, CODEC_PLAIN),
-            (vec![7; 100], CODEC_SQUEEZED),
-            (vec![7; 100_000], CODEC_ZSTD),
-        ] {
-            let (codec, packed) = pack_body(&body.clone().into());
-            assert_eq!(unpack_body(codec, &packed).unwrap(), body);
-            assert_eq!(codec, expected, "{} bytes", body.len());
-        }
-    }
-
     proptest! {
-        #[test]
-        fn keys_come_back(raw in prop::collection::vec((any::<u32>(), prop::collection::vec(any::<u8>(), 0..20)), 0..20)) {
-            let mut keys: Vec<IndexKey> = raw.into_iter().map(|(param, value)| IndexKey { param, value }).collect();
-            keys.sort();
-            prop_assert_eq!(unpack_keys(&pack_keys(&keys)).unwrap(), keys);
-        }
-
         #[test]
         fn nonsense_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = unpack_head(&bytes);
-            let _ = unpack_keys(&bytes);
             let _ = unpack_numbers(&bytes);
-            let _ = unpack_body(CODEC_ZSTD, &bytes);
-            let _ = unpack_body(CODEC_SQUEEZED, &bytes);
-            let _ = unpack_keys(&[&SQUEEZED_KEYS[..], &bytes].concat());
-        }
-
-        #[test]
-        fn numbers_come_back(a in any::<i64>(), b in any::<u64>()) {
-            let mut p = Packer::default();
-            p.i64(a);
-            p.u64(b);
-            let mut u = Unpacker(&p.0);
-            prop_assert_eq!((u.i64().unwrap(), u.u64().unwrap()), (a, b));
         }
     }
 }
