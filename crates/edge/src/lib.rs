@@ -12,6 +12,8 @@ pub mod cookie;
 pub mod headers;
 pub mod listen;
 pub mod problem;
+pub mod proxy;
+pub mod soap;
 
 pub use clock::Clock;
 pub use problem::Problem;

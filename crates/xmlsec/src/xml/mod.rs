@@ -254,6 +254,13 @@ impl Document {
         self.nodes.get(node.index()).map_or(0, |node| node.stop)
     }
 
+    /// Line of the node's first byte, from 1.
+    #[must_use]
+    pub fn line(&self, node: NodeId) -> usize {
+        let before = self.source.as_bytes().get(..self.start(node));
+        1 + before.map_or(0, |b| b.iter().filter(|byte| **byte == b'\n').count())
+    }
+
     /// All nodes of the subtree in document order, the node itself first.
     pub fn subtree(&self, node: NodeId) -> impl Iterator<Item = NodeId> + use<> {
         (node.0..self.end(node).0).map(NodeId)

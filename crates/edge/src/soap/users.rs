@@ -1,0 +1,196 @@
+//! System users and their passwords, as HTTP Basic brings them (spec/grunndata.md §1): named `OrgUsr<orgnr>`, with rights
+//! as role names.
+//!
+//! Passwords are kept as argon2id hashes. A password that was right once is remembered under a keyed digest, so that
+//! every later request costs a digest; wrong ones cost the full hash, and few of those run at once. An unknown user costs
+//! as much as a wrong password.
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use axum::http::{HeaderMap, header};
+use base64::Engine;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Semaphore;
+
+/// Longest `Authorization` header that is looked at.
+const MAX_HEADER: usize = 2_048;
+/// Passwords remembered; beyond it all are forgotten.
+const MAX_REMEMBERED: usize = 10_000;
+/// Hashes computed at once.
+const AT_ONCE: usize = 2;
+
+/// A system user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// `OrgUsr<orgnr>`.
+    pub name: String,
+    /// Role names.
+    pub roles: Vec<String>,
+}
+
+impl User {
+    /// Whether the user has one of the roles.
+    #[must_use]
+    pub fn has_any(&self, roles: &[&str]) -> bool {
+        self.roles.iter().any(|role| roles.contains(&role.as_str()))
+    }
+
+    /// The organisation whose user it is.
+    #[must_use]
+    pub fn orgnr(&self) -> Option<&str> {
+        self.name
+            .strip_prefix("OrgUsr")
+            .filter(|orgnr| orgnr.len() == 9 && orgnr.bytes().all(|b| b.is_ascii_digit()))
+    }
+}
+
+/// All system users.
+pub struct Users {
+    by_name: HashMap<String, (Arc<User>, String)>,
+    /// Compared with when the user is unknown.
+    nobody: String,
+    key: [u8; 32],
+    right: RwLock<HashMap<[u8; 32], Arc<User>>>,
+    turns: Semaphore,
+}
+
+/// The hash of a password, as [`Users::new`] takes it.
+#[must_use]
+pub fn hash(password: &str) -> Option<String> {
+    Argon2::default()
+        .hash_password(password.as_bytes())
+        .ok()
+        .map(|hash| hash.to_string())
+}
+
+impl Users {
+    /// Users with the hashes of their passwords ([`hash`]).
+    #[must_use]
+    pub fn new(users: impl IntoIterator<Item = (User, String)>) -> Self {
+        let secret: [u8; 32] = rand::random();
+        let nobody = Argon2::default()
+            .hash_password(&secret)
+            .map(|hash| hash.to_string())
+            .unwrap_or_default();
+        Self {
+            by_name: users
+                .into_iter()
+                .map(|(user, hash)| (user.name.clone(), (Arc::new(user), hash)))
+                .collect(),
+            nobody,
+            key: rand::random(),
+            right: RwLock::new(HashMap::new()),
+            turns: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// The user of a request. `None`: no, wrong or unreadable credentials.
+    pub async fn of(self: &Arc<Self>, headers: &HeaderMap) -> Option<Arc<User>> {
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let header = given.next()?.as_bytes();
+        if given.next().is_some() || header.len() > MAX_HEADER {
+            return None;
+        }
+        let digest = self.digest(header);
+        let remembered = self
+            .right
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&digest)
+            .cloned();
+        if remembered.is_some() {
+            return remembered;
+        }
+        let (name, password) = credentials(header)?;
+        let _turn = self.turns.acquire().await.ok()?;
+        let users = self.clone();
+        let user = crate::blocking(move || users.verify(&name, &password))
+            .await
+            .ok()??;
+        let mut right = self.right.write().unwrap_or_else(PoisonError::into_inner);
+        if right.len() >= MAX_REMEMBERED {
+            right.clear();
+        }
+        right.insert(digest, user.clone());
+        Some(user)
+    }
+
+    fn digest(&self, header: &[u8]) -> [u8; 32] {
+        let mut keyed = Vec::with_capacity(self.key.len() + header.len());
+        keyed.extend_from_slice(&self.key);
+        keyed.extend_from_slice(header);
+        store::sha256(&keyed)
+    }
+
+    fn verify(&self, name: &str, password: &str) -> Option<Arc<User>> {
+        let known = self.by_name.get(name);
+        let hash = known.map_or(&self.nobody, |(_, hash)| hash);
+        let is_right = PasswordHash::new(hash).is_ok_and(|hash| {
+            Argon2::default()
+                .verify_password(password.as_bytes(), &hash)
+                .is_ok()
+        });
+        known.filter(|_| is_right).map(|(user, _)| user.clone())
+    }
+}
+
+fn credentials(header: &[u8]) -> Option<(String, String)> {
+    let header = std::str::from_utf8(header).ok()?;
+    let (scheme, rest) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD
+        .decode(rest.trim())
+        .ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn headers(text: &str) -> HeaderMap {
+        let packed = base64::engine::general_purpose::STANDARD.encode(text);
+        HeaderMap::from_iter([(
+            header::AUTHORIZATION,
+            HeaderValue::from_str(&format!("Basic {packed}")).unwrap(),
+        )])
+    }
+
+    #[tokio::test]
+    async fn who_is_let_in() {
+        let user = User {
+            name: "OrgUsr999977775".into(),
+            roles: vec!["FlrRead".into()],
+        };
+        let users = Arc::new(Users::new([(user, hash("hemme:lig").unwrap())]));
+        for (text, is_in) in [
+            ("OrgUsr999977775:hemme:lig", true),
+            ("OrgUsr999977775:hemme:lig", true),
+            ("OrgUsr999977775:hemmelig", false),
+            ("OrgUsr999977775:", false),
+            ("orgusr999977775:hemme:lig", false),
+            ("OrgUsr1:hemme:lig", false),
+            ("OrgUsr999977775", false),
+        ] {
+            let found = users.of(&headers(text)).await;
+            assert_eq!(found.is_some(), is_in, "{text}");
+            if let Some(found) = found {
+                assert_eq!(found.orgnr(), Some("999977775"));
+                assert!(found.has_any(&["FlrLookup", "FlrRead"]));
+            }
+        }
+        assert!(users.of(&HeaderMap::new()).await.is_none());
+        let mut twice = headers("OrgUsr999977775:hemme:lig");
+        twice.append(
+            header::AUTHORIZATION,
+            HeaderValue::from_static("Basic eA=="),
+        );
+        assert!(users.of(&twice).await.is_none());
+    }
+}
