@@ -135,17 +135,86 @@ impl Asserted {
     }
 }
 
-/// The client id an assertion claims to be from, unverified: only to find the client's keys.
-///
-/// # Errors
-/// When it is no JWS or has neither `sub` nor `iss`.
-pub fn claimed_client_id(assertion: &str) -> Result<String, AssertionError> {
-    let compact = Compact::parse(assertion, MAX_ASSERTION_BYTES)?;
-    let claims = Claims::parse(&compact.payload)?;
-    let sub = claims.text("sub")?;
-    match sub {
-        Some(sub) if !sub.is_empty() => Ok(sub.to_owned()),
-        _ => Ok(claims.required_text("iss")?.to_owned()),
+/// A client assertion that has been read and not yet verified: says which client's keys to verify it with.
+pub struct Unverified<'a> {
+    token: &'a str,
+    compact: Compact<'a>,
+    claims: Claims,
+}
+
+impl<'a> Unverified<'a> {
+    /// Reads an assertion; believes nothing of it.
+    ///
+    /// # Errors
+    /// When it is no JWS of an object.
+    pub fn read(assertion: &'a str) -> Result<Self, AssertionError> {
+        let compact = Compact::parse(assertion, MAX_ASSERTION_BYTES)?;
+        let claims = Claims::parse(&compact.payload)?;
+        Ok(Self {
+            token: assertion,
+            compact,
+            claims,
+        })
+    }
+
+    /// The client id it claims to be from: only to find the client's keys.
+    ///
+    /// # Errors
+    /// When it has neither `sub` nor `iss`.
+    pub fn claimed_client_id(&self) -> Result<&str, AssertionError> {
+        match self.claims.text("sub")? {
+            Some(sub) if !sub.is_empty() => Ok(sub),
+            _ => Ok(self.claims.required_text("iss")?),
+        }
+    }
+
+    /// Verifies it with the client's active keys.
+    ///
+    /// # Errors
+    /// See [`AssertionError`]; cheap checks come before the signature.
+    pub fn verify(
+        self,
+        client_id: &str,
+        keys: &[PublicJwk],
+        rules: &AssertionRules<'_>,
+    ) -> Result<Asserted, AssertionError> {
+        const TYP: &str = "client-authentication+jwt";
+        const REQUEST_CLAIMS: [&str; 5] = [
+            "response_type",
+            "redirect_uri",
+            "code_challenge",
+            "request_uri",
+            "scope",
+        ];
+        let Self {
+            token,
+            compact,
+            claims,
+        } = self;
+        let mut leniencies = Vec::new();
+        if !compact.is_typ(&[TYP]) {
+            let stock = compact.typ.is_none() || compact.is_typ(&["JWT"]);
+            if !(rules.compatible && stock) {
+                return Err(AssertionError::WrongTyp(TYP));
+            }
+            leniencies.push(Leniency::Typ);
+        }
+        if claims.required_text("sub")? != client_id {
+            return Err(AssertionError::WrongSubject);
+        }
+        if REQUEST_CLAIMS
+            .iter()
+            .any(|name| claims.0.contains_key(*name))
+        {
+            return Err(AssertionError::RequestObject);
+        }
+        let verified = Verified {
+            compact,
+            claims,
+            leniencies,
+            space: "assertion",
+        };
+        verified.finish(token, client_id, keys, rules, rules.endpoints)
     }
 }
 
@@ -159,41 +228,7 @@ pub fn verify_client_assertion(
     keys: &[PublicJwk],
     rules: &AssertionRules<'_>,
 ) -> Result<Asserted, AssertionError> {
-    const TYP: &str = "client-authentication+jwt";
-    const REQUEST_CLAIMS: [&str; 5] = [
-        "response_type",
-        "redirect_uri",
-        "code_challenge",
-        "request_uri",
-        "scope",
-    ];
-    let compact = Compact::parse(assertion, MAX_ASSERTION_BYTES)?;
-    let claims = Claims::parse(&compact.payload)?;
-    let mut leniencies = Vec::new();
-    if !compact.is_typ(&[TYP]) {
-        let stock = compact.typ.is_none() || compact.is_typ(&["JWT"]);
-        if !(rules.compatible && stock) {
-            return Err(AssertionError::WrongTyp(TYP));
-        }
-        leniencies.push(Leniency::Typ);
-    }
-    if claims.required_text("sub")? != client_id {
-        return Err(AssertionError::WrongSubject);
-    }
-    if REQUEST_CLAIMS
-        .iter()
-        .any(|name| claims.0.contains_key(*name))
-    {
-        return Err(AssertionError::RequestObject);
-    }
-    let audiences = rules.endpoints;
-    let verified = Verified {
-        compact,
-        claims,
-        leniencies,
-        space: "assertion",
-    };
-    verified.finish(assertion, client_id, keys, rules, audiences)
+    Unverified::read(assertion)?.verify(client_id, keys, rules)
 }
 
 /// Verifies a signed request object with the client's active keys.

@@ -111,6 +111,13 @@ impl MarkSet {
         Ok(None)
     }
 
+    /// Whether a live mark is set.
+    #[must_use]
+    pub fn contains(&self, id: &MarkId, now_s: i64) -> bool {
+        let shard = self.shard(id);
+        shard.is_some_and(|shard| shard.live.get(id).is_some_and(|at_s| *at_s > now_s))
+    }
+
     /// Takes a mark back, whose act did not come about.
     pub fn remove(&self, id: &MarkId) {
         if let Some(mut shard) = self.shard(id) {
@@ -198,6 +205,8 @@ mod tests {
         assert_eq!(set.len(), kept);
         assert_eq!(set.insert(id(1_000), 20, 10), Ok(true));
         assert_eq!(set.insert(id(1_000), 20, 19), Ok(false));
+        assert!(set.contains(&id(1_000), 19) && !set.contains(&id(1_000), 20));
+        assert!(!set.contains(&id(1_001), 19));
         assert_eq!(set.insert(id(1_000), 30, 20), Ok(true));
         assert_eq!(set.insert(id(1_000), 30, 21), Ok(false), "set anew");
         for number in 0..200 {

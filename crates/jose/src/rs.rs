@@ -7,7 +7,7 @@
 //! with the key that verified them: they are believed again while the issuer still has that key. Times, audience, proof
 //! and contents are checked each time.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::alg::Alg;
 use crate::dpop::{self, ProofCheck, ProofError, ProofKeys};
@@ -38,6 +38,8 @@ pub enum Scheme {
     Dpop,
     /// `Bearer` with a token that is bound to no key.
     Bearer,
+    /// `DPoP` with a proof, or `Bearer` with a token that is bound to no key: APIs older than DPoP.
+    DpopOrBearer,
     /// `DPoP`, or `Bearer` even with a bound token: only UserInfo and the kjernejournal status icon
     /// (spec helseid §10.2).
     DpopOrBoundBearer,
@@ -335,14 +337,28 @@ pub struct ResourceServer {
     replay: Arc<dyn ReplayCache>,
     algs: Vec<Alg>,
     proof_keys: Arc<ProofKeys>,
-    verified: Arc<Recent<[u8; 32], Arc<Verified>>>,
+    verified: Arc<Recent<[u8; 32], Arc<VerifiedToken>>>,
 }
 
-/// A token whose signature is right.
-struct Verified {
-    claims: Claims,
+/// A token whose signature is right, shared by all requests that bring it.
+pub struct VerifiedToken {
+    token: AccessToken,
     kid: String,
     thumbprint: String,
+    text: OnceLock<String>,
+}
+
+impl VerifiedToken {
+    /// The token.
+    #[must_use]
+    pub fn token(&self) -> &AccessToken {
+        &self.token
+    }
+
+    /// What the issuer says about this token, made at its first introspection: it follows from the token alone.
+    pub fn description(&self, make: impl FnOnce(&AccessToken) -> String) -> &str {
+        self.text.get_or_init(|| make(&self.token))
+    }
 }
 
 impl ResourceServer {
@@ -424,14 +440,15 @@ impl ResourceServer {
             }
             _ => {}
         }
-        let token = self.verify_token(text, presented.now_s, requirement.only_audience)?;
+        let verified = self.recall_token(text, presented.now_s, requirement.only_audience)?;
+        let token = verified.token();
         if is_dpop {
-            self.check_proof(&token, text, presented)?;
+            self.check_proof(token, text, presented)?;
         } else if token.jkt().is_some() && requirement.scheme != Scheme::DpopOrBoundBearer {
             return Err(RsError::BoundTokenAsBearer);
         }
-        check_contents(&token, requirement)?;
-        Ok(token)
+        check_contents(token, requirement)?;
+        Ok(token.clone())
     }
 
     /// Verifies the token alone: signature, type, issuer, audience, times.
@@ -444,6 +461,20 @@ impl ResourceServer {
         now_s: i64,
         only_audience: bool,
     ) -> Result<AccessToken, RsError> {
+        self.recall_token(text, now_s, only_audience)
+            .map(|verified| verified.token.clone())
+    }
+
+    /// The same without a copy of the claims.
+    ///
+    /// # Errors
+    /// See [`RsError`].
+    pub fn recall_token(
+        &self,
+        text: &str,
+        now_s: i64,
+        only_audience: bool,
+    ) -> Result<Arc<VerifiedToken>, RsError> {
         if text.len() > MAX_ACCESS_TOKEN_BYTES {
             return Err(JwsError::TooLarge(MAX_ACCESS_TOKEN_BYTES).into());
         }
@@ -459,9 +490,8 @@ impl ResourceServer {
             && let Some(key) = self.keys.key(&known.kid)
             && key.thumbprint() == known.thumbprint
         {
-            validation.check(&known.claims)?;
-            let claims = known.claims.clone();
-            return Ok(AccessToken { claims });
+            validation.check(&known.token.claims)?;
+            return Ok(known);
         }
         let compact = Compact::parse(text, MAX_ACCESS_TOKEN_BYTES)?;
         if !compact.is_typ(&["at+jwt", "JWT"]) {
@@ -479,13 +509,14 @@ impl ResourceServer {
         let kid = compact.kid.as_deref().ok_or(RsError::UnknownKey)?;
         let key = self.keys.key(kid).ok_or(RsError::UnknownKey)?;
         compact.verify(&key)?;
-        let verified = Verified {
-            claims: claims.clone(),
+        let verified = Arc::new(VerifiedToken {
+            token: AccessToken { claims },
             kid: kid.to_owned(),
             thumbprint: key.thumbprint().to_owned(),
-        };
-        self.verified.insert(digest, Arc::new(verified));
-        Ok(AccessToken { claims })
+            text: OnceLock::new(),
+        });
+        self.verified.insert(digest, Arc::clone(&verified));
+        Ok(verified)
     }
 
     fn check_proof(

@@ -73,6 +73,14 @@ pub trait State: Send + Sync + 'static {
     /// Marks one-time ids as used, each with its expiry: all of them, or none when one was used before; then its number.
     /// Unlike values, marks may be written behind: a crash may forget those of the last moment.
     fn mark_all<'a>(&'a self, marks: &'a [(String, i64)]) -> StateFuture<'a, Option<usize>>;
+    /// Notes durably that something is over (a token, a login): said seldom, asked at every request.
+    fn note<'a>(&'a self, key: &'a str, expires_s: i64) -> StateFuture<'a, ()> {
+        Box::pin(async move { self.put_new(key, vec![1], expires_s).await.map(drop) })
+    }
+    /// Whether that was noted, by this process or another, before this was asked.
+    fn is_noted<'a>(&'a self, key: &'a str) -> StateFuture<'a, bool> {
+        Box::pin(async move { Ok(self.get(key).await?.is_some()) })
+    }
 }
 
 /// Remembers which proofs have been used. Synchronous, because a resource server asks on every request.

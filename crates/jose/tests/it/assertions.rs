@@ -1,6 +1,6 @@
 use jose::alg::HELSEID_CLIENT_ALGS;
 use jose::assertion::{
-    AssertionError, AssertionRules, Leniency, claimed_client_id, make_client_assertion,
+    AssertionError, AssertionRules, Leniency, Unverified, make_client_assertion,
     verify_client_assertion, verify_request_object,
 };
 use jose::jwk::KeyKind;
@@ -230,7 +230,13 @@ fn any_active_key_may_sign_and_our_own_assertions_are_strict() {
     let keys: Vec<PublicJwk> = [&old, &new].map(|key| key.public().clone()).into();
     for key in [&old, &new] {
         let token = make_client_assertion(key, CLIENT, ISSUER, &Default::default(), NOW).unwrap();
-        assert_eq!(claimed_client_id(&token).unwrap(), CLIENT);
+        assert_eq!(
+            Unverified::read(&token)
+                .unwrap()
+                .claimed_client_id()
+                .unwrap(),
+            CLIENT
+        );
         let asserted = verify_client_assertion(&token, CLIENT, &keys, &rules(&[], false)).unwrap();
         assert_eq!(asserted.key_thumbprint, key.public().thumbprint());
         assert!(asserted.leniencies.is_empty());
