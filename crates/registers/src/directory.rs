@@ -353,13 +353,14 @@ pub struct Unit {
 }
 
 /// How a national id stands in the person register.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Known {
     /// Current id of this person.
     Current,
     /// An earlier id; this is the current one.
     Historic(String),
     /// Nobody has it.
+    #[default]
     Nobody,
 }
 
@@ -394,6 +395,14 @@ pub trait Directory: Send + Sync {
     /// Persons whose folded name contains all folded words of `query`, without persons with protected address, at most
     /// `limit`.
     fn search_persons(&self, query: &str, limit: usize) -> Vec<Person>;
+    /// The same, of those born in a year, when one is given.
+    fn find_persons(&self, query: &str, born: Option<i16>, limit: usize) -> Vec<Person> {
+        const LOOKED_AT: usize = 5_000;
+        let mut found = self.search_persons(query, LOOKED_AT);
+        found.retain(|p| born.is_none_or(|year| p.born.is_some_and(|b| b.year() == year)));
+        found.truncate(limit);
+        found
+    }
     /// Persons of the demo story, in story order.
     fn story_persons(&self) -> Vec<Person>;
     /// All personnel, those of the demo story first, at most `limit` (test IdP pages, demo listing).

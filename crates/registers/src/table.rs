@@ -1,16 +1,27 @@
-//! The plain table: register rows as records of the internal repository `registers`, held in memory for look-ups.
+//! All registers of one hub process behind [`Directory`]: the person register at national size, and a plain table for
+//! what has no register of its own yet.
 //!
-//! Rows are JSON bodies of type `Person`, `Practitioner`, `Organisation`, `Party`, keyed by their natural id. Writes go
-//! through the store; [`RegisterTable::follow`] takes over what other processes wrote.
+//! Rows of the table are JSON bodies of type `Practitioner`, `Organisation`, `Party`, keyed by their natural id, in the
+//! internal repository `registers`, held in memory. Writes go through the store; [`RegisterTable::follow`] takes over what
+//! other processes wrote.
 
-use crate::directory::{Directory, Organisation, Party, Person, Practitioner};
+use crate::directory::{
+    Directory, GpRelation, Known, Organisation, Party, Person, Practitioner, Protection,
+};
+use crate::kernel::identifiers::Packed;
+use crate::kernel::period::Moment;
+use crate::kernel::{EntryId, EntryNo};
+use crate::persons::file::FileError;
+use crate::persons::register::{Options, PersonRegister};
+use crate::persons::search::{Query, SearchError};
+use crate::persons::{PersonDocument, view};
 use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use store::{
-    Alias, Commit, CommitError, FeedEvent, Granted, Op, PersonRef, Privacy, Put, PutId, RepoId,
-    Rid, Seq, Store, StoreError,
+    Alias, Commit, CommitError, FeedEvent, Granted, Op, PersonRef, Privacy, Purge, Put, PutId,
+    RepoId, Rid, Seq, Store, StoreError,
 };
 
 /// Repository name of the register rows.
@@ -71,11 +82,29 @@ impl Row {
     }
 }
 
+/// What is known of persons besides the person register: patients of one GP list, or a person of the story. Rows are
+/// added, never changed; of several that name a person the last one counts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Beside {
+    /// These persons are on this list (on none, when it is absent).
+    GpList {
+        relation: Option<GpRelation>,
+        patients: Vec<u64>,
+    },
+    /// This person plays in the demo story.
+    Story { nin: String, story: String },
+}
+
+const BESIDE: &str = "Beside";
+/// Patients in one row.
+const PATIENTS_PER_ROW: usize = 2_000;
+
 #[derive(Default)]
 struct Tables {
-    persons: HashMap<String, Person>,
-    current: HashMap<String, String>,
-    folded: Vec<(String, String)>,
+    gp_relations: Vec<GpRelation>,
+    gp_number: HashMap<GpRelation, u32>,
+    gp_of: HashMap<u64, u32>,
+    stories: BTreeMap<String, String>,
     by_hpr: HashMap<String, String>,
     practitioners: BTreeMap<String, Practitioner>,
     parties: BTreeMap<u32, Party>,
@@ -86,25 +115,8 @@ struct Tables {
 impl Tables {
     fn insert(&mut self, row: Row) {
         match row {
-            Row::Person(person) => {
-                for old in &person.historic {
-                    self.current.insert(old.clone(), person.nin.clone());
-                }
-                if let Ok(at) = self
-                    .folded
-                    .binary_search_by(|(_, nin)| nin.cmp(&person.nin))
-                {
-                    self.folded.remove(at);
-                }
-                if person.protection < crate::Protection::Confidential {
-                    let at = self.folded.partition_point(|(_, nin)| *nin < person.nin);
-                    self.folded.insert(
-                        at,
-                        (codes::fold::fold(&person.name.full()), person.nin.clone()),
-                    );
-                }
-                self.persons.insert(person.nin.clone(), *person);
-            }
+            // The person register has them.
+            Row::Person(_) => {}
             Row::Practitioner(practitioner) => {
                 if let Some(hpr) = &practitioner.hpr {
                     self.by_hpr.insert(hpr.clone(), practitioner.nin.clone());
@@ -125,7 +137,74 @@ impl Tables {
             }
         }
     }
+
+    fn take(&mut self, rtype: &str, body: &[u8]) -> Result<(), StoreError> {
+        if rtype == BESIDE {
+            let row = serde_json::from_slice(body)
+                .map_err(|e| StoreError::Corrupt(format!("register row, column {}", e.column())))?;
+            self.learn(row);
+        } else {
+            self.insert(decode(rtype, body)?);
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, beside: Beside) {
+        match beside {
+            Beside::GpList { relation, patients } => {
+                let list = relation.map(|relation| {
+                    let next = u32::try_from(self.gp_relations.len()).unwrap_or(u32::MAX);
+                    let known = self.gp_number.entry(relation);
+                    *known.or_insert_with_key(|relation| {
+                        self.gp_relations.push(relation.clone());
+                        next
+                    })
+                });
+                for patient in patients {
+                    match list {
+                        Some(list) => self.gp_of.insert(patient, list),
+                        None => self.gp_of.remove(&patient),
+                    };
+                }
+            }
+            Beside::Story { nin, story } => {
+                self.stories.insert(story, nin);
+            }
+        }
+    }
+
+    fn gp(&self, person: &Person) -> Option<GpRelation> {
+        let numbers = std::iter::once(&person.nin).chain(&person.historic);
+        let list = numbers
+            .filter_map(|nin| Packed::digits(nin))
+            .find_map(|number| self.gp_of.get(&number.0))?;
+        self.gp_relations.get(*list as usize).cloned()
+    }
+
+    fn story(&self, person: &Person) -> Option<String> {
+        let mut stories = self.stories.iter();
+        let own = stories.find(|(_, nin)| **nin == person.nin || person.historic.contains(nin));
+        own.map(|(story, _)| story.clone())
+    }
 }
+
+/// A person on the way into an empty register.
+#[derive(Clone)]
+pub struct Newcomer {
+    /// Public id.
+    pub id: EntryId,
+    /// What the person register holds.
+    pub document: PersonDocument,
+    /// Number by which other registers know the person.
+    pub number: Packed,
+    /// Place on a GP list.
+    pub gp: Option<GpRelation>,
+    /// Short id in the demo story.
+    pub story: Option<String>,
+}
+
+/// The clock of rules, microseconds since 1970 UTC.
+pub type ClockFn = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The registers of one hub process.
 pub struct RegisterTable {
@@ -134,47 +213,106 @@ pub struct RegisterTable {
     grant: Granted,
     tables: RwLock<Tables>,
     seen: RwLock<Seq>,
+    persons: Arc<PersonRegister>,
+    clock: ClockFn,
 }
 
 impl RegisterTable {
-    /// Loads the table. `grant` is the hub job's own right to the repository. Call from a blocking thread.
+    /// Opens all registers, with the read form of persons in a temporary folder that goes away with them. `grant` is the
+    /// hub job's own right to the repositories. Call from a blocking thread.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
+        let clock = Arc::new(|| jiff::Timestamp::now().as_microsecond());
+        Self::open_in(store, grant, Options::temporary(), clock)
+    }
+
+    /// The same with the read form of persons where `persons` says, and the clock of rules.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the read form not be made.
+    pub fn open_in(
+        store: Store,
+        grant: Granted,
+        persons: Options,
+        clock: ClockFn,
+    ) -> Result<Self, StoreError> {
+        let persons = PersonRegister::open(store.clone(), grant.clone(), persons)?;
         let repo = store.repo(REPOSITORY)?;
         let snapshot = store.snapshot()?;
         let mut tables = Tables::default();
-        for rtype in ["Person", "Practitioner", "Organisation", "Party"] {
+        for rtype in ["Practitioner", "Organisation", "Party", BESIDE] {
             let mut after = Rid(0);
             loop {
                 let rids = snapshot.type_rids(&grant, repo, rtype, after, PAGE)?;
                 let Some(last) = rids.last() else { break };
                 after = *last;
                 for record in snapshot.fetch(&grant, &rids)? {
-                    tables.insert(decode(rtype, &record.body)?);
+                    tables.take(rtype, &record.body)?;
                 }
             }
         }
         let seen = snapshot.seq();
-        Ok(Self {
+        let table = Self {
             store,
             repo,
             grant,
             tables: RwLock::new(tables),
             seen: RwLock::new(seen),
-        })
+            persons: Arc::new(persons),
+            clock,
+        };
+        table.move_old_persons()?;
+        Ok(table)
+    }
+
+    /// The person register.
+    #[must_use]
+    pub fn persons(&self) -> &Arc<PersonRegister> {
+        &self.persons
+    }
+
+    /// Persons of data folders made before there was a person register: rows of the table then.
+    fn move_old_persons(&self) -> Result<(), StoreError> {
+        loop {
+            let snapshot = self.store.snapshot()?;
+            let rids = snapshot.type_rids(&self.grant, self.repo, "Person", Rid(0), PAGE)?;
+            if rids.is_empty() {
+                return Ok(());
+            }
+            let (mut rows, mut purge) = (Vec::new(), Vec::new());
+            for record in snapshot.fetch(&self.grant, &rids)? {
+                rows.push(decode("Person", &record.body)?);
+                purge.push(Purge {
+                    repo: self.repo,
+                    rtype: "Person".to_owned(),
+                    id: record.head.id.clone(),
+                });
+            }
+            self.import(rows)?;
+            self.commit(Commit {
+                purge,
+                ..Commit::default()
+            })?;
+        }
     }
 
     /// Whether nothing has been imported yet.
     pub fn is_empty(&self) -> bool {
-        self.read().persons.is_empty() && self.read().organisations.is_empty()
+        self.persons.is_empty() && self.read().organisations.is_empty()
     }
 
     /// Writes rows in commits of 1 000; a row that exists is replaced. Historic ids of persons become aliases.
+    ///
+    /// # Errors
+    /// When the store refuses, or a person cannot be what the row says.
     pub fn import(&self, rows: Vec<Row>) -> Result<(), StoreError> {
         for chunk in rows.chunks(ROWS_PER_COMMIT) {
             let mut commit = Commit::default();
             for row in chunk {
                 let persons = match row {
-                    Row::Person(p) => vec![PersonRef::id(crate::FNR_SYSTEM, &p.nin)],
+                    Row::Person(_) => continue,
                     Row::Practitioner(p) => vec![PersonRef::id(crate::FNR_SYSTEM, &p.nin)],
                     _ => Vec::new(),
                 };
@@ -187,32 +325,19 @@ impl RegisterTable {
                         value: hpr.clone(),
                     });
                 }
-                if let Row::Person(p) = row {
-                    for old in &p.historic {
-                        commit.alias.push(Alias::AlsoKnownAs {
-                            person: PersonRef::id(crate::FNR_SYSTEM, &p.nin),
-                            system: crate::FNR_SYSTEM.to_owned(),
-                            value: old.clone(),
-                        });
-                    }
-                }
-                commit.put.push(Put {
-                    repo: self.repo,
-                    rtype: row.rtype().to_owned(),
-                    id: PutId::Given(row.id()),
-                    op: Op::Update,
-                    body: row.body()?,
-                    keys: Vec::new(),
-                    pack: 0,
-                    persons,
-                    privacy: Privacy::default(),
-                    blobs: Vec::new(),
-                });
+                let id = PutId::Given(row.id());
+                commit
+                    .put
+                    .push(self.put(row.rtype(), id, row.body()?, persons));
             }
-            self.store.commit(commit).map_err(|e| match e {
-                CommitError::Invalid(text) => StoreError::Invalid(text),
-                other => StoreError::Unavailable(other.to_string()),
-            })?;
+            if !commit.put.is_empty() {
+                self.commit(commit)?;
+            }
+            let persons = chunk.iter().filter_map(|row| match row {
+                Row::Person(person) => Some(&**person),
+                _ => None,
+            });
+            self.import_persons(persons)?;
             let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
             for row in chunk {
                 tables.insert(row.clone());
@@ -221,8 +346,171 @@ impl RegisterTable {
         Ok(())
     }
 
+    fn import_persons<'p>(
+        &self,
+        persons: impl Iterator<Item = &'p Person>,
+    ) -> Result<(), StoreError> {
+        let (mut changes, mut beside) = (Vec::new(), BesideRows::default());
+        let mut commit = Commit::default();
+        for person in persons {
+            let refused = || StoreError::Invalid("a person's identifiers are not valid".to_owned());
+            let document = view::document(person).ok_or_else(refused)?;
+            let number = Packed::digits(&person.nin).ok_or_else(refused)?;
+            let known = self.find(number).map_err(unreadable)?;
+            let id = known.and_then(|no| self.persons.with(no, |row| row.id()).ok()??);
+            changes.push((id.unwrap_or_else(EntryId::random), document));
+            if person.gp.is_some() || self.read().gp_of.contains_key(&number.0) {
+                beside.on_list(person.gp.clone(), number);
+            }
+            if let Some(story) = &person.story {
+                beside.story(&person.nin, story);
+            }
+            // Whoever comes in one by one is known to the store from the start.
+            commit.alias.push(Alias::AlsoKnownAs {
+                person: PersonRef::id(crate::FNR_SYSTEM, &person.nin),
+                system: crate::FNR_SYSTEM.to_owned(),
+                value: person.nin.clone(),
+            });
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.persons
+            .change(changes, self.now())
+            .map_err(|e| StoreError::Invalid(e.to_string()))?;
+        self.add(beside, commit)
+    }
+
+    /// Loads persons into an empty person register at once, outside the commit path. `told` hears how many are in.
+    ///
+    /// # Errors
+    /// When there are persons already, or the store refuses; nothing is loaded then.
+    pub fn load_persons(
+        &self,
+        newcomers: impl IntoIterator<Item = Newcomer>,
+        told: impl FnMut(u32),
+    ) -> Result<u32, StoreError> {
+        let mut beside = BesideRows::default();
+        let documents = newcomers.into_iter().map(|newcomer| {
+            if newcomer.gp.is_some() {
+                beside.on_list(newcomer.gp, newcomer.number);
+            }
+            if let Some(story) = &newcomer.story {
+                beside.story(&newcomer.number.text(11), story);
+            }
+            (newcomer.id, newcomer.document)
+        });
+        let count = self.persons.load(documents, self.now(), told)?;
+        self.add(beside, Commit::default())?;
+        Ok(count)
+    }
+
+    /// Writes what is known besides the register, some rows in a commit.
+    fn add(&self, rows: BesideRows, first: Commit) -> Result<(), StoreError> {
+        let rows = rows.rows();
+        let mut commit = first;
+        for row in &rows {
+            let body = serde_json::to_vec(row).map_err(|e| StoreError::Invalid(e.to_string()))?;
+            let put = self.put(BESIDE, PutId::New, body.into(), Vec::new());
+            commit.put.push(put);
+            if commit.put.len() >= 100 {
+                self.commit(std::mem::take(&mut commit))?;
+            }
+        }
+        if !commit.put.is_empty() || !commit.alias.is_empty() {
+            self.commit(commit)?;
+        }
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            tables.learn(row);
+        }
+        Ok(())
+    }
+
+    fn put(&self, rtype: &str, id: PutId, body: Bytes, persons: Vec<PersonRef>) -> Put {
+        Put {
+            repo: self.repo,
+            rtype: rtype.to_owned(),
+            op: if matches!(id, PutId::New) {
+                Op::Create
+            } else {
+                Op::Update
+            },
+            id,
+            body,
+            keys: Vec::new(),
+            pack: 0,
+            persons,
+            privacy: Privacy::default(),
+            blobs: Vec::new(),
+        }
+    }
+
+    fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.store.commit(commit).map(|_| ()).map_err(|e| match e {
+            CommitError::Invalid(text) => StoreError::Invalid(text),
+            other => StoreError::Unavailable(other.to_string()),
+        })
+    }
+
+    /// Now on the clock of rules.
+    fn now(&self) -> Moment {
+        Moment((self.clock)().div_euclid(1_000))
+    }
+
+    fn find(&self, number: Packed) -> Result<Option<EntryNo>, FileError> {
+        self.persons.find(number)
+    }
+
+    /// What `read` makes of the row that a national id leads to. A damaged read form is made anew in the background;
+    /// until then its damaged rows are nobody.
+    fn at<R>(&self, nin: &str, read: impl FnOnce(crate::persons::row::Row<'_>) -> R) -> Option<R> {
+        let number = Packed::digits(nin).filter(|_| matches!(nin.len(), 11 | 12))?;
+        let no = self.find(number).inspect_err(told).ok()??;
+        self.persons.with(no, read).inspect_err(told).ok()?
+    }
+
+    /// With what other registers know.
+    fn completed(&self, mut person: Person) -> Person {
+        let tables = self.read();
+        person.gp = tables.gp(&person);
+        person.story = tables.story(&person);
+        person
+    }
+
+    fn search(&self, query: &Query, limit: usize) -> Vec<Person> {
+        let now = self.now();
+        let (mut found, mut from) = (Vec::new(), EntryNo(0));
+        while found.len() < limit {
+            let page = match self.persons.search(query, now, from, limit.min(PAGE)) {
+                Ok(page) => page,
+                // Too wide to be answered: nothing rather than an arbitrary part.
+                Err(SearchError::TooWide) => return Vec::new(),
+                Err(SearchError::File(error)) => {
+                    told(&error);
+                    return Vec::new();
+                }
+            };
+            for no in page.entries {
+                let person = self.persons.with(no, |row| view::person(row, now));
+                if let Ok(Some(Some(person))) = person
+                    && person.protection < Protection::Confidential
+                    && found.len() < limit
+                {
+                    found.push(self.completed(person));
+                }
+            }
+            match page.next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        found
+    }
+
     /// Takes over rows that other processes committed since the last call. Returns the place in the feed reached.
     pub fn follow(&self) -> Result<Seq, StoreError> {
+        self.persons.follow()?;
         loop {
             let after = *self.seen.read().unwrap_or_else(PoisonError::into_inner);
             let entries = self.store.feed(after, PAGE)?;
@@ -237,11 +525,10 @@ impl RegisterTable {
                     && repo == self.repo
                 {
                     for record in snapshot.fetch(&self.grant, &[rid])? {
-                        let row = decode(&rtype, &record.body)?;
                         self.tables
                             .write()
                             .unwrap_or_else(PoisonError::into_inner)
-                            .insert(row);
+                            .take(&rtype, &record.body)?;
                     }
                 }
             }
@@ -253,7 +540,7 @@ impl RegisterTable {
     pub fn counts(&self) -> (usize, usize, usize, usize) {
         let tables = self.read();
         (
-            tables.persons.len(),
+            self.persons.len() as usize,
             tables.practitioners.len(),
             tables.organisations.len(),
             tables.parties.len(),
@@ -263,6 +550,45 @@ impl RegisterTable {
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Tables> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Rows of [`Beside`] in the making.
+#[derive(Default)]
+struct BesideRows {
+    lists: HashMap<Option<GpRelation>, Vec<u64>>,
+    stories: Vec<Beside>,
+}
+
+impl BesideRows {
+    fn on_list(&mut self, relation: Option<GpRelation>, person: Packed) {
+        self.lists.entry(relation).or_default().push(person.0);
+    }
+
+    fn story(&mut self, nin: &str, story: &str) {
+        self.stories.push(Beside::Story {
+            nin: nin.to_owned(),
+            story: story.to_owned(),
+        });
+    }
+
+    fn rows(self) -> Vec<Beside> {
+        let mut rows = self.stories;
+        for (relation, patients) in self.lists {
+            rows.extend(patients.chunks(PATIENTS_PER_ROW).map(|some| Beside::GpList {
+                relation: relation.clone(),
+                patients: some.to_vec(),
+            }));
+        }
+        rows
+    }
+}
+
+fn unreadable(error: FileError) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+fn told(error: &FileError) {
+    tracing::warn!(%error, "the person register could not be read");
 }
 
 fn decode(rtype: &str, body: &[u8]) -> Result<Row, StoreError> {
@@ -287,17 +613,14 @@ fn decode(rtype: &str, body: &[u8]) -> Result<Row, StoreError> {
 
 impl Directory for RegisterTable {
     fn person(&self, nin: &str) -> Option<Person> {
-        let tables = self.read();
-        tables
-            .persons
-            .get(nin)
-            .or_else(|| {
-                tables
-                    .current
-                    .get(nin)
-                    .and_then(|current| tables.persons.get(current))
-            })
-            .cloned()
+        let now = self.now();
+        let person = self.at(nin, |row| view::person(row, now))??;
+        Some(self.completed(person))
+    }
+
+    fn known(&self, nin: &str) -> Known {
+        self.at(nin, |row| view::known(row, nin))
+            .unwrap_or(Known::Nobody)
     }
 
     fn practitioner_by_hpr(&self, hpr: &str) -> Option<Practitioner> {
@@ -383,32 +706,30 @@ impl Directory for RegisterTable {
     }
 
     fn search_persons(&self, query: &str, limit: usize) -> Vec<Person> {
-        let folded = codes::fold::fold(query);
-        let words: Vec<&str> = folded.split_whitespace().collect();
+        self.find_persons(query, None, limit)
+    }
+
+    fn find_persons(&self, query: &str, born: Option<i16>, limit: usize) -> Vec<Person> {
+        let words = codes::fold::words(query);
         if words.is_empty() {
             return Vec::new();
         }
-        let tables = self.read();
-        tables
-            .folded
-            .iter()
-            .filter(|(name, _)| words.iter().all(|w| name.contains(w)))
-            .filter_map(|(_, nin)| tables.persons.get(nin))
-            .take(limit)
-            .cloned()
-            .collect()
+        let year = born.and_then(|year| u32::try_from(year).ok());
+        let query = Query {
+            full: words,
+            birth: year.map(|year| (year * 10_000, year * 10_000 + 9_999)),
+            include_alternate: true,
+            ..Query::default()
+        };
+        self.search(&query, limit)
     }
 
     fn story_persons(&self) -> Vec<Person> {
-        let mut all: Vec<Person> = self
-            .read()
-            .persons
+        let stories = self.read().stories.clone();
+        stories
             .values()
-            .filter(|p| p.story.is_some())
-            .cloned()
-            .collect();
-        all.sort_by(|a, b| a.story.cmp(&b.story));
-        all
+            .filter_map(|nin| self.person(nin))
+            .collect()
     }
 
     fn practitioners(&self, limit: usize) -> Vec<Practitioner> {

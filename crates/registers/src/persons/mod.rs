@@ -20,6 +20,7 @@ pub mod row;
 pub mod search;
 #[cfg(test)]
 mod testing;
+pub mod view;
 
 pub use document::PersonDocument;
 pub use register::PersonRegister;

@@ -32,6 +32,8 @@ pub struct Options {
     pub most_changed: usize,
     /// A search looks at no more rows than this.
     pub most_rows: usize,
+    /// The folder goes away with the register.
+    pub temporary: bool,
 }
 
 impl Options {
@@ -43,6 +45,17 @@ impl Options {
             resident: false,
             most_changed: 20_000,
             most_rows: 300_000,
+            temporary: false,
+        }
+    }
+
+    /// In a folder of its own among the system's temporary files, which goes away with the register.
+    #[must_use]
+    pub fn temporary() -> Self {
+        let name = format!("helsenav-persons-{}", uuid::Uuid::new_v4().simple());
+        Self {
+            temporary: true,
+            ..Self::new(std::env::temp_dir().join(name))
         }
     }
 
@@ -157,7 +170,7 @@ impl PersonRegister {
     /// When the store cannot be read or the file not be made.
     pub fn open(store: Store, grant: Granted, options: Options) -> Result<Self, StoreError> {
         let log = RegisterLog::new(store, grant)?;
-        std::fs::create_dir_all(&options.folder).map_err(|e| damaged(e.into()))?;
+        make_private(&options.folder).map_err(|e| damaged(e.into()))?;
         let incarnation = log.store().incarnation().as_u128();
         let file = match ReadFile::open(&options.path()) {
             Ok(file) if file.stamp().incarnation == incarnation => file,
@@ -557,6 +570,24 @@ impl PersonRegister {
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Held> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A folder that only its owner may enter: the read form names everybody.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+}
+
+impl Drop for PersonRegister {
+    fn drop(&mut self) {
+        if self.options.temporary {
+            // What stays behind is among the system's temporary files.
+            let _ = std::fs::remove_dir_all(&self.options.folder);
+        }
     }
 }
 
