@@ -2,7 +2,7 @@
 //! changes, a new read form. Raw loop: the same rows in one piece of memory behind one sorted array, bytes copied out, nothing
 //! read from them.
 
-mod people;
+pub mod people;
 
 use anyhow::{Context, Result, ensure};
 use jiff::civil::Date;

@@ -1,18 +1,55 @@
-//! The synthetic nation's persons as documents of the person register.
+//! The synthetic nation's persons as documents of the person register: the generator knows no register, the register no
+//! generator. The demo imports its nation with it too.
 
 use jiff::civil::Date;
 use nation::model;
+use registers::kernel::EntryId;
 use registers::kernel::identifiers::Packed;
 use registers::kernel::period::Moment;
 use registers::kernel::timeline::{Held, Origin, Timeline};
 use registers::persons::PersonDocument;
 use registers::persons::codes::{
-    AddressForm, FamilyRole, Gender, MaritalStatusType, PersonStatus, ProtectionLevel,
-    ResponsibilityType,
+    FamilyRole, Gender, GuardianshipScope, GuardianshipType, MaritalStatusType, OtherPart,
+    PersonStatus, ProtectionLevel, ResponsibilityType,
 };
 use registers::persons::document::{
-    Address, Birth, FamilyRelation, Identifier, Marital, Name, Responsibility,
+    Birth, FamilyRelation, Guardianship, Identifier, Marital, Name, Responsibility,
 };
+use registers::persons::view;
+use registers::table::Newcomer;
+use registers::{GpRelation, Substitute};
+
+/// A person on the way into the empty register, with the GP list and the place in the story. `None` when the identifier is
+/// not one.
+#[must_use]
+pub fn newcomer(person: &model::Person, anchor: Date) -> Option<Newcomer> {
+    Some(Newcomer {
+        id: EntryId::random(),
+        document: document(person, anchor),
+        number: Packed::digits(person.nin.as_str())?,
+        gp: person.gp.as_ref().map(gp),
+        story: person.story.map(str::to_owned),
+    })
+}
+
+/// Place on a GP list.
+#[must_use]
+pub fn gp(gp: &model::GpRelation) -> GpRelation {
+    GpRelation {
+        hpr: gp.hpr.map(|h| h.0.to_string()),
+        substitutes: gp
+            .substitutes
+            .iter()
+            .map(|s| Substitute {
+                hpr: s.hpr.0.to_string(),
+                from: s.from,
+                to: s.to,
+            })
+            .collect(),
+        orgnr: gp.office.to_string(),
+        her_id: gp.her_id.map(|h| h.0),
+    }
+}
 
 /// A person's document; everything was registered on the day it began.
 #[must_use]
@@ -78,7 +115,7 @@ pub fn document(person: &model::Person, anchor: Date) -> PersonDocument {
     d.protection = one(level, person.protected_since.unwrap_or(born));
     if let Some(home) = &person.address {
         d.residential = one(
-            address(home, level),
+            view::stored_address(&written(home), level),
             anchor.saturating_sub(jiff::Span::new().years(3)),
         );
     }
@@ -100,7 +137,37 @@ pub fn document(person: &model::Person, anchor: Date) -> PersonDocument {
         born,
     );
     d.citizenship = one("NOR".to_owned(), born);
+    for guardian in &person.guardianships {
+        d.guardianship.push(line(
+            guardianship(guardian),
+            Moment::of_day(guardian.from),
+            origin(guardian.from),
+        ));
+    }
+    // Bokmål is what everybody gets who has said nothing.
+    if let Some(language) = person.languages.first().filter(|l| **l != "nb") {
+        d.other.insert(
+            OtherPart::CommonContactRegisterInformation,
+            one(serde_json::json!({ "language": language }), born),
+        );
+    }
     d
+}
+
+fn guardianship(g: &model::Guardianship) -> Guardianship {
+    use GuardianshipScope as S;
+    Guardianship {
+        kind: GuardianshipType::Adult,
+        guardian: Packed::digits(g.nin.as_str()),
+        scope: match (g.personal, g.financial) {
+            (true, true) => Some(S::PersonalAndFinancialInterests),
+            (true, false) => Some(S::PersonalInterests),
+            (false, true) => Some(S::FinancialInterests),
+            (false, false) => None,
+        },
+        personal: g.personal,
+        office: Some("Statsforvalteren".to_owned()),
+    }
 }
 
 fn relations(person: &model::Person, d: &mut PersonDocument) {
@@ -121,9 +188,12 @@ fn relations(person: &model::Person, d: &mut PersonDocument) {
                 .family
                 .push(line(family(FamilyRole::Father), from, origin)),
             K::Child => d.family.push(line(family(FamilyRole::Child), from, origin)),
-            K::Spouse => d
+            K::Spouse | K::Partner => d
                 .family
                 .push(line(family(FamilyRole::SpouseOrPartner), from, origin)),
+            K::Sibling => d
+                .family
+                .push(line(family(FamilyRole::Sibling), from, origin)),
             K::ResponsibleJoint | K::ResponsibleAlone => {
                 let kind = match relation.kind {
                     K::ResponsibleJoint => ResponsibilityType::Joint,
@@ -141,29 +211,12 @@ fn relations(person: &model::Person, d: &mut PersonDocument) {
     }
 }
 
-fn address(home: &model::Address, grading: ProtectionLevel) -> Address {
-    let number = home.street.rfind(' ');
-    let (street, number) = match number {
-        Some(at) => home.street.split_at(at),
-        None => (home.street.as_str(), ""),
-    };
-    let digits = |text: &str| text.parse().unwrap_or_default();
-    let number = number.trim();
-    let letter = number.trim_start_matches(|c: char| c.is_ascii_digit());
-    Address {
-        form: AddressForm::Street,
-        street: street.to_owned(),
-        number: number.strip_suffix(letter).unwrap_or(number).to_owned(),
-        letter: letter.to_owned(),
-        unit: "H0101".to_owned(),
-        care_of: String::new(),
-        postcode: digits(home.postcode),
+fn written(home: &model::Address) -> registers::Address {
+    registers::Address {
+        street: home.street.clone(),
+        postcode: home.postcode.to_owned(),
         place: home.place.to_owned(),
-        municipality: digits(home.municipality),
-        district: None,
-        basic_unit: None,
-        moved: None,
-        grading,
+        municipality: home.municipality.to_owned(),
     }
 }
 

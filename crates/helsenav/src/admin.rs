@@ -24,7 +24,7 @@ pub(crate) fn open_store(args: &StoreArgs) -> Result<Store> {
         config.data.clone_from(data);
     }
     let (store, _mint) =
-        Store::open(hub::wire::store_config(&config)).context("is the hub still running?")?;
+        Store::open(hub::opened::store_config(&config)).context("is the hub still running?")?;
     Ok(store)
 }
 

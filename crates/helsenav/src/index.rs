@@ -3,7 +3,7 @@
 use crate::cli::StoreArgs;
 use anyhow::{Result, bail};
 use hub::Config;
-use hub::wire::Opened;
+use hub::Opened;
 use indicatif::{ProgressBar, ProgressStyle};
 use records::reindex::{Checked, Target, check, run};
 use std::process::ExitCode;

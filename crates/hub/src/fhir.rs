@@ -1,6 +1,6 @@
 //! Mounts the FHIR repositories.
 
-use crate::wire::{Opened, store_config};
+use crate::opened::{Opened, store_config};
 use anyhow::Result;
 use axum::Router;
 use records::gate::{Gate, OpenGate};

@@ -55,6 +55,8 @@ const FIRST_HEAD: Duration = Duration::from_secs(3);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 const ROTATE_EVERY: Duration = Duration::from_secs(3_600);
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+/// The read form of persons is made anew when much has changed; looking whether costs nothing.
+const READ_FORM_EVERY: Duration = Duration::from_secs(2);
 
 impl Jobs {
     /// Starts them as threads; they end at shutdown.
@@ -69,6 +71,7 @@ impl Jobs {
             shutdown,
         } = self;
         let (sealing, heads, maintaining) = (store.clone(), store.clone(), store);
+        let persons = registers.persons().clone();
         vec![
             every("seal", SEAL_EVERY, &shutdown, move || {
                 sealing.seal().map(|_| ()).map_err(|e| e.to_string())
@@ -91,6 +94,9 @@ impl Jobs {
                     helseid::registry::RegistryError::Unavailable(why) => why,
                     other => other.to_string(),
                 })
+            }),
+            every("read-form", READ_FORM_EVERY, &shutdown, move || {
+                persons.maintain().map(|_| ()).map_err(|e| e.to_string())
             }),
             every("registers", FOLLOW_EVERY, &shutdown, move || {
                 registers.follow().map(|_| ()).map_err(|e| e.to_string())

@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod keys;
 pub mod login;
 pub mod operations;
+pub mod opened;
 pub mod ops;
 pub mod ports;
 pub mod registry;
@@ -27,4 +28,5 @@ pub mod secrets;
 pub mod wire;
 
 pub use config::Config;
-pub use wire::{Addresses, DemoSetup, Hub, Movable, Opened, Setup};
+pub use opened::Opened;
+pub use wire::{Addresses, DemoSetup, Hub, Movable, Setup};

@@ -1,20 +1,18 @@
 //! Wiring: which service gets what, in which order things start and stop.
 
-use crate::config::Config;
 use crate::demo::{Demo, StoryDriver};
 use crate::demo_clients::DemoClients;
 use crate::helseid_state::{StoreState, Writers};
 use crate::jobs::{Jobs, LogSigner};
 use crate::login::HelseidLogin;
+use crate::opened::{CLOCK_SECRET, Opened};
 use crate::operations::HubOperations;
 use crate::ops::Ops;
 use crate::ports::Ports;
-use crate::secrets::Secrets;
 use crate::{demo, helseid_out, intake, keys, ops};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use dokumenter::Dokumenter;
-use edge::Clock;
 use edge::listen::{Limits, Shutdown, serve, tls_config};
 use helseid::Helseid;
 use helsenorge::Helsenorge;
@@ -30,152 +28,17 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use portal::PortalState;
 use provesvar::Provesvar;
 use records::gate::{AudienceRule, Gate, OpenGate, TrustGate};
-use registers::{Directory, RegisterTable};
+use registers::Directory;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use store::{EngineConfig, RepoKind, RepositoryDecl, Store, StoreConfig};
+use store::Store;
 use tokio::net::TcpListener;
-use trust::{Controller, Trust, TrustConfig};
+use trust::Controller;
 use xmlsec::key::Identity;
 use xmlsec::x509::TrustStore;
-
-/// Every repository of this build.
-pub fn repositories() -> Vec<RepositoryDecl> {
-    let mut all = vec![
-        RepositoryDecl::new(crate::secrets::REPOSITORY, RepoKind::Internal),
-        RepositoryDecl::new(crate::registry::REPOSITORY, RepoKind::Internal),
-        RepositoryDecl::new(trust::settings::REPOSITORY, RepoKind::Patient),
-        RepositoryDecl::new(kjernejournal::REPOSITORY, RepoKind::Patient),
-        RepositoryDecl::new(provesvar::REPOSITORY, RepoKind::Patient),
-        RepositoryDecl::new(dokumenter::REPOSITORY, RepoKind::Patient),
-        RepositoryDecl::new(helsenorge::REPOSITORY, RepoKind::Patient),
-        RepositoryDecl::new("sandbox", RepoKind::Open),
-        RepositoryDecl::new(records::jobs::REPOSITORY, RepoKind::Internal),
-    ];
-    all.extend(registers::repositories());
-    all.extend(meldinger::repositories());
-    all
-}
-
-/// The store as configured.
-pub fn store_config(config: &Config) -> StoreConfig {
-    let mut store = match (&*config.store.engine, &config.store.url) {
-        ("postgres", Some(url)) => StoreConfig::postgres(url, &config.store.schema, repositories()),
-        _ => StoreConfig::sqlite(config.data.join("store"), repositories()),
-    };
-    if let EngineConfig::Postgres {
-        max_connections, ..
-    } = &mut store.engine
-    {
-        *max_connections = config.store.max_connections;
-    }
-    store.mirror.clone_from(&config.mirror);
-    store
-}
-
-/// The store and what must stand before anything else; made on a blocking thread.
-pub struct Opened {
-    /// Configuration.
-    pub config: Config,
-    /// The store.
-    pub store: Store,
-    /// The decision maker.
-    pub trust: Arc<Trust>,
-    /// Registers.
-    pub registers: Arc<RegisterTable>,
-    /// Secrets.
-    pub secrets: Arc<Secrets>,
-    /// The rules' clock.
-    pub clock: Clock,
-}
-
-/// A directory that is given its table once the store is open: trust and registers need each other's grants.
-struct LateDirectory(std::sync::OnceLock<Arc<RegisterTable>>);
-
-macro_rules! late {
-    ($($name:ident($($arg:ident: $kind:ty),*) -> $result:ty;)*) => {
-        impl Directory for LateDirectory {
-            $(fn $name(&self, $($arg: $kind),*) -> $result {
-                self.0.get().map(|table| table.$name($($arg),*)).unwrap_or_default()
-            })*
-        }
-    };
-}
-
-late! {
-    person(nin: &str) -> Option<registers::Person>;
-    practitioner_by_hpr(hpr: &str) -> Option<registers::Practitioner>;
-    practitioner_by_nin(nin: &str) -> Option<registers::Practitioner>;
-    practitioners_of(orgnr: &str, limit: usize) -> Vec<registers::Practitioner>;
-    party(her_id: u32) -> Option<registers::Party>;
-    parties_of(orgnr: &str) -> Vec<registers::Party>;
-    top_parties() -> Vec<registers::Party>;
-    organisation(orgnr: &str) -> Option<registers::Organisation>;
-    organisations(limit: usize) -> Vec<registers::Organisation>;
-    search_persons(query: &str, limit: usize) -> Vec<registers::Person>;
-    story_persons() -> Vec<registers::Person>;
-    practitioners(limit: usize) -> Vec<registers::Practitioner>;
-}
-
-const CLOCK_SECRET: &str = "clock-offset";
-
-impl Opened {
-    /// Lets the rules' clock begin at an instant (microseconds UTC), earlier or later than now; for a nation's first start.
-    pub fn begin_clock_at(&self, at_us: i64) -> Result<()> {
-        let offset = at_us.saturating_sub(edge::clock::real_now_us());
-        self.secrets.put(CLOCK_SECRET, &offset.to_be_bytes())?;
-        self.clock.begin_with(offset);
-        Ok(())
-    }
-
-    /// Opens the store, hands the mint to `trust`, loads the registers.
-    pub fn open(config: Config) -> Result<Self> {
-        std::fs::create_dir_all(&config.data)
-            .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
-        let (store, mint) = Store::open(store_config(&config))?;
-        let directory = Arc::new(LateDirectory(std::sync::OnceLock::new()));
-        let clock = Clock::default();
-        let trust_config = TrustConfig {
-            log_name_delay_days: config.privacy.log_name_delay_days,
-            nors_count: config.privacy.nors_count,
-            ..TrustConfig::default()
-        };
-        let trust = Arc::new(Trust::new(
-            store.clone(),
-            mint,
-            directory.clone(),
-            clock.as_fn(),
-            trust_config,
-        )?);
-        let registers = Arc::new(RegisterTable::open(store.clone(), trust.hub("registers"))?);
-        if directory.0.set(registers.clone()).is_err() {
-            bail!("registers were opened twice");
-        }
-        let secrets = Secrets::open(
-            store.clone(),
-            trust.hub("secrets"),
-            &config.data.join("key"),
-        )?;
-        if let Some(offset) = secrets
-            .get(CLOCK_SECRET)?
-            .and_then(|b| b.try_into().ok())
-            .map(i64::from_be_bytes)
-        {
-            clock.begin_with(offset);
-        }
-        Ok(Self {
-            config,
-            store,
-            trust,
-            registers,
-            secrets: Arc::new(secrets),
-            clock,
-        })
-    }
-}
 
 /// What the binary brings besides the opened store.
 pub struct Setup {
@@ -612,7 +475,7 @@ impl Hub {
             personnel_login: login,
             operations,
             clients: clients.clone(),
-            sessions: portal::session::sessions(),
+            sessions: Arc::new(portal::Sessions::new(state.clone(), system_clock())),
             log_jwks: Arc::new(move || {
                 jwks.lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner)

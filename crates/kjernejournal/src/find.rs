@@ -83,10 +83,7 @@ impl Kjernejournal {
                     "search by 11 digits, or by family name and birth year",
                 ));
             };
-            let mut people = directory.search_persons(&words.join(" "), 5_000);
-            people.retain(|p| p.born.is_some_and(|b| b.year() == year));
-            people.truncate(MAX_HITS);
-            people
+            directory.find_persons(&words.join(" "), Some(year), MAX_HITS)
         };
         self.log_register_lookup(principal, "finn-pasient", &people)?;
         Ok(people.iter().map(hit).collect())

@@ -7,6 +7,7 @@ mod generate;
 mod history;
 mod keys;
 mod links;
+mod people;
 mod seed;
 
 pub(crate) use generate::{GenerateArgs, run as generate};
@@ -15,7 +16,6 @@ pub(crate) use links::trust_ca;
 use crate::cli::{DemoArgs, ListenArgs};
 use anyhow::{Context, Result, bail};
 use hub::{Config, DemoSetup, Hub, Movable, Opened, Setup};
-use indicatif::{ProgressBar, ProgressStyle};
 use nation::{Nation, Params};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -339,20 +339,7 @@ fn import(
         })
         .collect::<Result<_>>()?;
     let lookup = |key: &str| certificates.get(key).cloned();
-    let bar = ProgressBar::new(population as u64);
-    bar.set_style(ProgressStyle::with_template(
-        "Importing the nation {bar:32} {pos}/{len} {eta}",
-    )?);
-    let mut chunk = Vec::with_capacity(5_000);
-    for row in seed::rows(nation, &lookup) {
-        chunk.push(row);
-        if chunk.len() == 5_000 {
-            opened.registers.import(std::mem::take(&mut chunk))?;
-            bar.inc(5_000);
-        }
-    }
-    opened.registers.import(chunk)?;
-    bar.finish_and_clear();
+    people::import(opened, nation, seed::rows(nation, &lookup), population)?;
     history::import(opened, nation).context("cannot import the nation's history")
 }
 

@@ -4,8 +4,7 @@ use nation::Nation;
 use nation::model;
 use registers::table::Row;
 use registers::{
-    Address, Authorisation, GpRelation, Organisation, Party, PartyKind, Person, PersonName,
-    Practitioner, Protection, Relation, RelationKind, ServiceCode, Sex, Substitute, Unit,
+    Authorisation, Organisation, Party, PartyKind, PersonName, Practitioner, ServiceCode, Unit,
     Workplace,
 };
 
@@ -18,7 +17,7 @@ pub(crate) struct Certificates {
     pub signing: Vec<u8>,
 }
 
-/// All rows of the nation, one row at a time.
+/// Organisations, their parties, and the fixed personnel, one row at a time.
 pub(crate) fn rows<'n>(
     nation: &'n Nation,
     certificates: &'n dyn Fn(&str) -> Option<Certificates>,
@@ -26,28 +25,11 @@ pub(crate) fn rows<'n>(
     let organisations = nation
         .organisations()
         .flat_map(|o| organisation_rows(nation, o, certificates));
-    let fixed = nation
-        .fixed_persons()
-        .iter()
-        .map(|p| Row::Person(Box::new(person(p))));
     let staff = nation
         .fixed_practitioners()
         .iter()
         .map(|p| Row::Practitioner(Box::new(practitioner(p))));
-    let background = nation.cells().flat_map(|cell| {
-        let people: Vec<Row> = cell
-            .persons
-            .iter()
-            .map(|p| Row::Person(Box::new(person(p))))
-            .chain(
-                cell.practitioners
-                    .iter()
-                    .map(|p| Row::Practitioner(Box::new(practitioner(p)))),
-            )
-            .collect();
-        people
-    });
-    organisations.chain(fixed).chain(staff).chain(background)
+    organisations.chain(staff)
 }
 
 fn name(name: &model::PersonName) -> PersonName {
@@ -58,71 +40,8 @@ fn name(name: &model::PersonName) -> PersonName {
     }
 }
 
-fn person(p: &model::Person) -> Person {
-    Person {
-        nin: p.nin.as_str().to_owned(),
-        historic: p
-            .historic
-            .iter()
-            .map(|h| h.nin.as_str().to_owned())
-            .collect(),
-        name: name(&p.name),
-        born: Some(p.born),
-        sex: match p.sex {
-            codes::ident::Sex::Female => Sex::Female,
-            codes::ident::Sex::Male => Sex::Male,
-        },
-        address: p.address.as_ref().map(|a| Address {
-            street: a.street.clone(),
-            postcode: a.postcode.to_owned(),
-            place: a.place.to_owned(),
-            municipality: a.municipality.to_owned(),
-        }),
-        protection: match p.protection {
-            model::Protection::Unclassified => Protection::Unclassified,
-            model::Protection::ClientAddress => Protection::ClientAddress,
-            model::Protection::Confidential => Protection::Confidential,
-            model::Protection::StrictlyConfidential => Protection::StrictlyConfidential,
-        },
-        died: p.died,
-        language: p.languages.first().map(|l| (*l).to_owned()),
-        relations: p.relations.iter().filter_map(relation).collect(),
-        gp: p.gp.as_ref().map(|gp| GpRelation {
-            hpr: gp.hpr.map(|h| h.0.to_string()),
-            substitutes: gp
-                .substitutes
-                .iter()
-                .map(|s| Substitute {
-                    hpr: s.hpr.0.to_string(),
-                    from: s.from,
-                    to: s.to,
-                })
-                .collect(),
-            orgnr: gp.office.to_string(),
-            her_id: gp.her_id.map(|h| h.0),
-        }),
-        story: p.story.map(str::to_owned),
-    }
-}
-
-fn relation(r: &model::Relation) -> Option<Relation> {
-    let kind = match r.kind {
-        model::RelationKind::Mother => RelationKind::Mother,
-        model::RelationKind::Father => RelationKind::Father,
-        model::RelationKind::Child => RelationKind::Child,
-        model::RelationKind::Spouse | model::RelationKind::Partner => RelationKind::Spouse,
-        model::RelationKind::ResponsibleJoint | model::RelationKind::ResponsibleAlone => {
-            RelationKind::ParentalResponsibility
-        }
-        _ => RelationKind::Family,
-    };
-    Some(Relation {
-        kind,
-        nin: r.nin.as_str().to_owned(),
-    })
-}
-
-fn practitioner(p: &model::Practitioner) -> Practitioner {
+/// Personnel as the register has them.
+pub(crate) fn practitioner(p: &model::Practitioner) -> Practitioner {
     Practitioner {
         hpr: p.hpr.map(|h| h.0.to_string()),
         nin: p.nin.as_str().to_owned(),
