@@ -4,3 +4,5 @@
 //! and answers, and nothing of how a register is kept.
 //!
 //! Rules: spec/grunndata.md.
+
+pub mod persons;
