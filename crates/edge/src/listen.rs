@@ -114,12 +114,16 @@ pub async fn serve(
         tokio::spawn(async move {
             let _place = place;
             match acceptor {
-                None => connection(stream, peer, router, &limits, watcher).await,
+                None => connection(stream, (peer, None), router, &limits, watcher).await,
                 Some(acceptor) => {
                     match tokio::time::timeout(limits.handshake_timeout, acceptor.accept(stream))
                         .await
                     {
-                        Ok(Ok(stream)) => connection(stream, peer, router, &limits, watcher).await,
+                        Ok(Ok(stream)) => {
+                            let certificate = peer_certificate(stream.get_ref().1);
+                            let from = (peer, certificate);
+                            connection(stream, from, router, &limits, watcher).await;
+                        }
                         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                         Err(_) => tracing::debug!("TLS handshake timed out"),
                     }
@@ -138,7 +142,7 @@ pub async fn serve(
 
 async fn connection<S>(
     stream: S,
-    peer: SocketAddr,
+    (peer, certificate): (SocketAddr, Option<PeerCertificate>),
     router: Router,
     limits: &Limits,
     watcher: hyper_util::server::graceful::Watcher,
@@ -149,6 +153,9 @@ async fn connection<S>(
         router,
         move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
             request.map(axum::body::Body::new)
         },
     ));
@@ -206,6 +213,11 @@ impl Drop for Place {
     }
 }
 
+/// The certificate a client showed in the TLS handshake (DER), with which it has proved to hold the key. Nothing is said
+/// about who issued it. In the extensions of requests that came over [`tls_config_asking`].
+#[derive(Clone)]
+pub struct PeerCertificate(pub Arc<[u8]>);
+
 /// A TLS server configuration from a DER certificate chain and a PKCS#8 key; TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
 pub fn tls_config(
     chain: Vec<Vec<u8>>,
@@ -223,6 +235,74 @@ pub fn tls_config(
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The same, but a client may show a certificate in the handshake: any, also a self-signed one, if it proves to hold its
+/// key. Requests then carry it as [`PeerCertificate`]; what it is good for is decided behind. Browsers ask their users
+/// for a certificate at such a listener, so it has an address of its own.
+pub fn tls_config_asking(
+    plain: &rustls::ServerConfig,
+) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+    let provider = plain.crypto_provider().clone();
+    let verifier = Arc::new(AnyCertificate(
+        provider.signature_verification_algorithms,
+    ));
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(plain.cert_resolver.clone());
+    config.alpn_protocols.clone_from(&plain.alpn_protocols);
+    Ok(Arc::new(config))
+}
+
+fn peer_certificate(connection: &rustls::ServerConnection) -> Option<PeerCertificate> {
+    let shown = connection.peer_certificates()?.first()?;
+    Some(PeerCertificate(Arc::from(shown.as_ref())))
+}
+
+/// Takes any certificate; that the client holds its key is verified by the signature of the handshake.
+#[derive(Debug)]
+struct AnyCertificate(rustls::crypto::WebPkiSupportedAlgorithms);
+
+impl rustls::server::danger::ClientCertVerifier for AnyCertificate {
+    fn root_hint_subjects(&self) -> &[rustls::DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::server::danger::ClientCertVerified, rustls::Error> {
+        Ok(rustls::server::danger::ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &rustls::pki_types::CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &rustls::pki_types::CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.supported_schemes()
+    }
 }
 
 /// Address of a TCP stream's peer, for limits elsewhere.
