@@ -7,12 +7,12 @@ use super::load::begin_locked;
 use super::pack::{self, Meta};
 use super::shared::Shared;
 use super::world::{
-    EVENT_GENERATION, HeadRow, IdxRow, VersionRow, compartment_field, compartment_value, field,
+    EVENT_GENERATION, HeadRow, IdxRow, Packed, VersionRow, compartment_key, key, place,
 };
 use super::write::{self, Script};
 use crate::{
     Alias, BulkWriter, Commit, CommitError, Op, Pending, PersonKey, PersonRef, Privacy, Put, PutId,
-    RepoId, Seq, StoreError,
+    RepoId, Rid, Seq, StoreError, Vno,
 };
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -146,24 +146,12 @@ impl Load {
         idx: &mut Vec<IdxRow>,
     ) -> Result<(), StoreError> {
         let meta = self.meta(put)?;
-        let mut keys = put.keys.clone();
-        keys.sort();
-        keys.dedup();
-        let row = |field: i64, value: Vec<u8>| IdxRow {
-            field,
-            value,
-            rid,
-            vno: 1,
-        };
-        idx.extend(
-            keys.iter()
-                .map(|k| row(field(put.repo, k.param), k.value.clone())),
-        );
-        idx.extend(
-            meta.persons
-                .iter()
-                .map(|p| row(compartment_field(put.repo), compartment_value(*p))),
-        );
+        let small = Packed::of(put);
+        let place = place(Rid(rid), Vno(1));
+        let by_key = small.keys.iter().map(|k| key(put.repo, k.param, &k.value));
+        let by_person = meta.persons.iter().map(|p| compartment_key(put.repo, *p));
+        let rows = by_key.chain(by_person);
+        idx.extend(rows.map(|key| IdxRow { key, place }));
         let packed = pack::meta(&meta);
         let rtype = self.types.get(&put.rtype).copied();
         heads.push(HeadRow {
@@ -190,8 +178,9 @@ impl Load {
             op: Op::Create,
             pack: put.pack,
             meta: packed,
-            body: put.body.clone(),
-            keys: pack::keys(&keys),
+            form: small.form,
+            content: small.content,
+            keys: small.packed_keys,
             blobs: put.blobs.clone(),
         });
         Ok(())
@@ -367,7 +356,7 @@ impl BulkWriter for Load {
         }
         self.flush()?;
         let seq = self.conn.block_on(self.switch_in())?;
-        self.shared.wake.ring(Some(seq.0));
+        self.shared.wake.feed(Some(seq.0));
         Ok(seq)
     }
 }

@@ -13,6 +13,9 @@ const MAX_PERSONS: usize = 1_000;
 const MAX_BLOBS: usize = 1_000;
 const MAX_IDENTIFIER_BYTES: usize = 512;
 
+/// Index parameters from here on belong to the engines; callers may not use them.
+pub(super) const RESERVED_PARAMS: u32 = 0xFFFF_FF00;
+
 fn invalid(what: impl Into<String>) -> CommitError {
     CommitError::Invalid(what.into())
 }
@@ -175,6 +178,9 @@ pub(super) fn put(put: &Put) -> Result<(), CommitError> {
     most("blobs of a version", put.blobs.len(), MAX_BLOBS)?;
     for key in &put.keys {
         most("bytes of a key", key.value.len(), MAX_KEY_BYTES)?;
+        if key.param >= RESERVED_PARAMS {
+            return Err(invalid(format!("parameter {} is reserved", key.param)));
+        }
     }
     if put.rtype.is_empty() {
         return Err(invalid("a record without a type"));

@@ -6,8 +6,8 @@ use super::load::matches;
 use super::pack::{self, Meta};
 use super::rows::stricter;
 use super::world::{
-    ClaimState, Clock, EVENT_EPOCH, IdxRow, MessageRow, Plan, RecordName, RecordState, VersionRow,
-    World, compartment_field, compartment_value, field,
+    ClaimState, Clock, EVENT_EPOCH, IdxRow, MessageRow, Packed, Plan, RecordName, RecordState,
+    VersionRow, World, compartment_key, key, place,
 };
 use crate::journal::Appended;
 use crate::{
@@ -51,10 +51,11 @@ pub(super) fn decide(
     plan: &mut Plan,
     number: usize,
     commit: &Commit,
+    packed: &[Packed],
 ) -> Result<Committed, CommitError> {
     let at = world.clock.now.max(world.clock.at + 1);
     let mut draft = Draft::new(world, at);
-    let result = draft.run(number, commit);
+    let result = draft.run(number, commit, packed);
     let Draft {
         clock,
         records,
@@ -160,6 +161,7 @@ impl<'w> Draft<'w> {
         &mut self,
         number: usize,
         commit: &Commit,
+        packed: &[Packed],
     ) -> Checked<(Vec<PutReceipt>, Vec<QueueMessageId>)> {
         for (index, expect) in commit.expect.iter().enumerate() {
             if let Some(refusal) = self.expect(number, index, expect) {
@@ -176,8 +178,8 @@ impl<'w> Draft<'w> {
             self.alias(alias)?;
         }
         let mut puts = Vec::with_capacity(commit.put.len());
-        for (i, put) in commit.put.iter().enumerate() {
-            puts.push(self.put(implied + i, put)?);
+        for (i, (put, packed)) in commit.put.iter().zip(packed).enumerate() {
+            puts.push(self.put(implied + i, put, packed)?);
         }
         for purge in &commit.purge {
             self.purge((purge.repo, purge.rtype.clone(), purge.id.clone()));
@@ -452,7 +454,7 @@ impl<'w> Draft<'w> {
         })
     }
 
-    fn put(&mut self, index: usize, put: &Put) -> Checked<PutReceipt> {
+    fn put(&mut self, index: usize, put: &Put, packed: &Packed) -> Checked<PutReceipt> {
         let id = match &put.id {
             PutId::Given(id) => id.clone(),
             PutId::New => uuid::Uuid::now_v7().to_string(),
@@ -477,18 +479,6 @@ impl<'w> Draft<'w> {
             }
         }
         let meta = Arc::new(self.meta(put)?);
-        let mut keys = if op == Op::Delete {
-            Vec::new()
-        } else {
-            put.keys.clone()
-        };
-        keys.sort();
-        keys.dedup();
-        let body = if op == Op::Delete {
-            bytes::Bytes::new()
-        } else {
-            put.body.clone()
-        };
         self.clock.seq += 1;
         let rid = before.as_ref().map_or_else(
             || {
@@ -507,7 +497,7 @@ impl<'w> Draft<'w> {
             }
         }
         if op != Op::Delete {
-            self.index(&name, rid, vno, &meta, &keys);
+            self.index(name.0, place(rid, Vno(vno)), &meta, &packed.keys);
         }
         self.plan.versions.push(VersionRow {
             seq: self.clock.seq as i64,
@@ -518,8 +508,9 @@ impl<'w> Draft<'w> {
             op,
             pack: put.pack,
             meta: pack::meta(&meta),
-            body,
-            keys: pack::keys(&keys),
+            form: packed.form,
+            content: packed.content.clone(),
+            keys: packed.packed_keys.clone(),
             blobs: put.blobs.clone(),
         });
         let state = RecordState {
@@ -530,7 +521,7 @@ impl<'w> Draft<'w> {
             op,
             purged: before.as_ref().map_or(0, |b| b.purged),
             meta,
-            keys: Some(Arc::new(keys)),
+            keys: Some(packed.keys.clone()),
             stored: before.as_ref().is_some_and(|b| b.stored),
         };
         self.records.insert(name, state);
@@ -542,21 +533,11 @@ impl<'w> Draft<'w> {
         })
     }
 
-    fn index(&mut self, name: &RecordName, rid: Rid, vno: u32, meta: &Meta, keys: &[IndexKey]) {
-        let row = |field: i64, value: Vec<u8>| IdxRow {
-            field,
-            value,
-            rid: rid.0,
-            vno,
-        };
-        let by_key = keys
-            .iter()
-            .map(|k| row(field(name.0, k.param), k.value.clone()));
-        let by_person = meta
-            .persons
-            .iter()
-            .map(|p| row(compartment_field(name.0), compartment_value(*p)));
-        self.plan.idx.extend(by_key.chain(by_person));
+    fn index(&mut self, repo: RepoId, place: i64, meta: &Meta, keys: &[IndexKey]) {
+        let by_key = keys.iter().map(|k| key(repo, k.param, &k.value));
+        let by_person = meta.persons.iter().map(|p| compartment_key(repo, *p));
+        let rows = by_key.chain(by_person);
+        self.plan.idx.extend(rows.map(|key| IdxRow { key, place }));
     }
 
     /// Hides a record for good. An unknown or erased one is left as it is.
@@ -579,7 +560,8 @@ impl<'w> Draft<'w> {
             op: Op::Purge,
             pack: 0,
             meta: pack::meta(&meta),
-            body: bytes::Bytes::new(),
+            form: pack::body(&bytes::Bytes::new()).0,
+            content: bytes::Bytes::new(),
             keys: Vec::new(),
             blobs: Vec::new(),
         });

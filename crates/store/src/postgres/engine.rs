@@ -2,11 +2,12 @@
 
 use super::bulk::Submit;
 use super::check::askable;
+use super::crowd::Crowd;
 use super::journal::{self, Journal, Line};
-use super::link::Link;
-use super::shared::{Counters, Shared, Wake, count};
+use super::link::{Heard, Link};
+use super::shared::{Counters, Idents, Shared, Wake, count};
 use super::writer::{self, Job};
-use super::{blobs, bulk, feed, keeper, queue, reader, rekey, schema, sink, source};
+use super::{blobs, bulk, feed, keeper, queue, reader, rekey, schema, sink, source, write};
 use crate::{
     AuditEntry, BlobHash, BulkWriter, Commit, DeadLetter, Durability, Engine, EngineConfig,
     FeedEntry, HeadSigner, JournalEntry, Leased, LogHead, MicrosUtc, Pending, PersonKey,
@@ -15,7 +16,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -80,6 +81,9 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
     let shared = Arc::new(Shared {
         channel: format!("hn_{schema}"),
         link,
+        crowd: Crowd::default(),
+        idents: Idents::default(),
+        committer: AtomicI32::new(0),
         by_name,
         repositories: Arc::new(repositories),
         incarnation: RwLock::new(opened.incarnation),
@@ -148,10 +152,28 @@ fn submit(
     }
 }
 
+fn heard_of(shared: &Shared, heard: Heard<'_>) {
+    match heard {
+        Heard::Anything => {
+            shared.wake.feed(None);
+            shared.wake.queues();
+        }
+        // the committer of this process has told it already
+        Heard::Note { sender, .. } if sender == shared.committer.load(Ordering::Acquire) => {}
+        Heard::Note { payload, .. } => {
+            let (seq, queues) = write::read_note(payload);
+            shared.wake.feed(seq);
+            if queues {
+                shared.wake.queues();
+            }
+        }
+    }
+}
+
 /// Hears of commits of other processes.
 async fn listen(shared: Arc<Shared>) {
     while shared.open().is_ok() {
-        let heard = || shared.wake.ring(None);
+        let heard = |heard: Heard<'_>| heard_of(&shared, heard);
         if let Err(error) = shared.link.listen(&shared.channel, heard).await {
             tracing::debug!(%error, "not listening for other processes; trying again");
         }
@@ -168,13 +190,8 @@ fn spawn_keeper(
         .spawn(move || {
             let mut maintained = Instant::now();
             loop {
-                let until = Instant::now() + SEAL_EVERY;
-                while Instant::now() < until {
-                    let beat = shared.wake.now();
-                    if beat.closed {
-                        return;
-                    }
-                    shared.wake.wait(beat.count, until);
+                if shared.wake.wait_end(Instant::now() + SEAL_EVERY) {
+                    return;
                 }
                 let journal = Journal {
                     shared: &shared,

@@ -1,5 +1,6 @@
 //! The feed: versions and events in order of their place, never past a gap.
 
+use super::link::Params;
 use super::pack;
 use super::rows::{RawHead, column, version_columns};
 use super::shared::Shared;
@@ -52,10 +53,17 @@ pub(super) fn entries(
     limit: usize,
 ) -> Result<Vec<FeedEntry>, StoreError> {
     let most = limit.min(MAX_ENTRIES) as i64;
+    let place = column(after);
     shared.read(async |conn| {
-        let (_, names) = shared.tip(conn).await?;
+        // the names are read last: they are at least as new as the rows
+        let params: Params<'_> = &[&place, &most];
+        let (versions, events, (_, names)) = futures_util::try_join!(
+            conn.query(VERSIONS, params),
+            conn.query(EVENTS, params),
+            shared.tip(conn),
+        )?;
         let mut found: BTreeMap<u64, FeedEntry> = BTreeMap::new();
-        for row in conn.query(VERSIONS, &[&column(after), &most]).await? {
+        for row in versions {
             let raw = RawHead::of(&row, 0)?;
             let erased = raw.vno.0 <= raw.purged || raw.op == Op::Purge;
             // a type that is newer than the names belongs to a later call
@@ -80,7 +88,7 @@ pub(super) fn entries(
                 },
             );
         }
-        for row in conn.query(EVENTS, &[&column(after), &most]).await? {
+        for row in events {
             let seq = Seq(row.get::<_, i64>(0) as u64);
             let event = event(row.get(2), row.get(3))?;
             found.insert(
@@ -116,6 +124,8 @@ pub(super) fn wait(shared: &Shared, after: Seq, timeout: Duration) -> Seq {
         if end > after || beat.closed || now >= until {
             return end;
         }
-        shared.wake.wait(beat.count, until.min(now + LOOK_AGAIN));
+        shared
+            .wake
+            .wait_feed(beat.count, until.min(now + LOOK_AGAIN));
     }
 }

@@ -1,7 +1,7 @@
 //! The access journal on PostgreSQL: appended to a table, sealed by whichever process holds the sealer's lock.
 
 use super::check;
-use super::link::{Conn, Pooled};
+use super::link::{Conn, Pooled, Trust};
 use super::names::Names;
 use super::schema::LOCK_SEALER;
 use super::shared::{Shared, count};
@@ -241,7 +241,7 @@ impl Journal<'_> {
         work: impl FnOnce(&Pooled<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.shared.open()?;
-        let conn = self.shared.link.take()?;
+        let conn = self.shared.link.take(Trust::Nothing)?;
         let result = work(&conn);
         if result.is_err() {
             // it may stand inside a transaction

@@ -6,8 +6,8 @@ use super::mirror;
 use super::pack;
 use super::schema::LOCK_KEEPER;
 use super::shared::{Shared, count};
-use super::world::{IdxRow, compartment_field, compartment_value, field};
-use crate::{PurgeState, RepoId, StoreError};
+use super::world::{IdxRow, compartment_key, current, key, param_of, place, rid_of};
+use crate::{PurgeState, RepoId, Rid, StoreError, Vno};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -117,7 +117,7 @@ async fn prune(conn: &Conn) -> Result<(), StoreError> {
         }
         let to = floor.min(pruned.saturating_add(WINDOW));
         transaction(conn, "BEGIN", async |conn: &Conn| {
-            let sql = "SELECT o.repo, o.rid, o.vno, o.keys, o.meta FROM version v
+            let sql = "SELECT o.repo, o.rid, o.vno, o.form, o.keys, o.meta FROM version v
                 JOIN version o ON o.rid = v.rid AND o.vno = v.vno - 1 WHERE v.seq > $1 AND v.seq <= $2 AND v.seq > 0";
             let mut rows = Vec::new();
             for row in conn.query(sql, &[&pruned, &to]).await? {
@@ -130,44 +130,37 @@ async fn prune(conn: &Conn) -> Result<(), StoreError> {
     }
 }
 
-/// Index rows of a version, from its keys and persons: columns repo, rid, vno, keys, meta.
+/// Index rows of a version, from its keys and persons: columns repo, rid, vno, form, keys, meta.
 pub(super) fn index_rows(row: &tokio_postgres::Row) -> Result<Vec<IdxRow>, StoreError> {
     let repo = RepoId(row.get::<_, i16>(0) as u16);
-    let rid = row.get::<_, i64>(1) as u64;
-    let vno = row.get::<_, i32>(2) as u32;
-    let keys = pack::read_keys(row.get(3))?;
-    let meta = pack::read_meta(row.get(4))?;
-    let by_key = keys.into_iter().map(|k| (field(repo, k.param), k.value));
-    let by_person = meta
-        .persons
-        .iter()
-        .map(|p| (compartment_field(repo), compartment_value(*p)));
+    let place = place(
+        Rid(row.get::<_, i64>(1) as u64),
+        Vno(row.get::<_, i32>(2) as u32),
+    );
+    let keys = pack::read_keys(row.get(3), row.get(4))?;
+    let meta = pack::read_meta(row.get(5))?;
+    let by_key = keys.iter().map(|k| key(repo, k.param, &k.value));
+    let by_person = meta.persons.iter().map(|p| compartment_key(repo, *p));
     let all = by_key.chain(by_person);
-    Ok(all
-        .map(|(field, value)| IdxRow {
-            field,
-            value,
-            rid,
-            vno,
-        })
-        .collect())
+    Ok(all.map(|key| IdxRow { key, place }).collect())
 }
 
 pub(super) async fn remove(conn: &Conn, rows: &[IdxRow]) -> Result<(), StoreError> {
     for part in rows.chunks(5_000) {
-        let fields: Vec<i64> = part.iter().map(|r| r.field).collect();
-        let values: Vec<&[u8]> = part.iter().map(|r| r.value.as_slice()).collect();
-        let rids: Vec<i64> = part.iter().map(|r| r.rid as i64).collect();
-        let vnos: Vec<i32> = part.iter().map(|r| r.vno as i32).collect();
+        let (keys, places) = columns(part);
         conn.execute(
-            "DELETE FROM idx i USING unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::integer[])
-               u(field, value, rid, vno)
-             WHERE i.field = u.field AND i.value = u.value AND i.rid = u.rid AND i.vno = u.vno",
-            &[&fields, &values, &rids, &vnos],
+            "DELETE FROM idx i USING unnest($1::bytea[], $2::bigint[]) u(key, place)
+             WHERE i.key = u.key AND i.place = u.place",
+            &[&keys, &places],
         )
         .await?;
     }
     Ok(())
+}
+
+/// Index rows as columns of `unnest`.
+pub(super) fn columns(rows: &[IdxRow]) -> (Vec<&[u8]>, Vec<i64>) {
+    rows.iter().map(|r| (r.key.as_slice(), r.place)).unzip()
 }
 
 /// Erases what is hidden: index rows, bodies, keys, privacy columns, references to blobs and blobs that nothing else
@@ -180,7 +173,7 @@ async fn erase(shared: &Shared, conn: &Conn) -> Result<(), StoreError> {
         transaction(conn, "BEGIN", async |conn: &Conn| {
             // batches hold this row: nothing of the record changes meanwhile
             conn.query("SELECT 1 FROM clock FOR UPDATE", &[]).await?;
-            let sql = "SELECT repo, rid, vno, keys, meta FROM version WHERE rid = $1 AND vno <= $2";
+            let sql = "SELECT repo, rid, vno, form, keys, meta FROM version WHERE rid = $1 AND vno <= $2";
             let mut rows = Vec::new();
             for row in conn.query(sql, &[&rid, &purged]).await? {
                 rows.extend(index_rows(&row)?);
@@ -188,7 +181,7 @@ async fn erase(shared: &Shared, conn: &Conn) -> Result<(), StoreError> {
             remove(conn, &rows).await?;
             let empty = pack::meta(&pack::Meta::default());
             conn.execute(
-                "UPDATE version SET body = '', keys = '', blobs = '', meta = $3 WHERE rid = $1 AND vno <= $2",
+                "UPDATE version SET content = '', keys = '', blobs = '', meta = $3 WHERE rid = $1 AND vno <= $2",
                 &[&rid, &purged, &empty],
             )
             .await?;
@@ -268,7 +261,7 @@ pub(super) fn verify_index(shared: &Shared) -> Result<u64, StoreError> {
 }
 
 async fn verify(conn: &Conn) -> Result<u64, StoreError> {
-    let sql = "SELECT h.repo, h.rid, h.vno, v.keys, v.meta FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno
+    let sql = "SELECT h.repo, h.rid, h.vno, v.form, v.keys, v.meta FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno
         WHERE h.rid > $1 AND h.op < 2 ORDER BY h.rid LIMIT $2";
     let (mut after, mut rows_seen) = (0i64, 0u64);
     loop {
@@ -281,16 +274,14 @@ async fn verify(conn: &Conn) -> Result<u64, StoreError> {
         }
         rows_seen += expected.len() as u64;
         for part in expected.chunks(5_000) {
-            if let Some((rid, field)) = first_missing(conn, part).await? {
-                let param = (field & 0xffff_ffff) - 1;
+            if let Some((rid, param)) = first_missing(conn, part).await? {
                 let what =
                     format!("record {rid} has a key of parameter {param} that the index lacks");
                 return Err(StoreError::Corrupt(what));
             }
         }
     }
-    let current =
-        "SELECT count(*) FROM idx i JOIN head h ON h.rid = i.rid AND h.vno = i.vno AND h.op < 2";
+    let current = concat!("SELECT count(*) FROM idx i JOIN head h ON ", current!());
     let found = conn
         .query_opt(current, &[])
         .await?
@@ -302,15 +293,11 @@ async fn verify(conn: &Conn) -> Result<u64, StoreError> {
     Ok(rows_seen)
 }
 
-async fn first_missing(conn: &Conn, part: &[IdxRow]) -> Result<Option<(i64, i64)>, StoreError> {
-    let fields: Vec<i64> = part.iter().map(|r| r.field).collect();
-    let values: Vec<&[u8]> = part.iter().map(|r| r.value.as_slice()).collect();
-    let rids: Vec<i64> = part.iter().map(|r| r.rid as i64).collect();
-    let vnos: Vec<i32> = part.iter().map(|r| r.vno as i32).collect();
-    let sql = "SELECT u.rid, u.field FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::integer[])
-        u(field, value, rid, vno) WHERE NOT EXISTS (SELECT 1 FROM idx i WHERE i.field = u.field AND i.value = u.value AND i.rid = u.rid AND i.vno = u.vno) LIMIT 1";
-    let row = conn
-        .query_opt(sql, &[&fields, &values, &rids, &vnos])
-        .await?;
-    Ok(row.map(|r| (r.get(0), r.get(1))))
+/// Record and parameter of the first row that the index lacks.
+async fn first_missing(conn: &Conn, part: &[IdxRow]) -> Result<Option<(u64, u32)>, StoreError> {
+    let (keys, places) = columns(part);
+    let sql = "SELECT u.key, u.place FROM unnest($1::bytea[], $2::bigint[]) u(key, place)
+        WHERE NOT EXISTS (SELECT 1 FROM idx i WHERE i.key = u.key AND i.place = u.place) LIMIT 1";
+    let row = conn.query_opt(sql, &[&keys, &places]).await?;
+    Ok(row.map(|r| (rid_of(r.get(1)).0, param_of(r.get(0)))))
 }

@@ -9,14 +9,25 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Connection, NoTls, Row, Socket, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Socket, Statement};
 
 /// Longest wait for a pooled connection.
 const POOL_WAIT: Duration = Duration::from_secs(30);
+/// A connection that was in use a moment ago is taken to be in order.
+const FRESH: Duration = Duration::from_secs(1);
 /// Longest statement of a read.
 const STATEMENT_TIMEOUT: &str = "60s";
 /// No limit, for housekeeping, backups and loads.
 pub(super) const NO_TIMEOUT: &str = "0";
+
+/// How far an idle connection is believed to stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Trust {
+    /// It was in use a moment ago. For reads, which are tried again.
+    Recent,
+    /// What the server has sent meanwhile is looked at first.
+    Nothing,
+}
 
 /// Parameters of a statement.
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -146,6 +157,14 @@ impl Conn {
     }
 }
 
+/// What a listening connection tells.
+pub(super) enum Heard<'a> {
+    /// It listens from now on: there may have been anything before.
+    Anything,
+    /// A notification of a server process.
+    Note { sender: i32, payload: &'a str },
+}
+
 /// Where the database is and how it is spoken to.
 pub(super) struct Link {
     config: Config,
@@ -221,7 +240,7 @@ impl Link {
     pub(super) async fn listen(
         &self,
         channel: &str,
-        mut heard: impl FnMut() + Send,
+        mut heard: impl FnMut(Heard<'_>) + Send,
     ) -> Result<(), StoreError> {
         use futures_util::StreamExt as _;
         let (client, mut connection) = self.config.connect(NoTls).await.map_err(down)?;
@@ -232,9 +251,13 @@ impl Link {
         let mut listening = false;
         loop {
             tokio::select! {
-                done = &mut listen, if !listening => { done.map_err(down)?; listening = true; heard(); }
+                done = &mut listen, if !listening => { done.map_err(down)?; listening = true; heard(Heard::Anything); }
                 message = messages.next() => match message {
-                    Some(Ok(_)) => heard(),
+                    Some(Ok(AsyncMessage::Notification(note))) => heard(Heard::Note {
+                        sender: note.process_id(),
+                        payload: note.payload(),
+                    }),
+                    Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(down(error)),
                     None => return Err(StoreError::Unavailable("the listening connection ended".to_owned())),
                 },
@@ -267,7 +290,7 @@ impl Link {
     }
 
     /// A pooled connection; waits while all are in use.
-    pub(super) fn take(&self) -> Result<Pooled<'_>, StoreError> {
+    pub(super) fn take(&self, trust: Trust) -> Result<Pooled<'_>, StoreError> {
         let until = Instant::now() + POOL_WAIT;
         let mut pool = self.pool();
         loop {
@@ -293,7 +316,12 @@ impl Link {
         drop(pool);
         // from here on the place is given back by the drop of `Pooled`
         let mut pooled = Pooled {
-            conn: idle.filter(Conn::alive),
+            conn: idle
+                .filter(|(conn, since)| match trust {
+                    Trust::Recent if since.elapsed() < FRESH => !conn.client.is_closed(),
+                    _ => conn.alive(),
+                })
+                .map(|(conn, _)| conn),
             link: self,
         };
         if pooled.conn.is_none() {
@@ -318,7 +346,8 @@ impl Link {
 /// Connections of the pool.
 #[derive(Default)]
 struct Pool {
-    idle: Vec<Conn>,
+    /// And since when.
+    idle: Vec<(Conn, Instant)>,
     out: usize,
     closed: bool,
 }
@@ -355,7 +384,7 @@ impl Drop for Pooled<'_> {
             && !conn.client.is_closed()
             && !pool.closed
         {
-            pool.idle.push(conn);
+            pool.idle.push((conn, Instant::now()));
         }
         self.link.freed.notify_one();
     }

@@ -3,7 +3,8 @@
 use super::link::{Conn, down};
 use super::names::Names;
 use super::rows::{RawHead, head_columns};
-use super::world::{ClaimState, Clock, MessageState, RecordName, RecordState, World, field};
+use super::shared::Idents;
+use super::world::{ClaimState, Clock, MessageState, RecordName, RecordState, World, current, key};
 use crate::{
     Alias, BlobHash, Commit, Expect, Filter, Head, IndexKey, PersonKey, PersonRef, PutId, RepoId,
     StoreError,
@@ -15,7 +16,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 const CLOCK: &str = "SELECT seq, seq_at, at, rid, person, message, mirror, names, now_us(),
-  pg_current_xact_id()::text FROM clock FOR UPDATE";
+  pg_current_xact_id()::text, pg_backend_pid() FROM clock FOR UPDATE";
 const HEADS: &str = concat!(
     "SELECT ",
     head_columns!(),
@@ -62,6 +63,7 @@ fn clock(row: &Row) -> Clock {
         names: row.get(7),
         now: row.get(8),
         xid: row.get(9),
+        process: row.get(10),
     }
 }
 
@@ -156,21 +158,28 @@ pub(super) async fn load(
     conn: &Conn,
     clock: Clock,
     names: Arc<Names>,
+    idents: &Idents,
     commits: &[&Commit],
 ) -> Result<World, StoreError> {
     let mut wanted = Wanted::default();
     commits.iter().for_each(|c| wanted.commit(c));
+    let met = idents.known(wanted.idents.iter());
+    for (name, _) in &met {
+        wanted.idents.remove(name);
+    }
     let names = if names.count == clock.names {
         names
     } else {
         Arc::new(Names::load(conn, clock.names).await?)
     };
     let mut world = World {
+        began: clock.seq,
         clock,
         names,
+        idents: met.into_iter().collect(),
         ..World::default()
     };
-    fetch(conn, &wanted, &mut world).await?;
+    fetch(conn, &wanted, idents, &mut world).await?;
     // an expectation may lose as many matches as the batch has puts before it still finds two
     let enough = 2 + commits.iter().map(|c| c.put.len()).sum::<usize>();
     let mut searches = Vec::new();
@@ -214,7 +223,12 @@ async fn rows(
     conn.client.query(&statement, &refs).await.map_err(down)
 }
 
-async fn fetch(conn: &Conn, wanted: &Wanted, world: &mut World) -> Result<(), StoreError> {
+async fn fetch(
+    conn: &Conn,
+    wanted: &Wanted,
+    idents: &Idents,
+    world: &mut World,
+) -> Result<(), StoreError> {
     let (mut repos, mut types, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     for name in &wanted.records {
         world.records.insert(name.clone(), None);
@@ -293,10 +307,13 @@ async fn fetch(conn: &Conn, wanted: &Wanted, world: &mut World) -> Result<(), St
             .positions
             .insert(row.get(0), row.get::<_, i64>(1) as u64);
     }
-    for row in next()? {
-        let person = PersonKey(row.get::<_, i64>(2) as u64);
-        world.idents.insert((row.get(0), row.get(1)), person);
-    }
+    let person = |row: &Row| {
+        let name: (String, String) = (row.get(0), row.get(1));
+        (name, PersonKey(row.get::<_, i64>(2) as u64))
+    };
+    let met: Vec<_> = next()?.iter().map(person).collect();
+    world.idents.extend(met.iter().cloned());
+    idents.learn(met);
     for row in next()? {
         let hash: Vec<u8> = row.get(0);
         world.blobs.extend(BlobHash::try_from(hash).ok());
@@ -326,25 +343,21 @@ impl Search<'_> {
         keys.dedup();
         let lead = self.rarest(conn, &keys).await?;
         let sql = search_sql(keys.len());
-        let fields: Vec<i64> = keys.iter().map(|k| field(self.repo, k.param)).collect();
-        let values: Vec<&[u8]> = keys.iter().map(|k| k.value.as_slice()).collect();
-        let (lead_field, lead_value) = match (fields.get(lead), values.get(lead)) {
-            (Some(field), Some(value)) => (*field, *value),
-            _ => return Ok(Vec::new()),
+        let asked: Vec<Vec<u8>> = keys
+            .iter()
+            .map(|k| key(self.repo, k.param, &k.value))
+            .collect();
+        let Some(lead) = asked.get(lead) else {
+            return Ok(Vec::new());
         };
-        let mut after = 0i64;
+        let mut after = -1i64;
         let mut found = Vec::new();
         loop {
-            let rows = conn
-                .query(
-                    &sql,
-                    &[&lead_field, &lead_value, &fields, &values, &after, &PAGE],
-                )
-                .await?;
+            let rows = conn.query(&sql, &[lead, &asked, &after, &PAGE]).await?;
             let full = rows.len() as i64 == PAGE;
             for row in rows {
                 let raw = RawHead::of(&row, 0)?;
-                after = raw.rid.0 as i64;
+                after = row.get(10);
                 if !raw.live() {
                     continue;
                 }
@@ -367,9 +380,9 @@ impl Search<'_> {
         let (mut best, mut fewest) = (0, i64::MAX);
         if keys.len() > 1 {
             for (i, key) in keys.iter().enumerate() {
-                let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE field = $1 AND value = $2 LIMIT 200) c";
-                let field = field(self.repo, key.param);
-                let row = conn.query_opt(sql, &[&field, &key.value]).await?;
+                let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE key = $1 LIMIT 200) c";
+                let asked = self::key(self.repo, key.param, &key.value);
+                let row = conn.query_opt(sql, &[&asked]).await?;
                 let count = row.map_or(0, |r| r.get(0));
                 if count < fewest {
                     (best, fewest) = (i, count);
@@ -389,15 +402,14 @@ pub(super) fn matches(head: &Head, author_org: Option<&str>, filter: &Filter) ->
 fn search_sql(keys: usize) -> String {
     let columns = head_columns!();
     let all = if keys > 1 {
-        "AND NOT EXISTS (SELECT 1 FROM unnest($3::bigint[], $4::bytea[]) k(field, value)
-           WHERE NOT EXISTS (SELECT 1 FROM idx o WHERE o.field = k.field
-             AND o.value = k.value AND o.rid = i.rid AND o.vno = i.vno))"
+        "AND NOT EXISTS (SELECT 1 FROM unnest($2::bytea[]) k(key)
+           WHERE NOT EXISTS (SELECT 1 FROM idx o WHERE o.key = k.key AND o.place = i.place))"
     } else {
-        "AND $3::bigint[] IS NOT NULL AND $4::bytea[] IS NOT NULL"
+        "AND $2::bytea[] IS NOT NULL"
     };
+    let current = current!();
     format!(
-        "SELECT {columns} FROM idx i JOIN head h ON h.rid = i.rid AND h.vno = i.vno AND h.op < 2
-         WHERE i.field = $1 AND i.value = $2 AND i.rid > $5 {all}
-         ORDER BY i.field, i.value, i.rid LIMIT $6"
+        "SELECT {columns}, i.place FROM idx i JOIN head h ON {current}
+         WHERE i.key = $1 AND i.place > $3 {all} ORDER BY i.key, i.place LIMIT $4"
     )
 }

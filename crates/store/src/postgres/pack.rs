@@ -1,6 +1,10 @@
-//! Bytes of the packed columns: privacy columns with persons, index keys, blob addresses.
+//! Bytes of the packed columns: privacy columns with persons, bodies and index keys, blob addresses.
+//!
+//! A version's `form` says how its body and keys are packed: 0 = both plain, as schema version 1 wrote them; else the
+//! body's codec of [`crate::pack`], beside keys as that module packs them. Old rows are never rewritten for it.
 
-use crate::{BlobHash, IndexKey, Op, PersonKey, Privacy, StoreError};
+use crate::{BlobHash, IndexKey, Op, PersonKey, Privacy, StoreError, pack as small};
+use bytes::Bytes;
 
 /// What a version says about who may see it, with persons as own keys (aliases not followed).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -183,8 +187,43 @@ fn meta_of(bytes: &[u8]) -> Option<Meta> {
     from.0.is_empty().then_some(meta)
 }
 
-/// Packs the keys column: sorted, each once.
-pub(super) fn keys(keys: &[IndexKey]) -> Vec<u8> {
+/// How schema version 1 wrote: everything plain.
+const PLAIN: i16 = 0;
+
+/// Form and bytes of a body.
+pub(super) fn body(body: &Bytes) -> (i16, Bytes) {
+    let (codec, bytes) = small::pack_body(body);
+    (i16::from(codec), bytes)
+}
+
+/// Reads a body. An erased one is empty in every form.
+pub(super) fn read_body(form: i16, bytes: &[u8]) -> Result<Bytes, StoreError> {
+    match u8::try_from(form) {
+        _ if bytes.is_empty() => Ok(Bytes::new()),
+        Ok(0) => Ok(Bytes::copy_from_slice(bytes)),
+        Ok(codec) => small::unpack_body(codec, bytes),
+        Err(_) => Err(small::damaged("form of a version")),
+    }
+}
+
+/// Packs a keys column beside a body of this form: sorted, each once.
+pub(super) fn keys(form: i16, keys: &[IndexKey]) -> Vec<u8> {
+    match form {
+        PLAIN => plain_keys(keys),
+        _ => small::pack_keys(keys),
+    }
+}
+
+/// Reads a keys column. An erased one is empty in every form.
+pub(super) fn read_keys(form: i16, bytes: &[u8]) -> Result<Vec<IndexKey>, StoreError> {
+    match form {
+        _ if bytes.is_empty() => Ok(Vec::new()),
+        PLAIN => read_plain_keys(bytes),
+        _ => small::unpack_keys(bytes),
+    }
+}
+
+fn plain_keys(keys: &[IndexKey]) -> Vec<u8> {
     let mut out = Out(Vec::with_capacity(keys.len() * 24));
     for key in keys {
         out.number(u64::from(key.param));
@@ -193,8 +232,7 @@ pub(super) fn keys(keys: &[IndexKey]) -> Vec<u8> {
     out.0
 }
 
-/// Reads a keys column.
-pub(super) fn read_keys(bytes: &[u8]) -> Result<Vec<IndexKey>, StoreError> {
+fn read_plain_keys(bytes: &[u8]) -> Result<Vec<IndexKey>, StoreError> {
     let mut from = In(bytes);
     let mut keys = Vec::new();
     while !from.0.is_empty() {
@@ -302,14 +340,28 @@ mod tests {
         #[test]
         fn damaged_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = read_meta(&bytes);
-            let _ = read_keys(&bytes);
+            for form in [-1, 0, 2, 3, 4, 5, 300] {
+                let _ = read_keys(form, &bytes);
+                let _ = read_body(form, &bytes);
+            }
             let _ = read_persons(&bytes);
         }
 
         #[test]
         fn keys_come_back(list in proptest::collection::vec((any::<u32>(), proptest::collection::vec(any::<u8>(), 0..255)), 0..20)) {
             let list: Vec<IndexKey> = list.into_iter().map(|(param, value)| IndexKey { param, value }).collect();
-            prop_assert_eq!(read_keys(&keys(&list)).unwrap(), list);
+            for form in [PLAIN, body(&Bytes::new()).0] {
+                prop_assert_eq!(&read_keys(form, &keys(form, &list)).unwrap(), &list);
+            }
+        }
+
+        #[test]
+        fn bodies_come_back(bytes in proptest::collection::vec(any::<u8>(), 0..300), times in 1usize..90) {
+            let bytes = Bytes::from(bytes.repeat(times));
+            let (form, packed) = body(&bytes);
+            prop_assert_ne!(form, PLAIN);
+            prop_assert_eq!(read_body(form, &packed).unwrap(), bytes.clone());
+            prop_assert_eq!(read_body(PLAIN, &bytes).unwrap(), bytes);
         }
     }
 }

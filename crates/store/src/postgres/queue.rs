@@ -124,7 +124,7 @@ pub(super) fn revive(shared: &Shared, id: QueueMessageId) -> Result<bool, StoreE
       SELECT id, queue, now_us(), false, enqueued, NULL, max_deliveries, headers, body FROM back";
     let revived = shared.once(async |conn| conn.execute(sql, &[&(id.0 as i64)]).await)? == 1;
     if revived {
-        shared.wake.ring(None);
+        shared.wake.queues();
     }
     Ok(revived)
 }
@@ -203,6 +203,6 @@ pub(super) fn wait(shared: &Shared, queues: &[String], timeout: Duration) {
         let due = next.map_or(LOOK_AGAIN, |micros| Duration::from_micros(micros as u64));
         shared
             .wake
-            .wait(beat.count, until.min(now + due.min(LOOK_AGAIN)));
+            .wait_queues(beat.queues, until.min(now + due.min(LOOK_AGAIN)));
     }
 }

@@ -21,19 +21,25 @@ use std::time::Instant;
 const READ: &str = concat!(
     "SELECT ",
     head_columns!(),
-    ", v.body FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno
+    ", v.form, v.content FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno
      WHERE h.repo = $1 AND h.rtype = $2 AND h.id = $3"
 );
 const VREAD: &str = concat!(
     "SELECT ",
     version_columns!(),
-    ", v.body FROM head h JOIN version v ON v.rid = h.rid
+    ", v.form, v.content FROM head h JOIN version v ON v.rid = h.rid
      WHERE h.repo = $1 AND h.rtype = $2 AND h.id = $3 AND v.vno = $4"
 );
 const HEADS: &str = concat!(
     "SELECT ",
     head_columns!(),
     " FROM head h WHERE h.rid = ANY($1)"
+);
+const RECORDS: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    ", v.form, v.content FROM unnest($1::bigint[]) k(rid) JOIN head h ON h.rid = k.rid
+      JOIN version v ON v.rid = h.rid AND v.vno = h.vno"
 );
 const OLDER: &str = concat!(
     "SELECT ",
@@ -42,20 +48,22 @@ const OLDER: &str = concat!(
       (SELECT o.vno, o.seq, o.at, o.op, o.meta FROM version o WHERE o.rid = k.rid AND o.seq <= $2
        ORDER BY o.vno DESC LIMIT 1) v"
 );
-const BODIES: &str = "SELECT v.rid, v.body FROM unnest($1::bigint[], $2::integer[]) k(rid, vno)
+const BODIES: &str =
+    "SELECT v.rid, v.form, v.content FROM unnest($1::bigint[], $2::integer[]) k(rid, vno)
   JOIN version v ON v.rid = k.rid AND v.vno = k.vno";
-const KEYS: &str = "SELECT v.rid, v.keys FROM unnest($1::bigint[], $2::integer[]) k(rid, vno)
+const KEYS: &str =
+    "SELECT v.rid, v.form, v.keys FROM unnest($1::bigint[], $2::integer[]) k(rid, vno)
   JOIN version v ON v.rid = k.rid AND v.vno = k.vno";
 const HISTORY_OF_ONE: &str = concat!(
     "SELECT ",
     version_columns!(),
-    ", v.body FROM head h JOIN version v ON v.rid = h.rid
+    ", v.form, v.content FROM head h JOIN version v ON v.rid = h.rid
      WHERE h.repo = $1 AND h.rtype = $2 AND h.id = $3 AND v.vno < $4 AND v.seq <= $5 ORDER BY v.vno DESC LIMIT $6"
 );
 const HISTORY_OF_MANY: &str = concat!(
     "SELECT ",
     version_columns!(),
-    ", v.body FROM version v JOIN head h ON h.rid = v.rid
+    ", v.form, v.content FROM version v JOIN head h ON h.rid = v.rid
      WHERE v.repo = $1 AND (v.seq, v.rid) < ($2, $3) AND ($4::integer IS NULL OR h.rtype = $4)
      ORDER BY v.seq DESC, v.rid DESC LIMIT $5"
 );
@@ -73,7 +81,7 @@ pub(super) struct PgReader {
 
 /// The newest flushed state.
 pub(super) fn newest(shared: &Arc<Shared>) -> Result<Snapshot, StoreError> {
-    let (tip, names) = shared.read(async |conn| shared.tip(conn).await)?;
+    let (tip, names) = shared.crowd.tip(shared)?;
     Ok(Arc::new(PgReader {
         shared: shared.clone(),
         seq: tip.seq,
@@ -122,12 +130,17 @@ async fn time_of(conn: &Conn, seq: Seq) -> Result<MicrosUtc, StoreError> {
 }
 
 impl PgReader {
+    /// Whether rows of this place may have been cleared away.
+    fn aged(&self) -> bool {
+        self.old || self.made.elapsed() > self.shared.retention / 2
+    }
+
     /// Runs a read; afterwards makes sure that nothing of this snapshot had been cleared away meanwhile.
     pub(super) fn run<T>(
         &self,
         work: impl AsyncFn(&Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let aged = self.old || self.made.elapsed() > self.shared.retention / 2;
+        let aged = self.aged();
         crate::Patience::check()?;
         self.shared.read(async |conn| {
             let found = work(conn).await?;
@@ -234,10 +247,50 @@ impl PgReader {
             .map(|row| {
                 Ok((
                     Rid(row.get::<_, i64>(0) as u64),
-                    pack::read_keys(row.get(1))?,
+                    pack::read_keys(row.get(1), row.get(2))?,
                 ))
             })
             .collect()
+    }
+
+    /// Live, visible records with their bodies, by rid: one statement, unless some are newer than the snapshot.
+    async fn records(
+        &self,
+        conn: &Conn,
+        grant: &Granted,
+        rids: &[Rid],
+    ) -> Result<HashMap<Rid, Record>, StoreError> {
+        let mut wanted: Vec<i64> = rids.iter().map(|r| r.0 as i64).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut found = HashMap::with_capacity(wanted.len());
+        let mut changed = Vec::new();
+        for part in wanted.chunks(1_000) {
+            for row in conn.query(RECORDS, &[&part]).await? {
+                let raw = RawHead::of(&row, 0)?;
+                let rid = raw.rid;
+                if !self.reached(&raw) {
+                    changed.push(rid);
+                } else if raw.live()
+                    && let Some(head) = self.admitted(grant, raw)?
+                {
+                    let body = RawHead::body(&row, 10)?;
+                    found.insert(rid, Record { head, body });
+                }
+            }
+        }
+        if changed.is_empty() {
+            return Ok(found);
+        }
+        let heads = self.live(conn, grant, &changed).await?;
+        let versions: Vec<(Rid, Vno)> = heads.values().map(|h| (h.rid, h.vno)).collect();
+        let mut bodies = self.bodies(conn, &versions).await?;
+        for (rid, head) in heads {
+            if let Some(body) = bodies.remove(&rid) {
+                found.insert(rid, Record { head, body });
+            }
+        }
+        Ok(found)
     }
 
     async fn bodies(
@@ -248,12 +301,9 @@ impl PgReader {
         let (rids, vnos) = columns(versions);
         let rows = conn.query(BODIES, &[&rids, &vnos]).await?;
         let body = |row: &tokio_postgres::Row| {
-            (
-                Rid(row.get::<_, i64>(0) as u64),
-                Bytes::copy_from_slice(row.get(1)),
-            )
+            Ok((Rid(row.get::<_, i64>(0) as u64), RawHead::body(row, 1)?))
         };
-        Ok(rows.iter().map(body).collect())
+        rows.iter().map(body).collect()
     }
 
     async fn history_of_one(
@@ -288,7 +338,7 @@ impl PgReader {
                 if let Some(head) = head.filter(|h| before.is_none_or(|b| h.seq < b)) {
                     out.push(Record {
                         head,
-                        body: Bytes::copy_from_slice(row.get(10)),
+                        body: RawHead::body(row, 10)?,
                     });
                 }
                 if out.len() >= limit {
@@ -348,7 +398,7 @@ impl PgReader {
                 if let Some(head) = head.filter(|h| before.is_none_or(|b| h.seq < b)) {
                     out.push(Record {
                         head,
-                        body: Bytes::copy_from_slice(row.get(10)),
+                        body: RawHead::body(row, 10)?,
                     });
                 }
                 if out.len() >= limit {
@@ -391,6 +441,21 @@ impl Reader for PgReader {
         if !askable(id) {
             return Ok(None);
         }
+        if !self.aged() {
+            crate::Patience::check()?;
+            let name = (repo.0 as i16, number, id.to_owned());
+            match self.shared.crowd.record(&self.shared, name)? {
+                None => return Ok(None),
+                Some(newest) if newest.raw.op == Op::Purge => return Ok(None),
+                Some(newest) if self.reached(&newest.raw) => {
+                    let body = newest.body;
+                    let head = self.admitted(grant, newest.raw)?;
+                    return Ok(head.map(|head| Record { head, body }));
+                }
+                // newer than the snapshot: the log is asked
+                Some(_) => {}
+            }
+        }
         self.run(async |conn| {
             let Some(row) = conn
                 .query_opt(READ, &[&(repo.0 as i16), &number, &id])
@@ -407,7 +472,7 @@ impl Reader for PgReader {
                 return Ok(None);
             };
             let body = match head.vno == newest {
-                true => Bytes::copy_from_slice(row.get(10)),
+                true => RawHead::body(&row, 10)?,
                 false => {
                     let mut bodies = self.bodies(conn, &[(head.rid, head.vno)]).await?;
                     bodies.remove(&head.rid).unwrap_or_default()
@@ -444,10 +509,8 @@ impl Reader for PgReader {
                 return Ok(None);
             }
             let head = self.admitted(grant, raw)?;
-            Ok(head.map(|head| Record {
-                head,
-                body: Bytes::copy_from_slice(row.get(10)),
-            }))
+            let body = RawHead::body(&row, 10)?;
+            Ok(head.map(|head| Record { head, body }))
         })
     }
 
@@ -492,7 +555,7 @@ impl Reader for PgReader {
         limit: usize,
     ) -> Result<Vec<Rid>, StoreError> {
         self.run(async |conn| {
-            let mut walk = Walk::new(self, conn, grant, repo, range, Direction::Ascending, None);
+            let mut walk = Walk::new(self, conn, grant, repo, range, Direction::Ascending, None)?;
             let mut found = BTreeSet::new();
             walk.all(limit, &mut |row| {
                 found.insert(row.rid);
@@ -512,7 +575,7 @@ impl Reader for PgReader {
         limit: usize,
     ) -> Result<Vec<IndexRow>, StoreError> {
         self.run(async |conn| {
-            let mut walk = Walk::new(self, conn, grant, repo, range, direction, after);
+            let mut walk = Walk::new(self, conn, grant, repo, range, direction, after)?;
             walk.first(limit).await
         })
     }
@@ -563,15 +626,11 @@ impl Reader for PgReader {
 
     fn fetch(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<Record>, StoreError> {
         self.run(async |conn| {
-            let found = self.live(conn, grant, rids).await?;
-            let versions: Vec<(Rid, Vno)> = found.values().map(|h| (h.rid, h.vno)).collect();
-            let bodies = self.bodies(conn, &versions).await?;
-            let record = |rid: &Rid| {
-                let head = found.get(rid)?.clone();
-                let body = bodies.get(rid)?.clone();
-                Some(Record { head, body })
-            };
-            Ok(rids.iter().filter_map(record).collect())
+            let found = self.records(conn, grant, rids).await?;
+            Ok(rids
+                .iter()
+                .filter_map(|rid| found.get(rid).cloned())
+                .collect())
         })
     }
 

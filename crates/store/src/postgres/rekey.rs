@@ -1,11 +1,12 @@
 //! Keys made anew for versions that stay as they are: keys and index rows change in one transaction.
 
-use super::keeper::remove;
+use super::check::RESERVED_PARAMS;
+use super::keeper::{columns, remove};
 use super::link::{Conn, NO_TIMEOUT, transaction};
 use super::pack;
 use super::shared::Shared;
-use super::world::{IdxRow, field};
-use crate::{MAX_KEY_BYTES, MAX_KEYS, MAX_REKEY, Rekey, RepoId, Rid, StoreError};
+use super::world::{IdxRow, key, place};
+use crate::{IndexKey, MAX_KEY_BYTES, MAX_KEYS, MAX_REKEY, Rekey, RepoId, Rid, StoreError, Vno};
 use std::collections::BTreeSet;
 
 const OUTDATED: &str = "SELECT h.rid FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno
@@ -40,11 +41,14 @@ pub(super) fn rekey(shared: &Shared, repo: RepoId, changes: &[Rekey]) -> Result<
     shared.open()?;
     let is_wrong = changes.len() > MAX_REKEY
         || changes.iter().any(|c| {
-            c.keys.len() > MAX_KEYS || c.keys.iter().any(|k| k.value.len() > MAX_KEY_BYTES)
+            let is_wrong =
+                |k: &IndexKey| k.value.len() > MAX_KEY_BYTES || k.param >= RESERVED_PARAMS;
+            c.keys.len() > MAX_KEYS || c.keys.iter().any(is_wrong)
         });
     if is_wrong {
         return Err(StoreError::Invalid(format!(
-            "at most {MAX_REKEY} versions at once, of at most {MAX_KEYS} keys of at most {MAX_KEY_BYTES} bytes"
+            "at most {MAX_REKEY} versions at once, of at most {MAX_KEYS} keys of at most {MAX_KEY_BYTES} bytes, \
+             of parameters below {RESERVED_PARAMS}"
         )));
     }
     let conn = &shared.link.connect_here(NO_TIMEOUT)?;
@@ -61,7 +65,8 @@ pub(super) fn rekey(shared: &Shared, repo: RepoId, changes: &[Rekey]) -> Result<
 async fn change(conn: &Conn, repo: RepoId, changes: &[Rekey]) -> Result<usize, StoreError> {
     let rids: Vec<i64> = changes.iter().map(|c| c.rid.0 as i64).collect();
     let vnos: Vec<i32> = changes.iter().map(|c| c.vno.0 as i32).collect();
-    let sql = "SELECT v.repo, v.rid, v.vno, v.keys, v.meta FROM unnest($1::bigint[], $2::integer[]) u(rid, vno)
+    let sql =
+        "SELECT v.rid, v.vno, v.form, v.keys FROM unnest($1::bigint[], $2::integer[]) u(rid, vno)
         JOIN head h ON h.rid = u.rid AND h.vno = u.vno AND h.repo = $3 AND h.op < 2 AND h.purged = 0
         JOIN version v ON v.rid = h.rid AND v.vno = h.vno";
     let found = conn.query(sql, &[&rids, &vnos, &(repo.0 as i16)]).await?;
@@ -69,19 +74,17 @@ async fn change(conn: &Conn, repo: RepoId, changes: &[Rekey]) -> Result<usize, S
     let (mut of_rid, mut of_vno, mut packs, mut keys) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for row in &found {
-        let (rid, vno): (i64, i32) = (row.get(1), row.get(2));
+        let (rid, vno, form): (i64, i32, i16) = (row.get(0), row.get(1), row.get(2));
         let Some(change) = changes.iter().find(|c| c.rid.0 as i64 == rid) else {
             continue;
         };
-        let old_keys = pack::read_keys(row.get(3))?;
+        let old_keys = pack::read_keys(form, row.get(3))?;
         let mut new_keys = change.keys.clone();
         new_keys.sort_unstable();
         new_keys.dedup();
-        let as_row = |k: &crate::IndexKey| IdxRow {
-            field: field(repo, k.param),
-            value: k.value.clone(),
-            rid: rid as u64,
-            vno: vno as u32,
+        let as_row = |k: &IndexKey| IdxRow {
+            key: key(repo, k.param, &k.value),
+            place: place(Rid(rid as u64), Vno(vno as u32)),
         };
         let old: BTreeSet<_> = old_keys.iter().collect();
         let new: BTreeSet<_> = new_keys.iter().collect();
@@ -90,7 +93,7 @@ async fn change(conn: &Conn, repo: RepoId, changes: &[Rekey]) -> Result<usize, S
         of_rid.push(rid);
         of_vno.push(vno);
         packs.push(i64::from(change.pack));
-        keys.push(pack::keys(&new_keys));
+        keys.push(pack::keys(form, &new_keys));
     }
     if of_rid.is_empty() {
         return Ok(0);
@@ -109,14 +112,10 @@ async fn change(conn: &Conn, repo: RepoId, changes: &[Rekey]) -> Result<usize, S
 
 async fn insert(conn: &Conn, rows: &[IdxRow]) -> Result<(), StoreError> {
     for part in rows.chunks(5_000) {
-        let fields: Vec<i64> = part.iter().map(|r| r.field).collect();
-        let values: Vec<&[u8]> = part.iter().map(|r| r.value.as_slice()).collect();
-        let rids: Vec<i64> = part.iter().map(|r| r.rid as i64).collect();
-        let vnos: Vec<i32> = part.iter().map(|r| r.vno as i32).collect();
+        let (keys, places) = columns(part);
         conn.execute(
-            "INSERT INTO idx (field, value, rid, vno)
-             SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::integer[])",
-            &[&fields, &values, &rids, &vnos],
+            "INSERT INTO idx (key, place) SELECT * FROM unnest($1::bytea[], $2::bigint[])",
+            &[&keys, &places],
         )
         .await?;
     }

@@ -4,6 +4,7 @@ use super::aliases::Aliases;
 use super::names::Names;
 use super::pack::{self, Meta};
 use crate::{Head, MicrosUtc, Op, Privacy, RecordId, RepoId, Rid, Seq, StoreError, Vno};
+use bytes::Bytes;
 use std::collections::BTreeSet;
 use tokio_postgres::Row;
 
@@ -53,6 +54,11 @@ impl RawHead {
             purged: row.get::<_, i32>(from + 8) as u32,
             meta: pack::read_meta(row.get(from + 9))?,
         })
+    }
+
+    /// The body in the columns `form`, `content` that begin at `from`.
+    pub(super) fn body(row: &Row, from: usize) -> Result<Bytes, StoreError> {
+        pack::read_body(row.get(from), row.get(from + 1))
     }
 
     /// Whether this version is a live record.

@@ -1,17 +1,19 @@
-//! Tables, schema version 1, and the checks at open.
+//! Tables, schema version 2, and the checks at open.
 //!
 //! Shape: `clock` is the one feed row that every batch locks first; it holds the last seq, the last commit time and all
-//! number counters. `version` is the log; `head` the newest version without body; `idx` the index rows, whose `field` is
-//! repository and parameter in one number (compartments have a field of their own). Rows of a bulk load carry
-//! `seq = -generation`; `generation` tells the real place. No two indexes begin alike: the planner, which knows nothing
-//! of a young table, must have no choice.
+//! number counters. `version` is the log, its `content` and `keys` packed as `form` says ([`super::pack`]); `head` the
+//! newest version without body; `idx` the index rows: `key` is repository, parameter and value in one byte string
+//! (compartments have a parameter of their own), `place` record and version in one number ([`super::world`]): a row stands
+//! in the heap and in the B-tree, so every byte of it counts twice. Rows of a bulk load carry `seq = -generation`;
+//! `generation` tells the real place. No two indexes begin alike: the planner, which knows nothing of a young table, must
+//! have no choice.
 
 use super::link::{Conn, down};
 use crate::{RepoId, RepoKind, RepositoryDecl, StoreError};
 use std::collections::BTreeMap;
 
 /// Version of the tables below.
-pub(super) const SCHEMA_VERSION: i32 = 1;
+pub(super) const SCHEMA_VERSION: i32 = 2;
 
 /// Advisory lock classes; the second half of the key is the schema's hash.
 pub(super) const LOCK_OPEN: i32 = 0x484e_0001;
@@ -62,25 +64,23 @@ CREATE UNIQUE INDEX head_name ON head (repo, rtype, id);
 CREATE INDEX head_type ON head (((repo::bigint << 32) | rtype), rid) WITH (deduplicate_items = off);
 CREATE TABLE version (
   rid bigint NOT NULL,
-  vno integer NOT NULL,
   seq bigint NOT NULL,
   at bigint NOT NULL,
+  pack bigint NOT NULL,
+  vno integer NOT NULL,
   repo smallint NOT NULL,
   op smallint NOT NULL,
-  pack bigint NOT NULL,
+  form smallint NOT NULL,
   meta bytea NOT NULL,
-  body bytea NOT NULL,
+  content bytea NOT NULL,
   keys bytea NOT NULL,
   blobs bytea NOT NULL,
   PRIMARY KEY (rid, vno));
+ALTER TABLE version ALTER content SET STORAGE EXTERNAL, ALTER keys SET STORAGE EXTERNAL;
 CREATE UNIQUE INDEX version_feed ON version (seq) WHERE seq > 0;
 CREATE INDEX version_repo ON version (repo, seq, rid) WITH (deduplicate_items = off);
-CREATE TABLE idx (
-  field bigint NOT NULL,
-  value bytea NOT NULL,
-  rid bigint NOT NULL,
-  vno integer NOT NULL);
-CREATE INDEX idx_order ON idx (field, value, rid, vno) WITH (deduplicate_items = off);
+CREATE TABLE idx (place bigint NOT NULL, key bytea NOT NULL);
+CREATE INDEX idx_order ON idx (key, place) WITH (deduplicate_items = off);
 CREATE TABLE event (seq bigint PRIMARY KEY, at bigint NOT NULL, kind smallint NOT NULL, data bytea NOT NULL);
 CREATE TABLE epoch (person bigint NOT NULL, seq bigint NOT NULL, PRIMARY KEY (person, seq));
 CREATE INDEX epoch_seq ON epoch (seq);
@@ -171,6 +171,24 @@ CREATE TABLE journal_line (
   PRIMARY KEY (person, controller));
 CREATE TABLE journal_head (n bigint PRIMARY KEY, day text COLLATE \"C\" NOT NULL, closed boolean NOT NULL, jws text COLLATE \"C\" NOT NULL);
 CREATE INDEX journal_head_day ON journal_head (day, n);
+";
+
+/// From version 1: what stood in `body` and `keys` stays as it is (form 0), index rows are made anew from the old ones.
+/// The column's new name makes a process of an earlier program, should one still run, fail instead of misreading.
+const FROM_1: &str = "
+ALTER TABLE version ADD COLUMN form smallint NOT NULL DEFAULT 0;
+ALTER TABLE version RENAME COLUMN body TO content;
+ALTER TABLE version ALTER content SET STORAGE EXTERNAL, ALTER keys SET STORAGE EXTERNAL;
+ALTER TABLE idx RENAME TO idx_1;
+ALTER INDEX idx_order RENAME TO idx_1_order;
+CREATE TABLE idx (place bigint NOT NULL, key bytea NOT NULL);
+INSERT INTO idx (place, key)
+  SELECT (rid << 20) | (vno & 1048575),
+    int2send((field >> 33)::smallint) || substring(int8send((field & 8589934591) - 1) FROM 5) || value
+  FROM idx_1 ORDER BY field, value, rid, vno;
+DROP TABLE idx_1;
+CREATE INDEX idx_order ON idx (key, place) WITH (deduplicate_items = off);
+UPDATE meta SET schema_version = 2;
 ";
 
 /// Refuses a server that would lose acknowledged commits at a power loss.
@@ -285,7 +303,15 @@ async fn prepare_locked(
         .query_one("SELECT schema_version, incarnation FROM meta", &[])
         .await
         .map_err(down)?;
-    let version: i32 = meta.get(0);
+    let mut version: i32 = meta.get(0);
+    if version == 1 {
+        tracing::info!("the tables are brought to version 2: every index row is made anew");
+        // a store of millions of records takes minutes, and another process may be at the end of its last batch
+        let patience = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0";
+        let steps = format!("{patience}; SET LOCAL search_path TO {schema}; {FROM_1}");
+        client.batch_execute(&steps).await.map_err(down)?;
+        version = SCHEMA_VERSION;
+    }
     if version != SCHEMA_VERSION {
         let what =
             format!("tables have schema version {version}, this program knows {SCHEMA_VERSION}");

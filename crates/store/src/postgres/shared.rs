@@ -1,17 +1,24 @@
 //! What the parts of one opened engine share.
 
-use super::link::{Conn, Link};
+use super::crowd::Crowd;
+use super::link::{Conn, Link, Trust};
 use super::names::Names;
-use crate::{MicrosUtc, RepoId, RepoKind, Seq, StoreError};
+use crate::{MicrosUtc, PersonKey, RepoId, RepoKind, Seq, StoreError};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Shared state.
 pub(super) struct Shared {
     pub(super) link: Link,
+    /// Reads that go together.
+    pub(super) crowd: Crowd,
+    /// Persons by identifier, as far as they were met: an identifier never gets another person.
+    pub(super) idents: Idents,
+    /// The committer's server process: its own notifications tell nothing new.
+    pub(super) committer: AtomicI32,
     /// Notification channel of this schema.
     pub(super) channel: String,
     pub(super) by_name: BTreeMap<String, (RepoId, RepoKind)>,
@@ -74,7 +81,11 @@ impl Shared {
         self.open()?;
         let mut tries = 0;
         loop {
-            let conn = self.link.take()?;
+            let trust = match tries {
+                0 => Trust::Recent,
+                _ => Trust::Nothing,
+            };
+            let conn = self.link.take(trust)?;
             let result = conn.block_on(work(&conn));
             tries += 1;
             if result.is_err() && conn.client.is_closed() && tries < 3 {
@@ -92,7 +103,7 @@ impl Shared {
         work: impl AsyncFnOnce(&Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.open()?;
-        let conn = self.link.take()?;
+        let conn = self.link.take(Trust::Nothing)?;
         conn.block_on(work(&conn))
     }
 
@@ -136,11 +147,42 @@ impl Shared {
     }
 }
 
+/// Persons by identifier.
+#[derive(Default)]
+pub(super) struct Idents(Mutex<HashMap<(String, String), PersonKey>>);
+
+impl Idents {
+    /// Beyond this many they are forgotten, to be met anew.
+    const MOST: usize = 100_000;
+
+    /// Those of the names that are known.
+    pub(super) fn known<'a>(
+        &self,
+        names: impl Iterator<Item = &'a (String, String)>,
+    ) -> Vec<((String, String), PersonKey)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names
+            .filter_map(|name| Some((name.clone(), *known.get(name)?)))
+            .collect()
+    }
+
+    /// Remembers what is committed.
+    pub(super) fn learn(&self, met: Vec<((String, String), PersonKey)>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() + met.len() > Self::MOST {
+            known.clear();
+        }
+        known.extend(met);
+    }
+}
+
 /// Wakes those who wait for the feed or a queue.
 #[derive(Default)]
 pub(super) struct Wake {
     state: Mutex<Beat>,
-    bell: Condvar,
+    feed: Condvar,
+    queues: Condvar,
+    end: Condvar,
 }
 
 /// What is known of progress.
@@ -148,8 +190,10 @@ pub(super) struct Wake {
 pub(super) struct Beat {
     /// Newest place known in this process.
     pub(super) seq: u64,
-    /// Counts every sign of life, of this process or another.
+    /// Counts every sign that the feed may be longer, of this process or another.
     pub(super) count: u64,
+    /// Counts every sign that a message may have come to a queue.
+    pub(super) queues: u64,
     /// The engine is closing.
     pub(super) closed: bool,
 }
@@ -160,12 +204,19 @@ impl Wake {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something happened; `seq` when it is known how far the feed is.
-    pub(super) fn ring(&self, seq: Option<u64>) {
+    /// The feed may be longer; `seq` when it is known how far it is.
+    pub(super) fn feed(&self, seq: Option<u64>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.seq = state.seq.max(seq.unwrap_or(0));
         state.count += 1;
-        self.bell.notify_all();
+        self.feed.notify_all();
+    }
+
+    /// A message may have come to a queue.
+    pub(super) fn queues(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.queues += 1;
+        self.queues.notify_all();
     }
 
     /// The engine closes.
@@ -174,18 +225,34 @@ impl Wake {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .closed = true;
-        self.ring(None);
+        self.feed.notify_all();
+        self.queues.notify_all();
+        self.end.notify_all();
     }
 
-    /// Waits until the count is not `than` any more, or the instant has come.
-    pub(super) fn wait(&self, than: u64, until: Instant) -> Beat {
+    /// Waits until the feed's count is not `than` any more, or the instant has come.
+    pub(super) fn wait_feed(&self, than: u64, until: Instant) -> Beat {
+        self.wait(&self.feed, until, |state| state.count != than)
+    }
+
+    /// Waits until the queues' count is not `than` any more, or the instant has come.
+    pub(super) fn wait_queues(&self, than: u64, until: Instant) -> Beat {
+        self.wait(&self.queues, until, |state| state.queues != than)
+    }
+
+    /// Waits until the engine closes, or the instant has come; whether it closes.
+    pub(super) fn wait_end(&self, until: Instant) -> bool {
+        self.wait(&self.end, until, |_| false).closed
+    }
+
+    fn wait(&self, bell: &Condvar, until: Instant, happened: impl Fn(&Beat) -> bool) -> Beat {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if state.count != than || state.closed || left.is_zero() {
+            if happened(&state) || state.closed || left.is_zero() {
                 return *state;
             }
-            let woken = self.bell.wait_timeout(state, left);
+            let woken = bell.wait_timeout(state, left);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }

@@ -136,6 +136,7 @@ impl PgSink {
             privacy: item.privacy,
         });
         let (rid, vno) = (item.rid.0, item.vno.0);
+        let (form, content) = pack::body(&item.body);
         self.saw(0, rid);
         let purged = if item.op == Op::Purge { vno } else { 0 };
         let kept = self.heads.get(&rid).map_or(0, |h| h.purged);
@@ -161,8 +162,9 @@ impl PgSink {
             op: item.op,
             pack: item.pack,
             meta,
-            body: item.body,
-            keys: pack::keys(&item.keys),
+            form,
+            content,
+            keys: pack::keys(form, &item.keys),
             blobs: item.blobs,
         });
         if self.versions.len() as i64 >= PAGE {
@@ -277,7 +279,7 @@ impl PgSink {
 
     /// Index rows of every record's newest version.
     fn index(&self) -> Result<(), StoreError> {
-        let sql = "SELECT h.repo, h.rid, h.vno, v.keys, v.meta FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno
+        let sql = "SELECT h.repo, h.rid, h.vno, v.form, v.keys, v.meta FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno
             WHERE h.rid > $1 AND h.op < 2 ORDER BY h.rid LIMIT $2";
         let mut after = 0i64;
         loop {
@@ -439,7 +441,8 @@ impl Sink for PgSink {
             .incarnation
             .write()
             .unwrap_or_else(PoisonError::into_inner) = incarnation;
-        self.shared.wake.ring(Some(seq as u64));
+        self.shared.wake.feed(Some(seq as u64));
+        self.shared.wake.queues();
         Ok(Seq(seq as u64))
     }
 

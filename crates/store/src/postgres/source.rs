@@ -126,8 +126,9 @@ impl PgSource {
     }
 
     fn version(&self, row: &Row) -> Result<Item, StoreError> {
-        // the ten columns of a head, then pack, body, keys, blobs
+        // the ten columns of a head, then pack, form, content, keys, blobs
         let raw = RawHead::of(row, 1)?;
+        let form = row.get(12);
         let bulk = raw.seq < 0;
         let unknown = || StoreError::Corrupt(format!("generation {} is unknown", -raw.seq));
         let (seq, at) = self.names.place(raw.seq, raw.at).ok_or_else(unknown)?;
@@ -141,13 +142,13 @@ impl PgSource {
             op: raw.op,
             at,
             pack: u32::try_from(row.get::<_, i64>(11)).unwrap_or(0),
-            body: copied(row, 12),
-            keys: pack::read_keys(row.get(13))?,
+            body: pack::read_body(form, row.get(13))?,
+            keys: pack::read_keys(form, row.get(14))?,
             persons: raw.meta.persons,
             author_person: raw.meta.author_person,
             owner: raw.meta.owner,
             privacy: raw.meta.privacy,
-            blobs: pack::read_blobs(row.get(14)),
+            blobs: pack::read_blobs(row.get(15)),
             bulk,
         })))
     }
@@ -156,7 +157,7 @@ impl PgSource {
         const VERSIONS: &str = concat!(
             "SELECT v.seq, ",
             version_columns!(),
-            ", v.pack, v.body, v.keys, v.blobs FROM version v JOIN head h ON h.rid = v.rid
+            ", v.pack, v.form, v.content, v.keys, v.blobs FROM version v JOIN head h ON h.rid = v.rid
              WHERE v.seq > $1 AND v.seq > 0 ORDER BY v.seq LIMIT 200"
         );
         const EVENTS: &str =
@@ -203,7 +204,7 @@ impl PgSource {
         const ROWS: &str = concat!(
             "SELECT v.rid, ",
             version_columns!(),
-            ", v.pack, v.body, v.keys, v.blobs FROM version v JOIN head h ON h.rid = v.rid
+            ", v.pack, v.form, v.content, v.keys, v.blobs FROM version v JOIN head h ON h.rid = v.rid
              WHERE v.repo = $1 AND v.seq = $2 AND v.rid > $3 ORDER BY v.repo, v.seq, v.rid LIMIT $4"
         );
         let place = -(number as i64);

@@ -1,10 +1,11 @@
 //! Walks over index rows: by value, by type, by compartment. A row counts when its version was the newest of its record
 //! at the snapshot, the record was live, and the filter lets it through.
 
+use super::check::RESERVED_PARAMS;
 use super::link::Conn;
 use super::reader::PgReader;
 use super::rows::{RawHead, head_columns};
-use super::world::{compartment_field, compartment_value, field};
+use super::world::{before, compartment_key, end, is_of, key, rid_of, value_of};
 use crate::{
     Direction, Granted, IndexRow, KeyRange, MAX_KEY_BYTES, PersonKey, RepoId, Rid, StoreError, Vno,
 };
@@ -18,17 +19,16 @@ const SMALL_COMPARTMENT: i64 = 3_000;
 const SMALL_RANGE: u64 = 256;
 
 const ASCENDING: &str = concat!(
-    "SELECT i.value, i.rid, i.vno, ",
+    "SELECT i.key, i.place, ",
     head_columns!(),
-    " FROM idx i JOIN head h ON h.rid = i.rid WHERE i.field = $1
-      AND (i.value, i.rid, i.vno) > ($2, $3, $4) AND i.value < $5 ORDER BY i.value, i.rid, i.vno LIMIT $6"
+    " FROM idx i JOIN head h ON h.rid = (i.place >> 20)
+      WHERE (i.key, i.place) > ($1, $2) AND i.key < $3 ORDER BY i.key, i.place LIMIT $4"
 );
 const DESCENDING: &str = concat!(
-    "SELECT i.value, i.rid, i.vno, ",
+    "SELECT i.key, i.place, ",
     head_columns!(),
-    " FROM idx i JOIN head h ON h.rid = i.rid WHERE i.field = $1
-      AND (i.value, i.rid, i.vno) < ($2, $3, $4) AND i.value >= $5
-      ORDER BY i.value DESC, i.rid DESC, i.vno DESC LIMIT $6"
+    " FROM idx i JOIN head h ON h.rid = (i.place >> 20)
+      WHERE (i.key, i.place) < ($1, $2) AND i.key >= $3 ORDER BY i.key DESC, i.place DESC LIMIT $4"
 );
 const OF_TYPE: &str = concat!(
     "SELECT ",
@@ -36,17 +36,31 @@ const OF_TYPE: &str = concat!(
     " FROM head h WHERE ((h.repo::bigint << 32) | h.rtype) = $1 AND h.rid > $2 ORDER BY h.rid LIMIT $3"
 );
 const OF_PERSON: &str = concat!(
-    "SELECT i.rid, i.vno, ",
+    "SELECT i.place, ",
     head_columns!(),
-    " FROM idx i JOIN head h ON h.rid = i.rid
-      WHERE i.field = $1 AND i.value = $2 AND (i.rid, i.vno) > ($3, $4) ORDER BY i.rid, i.vno LIMIT $5"
+    " FROM idx i JOIN head h ON h.rid = (i.place >> 20)
+      WHERE i.key = $1 AND i.place > $2 ORDER BY i.place LIMIT $3"
 );
 
-type Place = (Vec<u8>, i64, i32);
+/// Key and place of the row that was seen last.
+type Place = (Vec<u8>, i64);
 
-/// Beyond every value.
-fn beyond() -> Vec<u8> {
-    vec![u8::MAX; MAX_KEY_BYTES + 1]
+/// Key beyond every value of the parameter.
+fn beyond(repo: RepoId, param: u32) -> Vec<u8> {
+    key(repo, param, &[u8::MAX; MAX_KEY_BYTES + 1])
+}
+
+/// First key of a range and the first one beyond it.
+fn bounds(repo: RepoId, range: &KeyRange) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+    if range.param >= RESERVED_PARAMS {
+        let what = format!("parameter {} is reserved", range.param);
+        return Err(StoreError::Invalid(what));
+    }
+    let to = match &range.to {
+        Some(to) => key(repo, range.param, to),
+        None => beyond(repo, range.param),
+    };
+    Ok((key(repo, range.param, &range.from), to))
 }
 
 fn number(rid: Rid) -> i64 {
@@ -61,6 +75,8 @@ pub(super) struct Walk<'a> {
     repo: RepoId,
     range: &'a KeyRange,
     direction: Direction,
+    from: Vec<u8>,
+    to: Vec<u8>,
     place: Place,
 }
 
@@ -73,29 +89,26 @@ impl<'a> Walk<'a> {
         range: &'a KeyRange,
         direction: Direction,
         after: Option<&IndexRow>,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
+        let (from, to) = bounds(repo, range)?;
+        let after = after.map(|row| (key(repo, range.param, &row.value), row.rid));
         let place = match (direction, after) {
-            (Direction::Ascending, Some(row)) if row.value >= range.from => {
-                (row.value.clone(), number(row.rid), i32::MAX)
-            }
-            (Direction::Ascending, _) => (range.from.clone(), -1, -1),
-            (Direction::Descending, after) => {
-                let end = range.to.clone().unwrap_or_else(beyond);
-                match after {
-                    Some(row) if row.value < end => (row.value.clone(), number(row.rid), -1),
-                    _ => (end, -1, -1),
-                }
-            }
+            (Direction::Ascending, Some((value, rid))) if value >= from => (value, end(rid)),
+            (Direction::Ascending, _) => (from.clone(), -1),
+            (Direction::Descending, Some((value, rid))) if value < to => (value, before(rid)),
+            (Direction::Descending, _) => (to.clone(), -1),
         };
-        Self {
+        Ok(Self {
             reader,
             conn,
             grant,
             repo,
             range,
             direction,
+            from,
+            to,
             place,
-        }
+        })
     }
 
     /// The first `limit` rows that count.
@@ -158,38 +171,29 @@ impl<'a> Walk<'a> {
     /// The next rows: those that count, how many were current at the snapshot, whether there may be more.
     async fn page(&mut self, size: i64) -> Result<(Vec<IndexRow>, usize, bool), StoreError> {
         crate::Patience::check()?;
-        let field = field(self.repo, self.range.param);
-        let (value, rid, vno) = &self.place;
-        let rows = match self.direction {
-            Direction::Ascending => {
-                let to = self.range.to.clone().unwrap_or_else(beyond);
-                self.conn
-                    .query(ASCENDING, &[&field, value, rid, vno, &to, &size])
-                    .await?
-            }
-            Direction::Descending => {
-                let from = &self.range.from;
-                self.conn
-                    .query(DESCENDING, &[&field, value, rid, vno, from, &size])
-                    .await?
-            }
+        let (key, place) = &self.place;
+        let (sql, other) = match self.direction {
+            Direction::Ascending => (ASCENDING, &self.to),
+            Direction::Descending => (DESCENDING, &self.from),
         };
+        let rows = self.conn.query(sql, &[key, place, other, &size]).await?;
         let more = rows.len() as i64 == size;
         if let Some(last) = rows.last() {
-            self.place = (last.get(0), last.get(1), last.get(2));
+            self.place = (last.get(0), last.get(1));
         }
         let newest = rows
             .iter()
-            .map(|row| RawHead::of(row, 3))
+            .map(|row| RawHead::of(row, 2))
             .collect::<Result<_, _>>()?;
         let states = self.reader.states(self.conn, newest).await?;
         let mut admitted: HashMap<Rid, bool> = HashMap::new();
         let mut found = Vec::new();
         let mut current = 0;
         for row in &rows {
-            let rid = Rid(row.get::<_, i64>(1) as u64);
-            let vno = Vno(row.get::<_, i32>(2) as u32);
-            let Some(state) = states.get(&rid).filter(|s| s.vno == vno && s.live()) else {
+            let place: i64 = row.get(1);
+            let rid = rid_of(place);
+            let is_current = |s: &&RawHead| is_of(place, s.vno) && s.live();
+            let Some(state) = states.get(&rid).filter(is_current) else {
                 continue;
             };
             current += 1;
@@ -202,10 +206,8 @@ impl<'a> Walk<'a> {
                 }
             };
             if seen {
-                found.push(IndexRow {
-                    value: row.get(0),
-                    rid,
-                });
+                let value = value_of(row.get(0)).to_vec();
+                found.push(IndexRow { value, rid });
             }
         }
         Ok((found, current, more))
@@ -239,10 +241,11 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        let (value, rid, vno) = &self.place;
+        let (value, place) = (value_of(&self.place.0), self.place.1);
         let ahead = |row: &IndexRow| {
-            let here = (&row.value, number(row.rid), 1);
-            let place = (value, *rid, *vno);
+            // between the places before and at the end of its record, which is where a walk stands
+            let here = (&row.value[..], before(row.rid) | 1);
+            let place = (value, place);
             match self.direction {
                 Direction::Ascending => here > place,
                 Direction::Descending => here < place,
@@ -264,16 +267,13 @@ async fn small_compartment(
     repo: RepoId,
     persons: &BTreeSet<PersonKey>,
 ) -> Result<Option<Vec<(Rid, Vno)>>, StoreError> {
-    let values: Vec<Vec<u8>> = own_keys(reader, persons)
+    let keys: Vec<Vec<u8>> = own_keys(reader, persons)
         .into_iter()
-        .map(compartment_value)
+        .map(|person| compartment_key(repo, person))
         .collect();
-    let sql =
-        "SELECT count(*) FROM (SELECT 1 FROM idx WHERE field = $1 AND value = ANY($2) LIMIT $3) c";
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE key = ANY($1) LIMIT $2) c";
     let few = SMALL_COMPARTMENT + 1;
-    let row = conn
-        .query_opt(sql, &[&compartment_field(repo), &values, &few])
-        .await?;
+    let row = conn.query_opt(sql, &[&keys, &few]).await?;
     if row.is_none_or(|r| r.get::<_, i64>(0) >= few) {
         return Ok(None);
     }
@@ -300,29 +300,25 @@ pub(super) async fn compartment(
 ) -> Result<Vec<Rid>, StoreError> {
     let mut found: BTreeSet<Rid> = BTreeSet::new();
     for person in own_keys(reader, persons) {
-        let value = compartment_value(person);
-        let (mut rid, mut vno) = (-1i64, -1i32);
+        let key = compartment_key(repo, person);
+        let mut place = -1i64;
         let mut of_this = 0;
         loop {
-            let rows = conn
-                .query(
-                    OF_PERSON,
-                    &[&compartment_field(repo), &value, &rid, &vno, &PAGE],
-                )
-                .await?;
+            let rows = conn.query(OF_PERSON, &[&key, &place, &PAGE]).await?;
             let more = rows.len() as i64 == PAGE;
             if let Some(last) = rows.last() {
-                (rid, vno) = (last.get(0), last.get(1));
+                place = last.get(0);
             }
             let newest = rows
                 .iter()
-                .map(|row| RawHead::of(row, 2))
+                .map(|row| RawHead::of(row, 1))
                 .collect::<Result<_, _>>()?;
             let states = reader.states(conn, newest).await?;
             for row in &rows {
-                let rid = Rid(row.get::<_, i64>(0) as u64);
-                let vno = Vno(row.get::<_, i32>(1) as u32);
-                let Some(state) = states.get(&rid).filter(|s| s.vno == vno && s.live()) else {
+                let place: i64 = row.get(0);
+                let rid = rid_of(place);
+                let is_current = |s: &&RawHead| is_of(place, s.vno) && s.live();
+                let Some(state) = states.get(&rid).filter(is_current) else {
                     continue;
                 };
                 if reader.admitted(grant, state.clone())?.is_some() && found.insert(rid) {
@@ -400,12 +396,9 @@ pub(super) async fn counted(
     range: &KeyRange,
     most: u64,
 ) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE field = $1 AND value >= $2 AND value < $3 LIMIT $4) c";
-    let to = range.to.clone().unwrap_or_else(beyond);
-    let (field, most) = (field(repo, range.param), most as i64);
-    let row = conn
-        .query_opt(sql, &[&field, &range.from, &to, &most])
-        .await?;
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE key >= $1 AND key < $2 LIMIT $3) c";
+    let (from, to) = bounds(repo, range)?;
+    let row = conn.query_opt(sql, &[&from, &to, &(most as i64)]).await?;
     Ok(row.map_or(0, |r| r.get::<_, i64>(0) as u64))
 }
 
@@ -421,11 +414,10 @@ pub(super) async fn estimate(
         return Ok(exact);
     }
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    let to = range.to.clone().unwrap_or_else(beyond);
+    let (from, to) = bounds(repo, range)?;
     let sql = format!(
-        "EXPLAIN (FORMAT JSON) SELECT 1 FROM idx WHERE field = {} AND value >= '\\x{}'::bytea AND value < '\\x{}'::bytea",
-        field(repo, range.param),
-        hex(&range.from),
+        "EXPLAIN (FORMAT JSON) SELECT 1 FROM idx WHERE key >= '\\x{}'::bytea AND key < '\\x{}'::bytea",
+        hex(&from),
         hex(&to)
     );
     let answer = conn

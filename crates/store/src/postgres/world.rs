@@ -1,8 +1,10 @@
 //! What one batch knows of the store while it is decided: loaded rows, changed by the commits accepted so far.
 
 use super::names::Names;
-use super::pack::Meta;
-use crate::{BlobHash, Head, IndexKey, MicrosUtc, Op, PersonKey, RepoId, Rid, Seq, Vno};
+use super::pack::{self, Meta};
+use crate::{
+    BlobHash, Commit, Head, IndexKey, MicrosUtc, Op, PersonKey, Put, RepoId, Rid, Seq, Vno,
+};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -80,12 +82,16 @@ pub(super) struct Clock {
     pub(super) now: MicrosUtc,
     /// Transaction number, to learn the outcome after a broken connection.
     pub(super) xid: String,
+    /// Process of the server that holds the lock.
+    pub(super) process: i32,
 }
 
 /// What the expectations need to know, and what the accepted commits change.
 #[derive(Default)]
 pub(super) struct World {
     pub(super) clock: Clock,
+    /// The last place before this batch.
+    pub(super) began: u64,
     pub(super) names: Arc<Names>,
     /// Whether `names` were changed by this batch.
     pub(super) renamed: bool,
@@ -104,6 +110,43 @@ pub(super) struct World {
     pub(super) blobs: HashSet<BlobHash>,
     /// Live matches in the store of each conditional expectation, by (commit, expectation).
     pub(super) matches: HashMap<(usize, usize), Vec<Head>>,
+}
+
+/// What a put writes of its body and keys, packed before the batch: nothing of it depends on the store.
+pub(super) struct Packed {
+    pub(super) form: i16,
+    pub(super) content: Bytes,
+    /// Sorted, each once; none when the put deletes.
+    pub(super) keys: Arc<Vec<IndexKey>>,
+    pub(super) packed_keys: Vec<u8>,
+}
+
+impl Packed {
+    /// Of one put.
+    pub(super) fn of(put: &Put) -> Self {
+        let gone = put.op == Op::Delete;
+        let (form, content) = match gone {
+            true => pack::body(&Bytes::new()),
+            false => pack::body(&put.body),
+        };
+        let mut keys = match gone {
+            true => Vec::new(),
+            false => put.keys.clone(),
+        };
+        keys.sort();
+        keys.dedup();
+        Self {
+            form,
+            content,
+            packed_keys: pack::keys(form, &keys),
+            keys: Arc::new(keys),
+        }
+    }
+
+    /// Of every put of a commit, in order.
+    pub(super) fn all(commit: &Commit) -> Vec<Self> {
+        commit.put.iter().map(Self::of).collect()
+    }
 }
 
 /// A row of `head`.
@@ -131,7 +174,9 @@ pub(super) struct VersionRow {
     pub(super) op: Op,
     pub(super) pack: u32,
     pub(super) meta: Vec<u8>,
-    pub(super) body: Bytes,
+    /// How `content` and `keys` are packed.
+    pub(super) form: i16,
+    pub(super) content: Bytes,
     pub(super) keys: Vec<u8>,
     pub(super) blobs: Vec<BlobHash>,
 }
@@ -139,10 +184,8 @@ pub(super) struct VersionRow {
 /// A row of `idx`.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct IdxRow {
-    pub(super) field: i64,
-    pub(super) value: Vec<u8>,
-    pub(super) rid: u64,
-    pub(super) vno: u32,
+    pub(super) key: Vec<u8>,
+    pub(super) place: i64,
 }
 
 /// A row of `message`.
@@ -177,21 +220,122 @@ pub(super) struct Plan {
     pub(super) mirror: Vec<(u64, Vec<u8>)>,
 }
 
+impl Plan {
+    /// Whether messages become visible.
+    pub(super) fn shows_messages(&self) -> bool {
+        !(self.messages.is_empty() && self.released.is_empty())
+    }
+}
+
 /// Kind of an event row: an epoch.
 pub(super) const EVENT_EPOCH: i16 = 0;
 /// Kind of an event row: a generation.
 pub(super) const EVENT_GENERATION: i16 = 1;
-/// Repository and parameter as one number.
-pub(super) fn field(repo: RepoId, param: u32) -> i64 {
-    i64::from(repo.0) << 33 | (i64::from(param) + 1)
+/// Parameter under which the compartments of a repository stand in `idx`; callers may not use it.
+const PARAM_PERSON: u32 = u32::MAX;
+/// Bytes of an index key before its value: repository and parameter.
+pub(super) const FIELD_BYTES: usize = 6;
+/// Low bits of a place that hold the version: a version and the one 2^20 after it are told apart only by the superseded
+/// one's rows being gone, which takes no longer than the retention.
+const VNO_BITS: u32 = 20;
+const VNO_MASK: i64 = (1 << VNO_BITS) - 1;
+
+/// Index key of a value: repository, parameter, value; byte order is the order of values.
+pub(super) fn key(repo: RepoId, param: u32, value: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(FIELD_BYTES + value.len());
+    key.extend_from_slice(&repo.0.to_be_bytes());
+    key.extend_from_slice(&param.to_be_bytes());
+    key.extend_from_slice(value);
+    key
 }
 
-/// The field under which the compartments of a repository stand in `idx`.
-pub(super) fn compartment_field(repo: RepoId) -> i64 {
-    i64::from(repo.0) << 33
+/// Index key of a compartment.
+pub(super) fn compartment_key(repo: RepoId, person: PersonKey) -> Vec<u8> {
+    key(repo, PARAM_PERSON, &person.0.to_be_bytes())
 }
 
-/// Index value of a compartment.
-pub(super) fn compartment_value(person: PersonKey) -> Vec<u8> {
-    person.0.to_be_bytes().to_vec()
+/// The parameter inside an index key.
+pub(super) fn param_of(key: &[u8]) -> u32 {
+    let param = key.get(2..FIELD_BYTES).and_then(|p| p.try_into().ok());
+    u32::from_be_bytes(param.unwrap_or_default())
+}
+
+/// The value inside an index key.
+pub(super) fn value_of(key: &[u8]) -> &[u8] {
+    key.get(FIELD_BYTES..).unwrap_or_default()
+}
+
+/// The newest, live version `h` of the record that an index row `i` is of: the condition of their join.
+macro_rules! current {
+    () => {
+        "h.rid = (i.place >> 20) AND (h.vno & 1048575) = (i.place & 1048575) AND h.op < 2"
+    };
+}
+pub(super) use current;
+
+/// Record and version as one number: places ascend by record, then by version.
+pub(super) fn place(rid: Rid, vno: Vno) -> i64 {
+    before(rid) | (i64::from(vno.0) & VNO_MASK)
+}
+
+/// Not after any place of the record, and after all of the record before it.
+pub(super) fn before(rid: Rid) -> i64 {
+    i64::try_from(rid.0)
+        .unwrap_or(i64::MAX)
+        .min(i64::MAX >> VNO_BITS)
+        << VNO_BITS
+}
+
+/// The last place that a version of the record can have.
+pub(super) fn end(rid: Rid) -> i64 {
+    before(rid) | VNO_MASK
+}
+
+/// Whether a place is of this version of its record.
+pub(super) fn is_of(place: i64, vno: Vno) -> bool {
+    place & VNO_MASK == i64::from(vno.0) & VNO_MASK
+}
+
+/// The record of a place.
+pub(super) fn rid_of(place: i64) -> Rid {
+    Rid((place >> VNO_BITS) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn places_of_unheard_of_records_stay_in_range() {
+        assert_eq!(rid_of(place(Rid(7), Vno(3))), Rid(7));
+        assert!(before(Rid(u64::MAX)) > 0);
+        assert_eq!(end(Rid(u64::MAX)), i64::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn places_ascend_as_records_and_versions_do(
+            a in (0u64..1 << 43, 0u32..1 << 20),
+            b in (0u64..1 << 43, 0u32..1 << 20),
+        ) {
+            let [x, y] = [a, b].map(|(rid, vno)| place(Rid(rid), Vno(vno)));
+            prop_assert_eq!(x.cmp(&y), a.cmp(&b));
+            prop_assert_eq!(rid_of(x), Rid(a.0));
+            prop_assert!(before(Rid(a.0)) <= x && x <= end(Rid(a.0)));
+            if a.0 < b.0 {
+                prop_assert!(end(Rid(a.0)) < before(Rid(b.0)));
+            }
+        }
+
+        #[test]
+        fn keys_ascend_as_their_values_do(
+            a in (any::<u16>(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..5)),
+            b in (any::<u16>(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..5)),
+        ) {
+            let [x, y] = [&a, &b].map(|(repo, param, value)| key(RepoId(*repo), *param, value));
+            prop_assert_eq!(x.cmp(&y), a.cmp(&b));
+            prop_assert_eq!(value_of(&x), &a.2[..]);
+        }
+    }
 }

@@ -1,9 +1,12 @@
 //! Writes an accepted batch: one statement per table over `unnest`, all of them and the COMMIT sent without waiting.
+//! Index rows are the most by far: many of them go in by `COPY`, which fills whole pages of the heap at a time.
 
-use super::link::Conn;
+use super::link::{Conn, down};
 use super::pack;
 use super::world::{HeadRow, IdxRow, Plan, VersionRow, World};
 use crate::StoreError;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::SinkExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,25 +15,81 @@ use tokio_postgres::{Error, Statement};
 
 type Column = Box<dyn ToSql + Sync + Send>;
 
+/// As many index rows are worth a `COPY`, which costs a round trip of its own.
+const COPY_FROM: usize = 150;
+const COPY: &str = "COPY idx (place, key) FROM STDIN (FORMAT binary)";
+
 /// Statements of one batch, in order.
 #[derive(Default)]
 pub(super) struct Script {
-    steps: Vec<(&'static str, Vec<Column>)>,
+    steps: Vec<Step>,
+}
+
+enum Step {
+    /// A statement and its parameters.
+    Run(&'static str, Vec<Column>),
+    /// Index rows as `COPY` reads them.
+    Copy(Bytes),
+}
+
+impl Step {
+    fn sql(&self) -> &'static str {
+        match self {
+            Self::Run(sql, _) => sql,
+            Self::Copy(_) => COPY,
+        }
+    }
+
+    async fn run(self, conn: &Conn, statement: &Statement) -> Result<(), Error> {
+        match self {
+            Self::Run(_, columns) => {
+                let refs: Vec<&(dyn ToSql + Sync)> = columns
+                    .iter()
+                    .map(|c| &**c as &(dyn ToSql + Sync))
+                    .collect();
+                conn.client.execute(statement, &refs).await.map(|_| ())
+            }
+            Self::Copy(rows) => {
+                let sink = conn.client.copy_in(statement).await?;
+                let mut sink = std::pin::pin!(sink);
+                sink.send(rows).await?;
+                sink.finish().await.map(|_| ())
+            }
+        }
+    }
+}
+
+/// Index rows in the binary form of `COPY` (PostgreSQL documentation, "COPY", file formats).
+fn copied(rows: &[IdxRow]) -> Bytes {
+    const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+    let size: usize = rows.iter().map(|r| r.key.len() + 18).sum();
+    let mut out = BytesMut::with_capacity(size + 21);
+    out.put_slice(SIGNATURE);
+    // no flags, no further header
+    out.put_i32(0);
+    out.put_i32(0);
+    for row in rows {
+        out.put_i16(2);
+        out.put_i32(8);
+        out.put_i64(row.place);
+        // keys are limited to a few hundred bytes
+        out.put_i32(row.key.len() as i32);
+        out.put_slice(&row.key);
+    }
+    out.put_i16(-1);
+    out.freeze()
 }
 
 impl Script {
     fn add(&mut self, sql: &'static str, columns: Vec<Column>) {
-        self.steps.push((sql, columns));
+        self.steps.push(Step::Run(sql, columns));
     }
 
     /// Runs the statements one after the other, inside whatever transaction the connection is in.
     pub(super) async fn run(self, conn: &Conn) -> Result<(), StoreError> {
-        for (sql, columns) in self.steps {
-            let refs: Vec<&(dyn ToSql + Sync)> = columns
-                .iter()
-                .map(|c| &**c as &(dyn ToSql + Sync))
-                .collect();
-            conn.execute(sql, &refs).await?;
+        for step in self.steps {
+            let statement = conn.prepare(step.sql()).await.map_err(down)?;
+            step.run(conn, &statement).await.map_err(down)?;
         }
         Ok(())
     }
@@ -40,6 +99,15 @@ impl Script {
 macro_rules! column {
     ($rows:expr, |$row:ident| $value:expr) => {
         Box::new($rows.iter().map(|$row| $value).collect::<Vec<_>>()) as Column
+    };
+}
+
+/// Heads of new records.
+macro_rules! insert_heads {
+    () => {
+        "INSERT INTO head (rid, repo, rtype, id, vno, seq, at, op, purged, meta)
+         SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::integer[], $4::text[], $5::integer[], $6::bigint[],
+           $7::bigint[], $8::smallint[], $9::integer[], $10::bytea[])"
     };
 }
 
@@ -59,24 +127,16 @@ pub(super) async fn write(
     channel: &str,
 ) -> Result<(), WriteError> {
     let script = script(world, plan, channel);
-    let mut prepared: Vec<(Statement, Vec<Column>)> = Vec::with_capacity(script.steps.len());
-    for (sql, columns) in script.steps {
-        let statement = conn.prepare(sql).await.map_err(WriteError::RolledBack)?;
-        prepared.push((statement, columns));
+    let mut prepared: Vec<(Statement, Step)> = Vec::with_capacity(script.steps.len());
+    for step in script.steps {
+        let statement = conn.prepare(step.sql()).await;
+        prepared.push((statement.map_err(WriteError::RolledBack)?, step));
     }
-    let mut sent: Vec<BoxFuture<'_, Result<u64, Error>>> = Vec::with_capacity(prepared.len() + 1);
-    for (statement, columns) in &prepared {
-        sent.push(Box::pin(async move {
-            let refs: Vec<&(dyn ToSql + Sync)> = columns
-                .iter()
-                .map(|c| &**c as &(dyn ToSql + Sync))
-                .collect();
-            conn.client.execute(statement, &refs).await
-        }));
+    let mut sent: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::with_capacity(prepared.len() + 1);
+    for (statement, step) in prepared {
+        sent.push(Box::pin(async move { step.run(conn, &statement).await }));
     }
-    sent.push(Box::pin(async move {
-        conn.client.batch_execute("COMMIT").await.map(|()| 0)
-    }));
+    sent.push(Box::pin(conn.client.batch_execute("COMMIT")));
     // join_all polls its parts in order as long as they are fewer than 30: the requests go out in this order
     debug_assert!(sent.len() <= 30, "{} statements in a batch", sent.len());
     for result in join_all(sent).await {
@@ -122,7 +182,7 @@ fn script(world: &mut World, mut plan: Plan, channel: &str) -> Script {
             vec![column!(p, |r| r.0 as i64), column!(p, |r| r.1 as i64)],
         );
     }
-    let queues = queues(&plan, &mut script);
+    queues(&plan, &mut script);
     claims_and_positions(world, &mut script);
     if !plan.audit.is_empty() {
         let a = &plan.audit;
@@ -142,7 +202,7 @@ fn script(world: &mut World, mut plan: Plan, channel: &str) -> Script {
             vec![column!(m, |r| r.0 as i64), column!(m, |r| r.1.clone())],
         );
     }
-    clock(world, queues, channel, &mut script);
+    clock(world, plan.shows_messages(), channel, &mut script);
     script
 }
 
@@ -176,9 +236,9 @@ pub(super) fn versions(v: &[VersionRow], script: &mut Script) {
         return;
     }
     script.add(
-        "INSERT INTO version (rid, vno, seq, at, repo, op, pack, meta, body, keys, blobs)
+        "INSERT INTO version (rid, vno, seq, at, repo, op, pack, form, meta, content, keys, blobs)
          SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bigint[], $5::smallint[], $6::smallint[],
-           $7::bigint[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[])",
+           $7::bigint[], $8::smallint[], $9::bytea[], $10::bytea[], $11::bytea[], $12::bytea[])",
         vec![
             column!(v, |r| r.rid as i64),
             column!(v, |r| r.vno as i32),
@@ -187,8 +247,9 @@ pub(super) fn versions(v: &[VersionRow], script: &mut Script) {
             column!(v, |r| r.repo as i16),
             column!(v, |r| pack::op_number(r.op)),
             column!(v, |r| i64::from(r.pack)),
+            column!(v, |r| r.form),
             column!(v, |r| r.meta.clone()),
-            column!(v, |r| Wire(r.body.clone())),
+            column!(v, |r| Wire(r.content.clone())),
             column!(v, |r| r.keys.clone()),
             column!(v, |r| pack::blobs(&r.blobs)),
         ],
@@ -197,13 +258,13 @@ pub(super) fn versions(v: &[VersionRow], script: &mut Script) {
 
 /// Bytes as a parameter without copying them first.
 #[derive(Debug)]
-struct Wire(bytes::Bytes);
+struct Wire(Bytes);
 
 impl ToSql for Wire {
     fn to_sql(
         &self,
         ty: &tokio_postgres::types::Type,
-        out: &mut bytes::BytesMut,
+        out: &mut BytesMut,
     ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
         self.0.as_ref().to_sql(ty, out)
     }
@@ -242,7 +303,7 @@ fn heads(world: &World, script: &mut Script) {
             new.push(row)
         }
     }
-    new_heads(&new, script);
+    insert_heads(&new, insert_heads!(), script);
     if !old.is_empty() {
         script.add(
             "UPDATE head h SET vno = u.vno, seq = u.seq, at = u.at, op = u.op, purged = u.purged, meta = u.meta
@@ -263,15 +324,20 @@ fn heads(world: &World, script: &mut Script) {
 
 /// Heads of new records; of known ones (a restore) they are replaced.
 pub(super) fn new_heads(new: &[HeadRow], script: &mut Script) {
+    let upsert = concat!(
+        insert_heads!(),
+        " ON CONFLICT (rid) DO UPDATE SET vno = excluded.vno, seq = excluded.seq, at = excluded.at, op = excluded.op,
+           purged = greatest(head.purged, excluded.purged), meta = excluded.meta"
+    );
+    insert_heads(new, upsert, script);
+}
+
+fn insert_heads(new: &[HeadRow], sql: &'static str, script: &mut Script) {
     if new.is_empty() {
         return;
     }
     script.add(
-        "INSERT INTO head (rid, repo, rtype, id, vno, seq, at, op, purged, meta)
-         SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::integer[], $4::text[], $5::integer[], $6::bigint[],
-           $7::bigint[], $8::smallint[], $9::integer[], $10::bytea[])
-         ON CONFLICT (rid) DO UPDATE SET vno = excluded.vno, seq = excluded.seq, at = excluded.at, op = excluded.op,
-           purged = greatest(head.purged, excluded.purged), meta = excluded.meta",
+        sql,
         vec![
             column!(new, |r| r.rid as i64),
             column!(new, |r| r.repo as i16),
@@ -293,15 +359,13 @@ pub(super) fn index(mut rows: Vec<IdxRow>, script: &mut Script) {
         return;
     }
     rows.sort();
+    if rows.len() >= COPY_FROM {
+        script.steps.push(Step::Copy(copied(&rows)));
+        return;
+    }
     script.add(
-        "INSERT INTO idx (field, value, rid, vno)
-         SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::integer[])",
-        vec![
-            column!(rows, |r| r.field),
-            column!(rows, |r| r.value.clone()),
-            column!(rows, |r| r.rid as i64),
-            column!(rows, |r| r.vno as i32),
-        ],
+        "INSERT INTO idx (key, place) SELECT * FROM unnest($1::bytea[], $2::bigint[])",
+        vec![column!(rows, |r| r.key.clone()), column!(rows, |r| r.place)],
     );
 }
 
@@ -373,8 +437,7 @@ pub(super) fn references(versions: &[VersionRow], script: &mut Script) {
     }
 }
 
-/// Messages; whether some became visible.
-fn queues(plan: &Plan, script: &mut Script) -> bool {
+fn queues(plan: &Plan, script: &mut Script) {
     let m = &plan.messages;
     if !m.is_empty() {
         script.add(
@@ -425,7 +488,6 @@ fn queues(plan: &Plan, script: &mut Script) -> bool {
             ],
         );
     }
-    !(m.is_empty() && plan.released.is_empty())
 }
 
 fn claims_and_positions(world: &World, script: &mut Script) {
@@ -495,9 +557,38 @@ fn clock(world: &mut World, queues: bool, channel: &str, script: &mut Script) {
             Box::new(c.names),
         ],
     );
-    let word = if queues { "q" } else { "" };
-    script.add(
-        "SELECT pg_notify($1, $2)",
-        vec![Box::new(channel.to_owned()), Box::new(word)],
-    );
+    // a batch of claims only is nobody's news
+    if c.seq != world.began || queues {
+        script.add(
+            "SELECT pg_notify($1, $2)",
+            vec![Box::new(channel.to_owned()), Box::new(note(c.seq, queues))],
+        );
+    }
+}
+
+/// What other processes are told of a batch: how far the feed is, and `q` when messages became visible.
+fn note(seq: u64, queues: bool) -> String {
+    format!("{seq}{}", if queues { " q" } else { "" })
+}
+
+/// Reads a note. One that says nothing (of a load, of an earlier program) may mean anything.
+pub(super) fn read_note(payload: &str) -> (Option<u64>, bool) {
+    let (seq, rest) = payload.split_once(' ').unwrap_or((payload, ""));
+    let seq = seq.parse().ok();
+    (seq, seq.is_none() || rest == "q")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_read_as_they_were_written() {
+        for (seq, queues) in [(0, false), (7, true), (u64::MAX, false)] {
+            assert_eq!(read_note(&note(seq, queues)), (Some(seq), queues));
+        }
+        for unknown in ["", "q", "x y"] {
+            assert_eq!(read_note(unknown), (None, true), "{unknown:?}");
+        }
+    }
 }

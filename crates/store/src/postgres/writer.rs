@@ -5,10 +5,10 @@ use super::link::{Conn, down};
 use super::load;
 use super::mirror;
 use super::shared::{Shared, count};
-use super::world::{Plan, World};
+use super::world::{Packed, Plan, World};
 use super::write::{WriteError, write};
 use super::{check, decide};
-use crate::{Commit, CommitError, Committed, Pending, Seq, StoreError};
+use crate::{Commit, CommitError, Committed, Pending, PersonKey, Seq, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -28,6 +28,7 @@ const INQUIRY: Duration = Duration::from_secs(20);
 /// A commit on its way.
 pub(super) struct Job {
     commit: Commit,
+    packed: Vec<Packed>,
     answer: oneshot::Sender<Result<Committed, CommitError>>,
 }
 
@@ -57,7 +58,12 @@ pub(super) fn submit(
         );
     } else {
         count(&shared.counters.waiting, 1);
-        if let Err(mpsc::error::SendError(job)) = jobs.send(Job { commit, answer }) {
+        let job = Job {
+            packed: Packed::all(&commit),
+            commit,
+            answer,
+        };
+        if let Err(mpsc::error::SendError(job)) = jobs.send(job) {
             refused(unavailable("the store is closed"), job.answer);
         }
     }
@@ -169,17 +175,18 @@ async fn attempt(
     let clock = load::begin(conn).await.map_err(Failure::Again)?;
     gather(batch, jobs);
     let commits: Vec<&Commit> = batch.iter().map(|j| &j.commit).collect();
-    let loaded = load::load(conn, clock, shared.names(), &commits).await;
+    shared.committer.store(clock.process, Ordering::Release);
+    let loaded = load::load(conn, clock, shared.names(), &shared.idents, &commits).await;
     let mut world = match loaded {
         Ok(world) => world,
         Err(error) if conn.client.is_closed() => return Err(Failure::Again(error)),
         Err(error) => return Err(Failure::NotCommitted(error)),
     };
     let mut plan = Plan::default();
-    let mut results: Vec<Result<Committed, CommitError>> = commits
+    let mut results: Vec<Result<Committed, CommitError>> = batch
         .iter()
         .enumerate()
-        .map(|(i, commit)| decide::decide(&mut world, &mut plan, i, commit))
+        .map(|(i, job)| decide::decide(&mut world, &mut plan, i, &job.commit, &job.packed))
         .collect();
     let mirrored = mirror::plan(shared, conn, &mut world, &mut plan, &commits, &results)
         .await
@@ -188,7 +195,14 @@ async fn attempt(
         conn.batch("ROLLBACK").await.map_err(Failure::Again)?;
         return Ok(results);
     }
+    let met = plan.idents.iter().map(|(system, value, person)| {
+        let name = (system.clone(), value.clone());
+        (name, PersonKey(*person))
+    });
+    let met: Vec<_> = met.collect();
+    let queues = plan.shows_messages();
     flush(shared, conn, &mut world, plan).await?;
+    shared.idents.learn(met);
     count(&shared.counters.batches, 1);
     if mirrored {
         // the database has it already: from here on the outcome is only unknown to the caller
@@ -201,7 +215,12 @@ async fn attempt(
         committed.snapshot = snapshot;
     }
     shared.publish_names(&world.names);
-    shared.wake.ring(Some(snapshot.0));
+    if snapshot.0 != world.began {
+        shared.wake.feed(Some(snapshot.0));
+    }
+    if queues {
+        shared.wake.queues();
+    }
     Ok(results)
 }
 

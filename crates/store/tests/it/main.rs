@@ -9,6 +9,7 @@
 )]
 
 mod postgres;
+mod upgrade;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};

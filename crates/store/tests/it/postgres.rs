@@ -290,6 +290,51 @@ fn broken_connections_lose_and_repeat_nothing() {
     assert!(reconnects() > 0, "connections were cut");
 }
 
+/// Reads that go together answer everybody his own question, at no older state than the one asked for.
+#[test]
+fn many_readers_get_each_their_own() {
+    let Some(url) = postgres_url() else { return };
+    let b = Bench::with(make_postgres(&url));
+    const READERS: u32 = 24;
+    std::thread::scope(|scope| {
+        for reader in 0..READERS {
+            let b = &b;
+            scope.spawn(move || {
+                let all = b.all();
+                let own = format!("r{reader}");
+                for round in 1..=25u32 {
+                    let body = format!("{own} {round}");
+                    let put = match round {
+                        1 => create(b.open, "Basic", &body).id(&own),
+                        _ => update(b.open, "Basic", &own, &body),
+                    };
+                    let before = b.now();
+                    let seq = b.put(put.key(1, &own)).seq;
+                    let now = b.now();
+                    assert!(now.seq() >= seq, "one's own commit is seen");
+                    let read = |s: &store::Snapshot, id: &str| {
+                        let found = s.read(&all, b.open, "Basic", id).unwrap();
+                        found.map(|r| (r.head.vno, r.head.id, r.body))
+                    };
+                    let newest = (Vno(round), own.clone(), body.into());
+                    assert_eq!(read(&now, &own), Some(newest));
+                    assert_eq!(
+                        read(&before, &own).map(|r| r.0),
+                        (round > 1).then(|| Vno(round - 1)),
+                        "a snapshot stays what it is"
+                    );
+                    assert_eq!(read(&now, "nobody"), None);
+                    if let Some((_, id, body)) = read(&now, &format!("r{}", (reader + 1) % READERS))
+                    {
+                        assert!(body.starts_with(id.as_bytes()));
+                    }
+                }
+            });
+        }
+    });
+    b.store.verify_index().unwrap();
+}
+
 #[test]
 fn refuses_what_would_not_survive_power_loss() {
     let Some(url) = postgres_url() else { return };

@@ -38,7 +38,7 @@ fn put(id: &str, op: Op) -> Commit {
 }
 
 fn run(world: &mut World, plan: &mut Plan, commit: &Commit) -> Result<Committed, CommitError> {
-    decide(world, plan, 0, commit)
+    decide(world, plan, 0, commit, &Packed::all(commit))
 }
 
 /// What a refused commit would have changed is nowhere: not in the counters, not in the plan.

@@ -1,0 +1,274 @@
+//! Reads of many callers in one round trip.
+//!
+//! A round trip to the server costs far more than one record or the feed row; under load dozens of callers ask for just
+//! those at the same moment. Who comes while rounds are under way waits and is asked for with all others who wait, by one
+//! of them: nobody waits for company, and nobody gets a state older than the moment of the question.
+
+use super::link::Conn;
+use super::names::Names;
+use super::rows::{RawHead, head_columns};
+use super::shared::{Shared, Tip};
+use crate::StoreError;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tokio_postgres::Row;
+
+/// Rounds under way at once: one is answered while the next is asked.
+const MOST_ROUNDS: usize = 2;
+/// Questions of one round.
+const MOST_QUESTIONS: usize = 128;
+
+const ONE: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    ", v.form, v.content FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno
+     WHERE h.repo = $1 AND h.rtype = $2 AND h.id = $3"
+);
+const MANY: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    ", v.form, v.content, k.n FROM unnest($1::smallint[], $2::integer[], $3::text[])
+       WITH ORDINALITY k(repo, rtype, id, n)
+     JOIN head h ON h.repo = k.repo AND h.rtype = k.rtype AND h.id = k.id
+     JOIN version v ON v.rid = h.rid AND v.vno = h.vno"
+);
+
+/// A record by name: repository, number of its type, id.
+pub(super) type Name = (i16, i32, String);
+
+/// The newest version of a record.
+pub(super) struct Newest {
+    pub(super) raw: RawHead,
+    pub(super) body: Bytes,
+}
+
+enum Question {
+    Tip,
+    Record(Name),
+}
+
+enum Answer {
+    Tip(Tip, Arc<Names>),
+    Record(Option<Box<Newest>>),
+}
+
+/// One caller.
+#[derive(Default)]
+struct Seat {
+    state: Mutex<Told>,
+    bell: Condvar,
+}
+
+/// What a caller was told.
+#[derive(Default)]
+struct Told {
+    answer: Option<Result<Answer, StoreError>>,
+    /// It is this caller's turn to ask for all who wait.
+    leads: bool,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Seat {
+    fn tell(&self, answer: Result<Answer, StoreError>) {
+        locked(&self.state).answer = Some(answer);
+        self.bell.notify_one();
+    }
+
+    fn is_answered(&self) -> bool {
+        locked(&self.state).answer.is_some()
+    }
+
+    /// Waits for the answer.
+    fn answer(&self) -> Result<Answer, StoreError> {
+        let mut told = locked(&self.state);
+        loop {
+            match told.answer.take() {
+                Some(answer) => return answer,
+                None => told = self.bell.wait(told).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// Waits for the answer or the lead; whether it is the lead.
+    fn wait(&self) -> bool {
+        let mut told = locked(&self.state);
+        while told.answer.is_none() && !told.leads {
+            told = self.bell.wait(told).unwrap_or_else(PoisonError::into_inner);
+        }
+        told.leads
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    questions: VecDeque<(Question, Arc<Seat>)>,
+    rounds: usize,
+}
+
+/// Everybody who asks.
+#[derive(Default)]
+pub(super) struct Crowd {
+    waiting: Mutex<Waiting>,
+}
+
+impl Crowd {
+    /// The feed row, and names at least as new as it.
+    pub(super) fn tip(&self, shared: &Shared) -> Result<(Tip, Arc<Names>), StoreError> {
+        match self.ask(shared, Question::Tip)? {
+            Answer::Tip(tip, names) => Ok((tip, names)),
+            Answer::Record(_) => Err(mixed_up()),
+        }
+    }
+
+    /// The newest version of a record, whatever it is.
+    pub(super) fn record(
+        &self,
+        shared: &Shared,
+        name: Name,
+    ) -> Result<Option<Box<Newest>>, StoreError> {
+        match self.ask(shared, Question::Record(name))? {
+            Answer::Record(found) => Ok(found),
+            Answer::Tip(..) => Err(mixed_up()),
+        }
+    }
+
+    fn ask(&self, shared: &Shared, question: Question) -> Result<Answer, StoreError> {
+        let seat = Arc::new(Seat::default());
+        let leads = {
+            let mut waiting = locked(&self.waiting);
+            waiting.questions.push_back((question, seat.clone()));
+            let free = waiting.rounds < MOST_ROUNDS;
+            waiting.rounds += usize::from(free);
+            free
+        };
+        if leads || seat.wait() {
+            // gives the lead on even if a round should panic: nobody waits for ever
+            let lead = Lead(self);
+            while !seat.is_answered() && self.round(shared) {}
+            drop(lead);
+        }
+        seat.answer()
+    }
+
+    /// Asks for all who wait; whether there was anybody.
+    fn round(&self, shared: &Shared) -> bool {
+        let taken: Vec<(Question, Arc<Seat>)> = {
+            let mut waiting = locked(&self.waiting);
+            let most = waiting.questions.len().min(MOST_QUESTIONS);
+            waiting.questions.drain(..most).collect()
+        };
+        if taken.is_empty() {
+            return false;
+        }
+        let mut taken = Taken(taken);
+        let names: Vec<&Name> = taken.records().collect();
+        let wants_tip = taken.0.iter().any(|(q, _)| matches!(q, Question::Tip));
+        let found = shared.read(async |conn| {
+            futures_util::try_join!(
+                async {
+                    match wants_tip {
+                        true => shared.tip(conn).await.map(Some),
+                        false => Ok(None),
+                    }
+                },
+                records(conn, &names)
+            )
+        });
+        let (tip, mut records) = match found {
+            Ok((tip, records)) => (tip, records.into_iter()),
+            Err(error) => {
+                for (_, seat) in taken.0.drain(..) {
+                    seat.tell(Err(error.clone()));
+                }
+                return true;
+            }
+        };
+        for (question, seat) in taken.0.drain(..) {
+            seat.tell(match (question, &tip) {
+                (Question::Record(_), _) => match records.next() {
+                    Some(found) => found.map(Answer::Record),
+                    None => Err(mixed_up()),
+                },
+                (Question::Tip, Some((tip, names))) => Ok(Answer::Tip(*tip, names.clone())),
+                (Question::Tip, None) => Err(mixed_up()),
+            });
+        }
+        true
+    }
+}
+
+/// The lead of a round; whoever waits longest gets it next.
+struct Lead<'a>(&'a Crowd);
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let mut waiting = locked(&self.0.waiting);
+        match waiting.questions.front() {
+            // told while nobody can take the question: who is answered has seen that it leads
+            Some((_, seat)) => {
+                locked(&seat.state).leads = true;
+                seat.bell.notify_one();
+            }
+            None => waiting.rounds = waiting.rounds.saturating_sub(1),
+        }
+    }
+}
+
+/// Questions of a round that are not answered yet; should it break off, they are told so.
+struct Taken(Vec<(Question, Arc<Seat>)>);
+
+impl Taken {
+    fn records(&self) -> impl Iterator<Item = &Name> {
+        self.0.iter().filter_map(|(question, _)| match question {
+            Question::Record(name) => Some(name),
+            Question::Tip => None,
+        })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for (_, seat) in self.0.drain(..) {
+            seat.tell(Err(mixed_up()));
+        }
+    }
+}
+
+fn mixed_up() -> StoreError {
+    StoreError::Unavailable("a shared read broke off; try again".to_owned())
+}
+
+/// What was found of each name. A damaged record is the trouble of those only who ask for it.
+type Found = Vec<Result<Option<Box<Newest>>, StoreError>>;
+
+async fn records(conn: &Conn, names: &[&Name]) -> Result<Found, StoreError> {
+    let newest = |row: &Row| {
+        let raw = RawHead::of(row, 0)?;
+        let body = RawHead::body(row, 10)?;
+        Ok(Some(Box::new(Newest { raw, body })))
+    };
+    match names {
+        [] => Ok(Vec::new()),
+        [(repo, rtype, id)] => {
+            let row = conn.query_opt(ONE, &[repo, rtype, id]).await?;
+            Ok(vec![row.as_ref().map_or(Ok(None), newest)])
+        }
+        _ => {
+            let repos: Vec<i16> = names.iter().map(|n| n.0).collect();
+            let rtypes: Vec<i32> = names.iter().map(|n| n.1).collect();
+            let ids: Vec<&str> = names.iter().map(|n| n.2.as_str()).collect();
+            let mut found: Found = names.iter().map(|_| Ok(None)).collect();
+            for row in conn.query(MANY, &[&repos, &rtypes, &ids]).await? {
+                let place = usize::try_from(row.get::<_, i64>(12) - 1).ok();
+                if let Some(slot) = place.and_then(|n| found.get_mut(n)) {
+                    *slot = newest(&row);
+                }
+            }
+            Ok(found)
+        }
+    }
+}
