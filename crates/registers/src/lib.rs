@@ -14,6 +14,7 @@ pub mod directory;
 pub mod kernel;
 pub mod organisations;
 pub mod parties;
+pub mod personnel;
 pub mod persons;
 pub mod table;
 
@@ -23,7 +24,12 @@ pub use table::RegisterTable;
 /// The repositories that [`RegisterTable::open`] needs. Whoever opens a store for it declares them all.
 #[must_use]
 pub fn repositories() -> Vec<store::RepositoryDecl> {
-    [table::REPOSITORY, persons::life::REPOSITORY]
-        .map(|name| store::RepositoryDecl::new(name, store::RepoKind::Internal))
-        .to_vec()
+    [
+        table::REPOSITORY,
+        persons::life::REPOSITORY,
+        organisations::business::REPOSITORY,
+        parties::record::REPOSITORY,
+    ]
+    .map(|name| store::RepositoryDecl::new(name, store::RepoKind::Internal))
+    .to_vec()
 }

@@ -1,16 +1,21 @@
-//! All registers of one hub process behind [`Directory`]: the person register at national size, and a plain table for
-//! what has no register of its own yet.
+//! All registers of one hub process behind [`Directory`]: the person register at national size, organisations, the address
+//! register, and a plain table for what has no register of its own yet.
 //!
-//! Rows of the table are JSON bodies of type `Practitioner`, `Organisation`, `Party`, keyed by their natural id, in the
-//! internal repository `registers`, held in memory. Writes go through the store; [`RegisterTable::follow`] takes over what
-//! other processes wrote.
+//! Rows of the table are JSON bodies of type `Practitioner`, keyed by their natural id, in the internal repository
+//! `registers`, held in memory. Writes go through the store; [`RegisterTable::follow`] takes over what other processes
+//! wrote.
 
 use crate::directory::{
     Directory, GpRelation, Known, Organisation, Party, Person, Practitioner, Protection,
 };
+use crate::kernel::change::ChangeError;
 use crate::kernel::identifiers::Packed;
 use crate::kernel::period::Moment;
 use crate::kernel::{EntryId, EntryNo};
+use crate::organisations::register::as_businesses;
+use crate::organisations::{Business, Businesses};
+use crate::parties::register::as_record;
+use crate::parties::{Parties, PartyRecord};
 use crate::persons::file::FileError;
 use crate::persons::register::{Options, PersonRegister};
 use crate::persons::search::{Query, SearchError};
@@ -36,10 +41,14 @@ pub enum Row {
     Person(Box<Person>),
     /// Personnel.
     Practitioner(Box<Practitioner>),
-    /// An organisation.
+    /// An organisation with its units, as services see it.
     Organisation(Box<Organisation>),
-    /// A communication party.
+    /// A communication party, as services see it.
     Party(Box<Party>),
+    /// An organisation or unit with all that its register holds.
+    Business(Box<Business>),
+    /// A communication party with all that the address register holds.
+    CommunicationParty(Box<PartyRecord>),
 }
 
 impl Row {
@@ -49,6 +58,8 @@ impl Row {
             Self::Practitioner(_) => "Practitioner",
             Self::Organisation(_) => "Organisation",
             Self::Party(_) => "Party",
+            Self::Business(_) => "Business",
+            Self::CommunicationParty(_) => "CommunicationParty",
         }
     }
 
@@ -59,6 +70,8 @@ impl Row {
             Self::Practitioner(p) => &p.nin,
             Self::Organisation(o) => &o.orgnr,
             Self::Party(p) => return format!("her-{}", p.her_id),
+            Self::Business(b) => &b.orgnr,
+            Self::CommunicationParty(p) => return format!("her-{}", p.her_id),
         };
         store::sha256(format!("{}|{natural}", self.rtype()).as_bytes())
             .iter()
@@ -78,6 +91,8 @@ impl Row {
             Self::Practitioner(p) => json(p),
             Self::Organisation(o) => json(o),
             Self::Party(p) => json(p),
+            Self::Business(b) => json(b),
+            Self::CommunicationParty(p) => json(p),
         }
     }
 }
@@ -107,9 +122,6 @@ struct Tables {
     stories: BTreeMap<String, String>,
     by_hpr: HashMap<String, String>,
     practitioners: BTreeMap<String, Practitioner>,
-    parties: BTreeMap<u32, Party>,
-    organisations: BTreeMap<String, Organisation>,
-    unit_of: HashMap<String, String>,
 }
 
 impl Tables {
@@ -124,17 +136,11 @@ impl Tables {
                 self.practitioners
                     .insert(practitioner.nin.clone(), *practitioner);
             }
-            Row::Organisation(organisation) => {
-                for unit in &organisation.units {
-                    self.unit_of
-                        .insert(unit.orgnr.clone(), organisation.orgnr.clone());
-                }
-                self.organisations
-                    .insert(organisation.orgnr.clone(), *organisation);
-            }
-            Row::Party(party) => {
-                self.parties.insert(party.her_id, *party);
-            }
+            // Their registers have them.
+            Row::Organisation(_)
+            | Row::Party(_)
+            | Row::Business(_)
+            | Row::CommunicationParty(_) => {}
         }
     }
 
@@ -214,6 +220,8 @@ pub struct RegisterTable {
     tables: RwLock<Tables>,
     seen: RwLock<Seq>,
     persons: Arc<PersonRegister>,
+    businesses: Arc<Businesses>,
+    parties: Arc<Parties>,
     clock: ClockFn,
 }
 
@@ -239,10 +247,12 @@ impl RegisterTable {
         clock: ClockFn,
     ) -> Result<Self, StoreError> {
         let persons = PersonRegister::open(store.clone(), grant.clone(), persons)?;
+        let businesses = Businesses::open(store.clone(), grant.clone())?;
+        let parties = Parties::open(store.clone(), grant.clone())?;
         let repo = store.repo(REPOSITORY)?;
         let snapshot = store.snapshot()?;
         let mut tables = Tables::default();
-        for rtype in ["Practitioner", "Organisation", "Party", BESIDE] {
+        for rtype in ["Practitioner", BESIDE] {
             let mut after = Rid(0);
             loop {
                 let rids = snapshot.type_rids(&grant, repo, rtype, after, PAGE)?;
@@ -261,9 +271,13 @@ impl RegisterTable {
             tables: RwLock::new(tables),
             seen: RwLock::new(seen),
             persons: Arc::new(persons),
+            businesses: Arc::new(businesses),
+            parties: Arc::new(parties),
             clock,
         };
-        table.move_old_persons()?;
+        for rtype in ["Person", "Organisation", "Party"] {
+            table.move_old(rtype)?;
+        }
         Ok(table)
     }
 
@@ -273,20 +287,32 @@ impl RegisterTable {
         &self.persons
     }
 
-    /// Persons of data folders made before there was a person register: rows of the table then.
-    fn move_old_persons(&self) -> Result<(), StoreError> {
+    /// The organisations.
+    #[must_use]
+    pub fn businesses(&self) -> &Arc<Businesses> {
+        &self.businesses
+    }
+
+    /// The address register.
+    #[must_use]
+    pub fn parties(&self) -> &Arc<Parties> {
+        &self.parties
+    }
+
+    /// Rows of data folders made before there was a register for them.
+    fn move_old(&self, rtype: &str) -> Result<(), StoreError> {
         loop {
             let snapshot = self.store.snapshot()?;
-            let rids = snapshot.type_rids(&self.grant, self.repo, "Person", Rid(0), PAGE)?;
+            let rids = snapshot.type_rids(&self.grant, self.repo, rtype, Rid(0), PAGE)?;
             if rids.is_empty() {
                 return Ok(());
             }
             let (mut rows, mut purge) = (Vec::new(), Vec::new());
             for record in snapshot.fetch(&self.grant, &rids)? {
-                rows.push(decode("Person", &record.body)?);
+                rows.push(decode(rtype, &record.body)?);
                 purge.push(Purge {
                     repo: self.repo,
-                    rtype: "Person".to_owned(),
+                    rtype: rtype.to_owned(),
                     id: record.head.id.clone(),
                 });
             }
@@ -300,7 +326,7 @@ impl RegisterTable {
 
     /// Whether nothing has been imported yet.
     pub fn is_empty(&self) -> bool {
-        self.persons.is_empty() && self.read().organisations.is_empty()
+        self.persons.is_empty() && self.businesses.is_empty()
     }
 
     /// Writes rows in commits of 1 000; a row that exists is replaced. Historic ids of persons become aliases.
@@ -312,9 +338,8 @@ impl RegisterTable {
             let mut commit = Commit::default();
             for row in chunk {
                 let persons = match row {
-                    Row::Person(_) => continue,
                     Row::Practitioner(p) => vec![PersonRef::id(crate::FNR_SYSTEM, &p.nin)],
-                    _ => Vec::new(),
+                    _ => continue,
                 };
                 if let Row::Practitioner(p) = row
                     && let Some(hpr) = &p.hpr
@@ -338,10 +363,38 @@ impl RegisterTable {
                 _ => None,
             });
             self.import_persons(persons)?;
+            self.import_organisations(chunk)?;
             let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
             for row in chunk {
                 tables.insert(row.clone());
             }
+        }
+        Ok(())
+    }
+
+    fn import_organisations(&self, rows: &[Row]) -> Result<(), StoreError> {
+        let at = self.now();
+        let (mut businesses, mut parties) = (Vec::new(), Vec::new());
+        for row in rows {
+            match row {
+                Row::Organisation(organisation) => {
+                    businesses.extend(as_businesses(organisation, at));
+                }
+                Row::Business(business) => businesses.push((**business).clone()),
+                Row::Party(party) => parties.push(as_record(party, at)),
+                Row::CommunicationParty(party) => parties.push((**party).clone()),
+                Row::Person(_) | Row::Practitioner(_) => {}
+            }
+        }
+        let refused = |error: ChangeError| match error {
+            ChangeError::Store(error) => error,
+            other => StoreError::Invalid(other.to_string()),
+        };
+        if !businesses.is_empty() {
+            self.businesses.put(businesses).map_err(refused)?;
+        }
+        if !parties.is_empty() {
+            self.parties.put(parties).map_err(refused)?;
         }
         Ok(())
     }
@@ -511,6 +564,8 @@ impl RegisterTable {
     /// Takes over rows that other processes committed since the last call. Returns the place in the feed reached.
     pub fn follow(&self) -> Result<Seq, StoreError> {
         self.persons.follow()?;
+        self.businesses.follow()?;
+        self.parties.follow()?;
         loop {
             let after = *self.seen.read().unwrap_or_else(PoisonError::into_inner);
             let entries = self.store.feed(after, PAGE)?;
@@ -542,8 +597,8 @@ impl RegisterTable {
         (
             self.persons.len() as usize,
             tables.practitioners.len(),
-            tables.organisations.len(),
-            tables.parties.len(),
+            self.businesses.mains(),
+            self.parties.len(),
         )
     }
 
@@ -652,57 +707,29 @@ impl Directory for RegisterTable {
     }
 
     fn party(&self, her_id: u32) -> Option<Party> {
-        let tables = self.read();
-        let mut party = tables.parties.get(&her_id)?.clone();
-        // Certificates are held by level 1 and inherited (spec/messaging.md §8.1).
-        if let Some(parent) = party.parent_her_id.and_then(|id| tables.parties.get(&id)) {
-            party.encryption_certificate = party
-                .encryption_certificate
-                .or_else(|| parent.encryption_certificate.clone());
-            party.signing_certificate = party
-                .signing_certificate
-                .or_else(|| parent.signing_certificate.clone());
-        }
-        Some(party)
+        self.parties.party(her_id)
     }
 
     fn parties_of(&self, orgnr: &str) -> Vec<Party> {
-        self.read()
-            .parties
-            .values()
-            .filter(|p| p.orgnr == orgnr)
-            .cloned()
+        let held = self.parties.of_organisation(orgnr);
+        held.iter()
+            .filter_map(|p| self.parties.party(p.content.her_id))
             .collect()
     }
 
     fn top_parties(&self) -> Vec<Party> {
-        self.read()
-            .parties
-            .values()
-            .filter(|p| p.parent_her_id.is_none())
-            .cloned()
+        let held = self.parties.organisations();
+        held.iter()
+            .filter_map(|p| self.parties.party(p.content.her_id))
             .collect()
     }
 
     fn organisation(&self, orgnr: &str) -> Option<Organisation> {
-        let tables = self.read();
-        tables
-            .organisations
-            .get(orgnr)
-            .or_else(|| {
-                tables
-                    .unit_of
-                    .get(orgnr)
-                    .and_then(|main| tables.organisations.get(main))
-            })
-            .cloned()
+        self.businesses.organisation(orgnr)
     }
 
     fn organisations(&self, limit: usize) -> Vec<Organisation> {
-        let mut all: Vec<Organisation> = self.read().organisations.values().cloned().collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all.truncate(limit);
-        all
+        self.businesses.organisations(limit)
     }
 
     fn search_persons(&self, query: &str, limit: usize) -> Vec<Person> {

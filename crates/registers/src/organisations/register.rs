@@ -127,6 +127,12 @@ impl Businesses {
         &self.register
     }
 
+    /// Number of main units.
+    #[must_use]
+    pub fn mains(&self) -> usize {
+        self.read().mains.len()
+    }
+
     /// Number of organisations and units.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -177,7 +183,12 @@ impl Businesses {
     ///
     /// # Errors
     /// The register's.
-    pub fn put(&self, all: Vec<Business>) -> Result<Vec<Outcome>, ChangeError> {
+    pub fn put(&self, mut all: Vec<Business>) -> Result<Vec<Outcome>, ChangeError> {
+        // Of several with one number the last counts.
+        let mut seen = BTreeSet::new();
+        all.reverse();
+        all.retain(|b| seen.insert(b.orgnr.clone()));
+        all.reverse();
         let mut outcomes = Vec::with_capacity(all.len());
         for chunk in all.chunks(PAGE) {
             let changes: Vec<(EntryId, Business)> = chunk

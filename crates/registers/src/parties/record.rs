@@ -198,6 +198,9 @@ pub struct PartyRecord {
     /// Run by the hub itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hub_run: bool,
+    /// System user who wrote this version, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// When it was made.
     pub created: Moment,
     /// When it was last changed.
@@ -234,6 +237,7 @@ impl PartyRecord {
             hpr: None,
             title: None,
             hub_run: false,
+            by: None,
             created: at,
             changed: at,
         }

@@ -282,7 +282,12 @@ impl Parties {
     ///
     /// # Errors
     /// The register's.
-    pub fn put(&self, records: Vec<PartyRecord>) -> Result<Vec<Outcome>, ChangeError> {
+    pub fn put(&self, mut records: Vec<PartyRecord>) -> Result<Vec<Outcome>, ChangeError> {
+        // Of several with one HER-id the last counts.
+        let mut seen = BTreeSet::new();
+        records.reverse();
+        records.retain(|r| seen.insert(r.her_id));
+        records.reverse();
         let mut outcomes = Vec::with_capacity(records.len());
         for chunk in records.chunks(PAGE) {
             let changes: Vec<(EntryId, PartyRecord)> = chunk
@@ -424,4 +429,42 @@ pub(crate) fn as_party(record: &PartyRecord, parent: Option<&PartyRecord>) -> Pa
 #[must_use]
 pub fn list_number(code: &ServiceCode) -> Option<u32> {
     code.list.parse().ok()
+}
+
+/// A party that was given as services see it. What is no certificate is kept as it came and holds for ever.
+#[must_use]
+pub fn as_record(party: &Party, at: Moment) -> PartyRecord {
+    use super::record::{CertificateLine, CertificateUse, ElectronicAddress};
+    let line = |purpose: CertificateUse, der: &Vec<u8>| {
+        CertificateLine::read(purpose, der, at).unwrap_or_else(|| CertificateLine {
+            purpose,
+            der: der.clone(),
+            serial: String::new(),
+            name: String::new(),
+            not_before_s: 0,
+            not_after_s: i64::from(u32::MAX),
+            thumbprint: String::new(),
+            since: at,
+        })
+    };
+    let mut record = PartyRecord::new(party.her_id, party.kind, &party.name, &party.orgnr, at);
+    record.parent = party.parent_her_id;
+    record.service = party.service.clone();
+    record.hub_run = party.hub_run;
+    if !party.edi_address.is_empty() {
+        record.electronic.push(ElectronicAddress {
+            code: "E_EDI".to_owned(),
+            address: party.edi_address.clone(),
+            changed: at,
+            from: None,
+        });
+    }
+    let encryption = party.encryption_certificate.as_ref();
+    let signing = party.signing_certificate.as_ref();
+    record.certificates = encryption
+        .map(|der| line(CertificateUse::Encryption, der))
+        .into_iter()
+        .chain(signing.map(|der| line(CertificateUse::Signing, der)))
+        .collect();
+    record
 }
