@@ -27,6 +27,7 @@ mod catalogue;
 pub mod apprec;
 
 pub mod check;
+pub mod cppa;
 pub mod dialogmelding;
 pub mod epikrise;
 pub mod errorqueue;
