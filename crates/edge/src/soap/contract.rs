@@ -332,11 +332,18 @@ enum RawKind {
     Done(Kind),
 }
 
+struct RawOperation {
+    name: String,
+    parameters: Vec<Raw>,
+    result: Option<Raw>,
+    faults: Vec<(usize, String)>,
+}
+
 #[derive(Default)]
 struct Parser {
     service: Option<(String, String)>,
     namespaces: Vec<(String, String)>,
-    operations: Vec<(String, Vec<Raw>, Option<Raw>, Vec<(usize, String)>)>,
+    operations: Vec<RawOperation>,
     types: Vec<(NamespaceId, String, RawKind)>,
     within: Option<NamespaceId>,
 }
@@ -394,16 +401,16 @@ impl Parser {
         let (name, of) = text.split_once(' ').unwrap_or((text, ""));
         let raw = self.raw(line, name, of.trim())?;
         if self.within.is_none() {
-            let Some((operation, parameters, result, _)) = self.operations.last_mut() else {
+            let Some(operation) = self.operations.last_mut() else {
                 return wrong(line, "a parameter without operation");
             };
             if name == "->" {
-                *result = Some(Raw {
-                    name: format!("{operation}Result"),
+                operation.result = Some(Raw {
+                    name: format!("{}Result", operation.name),
                     ..raw
                 });
             } else {
-                parameters.push(raw);
+                operation.parameters.push(raw);
             }
             return Ok(());
         }
@@ -430,8 +437,12 @@ impl Parser {
                 let faults = faults
                     .iter()
                     .map(|f| (line, f.trim_start_matches('!').to_owned()));
-                self.operations
-                    .push(((*name).to_owned(), Vec::new(), None, faults.collect()));
+                self.operations.push(RawOperation {
+                    name: (*name).to_owned(),
+                    parameters: Vec::new(),
+                    result: None,
+                    faults: faults.collect(),
+                });
             }
             ["in", prefix] => self.within = Some(self.namespace(line, prefix)?),
             ["type", name] => self.object(line, name, None, false)?,
@@ -536,16 +547,19 @@ impl Parser {
             });
         }
         let mut operations = Vec::new();
-        for (name, parameters, result, faults) in &self.operations {
-            let ids = faults
-                .iter()
-                .map(|(line, fault)| of_type(*line, NamespaceId(0), fault));
+        for raw in &self.operations {
+            let faults = raw.faults.iter();
+            let ids = faults.map(|(line, fault)| of_type(*line, NamespaceId(0), fault));
             operations.push(Operation {
-                name: name.clone(),
-                parameters: parameters.iter().map(resolve).collect::<Result<_, _>>()?,
-                result: result.as_ref().map(resolve).transpose()?,
+                action: format!("{}/{interface}/{}", target.trim_end_matches('/'), raw.name),
+                name: raw.name.clone(),
+                parameters: raw
+                    .parameters
+                    .iter()
+                    .map(resolve)
+                    .collect::<Result<_, _>>()?,
+                result: raw.result.as_ref().map(resolve).transpose()?,
                 faults: ids.collect::<Result<_, _>>()?,
-                action: format!("{}/{interface}/{name}", target.trim_end_matches('/')),
             });
         }
         let index = |key: fn(&Operation) -> &String| -> HashMap<String, usize> {

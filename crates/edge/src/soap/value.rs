@@ -175,7 +175,7 @@ impl Object {
     }
 
     /// The whole numbers of a list.
-    pub fn ints<'a>(&'a self, name: &str) -> impl Iterator<Item = i64> {
+    pub fn ints(&self, name: &str) -> impl Iterator<Item = i64> {
         self.list(name).iter().filter_map(|value| match value {
             Value::Int(number) => Some(*number),
             _ => None,
