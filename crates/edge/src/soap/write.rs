@@ -74,6 +74,25 @@ pub fn answer(
     Ok(out)
 }
 
+/// A value as a document of its own, its root named after its type (for services that hand out files).
+///
+/// # Errors
+/// [`Misfit`] when the contract has no such type, or the value does not fit it.
+pub fn document(contract: &Contract, type_name: &str, value: &Value) -> Result<String, Misfit> {
+    let unknown = || Misfit(type_name.to_owned());
+    let id = contract.find_name(type_name).ok_or_else(unknown)?;
+    let namespace = contract.get(id).ok_or_else(unknown)?.namespace;
+    let mut out = String::with_capacity(1024);
+    let _ = write!(out, "<{type_name} xmlns=\"");
+    write_text(&mut out, contract.uri(namespace));
+    let _ = write!(out, "\" xmlns:i=\"{XSI}\">");
+    let mut writer = Writer::new(&mut out, contract);
+    writer.scope = vec![(namespace, None)];
+    writer.content(Ref::Type(id), value)?;
+    let _ = write!(out, "</{type_name}>");
+    Ok(out)
+}
+
 /// The envelope of a fault.
 ///
 /// # Errors
