@@ -48,6 +48,12 @@ pub struct Pushed {
     /// Languages of the page, passed on to the identity provider.
     #[serde(default)]
     pub ui_locales: Option<String>,
+    /// Certificate of the instance that pushed: thumbprint (citizens' public clients).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// Headless test login of a citizen: for whom she acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_represented: Option<String>,
 }
 
 /// A login page that is open in a browser.
@@ -58,6 +64,9 @@ pub struct OpenLogin {
     pub browser: String,
     /// Value every form of the page carries.
     pub csrf: String,
+    /// Who has logged in and still chooses for whom to act (citizens).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<Session>,
 }
 
 /// What a login grants; shared by codes and refresh families.
@@ -71,6 +80,9 @@ pub struct Granted {
     pub structures: Structures,
     pub received_s: i64,
     pub login: Login,
+    /// Thumbprint of the certificate that codes and refresh tokens are bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// An authorization code.
@@ -102,6 +114,9 @@ pub struct Family {
     /// Hashes of replaced tokens, with when and with which key they were used; for the grace period.
     pub recent: Vec<Replaced>,
     pub expires_s: i64,
+    /// However often it is prolonged, it ends then.
+    #[serde(default)]
+    pub latest_s: i64,
 }
 
 /// A refresh token that has been replaced.
@@ -176,15 +191,6 @@ impl Grants<'_> {
         self.0
             .replace(key, &expected, to_bytes(value)?, expires_s)
             .await
-    }
-
-    /// Marks a key; `false` when it was marked already.
-    pub async fn mark(&self, key: &str, expires_s: i64) -> Result<bool, StateError> {
-        self.0.put_new(key, vec![1], expires_s).await
-    }
-
-    pub async fn is_marked(&self, key: &str) -> Result<bool, StateError> {
-        Ok(self.0.get(key).await?.is_some())
     }
 }
 

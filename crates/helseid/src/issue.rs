@@ -47,7 +47,7 @@ impl Inner {
                 .any(|api: &&Api| api.wants.contains(&wanted))
         };
         let user = issue.login.map(|login| self.user(login)).transpose()?;
-        let organisations = self.organisations(issue)?;
+        let organisations = self.organisations(issue.client, issue.structures)?;
         if wants(Wanted::OrgnrParent)
             && organisations.parent.is_none()
             && matches!(issue.client.tenancy, Tenancy::Multi { .. })
@@ -97,18 +97,19 @@ impl Inner {
         })
     }
 
-    fn organisations(&self, issue: &Issue<'_>) -> Result<Organisations, OAuthError> {
-        let structure = issue.structures.get(structures::ORGANISATION);
+    pub(crate) fn organisations(
+        &self,
+        client: &Client,
+        sent: &Structures,
+    ) -> Result<Organisations, OAuthError> {
+        let structure = sent.get(structures::ORGANISATION);
         let directory = self.directory.as_ref();
-        let organisations = organisation::resolve(issue.client, structure, directory)?;
-        let Tenancy::Multi { delegations, .. } = &issue.client.tenancy else {
+        let organisations = organisation::resolve(client, structure, directory)?;
+        let Tenancy::Multi { delegations, .. } = &client.tenancy else {
             return Ok(organisations);
         };
         // A multi-tenant client that sends the attest only acts for the attest's legal entity (tillitsrammeverk §3).
-        let named = issue
-            .structures
-            .get(structures::ATTEST)
-            .and_then(legal_entity);
+        let named = sent.get(structures::ATTEST).and_then(legal_entity);
         match (organisations.parent.is_some(), named) {
             (false, Some(named)) if delegations.contains(named) => Ok(Organisations {
                 parent: Some(named.to_owned()),
@@ -165,6 +166,17 @@ impl Inner {
             tracing::error!(%error, "helseid: a token could not be signed");
             OAuthError::internal()
         })
+    }
+
+    /// What a client knows the person of a login by: health personnel are the same for all, citizens differ by client.
+    pub(crate) fn subject_for(&self, login: &Login, client_id: &str) -> String {
+        match &self.citizens {
+            None => self.subject(&login.pid),
+            Some(_) => {
+                let pid = login.represents.as_ref().unwrap_or(&login.pid);
+                crate::citizen::tokens::pairwise(&self.secrets.subject_key, client_id, pid)
+            }
+        }
     }
 
     /// The public pseudonym of a person.

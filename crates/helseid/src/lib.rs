@@ -27,6 +27,7 @@
 //! attack table of §19 is one test, `tests/it/attacks`.
 //! Tests: `cargo test -p helseid`. To try it by hand: `cargo run -p helseid --example standalone`.
 
+pub mod citizen;
 pub mod client;
 pub mod config;
 mod edge;
@@ -37,6 +38,7 @@ mod issue;
 mod keys;
 pub mod limits;
 mod nonce;
+mod realm;
 pub mod registry;
 pub mod rules;
 
@@ -61,6 +63,8 @@ use grants::Grants;
 use idp::Upstream;
 use keys::Secrets;
 use limits::Limiter;
+use realm::Realm;
+use rules::terms::TermsOfUse;
 
 /// What the issuer stands on.
 pub struct Parts {
@@ -83,6 +87,9 @@ pub struct Helseid {
 }
 
 pub(crate) struct Inner {
+    realm: &'static Realm,
+    /// What only the citizens' issuer has.
+    citizens: Option<citizen::Registrations>,
     config: Config,
     clients: RwLock<HashMap<String, Arc<Client>>>,
     secrets: Secrets,
@@ -90,6 +97,7 @@ pub(crate) struct Inner {
     state: Arc<dyn State>,
     checker: ResourceServer,
     proof_keys: dpop::ProofKeys,
+    endpoints: edge::Endpoints,
     clock: Clock,
     upstreams: Vec<Arc<Upstream>>,
     /// The way to identity providers.
@@ -97,6 +105,7 @@ pub(crate) struct Inner {
     /// The way to clients that are told of logouts.
     to_clients: OnceLock<Arc<dyn Transport>>,
     limiter: Limiter,
+    terms: RwLock<Arc<TermsOfUse>>,
 }
 
 impl Helseid {
@@ -104,8 +113,18 @@ impl Helseid {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn new(mut config: Config, parts: Parts) -> Result<Self, StartError> {
+    pub fn new(config: Config, parts: Parts) -> Result<Self, StartError> {
         check_issuer(&config.issuer)?;
+        Self::build(config, parts, &realm::PERSONNEL, None)
+    }
+
+    /// An issuer of either kind; citizens come with what is registered about their clients.
+    fn build(
+        mut config: Config,
+        parts: Parts,
+        realm: &'static Realm,
+        citizens: Option<citizen::Registrations>,
+    ) -> Result<Self, StartError> {
         let now_s = (parts.clock)();
         let secrets = Secrets::load_or_make(parts.keys, &config, now_s)?;
         let clients = std::mem::take(&mut config.clients)
@@ -118,7 +137,8 @@ impl Helseid {
                 normal.trim_end_matches('/').clone_into(origin);
             }
         }
-        let mut origins = vec![config.issuer.clone()];
+        let own = realm.origin(&config.issuer);
+        let mut origins = vec![own.to_owned()];
         origins.extend(config.extra_origins.iter().cloned());
         let upstreams = std::mem::take(&mut config.idps)
             .into_iter()
@@ -128,11 +148,14 @@ impl Helseid {
             })
             .collect::<Result<_, _>>()?;
         let limiter = Limiter::new(config.limits);
+        let endpoints = edge::Endpoints::new(origins.iter().map(String::as_str), realm);
         let checker =
             ResourceServer::new(&config.issuer, "", &origins, secrets.source(), parts.replay)
                 .any_audience();
         Ok(Self {
             inner: Arc::new(Inner {
+                realm,
+                citizens,
                 config,
                 clients: RwLock::new(clients),
                 secrets,
@@ -140,11 +163,13 @@ impl Helseid {
                 state: parts.state,
                 checker,
                 proof_keys: dpop::ProofKeys::default(),
+                endpoints,
                 clock: parts.clock,
                 upstreams,
                 to_idps: OnceLock::new(),
                 to_clients: OnceLock::new(),
                 limiter,
+                terms: RwLock::default(),
             }),
         })
     }
@@ -214,6 +239,18 @@ impl Helseid {
             .remove(client_id);
     }
 
+    /// Says which APIs have terms of use and who has accepted them; in force at once.
+    pub fn set_terms(&self, terms: TermsOfUse) {
+        let mut held = self
+            .inner
+            .terms
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if **held != terms {
+            *held = Arc::new(terms);
+        }
+    }
+
     /// The issuer's public keys, for APIs in the same process.
     #[must_use]
     pub fn key_source(&self) -> Arc<dyn KeySource> {
@@ -263,7 +300,7 @@ impl Helseid {
     }
 }
 
-fn check_issuer(issuer: &str) -> Result<(), StartError> {
+pub(crate) fn check_issuer(issuer: &str) -> Result<(), StartError> {
     let bare = url::Url::parse(issuer)
         .is_ok_and(|url| url.scheme() == "https" && url.origin().ascii_serialization() == issuer);
     if bare {
@@ -293,44 +330,86 @@ impl Inner {
         &self.checker
     }
 
+    /// Takes the scopes out whose API's terms the organisation of a multi-tenant client has not accepted; gives them.
+    /// Refuses when an API is needed and none is left.
+    fn apply_terms(
+        &self,
+        client: &Client,
+        structures: &rules::structures::Structures,
+        chosen: &mut rules::scopes::Chosen<'_>,
+        needs_api: bool,
+    ) -> Result<Vec<String>, OAuthError> {
+        if !matches!(client.tenancy, Tenancy::Multi { .. }) {
+            return Ok(Vec::new());
+        }
+        let terms = Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner));
+        if *terms == TermsOfUse::default() {
+            return Ok(Vec::new());
+        }
+        let organisations = self.organisations(client, structures)?;
+        terms.apply(chosen, organisations.parent.as_deref(), &self.config.apis, needs_api)
+    }
+
     fn current_nonce(&self) -> String {
         nonce::current(&self.secrets.nonce_key, self.now_s())
     }
 
     fn origins(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.config.issuer.as_str())
+        std::iter::once(self.realm.origin(&self.config.issuer))
             .chain(self.config.extra_origins.iter().map(String::as_str))
     }
 
-    /// The addresses of a path, in the form in which DPoP compares them.
-    fn addresses(&self, path: &str) -> Vec<String> {
-        self.origins()
-            .filter_map(|origin| dpop::address(origin, path))
-            .collect()
+    /// The addresses of an endpoint that clients post to.
+    fn endpoints(&self, path: &str) -> &edge::Addresses {
+        self.endpoints.of(path)
+    }
+
+    /// How long a browser stays logged in here without being used, seconds.
+    fn browser_session_s(&self) -> i64 {
+        match &self.citizens {
+            None => self.config.session_s,
+            Some(citizens) => citizens.idle_s,
+        }
+    }
+
+    /// How long a new refresh token lives, seconds.
+    fn family_life_s(&self, client: &Client) -> i64 {
+        match &self.citizens {
+            None => self.config.session_s,
+            // As long as the access token; it is then prolonged (spec §18).
+            Some(_) => self.access_token_life_s(client, &[]),
+        }
+    }
+
+    /// When a family ends after a refresh.
+    fn family_end_s(&self, client: &Client, family: &grants::Family) -> i64 {
+        match &self.citizens {
+            None => family.expires_s,
+            Some(_) => (self.now_s() + self.family_life_s(client))
+                .min(family.latest_s)
+                .max(family.expires_s),
+        }
     }
 
     async fn mark_session_ended(&self, sid: &str) -> Result<(), OAuthError> {
         let expires_s = self.now_s() + self.config.session_s;
-        self.grants()
-            .mark(&format!("ended/{sid}"), expires_s)
-            .await?;
-        Ok(())
+        Ok(self.state.note(&format!("ended/{sid}"), expires_s).await?)
     }
 
     async fn session_ended(&self, sid: &str) -> Result<bool, StateError> {
-        self.grants().is_marked(&format!("ended/{sid}")).await
+        self.state.is_noted(&format!("ended/{sid}")).await
     }
 
     async fn revoke_access_token(&self, jti: &str) -> Result<(), OAuthError> {
         // No access token of ours lives longer than a day.
         let expires_s = self.now_s() + 86_400;
-        self.grants()
-            .mark(&format!("revoked/{jti}"), expires_s)
-            .await?;
-        Ok(())
+        Ok(self
+            .state
+            .note(&format!("revoked/{jti}"), expires_s)
+            .await?)
     }
 
     async fn is_revoked(&self, jti: &str) -> Result<bool, StateError> {
-        self.grants().is_marked(&format!("revoked/{jti}")).await
+        self.state.is_noted(&format!("revoked/{jti}")).await
     }
 }

@@ -154,6 +154,9 @@ pub(crate) struct ListenArgs {
     /// HelseID over HTTP, for browsers without the demo CA.
     #[arg(long)]
     pub listen_helseid: Option<SocketAddr>,
+    /// The citizens' issuer over TLS for applications that show a certificate.
+    #[arg(long)]
+    pub listen_citizen_mtls: Option<SocketAddr>,
     /// AMQP.
     #[arg(long)]
     pub listen_amqp: Option<SocketAddr>,

@@ -38,6 +38,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode> {
             message_trust: TrustStore::new(vec![own.authority]),
             receipt_keys: HashMap::new(),
             helseid_clients: Vec::new(),
+            citizen_clients: Vec::new(),
             operator: None,
             demo: None,
         };

@@ -421,7 +421,10 @@ fn view_of<'r>(
         .filter(|p| p.is_restrictable())
         .map(|p| (p.code(), active(&Setting::RestrictPart(Controller::KJ, p))))
         .collect();
-    let mut changes: Vec<Change> = rows.iter().map(|row| change_of(row, shown(row))).collect();
+    let mut changes: Vec<Change> = rows
+        .iter()
+        .filter_map(|row| change_of(row, shown(row)))
+        .collect();
     changes.sort_by_key(|c| std::cmp::Reverse(c.at));
     AccessView {
         blocked: blocked.into_values().collect(),
@@ -433,7 +436,8 @@ fn view_of<'r>(
     }
 }
 
-fn change_of(row: &SettingRow, block: Option<ShownBlock<'_>>) -> Change {
+/// A change for the history; powers of attorney have a page of their own nationally, and none here yet.
+fn change_of(row: &SettingRow, block: Option<ShownBlock<'_>>) -> Option<Change> {
     let (kind, what, controller) = match &row.setting {
         Setting::Reservation(c) => ("reserve", None, *c),
         Setting::RestrictWholly(c) => ("restrict_all", None, *c),
@@ -447,13 +451,14 @@ fn change_of(row: &SettingRow, block: Option<ShownBlock<'_>>) -> Change {
         Setting::SelfOffKj => ("self_off", None, Controller::KJ),
         Setting::SelfOffJournal => ("self_off", None, Controller::PJD),
         Setting::FastResults => ("fast_results", None, Controller::PPS),
+        Setting::PowerOfAttorney { .. } => return None,
     };
-    Change {
+    Some(Change {
         at: row.date_time,
         kind,
         what,
         controller: controller.code(),
         is_on: row.is_active,
         by: row.by.performer.clone(),
-    }
+    })
 }

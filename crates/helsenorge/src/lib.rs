@@ -10,10 +10,9 @@
 //! commit, and the notice of it is in the same commit; nothing here can be done for somebody else yet (representation
 //! has its own issue).
 //!
-//! Rules: spec/helsenorge.md §2, spec/helseid.md §18 (issuer), spec/privacy.md §2.7, §9.2, §9.4, §10, spec/portals.md §3.4-§3.5.
+//! Rules: spec/helsenorge.md §2, spec/privacy.md §2.7, §9.2, §9.4, §10, spec/portals.md §3.4-§3.5.
 
 pub mod access;
-pub mod issuer;
 pub mod login;
 pub mod notices;
 pub mod proof;

@@ -10,6 +10,7 @@ use edge::cookie;
 use maud::{DOCTYPE, Markup, html};
 use registers::{Directory, Person};
 use serde::Deserialize;
+use std::pin::Pin;
 use std::sync::Arc;
 
 const CSRF_COOKIE: &str = "helsenav_login_csrf";
@@ -25,7 +26,9 @@ pub struct LoggedIn {
 }
 
 /// Makes the session and the redirect; given by the portal.
-pub type OnLogin = Arc<dyn Fn(LoggedIn, &HeaderMap) -> Response + Send + Sync>;
+pub type OnLogin = Arc<dyn Fn(LoggedIn, &HeaderMap) -> Entering + Send + Sync>;
+/// The session and the redirect on their way.
+pub type Entering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// State of the page.
 #[derive(Clone)]
@@ -195,6 +198,7 @@ async fn submit(
         },
         &headers,
     )
+    .await
 }
 
 fn answer(

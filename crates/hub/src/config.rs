@@ -1,6 +1,7 @@
 //! Configuration: a TOML file, then `HELSENAV_…` variables, then command-line options. Unknown keys are errors that name
 //! the nearest known key (DESIGN §4).
 
+use edge::proxy::{ForwardedBy, TrustedProxies};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,12 +24,18 @@ pub struct Config {
     pub listen_helseid_tls: SocketAddr,
     /// HelseID over plain HTTP, for browsers without the demo CA.
     pub listen_helseid: SocketAddr,
+    /// The citizens' issuer over TLS for applications that show a certificate.
+    pub listen_citizen_mtls: SocketAddr,
     /// AMQP, plain.
     pub listen_amqp: SocketAddr,
     /// AMQP over TLS.
     pub listen_amqp_tls: SocketAddr,
     /// Public base URL, when a proxy stands in front; else made from `listen`.
     pub public_base: Option<String>,
+    /// Addresses and networks of the proxies in front, whose word about where a request came from is believed.
+    pub trusted_proxies: Vec<String>,
+    /// The header they write it into: `x-forwarded-for` or `forwarded` (RFC 7239).
+    pub proxy_header: String,
     /// Storage engine.
     pub store: StoreSection,
     /// Services to start; empty = all, and nothing else is accepted until services can be started apart.
@@ -47,6 +54,8 @@ pub struct Config {
     pub privacy: PrivacySection,
     /// HelseID.
     pub helseid: HelseidSection,
+    /// The citizens' issuer.
+    pub citizens: CitizensSection,
 }
 
 /// Storage engine.
@@ -86,6 +95,16 @@ impl HelseidSection {
     }
 }
 
+/// The citizens' issuer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CitizensSection {
+    /// File with the clients that log citizens in (docs/helseid.md §15).
+    pub clients: Option<PathBuf>,
+    /// File with the identity providers citizens log in at, in the form of `helseid.identity_providers`.
+    pub identity_providers: Option<PathBuf>,
+}
+
 /// Switches of the privacy decision (spec/privacy.md §4.3, §9.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -104,9 +123,12 @@ impl Default for Config {
             listen_tls: SocketAddr::from(([127, 0, 0, 1], 8443)),
             listen_helseid_tls: SocketAddr::from(([127, 0, 0, 1], 8444)),
             listen_helseid: SocketAddr::from(([127, 0, 0, 1], 8084)),
+            listen_citizen_mtls: SocketAddr::from(([127, 0, 0, 1], 8445)),
             listen_amqp: SocketAddr::from(([127, 0, 0, 1], 5672)),
             listen_amqp_tls: SocketAddr::from(([127, 0, 0, 1], 5671)),
             public_base: None,
+            trusted_proxies: Vec::new(),
+            proxy_header: "x-forwarded-for".to_owned(),
             store: StoreSection::default(),
             roles: Vec::new(),
             mirror: None,
@@ -116,6 +138,7 @@ impl Default for Config {
             log_json: false,
             privacy: PrivacySection::default(),
             helseid: HelseidSection::default(),
+            citizens: CitizensSection::default(),
         }
     }
 }
@@ -239,6 +262,28 @@ impl Config {
             .or_else(|| imported.is_dir().then_some(imported))
     }
 
+    /// The proxies in front.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`], naming what cannot be read.
+    pub fn proxies(&self) -> Result<TrustedProxies, ConfigError> {
+        let wrong = |why: String| ConfigError::Value {
+            place: "configuration".to_owned(),
+            why,
+        };
+        let header = match self.proxy_header.as_str() {
+            "x-forwarded-for" => ForwardedBy::XForwardedFor,
+            "forwarded" => ForwardedBy::Forwarded,
+            _ => {
+                return Err(wrong(
+                    "proxy_header must be \"x-forwarded-for\" or \"forwarded\"".to_owned(),
+                ));
+            }
+        };
+        TrustedProxies::new(&self.trusted_proxies, header)
+            .map_err(|error| wrong(format!("trusted_proxies: {error}")))
+    }
+
     /// Checks what the types cannot say.
     pub fn check(&self) -> Result<(), ConfigError> {
         let wrong = |why: &str| {
@@ -252,6 +297,7 @@ impl Config {
                 "roles must be empty: in this version every process starts all services, so a choice would not be kept",
             );
         }
+        self.proxies()?;
         if self.helseid.kind().is_none() {
             return wrong("helseid.signing_key must be \"rsa-2048\", \"rsa-3072\" or \"p-256\"");
         }
@@ -271,7 +317,7 @@ fn put(table: &mut toml::Table, path: &str, text: String) {
     let value = match text.as_str() {
         "true" => toml::Value::Boolean(true),
         "false" => toml::Value::Boolean(false),
-        _ if path == "roles" => toml::Value::Array(
+        _ if ["roles", "trusted_proxies"].contains(&path) => toml::Value::Array(
             text.split(',')
                 .map(|r| toml::Value::String(r.trim().to_owned()))
                 .collect(),
@@ -426,6 +472,10 @@ mod tests {
         assert!(load("[helseid]\nsigning_key = \"p-256\"", &[]).is_ok());
         assert!(load("[helseid]\nsigning_key = \"hs256\"", &[]).is_err());
         assert!(load("listen = \"here\"", &[]).is_err());
+        let proxies = [("HELSENAV_TRUSTED_PROXIES", "10.0.0.0/8, fd00::1")];
+        assert_eq!(load("", &proxies).unwrap().trusted_proxies.len(), 2);
+        assert!(load("trusted_proxies = [\"proxy.example\"]", &[]).is_err());
+        assert!(load("proxy_header = \"x-real-ip\"", &[]).is_err());
         assert!(
             load("[store]\nengine = \"postgres\"", &[])
                 .unwrap_err()

@@ -43,6 +43,8 @@ pub struct Jobs {
     pub witness: Option<PathBuf>,
     /// HelseID, whose signing keys rotate.
     pub helseid: helseid::Helseid,
+    /// The citizens' issuer, whose signing keys rotate.
+    pub citizens: helseid::citizen::Citizens,
     /// Registrations of HelseID clients to follow.
     pub clients: Arc<helseid::registry::Registry>,
     /// The end.
@@ -67,6 +69,7 @@ impl Jobs {
             signer,
             witness,
             helseid,
+            citizens,
             clients,
             shutdown,
         } = self;
@@ -85,6 +88,12 @@ impl Jobs {
             }),
             every("helseid-keys", ROTATE_EVERY, &shutdown, move || {
                 helseid
+                    .rotate_keys(&jose::keyring::RotationPolicy::default())
+                    .map(|_| ())
+                    .map_err(|e| e.to_string())
+            }),
+            every("citizen-keys", ROTATE_EVERY, &shutdown, move || {
+                citizens
                     .rotate_keys(&jose::keyring::RotationPolicy::default())
                     .map(|_| ())
                     .map_err(|e| e.to_string())

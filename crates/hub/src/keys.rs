@@ -67,33 +67,39 @@ pub fn jwk(secrets: &Secrets, name: &str) -> Result<PrivateJwk> {
     PrivateJwk::from_slice(&bytes).map_err(|e| anyhow!("the stored key `{name}` is damaged: {e}"))
 }
 
-/// HelseID's secrets in the store.
+/// An issuer's secrets in the store.
 pub struct HelseidKeys {
     secrets: Arc<Secrets>,
+    name: &'static str,
 }
 
 const HELSEID: &str = "helseid-keys";
 
 impl HelseidKeys {
-    /// Over the hub's secrets.
+    /// HelseID's, over the hub's secrets.
     pub fn new(secrets: Arc<Secrets>) -> Self {
-        Self { secrets }
+        Self::named(secrets, HELSEID)
+    }
+
+    /// Those of an issuer by its name: each has its own.
+    pub fn named(secrets: Arc<Secrets>, name: &'static str) -> Self {
+        Self { secrets, name }
     }
 }
 
 impl helseid::KeyStore for HelseidKeys {
     fn load(&self) -> Result<Option<Vec<u8>>, String> {
-        self.secrets.get(HELSEID).map_err(text)
+        self.secrets.get(self.name).map_err(text)
     }
 
     fn keep_first(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
         self.secrets
-            .get_or_make(HELSEID, || bytes.to_vec())
+            .get_or_make(self.name, || bytes.to_vec())
             .map_err(text)
     }
 
     fn replace(&self, old: &[u8], bytes: &[u8]) -> Result<bool, String> {
-        self.secrets.replace(HELSEID, old, bytes).map_err(text)
+        self.secrets.replace(self.name, old, bytes).map_err(text)
     }
 }
 

@@ -9,10 +9,12 @@
 //! their key in a file of mode 0600; at stop, listeners drain first, jobs end next, the store closes last.
 //! Rules: DESIGN §3 (engines), §4 (outside contract), §7 (seen).
 
+pub mod citizens;
 pub mod config;
 pub mod demo;
 pub mod demo_clients;
 pub mod fhir;
+pub mod grunndata;
 pub mod helseid_out;
 pub mod helseid_state;
 pub mod intake;

@@ -9,14 +9,13 @@ use crate::opened::{CLOCK_SECRET, Opened};
 use crate::operations::HubOperations;
 use crate::ops::Ops;
 use crate::ports::Ports;
-use crate::{demo, helseid_out, intake, keys, ops};
+use crate::{citizens, demo, helseid_out, intake, keys, ops};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use dokumenter::Dokumenter;
-use edge::listen::{Limits, Shutdown, serve, tls_config};
+use edge::listen::{Limits, Shutdown, serve, tls_config, tls_config_asking};
 use helseid::Helseid;
 use helsenorge::Helsenorge;
-use helsenorge::issuer::CitizenIssuer;
 use jose::jwk::KeyKind;
 use jose::keyring::Keyring;
 use jose::{Alg, system_clock};
@@ -56,6 +55,8 @@ pub struct Setup {
     pub receipt_keys: HashMap<u32, Vec<Identity>>,
     /// HelseID clients, made once the issuer is known.
     pub helseid_clients: Vec<helseid::Client>,
+    /// Clients that log citizens in.
+    pub citizen_clients: Vec<helseid::citizen::CitizenClient>,
     /// Operator: user name, name, argon2-free salted hash is made here.
     pub operator: Option<(String, String, String)>,
     /// Demo mode: test identity providers, sandbox, clock and story.
@@ -83,6 +84,7 @@ pub struct Movable {
     pub tls: bool,
     pub helseid_tls: bool,
     pub helseid: bool,
+    pub citizen_mtls: bool,
     pub amqp: bool,
     pub amqp_tls: bool,
 }
@@ -98,6 +100,8 @@ pub struct Addresses {
     pub issuer: String,
     /// `http://127.0.0.1:8084`.
     pub helseid_browser: String,
+    /// `https://localhost:8445`.
+    pub citizen_mtls: String,
     /// AMQP.
     pub amqp: SocketAddr,
     /// AMQP over TLS.
@@ -170,6 +174,13 @@ impl Hub {
                 setup.movable.helseid,
             )
             .await?;
+        let citizen_mtls = ports
+            .bind(
+                "listen_citizen_mtls",
+                config.listen_citizen_mtls,
+                setup.movable.citizen_mtls,
+            )
+            .await?;
         let amqp_plain = ports
             .bind("listen_amqp", config.listen_amqp, setup.movable.amqp)
             .await?;
@@ -186,6 +197,7 @@ impl Hub {
             ("listen_tls", main_tls.local_addr()?),
             ("listen_helseid", helseid_plain.local_addr()?),
             ("listen_helseid_tls", helseid_tls.local_addr()?),
+            ("listen_citizen_mtls", citizen_mtls.local_addr()?),
             ("listen_amqp", amqp_plain.local_addr()?),
             ("listen_amqp_tls", amqp_tls.local_addr()?),
         ];
@@ -197,6 +209,7 @@ impl Hub {
             base_tls: format!("https://localhost:{}", main_tls.local_addr()?.port()),
             issuer: format!("https://localhost:{}", helseid_tls.local_addr()?.port()),
             helseid_browser: format!("http://{}", helseid_plain.local_addr()?),
+            citizen_mtls: format!("https://localhost:{}", citizen_mtls.local_addr()?.port()),
             amqp: amqp_plain.local_addr()?,
             amqp_tls: amqp_tls.local_addr()?,
         };
@@ -206,7 +219,7 @@ impl Hub {
             tasks.push(tokio::spawn(ops::upkeep(metrics, shutdown.clone())));
         }
 
-        let (log_keys, citizen_keys, portal_keys) = {
+        let (log_keys, portal_keys) = {
             let secrets = secrets.clone();
             tokio::task::spawn_blocking(move || -> Result<_> {
                 Ok((
@@ -214,13 +227,6 @@ impl Hub {
                         &secrets,
                         "log-keys",
                         "Helsenav innsynslogg",
-                        KeyKind::P256,
-                        Alg::Es256,
-                    )?,
-                    keys::ring(
-                        &secrets,
-                        "citizen-issuer-keys",
-                        "Helsenav innbygger",
                         KeyKind::P256,
                         Alg::Es256,
                     )?,
@@ -416,7 +422,26 @@ impl Hub {
             router
         };
 
-        let citizen_issuer = CitizenIssuer::new(&addresses.base, citizen_keys);
+        let persons = crate::grunndata::persons(
+            &store,
+            &registers,
+            &clock,
+            helseid.resource_server(grunndata::persons::access::AUDIENCE, &origins, state.clone()),
+        )?;
+        let citizens = {
+            let parts = citizens::CitizenParts {
+                trust: trust.clone(),
+                directory: directory.clone(),
+                secrets: secrets.clone(),
+                state: state.clone(),
+                replay: state.clone(),
+                clients: setup.citizen_clients,
+                is_demo,
+            };
+            let (config, addresses) = (config.clone(), addresses.clone());
+            tokio::task::spawn_blocking(move || citizens::start(&config, &addresses, parts))
+                .await??
+        };
         let login = Arc::new(HelseidLogin::new(
             &helseid,
             &addresses,
@@ -471,7 +496,7 @@ impl Hub {
             kjernejournal,
             provesvar,
             dokumenter,
-            issuer: citizen_issuer,
+            issuer: citizens.clone(),
             personnel_login: login,
             operations,
             clients: clients.clone(),
@@ -486,7 +511,9 @@ impl Hub {
         let mut router = Router::new()
             .merge(portal)
             .merge(fhir)
+            .merge(persons)
             .merge(self_service)
+            .merge(citizens.router())
             .merge(ops::router(Ops {
                 store: store.clone(),
                 is_ready: is_ready.clone(),
@@ -527,6 +554,8 @@ impl Hub {
         if let Some(tls) = &tls {
             spawn(main_tls, Some(tls.clone()), router);
             spawn(helseid_tls, Some(tls.clone()), helseid_router);
+            let asking = tls_config_asking(tls)?;
+            spawn(citizen_mtls, Some(asking), citizens::mtls_router(&citizens));
         }
         let amqp_shutdown = amqp::adapter::Shutdown::new();
         let bus = amqp::adapter::Server::new(
@@ -547,6 +576,7 @@ impl Hub {
                 signer,
                 witness: config.witness.clone(),
                 helseid,
+                citizens,
                 clients: clients.clone(),
                 shutdown: shutdown.clone(),
             }
@@ -621,6 +651,8 @@ pub fn endpoints(addresses: &Addresses) -> Value {
         "log-jwks": format!("{base}/log/jwks"),
         "log-heads": format!("{base}/log/heads"),
         "selvbetjening": format!("{base}{}", helseid::self_service::PREFIX),
+        "persontjenesten": format!("{base}{}", grunndata::persons::PREFIX),
+        "citizen-sts": format!("{base}{}", helseid::citizen::path::ISSUER),
         "demo-clients": format!("{base}/demo/clients"),
         "demo-clock": format!("{base}/demo/clock"),
         "demo-story": format!("{base}/demo/story"),

@@ -3,13 +3,13 @@
 use crate::PortalState;
 use crate::session::{CitizenSession, Portal, Who, enter};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use edge::{Problem, blocking};
 use helsenorge::access::{AccessView, PractitionerHit, What, Whom};
-use helsenorge::login::OnLogin;
+use helsenorge::login::{LoggedIn, OnLogin};
 use helsenorge::usage_log::LogView;
 use records::source::ViewContext;
 use serde::Deserialize;
@@ -24,26 +24,27 @@ const CLIENT_ID: &str = "helsenav-portal";
 /// Takes over after the login page: an ID token of the citizen issuer is made and read, then the session begins.
 pub(crate) fn on_login(state: PortalState) -> OnLogin {
     Arc::new(move |logged_in, headers| {
-        let now_s = edge::clock::real_now_us() / 1_000_000;
-        let nonce = edge::cookie::random_token();
-        let proven = state
-            .issuer
-            .id_token(&logged_in.nin, CLIENT_ID, &nonce, now_s)
-            .and_then(|token| state.issuer.verify(&token, CLIENT_ID, &nonce, now_s));
-        match proven {
-            Ok(nin) => enter(
-                &state,
-                Portal::Citizen,
-                Who::Citizen { nin },
-                &logged_in.return_to,
-                headers,
-            ),
-            Err(error) => {
-                tracing::error!(%error, "citizen login failed");
-                Problem::internal().into_response()
-            }
-        }
+        let (state, headers) = (state.clone(), headers.clone());
+        Box::pin(async move { enter_as(&state, &logged_in, &headers).await.into_response() })
     })
+}
+
+async fn enter_as(
+    state: &PortalState,
+    logged_in: &LoggedIn,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let nonce = edge::cookie::random_token();
+    let issuer = &state.issuer;
+    let proven = issuer
+        .login_token(&logged_in.nin, CLIENT_ID, &nonce)
+        .and_then(|token| issuer.verify_login_token(&token, CLIENT_ID, &nonce));
+    let nin = proven.map_err(|error| {
+        tracing::error!(%error, "citizen login failed");
+        Problem::internal()
+    })?;
+    let who = Who::Citizen { nin };
+    enter(state, Portal::Citizen, who, &logged_in.return_to, headers).await
 }
 
 pub(crate) fn router() -> Router<PortalState> {

@@ -9,6 +9,7 @@
 //!
 //! Rules: spec/portals.md, DESIGN §4, §9.
 
+mod apis;
 pub mod assets;
 pub mod citizen;
 pub mod clients;
@@ -21,7 +22,6 @@ use axum::http::{HeaderValue, header};
 use axum::middleware;
 use dokumenter::Dokumenter;
 use helsenorge::Helsenorge;
-use helsenorge::issuer::CitizenIssuer;
 use kjernejournal::Kjernejournal;
 use provesvar::Provesvar;
 use registers::Directory;
@@ -45,15 +45,15 @@ pub struct PortalState {
     pub provesvar: Arc<Provesvar>,
     /// Letters.
     pub dokumenter: Arc<Dokumenter>,
-    /// Citizen tokens.
-    pub issuer: CitizenIssuer,
+    /// The citizens' issuer: a login on the portal's own page is proven by an ID token with its keys and claims.
+    pub issuer: helseid::citizen::Citizens,
     /// Login of personnel through HelseID.
     pub personnel_login: Arc<dyn personnel::PersonnelLogin>,
     /// Messages, validator, story, health.
     pub operations: Arc<dyn drift::Operations>,
     /// Registrations of HelseID clients.
     pub clients: Arc<helseid::registry::Registry>,
-    /// Sessions.
+    /// Sessions, on the hub's state.
     pub sessions: Arc<Sessions>,
     /// Public keys of the log heads.
     pub log_jwks: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
@@ -77,6 +77,7 @@ pub fn router(state: PortalState) -> Router {
         .merge(personnel::router())
         .merge(drift::router())
         .merge(clients::router())
+        .merge(apis::router())
         .with_state(state)
         .layer(middleware::map_response(no_store));
     Router::new()

@@ -14,10 +14,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use edge::Problem;
 use helseid::registry::{MemoryRegistryStore, Registry, RegistryParts};
-use helsenorge::issuer::CitizenIssuer;
-use jose::Alg;
-use jose::jwk::KeyKind;
-use jose::keyring::Keyring;
+use helseid::citizen::{Asked, CitizenConfig, Citizens, NoLogin, Representation, Represented};
 use portal::drift::{MessageQuery, Operations};
 use portal::personnel::{Begun, Identity, LoginFuture, PersonnelLogin};
 use portal::session::{PersonnelWho, Portal};
@@ -26,7 +23,7 @@ use registers::table::Row;
 use registers::{Person, PersonName, Protection, RegisterTable, Sex};
 use serde_json::{Value, json};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use store::{Filter, RepoKind, RepositoryDecl, Seq, Store, StoreConfig};
 use tower::ServiceExt;
 use trust::{Principal, Trust, TrustConfig};
@@ -134,11 +131,13 @@ fn world() -> World {
             story: None,
         }))])
         .unwrap();
-    let ring = Keyring::generate(KeyKind::P256, Alg::Es256, "test", 0).unwrap();
     let provesvar = Arc::new(provesvar::Provesvar::new(trust.clone()).unwrap());
     let dokumenter = Arc::new(dokumenter::Dokumenter::new(trust.clone()).unwrap());
     let others = vec![provesvar.source(), dokumenter.source()];
-    let sessions = Arc::new(Sessions::default());
+    let sessions = Arc::new(Sessions::new(
+        Arc::new(jose::MemoryState::new(jose::system_clock(), 1_000)),
+        jose::system_clock(),
+    ));
     let clients = Registry::open(RegistryParts {
         store: Arc::new(MemoryRegistryStore::default()),
         directory: table.clone(),
@@ -153,7 +152,7 @@ fn world() -> World {
         kjernejournal: Arc::new(kjernejournal::Kjernejournal::new(trust, others).unwrap()),
         provesvar,
         dokumenter,
-        issuer: CitizenIssuer::new("http://hub", Arc::new(Mutex::new(ring))),
+        issuer: citizens(table.clone()),
         personnel_login: Arc::new(NoHelseId),
         operations: Arc::new(Desk),
         clients: Arc::new(clients),
@@ -172,6 +171,33 @@ fn world() -> World {
         registers: table,
         router: portal::router(state),
     }
+}
+
+/// Everybody may log in, for herself.
+struct Everybody;
+
+impl Representation for Everybody {
+    fn may_log_in(&self, _: &str) -> Result<(), NoLogin> {
+        Ok(())
+    }
+
+    fn represented_by(&self, _: &str) -> Asked<Vec<Represented>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+fn citizens(directory: Arc<RegisterTable>) -> Citizens {
+    let mut config = CitizenConfig::new("https://hub.example");
+    config.signing_key = helseid::SigningKeyKind::P256;
+    let state = Arc::new(jose::MemoryState::new(jose::system_clock(), 100));
+    let parts = helseid::Parts {
+        directory,
+        state: state.clone(),
+        replay: state,
+        keys: Arc::new(helseid::ForgetfulKeyStore),
+        clock: jose::system_clock(),
+    };
+    Citizens::new(config, parts, Arc::new(Everybody)).unwrap()
 }
 
 struct Answer {
@@ -249,7 +275,8 @@ impl World {
             Portal::Personnel => Who::Personnel(personnel),
             Portal::Drift => Who::Party(personnel),
         };
-        let id = self.sessions.open(portal, who);
+        let opening = self.sessions.open(portal, who);
+        let id = self.runtime.block_on(opening).unwrap();
         let cookie = format!("{}={id}", portal.cookie());
         let word = ["citizen", "personnel", "drift"][portal as usize];
         let browser = Browser {

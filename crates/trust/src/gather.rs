@@ -22,6 +22,8 @@ pub struct TrustConfig {
     pub exception_titles: BTreeSet<(String, String)>,
     /// Roles that may not read documents.
     pub denied_document_roles: BTreeSet<String>,
+    /// `parent.address_rule`: which parents act for a child (spec/privacy.md §6.1).
+    pub address_rule: crate::representation::AddressRule,
 }
 
 impl Default for TrustConfig {
@@ -31,12 +33,13 @@ impl Default for TrustConfig {
             nors_count: true,
             exception_titles: BTreeSet::new(),
             denied_document_roles: ["VE", "FB", "XX"].into_iter().map(str::to_owned).collect(),
+            address_rule: crate::representation::AddressRule::default(),
         }
     }
 }
 
 /// Who the caller is, as proven by a token or a session. The rest is looked up here, never taken from the caller.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Principal {
     /// HelseID token with a person.
     Personnel {
@@ -414,6 +417,22 @@ impl Trust {
             .iter()
             .filter(|r| r.head.persons.first() == Some(&person))
             .filter_map(settings::decode)
+            .collect())
+    }
+
+    /// Active powers of attorney that others have given to a person.
+    pub(crate) fn powers_of(
+        &self,
+        snapshot: &Snapshot,
+        attorney: PersonKey,
+    ) -> Result<Vec<settings::SettingRow>, StoreError> {
+        let records = self.setting_records(snapshot, attorney)?;
+        Ok(records
+            .iter()
+            .filter(|r| r.head.persons.get(1) == Some(&attorney))
+            .filter_map(settings::decode)
+            .filter(|row| row.is_active)
+            .filter(|row| matches!(row.setting, settings::Setting::PowerOfAttorney { .. }))
             .collect())
     }
 

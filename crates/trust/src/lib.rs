@@ -19,6 +19,7 @@ pub mod gather;
 pub mod label;
 pub mod log;
 pub mod may;
+pub mod representation;
 pub mod register;
 pub mod settings;
 

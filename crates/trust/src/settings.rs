@@ -5,8 +5,9 @@
 
 use crate::{Controller, Part, SettingsInForce};
 use bytes::Bytes;
-use registers::HPR_SYSTEM;
+use registers::{FNR_SYSTEM, HPR_SYSTEM};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use store::{
     AuditEntry, Commit, Expect, MicrosUtc, Op, PersonKey, PersonRef, Privacy, Put, PutId, Record,
     RepoId, Vno,
@@ -17,6 +18,8 @@ pub const REPOSITORY: &str = "personvern";
 const SETTING_SYSTEM: &str = "urn:helsenav:cs:privacy-setting";
 const CONTROLLER_SYSTEM: &str = "urn:helsenav:cs:controller";
 const PART_SYSTEM: &str = "urn:helsenav:cs:part";
+/// Service areas of a power of attorney.
+const AREA_SYSTEM: &str = "urn:oid:2.16.578.1.12.4.1.1.7618";
 /// How the change came in.
 const CHANNEL_URL: &str = "urn:helsenav:ext:channel";
 /// Marks a block that was set from a log line whose name was still hidden (spec/privacy.md §9.2).
@@ -50,6 +53,17 @@ pub enum Setting {
     SelfOffJournal,
     /// FAST_RESULTS.
     FastResults,
+    /// POA, POA_ASSIGNED: somebody may act for the citizen.
+    PowerOfAttorney {
+        /// National id of the citizen.
+        giver: String,
+        /// National id of who may act.
+        attorney: String,
+        /// Service areas (code list 7618); an assigned one is not limited by them.
+        areas: BTreeSet<u8>,
+        /// Assigned because the citizen cannot consent.
+        is_assigned: bool,
+    },
 }
 
 impl Setting {
@@ -64,6 +78,10 @@ impl Setting {
             Self::SelfOffKj => "SELF_OFF_KJ",
             Self::SelfOffJournal => "SELF_OFF_JOURNAL",
             Self::FastResults => "FAST_RESULTS",
+            Self::PowerOfAttorney {
+                is_assigned: true, ..
+            } => "POA_ASSIGNED",
+            Self::PowerOfAttorney { .. } => "POA",
         }
     }
 
@@ -73,6 +91,7 @@ impl Setting {
             Self::Block { controller, .. } => *controller,
             Self::FastResults => Controller::PPS,
             Self::SelfOffJournal => Controller::PJD,
+            Self::PowerOfAttorney { .. } => Controller::HN,
             Self::VisitsOff | Self::SelfOffKj => Controller::KJ,
         }
     }
@@ -82,6 +101,7 @@ impl Setting {
         let scope = match self {
             Self::RestrictPart(_, part) => part.code().to_owned(),
             Self::Block { hpr, .. } => hpr.clone(),
+            Self::PowerOfAttorney { attorney, .. } => attorney.clone(),
             _ => String::new(),
         };
         let name = format!(
@@ -166,6 +186,11 @@ pub fn change(
             commit.raise.push(blocked.clone());
             persons.push(blocked);
         }
+        if let Setting::PowerOfAttorney { attorney, .. } = setting {
+            let attorney = registers::person_ref(attorney);
+            commit.raise.push(attorney.clone());
+            persons.push(attorney);
+        }
         commit.put.push(Put {
             repo,
             rtype: "Consent".to_owned(),
@@ -200,6 +225,16 @@ fn encode(id: &str, setting: &Setting, is_active: bool, by: &ChangedBy, at: Micr
             "code": [{ "coding": [{ "system": PART_SYSTEM, "code": part.code() }] }],
         }),
         Setting::FastResults => json!({ "type": "permit" }),
+        Setting::PowerOfAttorney {
+            attorney, areas, ..
+        } => json!({
+            "type": "permit",
+            "actor": [{
+                "role": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "POWATT" }] },
+                "reference": { "identifier": { "system": FNR_SYSTEM, "value": attorney } },
+            }],
+            "code": [{ "coding": areas.iter().map(|area| json!({ "system": AREA_SYSTEM, "code": area.to_string() })).collect::<Vec<_>>() }],
+        }),
         _ => json!({ "type": "deny" }),
     };
     let mut extension = vec![json!({ "url": CHANNEL_URL, "valueCode": by.channel })];
@@ -209,7 +244,13 @@ fn encode(id: &str, setting: &Setting, is_active: bool, by: &ChangedBy, at: Micr
     {
         extension.push(json!({ "url": HIDDEN_NAME_URL, "valueBoolean": true }));
     }
-    json!({
+    let patient = match setting {
+        Setting::PowerOfAttorney { giver, .. } => {
+            json!({ "identifier": { "system": FNR_SYSTEM, "value": giver } })
+        }
+        _ => Value::Null,
+    };
+    let mut consent = json!({
         "resourceType": "Consent",
         "id": id,
         "status": if is_active { "active" } else { "inactive" },
@@ -221,10 +262,14 @@ fn encode(id: &str, setting: &Setting, is_active: bool, by: &ChangedBy, at: Micr
         "dateTime": jiff::Timestamp::from_microsecond(at).map(|t| t.to_string()).unwrap_or_default(),
         "performer": [{ "display": by.performer }],
         "organization": [{ "identifier": { "system": CONTROLLER_SYSTEM, "value": setting.controller().code() } }],
-        "policyRule": { "coding": [{ "system": "urn:oid:2.16.578.1.12.4.1.1.7618", "code": "PBRL5-3" }] },
+        "policyRule": { "coding": [{ "system": AREA_SYSTEM, "code": "PBRL5-3" }] },
         "provision": provision,
         "extension": extension,
-    })
+    });
+    if let (false, Some(members)) = (patient.is_null(), consent.as_object_mut()) {
+        members.insert("patient".to_owned(), patient);
+    }
+    consent
 }
 
 /// Reads a stored row; `None` for a row this build does not understand (it then denies: see [`in_force`]).
@@ -260,6 +305,17 @@ pub fn decode(record: &Record) -> Option<SettingRow> {
         "SELF_OFF_KJ" => Setting::SelfOffKj,
         "SELF_OFF_JOURNAL" => Setting::SelfOffJournal,
         "FAST_RESULTS" => Setting::FastResults,
+        "POA" | "POA_ASSIGNED" => Setting::PowerOfAttorney {
+            giver: text("/patient/identifier/value")?.to_owned(),
+            attorney: text("/provision/actor/0/reference/identifier/value")?.to_owned(),
+            areas: consent
+                .pointer("/provision/code/0/coding")?
+                .as_array()?
+                .iter()
+                .map(|coding| coding.get("code")?.as_str()?.parse().ok())
+                .collect::<Option<_>>()?,
+            is_assigned: code == "POA_ASSIGNED",
+        },
         _ => return None,
     };
     Some(SettingRow {
@@ -319,6 +375,8 @@ pub fn in_force(subject: PersonKey, records: &[Record]) -> SettingsInForce {
             Setting::SelfOffKj => settings.self_off_kj = true,
             Setting::SelfOffJournal => settings.self_off_journal = true,
             Setting::FastResults => settings.fast_results = true,
+            // Asked by whoever acts, not by who is looked at: `Trust::represented_by`.
+            Setting::PowerOfAttorney { .. } => {}
         }
     }
     settings

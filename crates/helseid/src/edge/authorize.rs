@@ -24,11 +24,6 @@ use crate::rules::claims::{Login, User};
 use crate::rules::levels::{Level, read_acr, satisfied_acr};
 use crate::rules::redirect::form_action_source;
 
-/// Cookie of the browser session at the issuer.
-pub const SESSION_COOKIE: &str = "helseid.session";
-/// Cookie that binds a login page to its browser; one per page, by its path.
-pub const LOGIN_COOKIE: &str = "helseid.login";
-
 /// `GET /connect/authorize?client_id=…&request_uri=…`. Inline parameters are not accepted.
 pub async fn authorize(State(helseid): State<Helseid>, request: Request<Body>) -> Response<Body> {
     let headers = request.headers().clone();
@@ -46,7 +41,7 @@ pub async fn authorize(State(helseid): State<Helseid>, request: Request<Body>) -
                 Err(error) => {
                     let (redirect_uri, state, form_post) = redirect;
                     let outcome = Outcome::error(&helseid, &redirect_uri, state.as_deref(), &error);
-                    outcome.answer(form_post, language)
+                    outcome.answer(&helseid, form_post, language)
                 }
             }
         }
@@ -54,23 +49,32 @@ pub async fn authorize(State(helseid): State<Helseid>, request: Request<Body>) -
             metrics::counter!("helseid_errors_total", "endpoint" => "authorize", "error" => error.code.text()).increment(1);
             let status =
                 StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::BAD_REQUEST);
-            error_page(language, status, &error.to_string())
+            error_page(
+                helseid.inner.realm.brand,
+                language,
+                status,
+                &error.to_string(),
+            )
         }
     }
 }
 
 /// Finds and uses up the pushed request. Whatever is wrong here shows a page of ours: nobody is redirected on the word
 /// of a request that did not come through PAR (attack A10, A13).
-async fn take_request(helseid: &Helseid, query: &str) -> Result<Pushed, OAuthError> {
+pub async fn take_request(helseid: &Helseid, query: &str) -> Result<Pushed, OAuthError> {
     let query = Form::parse(query.as_bytes())?;
     let client_id = query.required("client_id")?;
     let request_uri = query.get("request_uri").ok_or_else(|| {
-        OAuthError::request("push the request to /connect/par first and send its request_uri here")
+        OAuthError::request(format!(
+            "push the request to {} first and send its request_uri here",
+            helseid.inner.realm.par
+        ))
     })?;
     if !request_uri.starts_with(REQUEST_URI_PREFIX) {
-        return Err(OAuthError::request(
-            "request_uri is not one that /connect/par gave out",
-        ));
+        return Err(OAuthError::request(format!(
+            "request_uri is not one that {} gave out",
+            helseid.inner.realm.par
+        )));
     }
     if helseid.client(client_id).is_none() {
         return Err(OAuthError::request("no client has this client_id"));
@@ -98,10 +102,10 @@ async fn decide(
         let login = new_login(helseid, pid, level)?;
         return complete(helseid, headers, &pushed, login).await;
     }
-    if let Some(login) = current_session(helseid, headers).await?
-        && session_suffices(helseid, &pushed, &login, now_s)
+    if let Some(session) = current_session(helseid, headers).await?
+        && session_suffices(helseid, &pushed, &session.login, now_s)
     {
-        return complete(helseid, headers, &pushed, login).await;
+        return complete(helseid, headers, &pushed, session.login).await;
     }
     if pushed.prompt.as_deref() == Some("none") {
         return Err(OAuthError::new(
@@ -123,6 +127,7 @@ pub async fn open_login(
         request: pushed,
         browser: secret_hash(&browser),
         csrf: random_b64url::<32>()?,
+        proven: None,
     };
     let expires_s = helseid.inner.now_s() + LOGIN_S;
     helseid
@@ -130,25 +135,38 @@ pub async fn open_login(
         .grants()
         .put(&format!("login/{id}"), &open, expires_s)
         .await?;
-    let path = format!("/login/{id}");
-    let cookie = set_cookie(helseid, headers, LOGIN_COOKIE, &browser, &path, LOGIN_S);
+    let realm = helseid.inner.realm;
+    let path = realm.login_path(&id);
+    let cookie = set_cookie(
+        helseid,
+        headers,
+        realm.login_cookie,
+        &browser,
+        &path,
+        LOGIN_S,
+    );
     Ok((id, open, cookie))
 }
 
-async fn current_session(
+/// The session of this browser.
+pub async fn current_session(
     helseid: &Helseid,
     headers: &HeaderMap,
-) -> Result<Option<Login>, OAuthError> {
-    let Some(secret) = cookie(headers, SESSION_COOKIE) else {
+) -> Result<Option<Session>, OAuthError> {
+    let Some(secret) = cookie(headers, helseid.inner.realm.session_cookie) else {
         return Ok(None);
     };
     let key = format!("session/{}", secret_hash(secret));
     let session: Option<Session> = helseid.inner.grants().get(&key).await?;
-    Ok(session.map(|session| session.login))
+    // Ended from elsewhere: by a client with an ID token hint, or by the provider it came from.
+    match session {
+        Some(session) if helseid.inner.session_ended(&session.login.sid).await? => Ok(None),
+        session => Ok(session),
+    }
 }
 
 /// Single sign-on is refused by `prompt`, `max_age`, a higher level or another provider (spec §13).
-fn session_suffices(helseid: &Helseid, pushed: &Pushed, login: &Login, now_s: i64) -> bool {
+pub fn session_suffices(helseid: &Helseid, pushed: &Pushed, login: &Login, now_s: i64) -> bool {
     let prompt = pushed.prompt.as_deref().unwrap_or_default();
     let asks = prompt
         .split_ascii_whitespace()
@@ -197,6 +215,7 @@ pub fn login_from(
         amr: vec![method.to_owned()],
         auth_time_s,
         sid: new_id()?,
+        represents: None,
     })
 }
 
@@ -219,7 +238,7 @@ pub async fn start_session_at(
     answer: &mut Response<Body>,
 ) -> Result<(), OAuthError> {
     let secret = random_b64url::<32>()?;
-    let life_s = helseid.inner.config.session_s;
+    let life_s = helseid.inner.browser_session_s();
     let session = Session {
         login: login.clone(),
         upstream,
@@ -230,7 +249,14 @@ pub async fn start_session_at(
         .grants()
         .put(&key, &session, helseid.inner.now_s() + life_s)
         .await?;
-    if let Some(cookie) = set_cookie(helseid, headers, SESSION_COOKIE, &secret, "/", life_s) {
+    if let Some(cookie) = set_cookie(
+        helseid,
+        headers,
+        helseid.inner.realm.session_cookie,
+        &secret,
+        "/",
+        life_s,
+    ) {
         answer.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok(())
@@ -266,6 +292,7 @@ pub async fn complete(
             structures: pushed.structures.clone(),
             received_s: pushed.received_s,
             login,
+            certificate: pushed.certificate.clone(),
         },
         redirect_uri: pushed.redirect_uri.clone(),
         code_challenge: pushed.code_challenge.clone(),
@@ -284,7 +311,7 @@ pub async fn complete(
         .increment(1);
     let language = Language::choose_for(None, pushed.ui_locales.as_deref(), headers);
     let outcome = Outcome::code(helseid, pushed, &code);
-    Ok(outcome.answer(pushed.form_post, language))
+    Ok(outcome.answer(helseid, pushed.form_post, language))
 }
 
 /// What the browser carries back to the client. `iss` is always part of it (RFC 9207, attack A12); nothing else is
@@ -335,7 +362,7 @@ impl Outcome {
     }
 
     /// The redirect, or the self-posting form of `response_mode=form_post`.
-    pub fn answer(self, form_post: bool, language: Language) -> Response<Body> {
+    pub fn answer(self, helseid: &Helseid, form_post: bool, language: Language) -> Response<Body> {
         if !form_post {
             let separator = if self.redirect_uri.contains('?') {
                 '&'
@@ -357,7 +384,7 @@ impl Outcome {
                 button type="submit" { (texts.continue_) }
             }
         };
-        let mut page = Page::new(language, texts.title, body);
+        let mut page = Page::new(helseid.inner.realm.brand, language, texts.title, body);
         page.form_target = form_action_source(&self.redirect_uri);
         page.script = Some("document.getElementById('back').submit()");
         page.answer()

@@ -76,7 +76,8 @@ pub async fn available_idps(State(helseid): State<Helseid>) -> Response<Body> {
     public(&idps)
 }
 
-fn public(body: &Value) -> Response<Body> {
+/// An answer that everybody may keep.
+pub fn public(body: &Value) -> Response<Body> {
     let mut answer = json_answer(StatusCode::OK, body);
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, CACHE);

@@ -10,7 +10,6 @@ use maud::html;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::authorize::SESSION_COOKIE;
 use super::form::Form;
 use super::page::{Page, error_page};
 use super::texts::Language;
@@ -18,6 +17,7 @@ use super::{cookie, logout_notice, see_other, set_cookie};
 use crate::Helseid;
 use crate::error::OAuthError;
 use crate::grants::{LOGIN_S, Session, UpstreamSession, secret_hash};
+use crate::realm::Realm;
 use crate::rules::redirect::form_action_source;
 
 /// `GET /connect/endsession`: at once with a valid `id_token_hint`, otherwise after asking.
@@ -55,7 +55,14 @@ async fn respond(
         Ok(form) => log_out(helseid, headers, &form, own_button, language).await,
         Err(error) => Err(error),
     };
-    result.unwrap_or_else(|error| error_page(language, StatusCode::BAD_REQUEST, &error.to_string()))
+    result.unwrap_or_else(|error| {
+        error_page(
+            helseid.inner.realm.brand,
+            language,
+            StatusCode::BAD_REQUEST,
+            &error.to_string(),
+        )
+    })
 }
 
 /// What a valid `id_token_hint` says.
@@ -85,7 +92,7 @@ async fn log_out(
     // Without a hint another page may have sent the browser here, so the user is asked first.
     let confirmed = own_button && form.get("confirm").is_some();
     if hint.is_none() && !confirmed {
-        return Ok(question_page(language));
+        return Ok(question_page(helseid.inner.realm, language));
     }
     let target = form
         .get("post_logout_redirect_uri")
@@ -115,7 +122,7 @@ async fn log_out(
     };
     let answer = match onward {
         Some(uri) if ended.frames.is_empty() => see_other(&uri),
-        onward => signed_out_page(language, &ended.frames, onward),
+        onward => signed_out_page(helseid.inner.realm, language, &ended.frames, onward),
     };
     Ok(cleared(helseid, headers, answer))
 }
@@ -153,7 +160,7 @@ async fn upstream_logout(
     let back = format!(
         "{}{}",
         super::upstream::browser_origin(helseid, headers),
-        super::path::SIGNED_OUT
+        helseid.inner.realm.signed_out
     );
     let Some(url) = upstream.end_session_url(&session.id_token, &back, &state) else {
         return Ok(None);
@@ -184,7 +191,7 @@ pub async fn done(
     let onward = helseid.inner.grants().take::<Onward>(&key).await;
     match onward.ok().flatten().and_then(|onward| onward.target) {
         Some(target) => see_other(&target),
-        None => signed_out_page(language, &[], None),
+        None => signed_out_page(helseid.inner.realm, language, &[], None),
     }
 }
 
@@ -225,7 +232,7 @@ async fn end_session(
     let inner = &helseid.inner;
     let mut ended = Ended::default();
     let mut sids: Vec<String> = sid.map(str::to_owned).into_iter().collect();
-    if let Some(secret) = cookie(headers, SESSION_COOKIE) {
+    if let Some(secret) = cookie(headers, helseid.inner.realm.session_cookie) {
         let key = format!("session/{}", secret_hash(secret));
         let session: Option<Session> = inner.grants().take(&key).await?;
         if let Some(session) = session {
@@ -256,7 +263,14 @@ fn with_state(uri: &str, state: Option<&str>) -> String {
 }
 
 fn cleared(helseid: &Helseid, headers: &HeaderMap, mut answer: Response<Body>) -> Response<Body> {
-    if let Some(cookie) = set_cookie(helseid, headers, SESSION_COOKIE, "", "/", 0) {
+    if let Some(cookie) = set_cookie(
+        helseid,
+        headers,
+        helseid.inner.realm.session_cookie,
+        "",
+        "/",
+        0,
+    ) {
         answer
             .headers_mut()
             .append(header::SET_COOKIE, HeaderValue::clone(&cookie));
@@ -264,20 +278,21 @@ fn cleared(helseid: &Helseid, headers: &HeaderMap, mut answer: Response<Body>) -
     answer
 }
 
-fn question_page(language: Language) -> Response<Body> {
+fn question_page(realm: &Realm, language: Language) -> Response<Body> {
     let texts = language.texts();
     let body = html! {
         h1 { (texts.sign_out_question) }
-        form method="post" action=(super::path::END_SESSION) {
+        form method="post" action=(realm.end_session) {
             input type="hidden" name="confirm" value="1";
             button type="submit" { (texts.sign_out) }
         }
     };
-    Page::new(language, texts.sign_out, body).answer()
+    Page::new(realm.brand, language, texts.sign_out, body).answer()
 }
 
 /// The last page. Frames tell clients over the front channel; the browser then goes on by itself.
 fn signed_out_page(
+    realm: &Realm,
     language: Language,
     frames: &[String],
     onward: Option<String>,
@@ -294,7 +309,7 @@ fn signed_out_page(
             iframe src=(frame) title="" width="0" height="0" hidden {}
         }
     };
-    let mut page = Page::new(language, texts.signed_out, body);
+    let mut page = Page::new(realm.brand, language, texts.signed_out, body);
     page.frames = frames
         .iter()
         .filter_map(|uri| form_action_source(uri))

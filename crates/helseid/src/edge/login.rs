@@ -10,7 +10,7 @@ use jose::encoding::equal_secret;
 use maud::{Markup, html};
 use registers::directory::Directory;
 
-use super::authorize::{LOGIN_COOKIE, Outcome, complete, new_login, start_session};
+use super::authorize::{Outcome, complete, new_login, start_session};
 use super::form::Form;
 use super::page::{Page, bar, gone_page, remember_language};
 use super::texts::{Language, Texts};
@@ -45,7 +45,7 @@ pub async fn show(
 }
 
 /// A page of an open login, in the language that is asked for; otherwise the page that says the login is gone.
-pub(super) async fn shown(
+pub(crate) async fn shown(
     helseid: &Helseid,
     id: &str,
     query: Option<String>,
@@ -60,7 +60,10 @@ pub(super) async fn shown(
             remember_language(helseid, headers, query.get("lang"), &mut answer);
             answer
         }
-        Ok(None) => gone_page(Language::choose(query.get("lang"), headers)),
+        Ok(None) => gone_page(
+            helseid.inner.realm.brand,
+            Language::choose(query.get("lang"), headers),
+        ),
         Err(error) => error_answer(helseid, "login", &error),
     }
 }
@@ -82,20 +85,20 @@ fn language(open: &OpenLogin, chosen: Option<&str>, headers: &HeaderMap) -> Lang
 }
 
 /// The open login of this browser; `None` when there is none, or the browser is another one.
-pub(super) async fn find(
+pub(crate) async fn find(
     helseid: &Helseid,
     id: &str,
     headers: &HeaderMap,
 ) -> Result<Option<OpenLogin>, OAuthError> {
     let open: Option<OpenLogin> = helseid.inner.grants().get(&key(id)).await?;
-    let browser = cookie(headers, LOGIN_COOKIE).map(secret_hash);
+    let browser = cookie(headers, helseid.inner.realm.login_cookie).map(secret_hash);
     Ok(open.filter(|open| {
         browser.is_some_and(|browser| equal_secret(browser.as_bytes(), open.browser.as_bytes()))
     }))
 }
 
 /// Place of an open login among the grants.
-pub(super) fn key(id: &str) -> String {
+pub(crate) fn key(id: &str) -> String {
     format!("login/{}", id.get(..64).unwrap_or(id))
 }
 
@@ -107,7 +110,10 @@ async fn act(
     let own_page = comes_from_own_page(helseid, request.headers());
     let (headers, form) = Form::read(request).await?;
     let Some(open) = find(helseid, id, &headers).await? else {
-        return Ok(gone_page(Language::choose(form.get("lang"), &headers)));
+        return Ok(gone_page(
+            helseid.inner.realm.brand,
+            Language::choose(form.get("lang"), &headers),
+        ));
     };
     let csrf = form.get("csrf").unwrap_or_default();
     if !own_page || !equal_secret(csrf.as_bytes(), open.csrf.as_bytes()) {
@@ -148,7 +154,7 @@ async fn act(
                         .await?
                         .is_none()
                     {
-                        return Ok(gone_page(language));
+                        return Ok(gone_page(helseid.inner.realm.brand, language));
                     }
                     let outcome = complete(helseid, &headers, &open.request, login.clone()).await;
                     let mut answer = match outcome {
@@ -177,7 +183,7 @@ async fn act(
 }
 
 /// Browsers name the origin of a posted form; one that is not ours is refused (attack A13).
-fn comes_from_own_page(helseid: &Helseid, headers: &HeaderMap) -> bool {
+pub(crate) fn comes_from_own_page(helseid: &Helseid, headers: &HeaderMap) -> bool {
     let Some(origin) = headers
         .get(header::ORIGIN)
         .and_then(|origin| origin.to_str().ok())
@@ -198,7 +204,8 @@ async fn cancel(
     Ok(back_with(helseid, open, &error, language))
 }
 
-fn back_with(
+/// Back to the client with an error.
+pub(crate) fn back_with(
     helseid: &Helseid,
     open: &OpenLogin,
     error: &OAuthError,
@@ -211,7 +218,7 @@ fn back_with(
         request.state.as_deref(),
         error,
     )
-    .answer(request.form_post, language)
+    .answer(helseid, request.form_post, language)
 }
 
 /// A person to choose.
@@ -277,15 +284,16 @@ fn render(
     let texts = language.texts();
     let client = helseid.client(&open.request.client_id);
     let client_name = client.as_ref().map_or("", |client| client.name.as_str());
+    let realm = helseid.inner.realm;
     let people = choices(helseid.inner.directory.as_ref(), view.search, texts);
     let form = LoginForm {
-        action: format!("/login/{id}"),
+        action: realm.login_path(id),
         csrf: &open.csrf,
         language,
         texts,
     };
     let body = html! {
-        (bar(language, &format!("/login/{id}")))
+        (bar(realm.brand, language, &realm.login_path(id)))
         h1 { (texts.title) }
         p { (texts.login_for) " " strong { (client_name) } ". " (texts.intro) }
         p.notice { (texts.test_banner) }
@@ -301,7 +309,7 @@ fn render(
     } else {
         texts.title
     };
-    let mut page = Page::new(language, title, body);
+    let mut page = Page::new(realm.brand, language, title, body);
     page.form_target = form_action_source(&open.request.redirect_uri);
     page.answer()
 }

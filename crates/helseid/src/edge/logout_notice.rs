@@ -67,7 +67,6 @@ pub async fn tell(helseid: &Helseid, sid: &str) -> Result<Vec<String>, OAuthErro
     let inner = &helseid.inner;
     let clients: Option<Vec<String>> = inner.grants().take(&key(sid)).await?;
     let login: Option<Login> = inner.grants().get(&format!("login-of/{sid}")).await?;
-    let subject = login.map(|login| inner.subject(&login.pid));
     let mut frames = Vec::new();
     for client_id in clients.unwrap_or_default() {
         let Some(client) = helseid.client(&client_id) else {
@@ -79,6 +78,9 @@ pub async fn tell(helseid: &Helseid, sid: &str) -> Result<Vec<String>, OAuthErro
         if let (Some(uri), Some(transport)) =
             (&client.backchannel_logout_uri, inner.to_clients.get())
         {
+            let subject = login
+                .as_ref()
+                .map(|login| inner.subject_for(login, &client_id));
             let token = logout_token(helseid, &client_id, sid, subject.as_deref())?;
             send(transport.clone(), uri.clone(), token, client_id);
         }

@@ -1,21 +1,22 @@
 //! The HTTP edge: one module per endpoint, and what they share.
 
-mod authorize;
-mod discovery;
-mod end_session;
+pub(crate) mod authorize;
+pub(crate) mod discovery;
+pub(crate) mod end_session;
 mod exchange;
 mod form;
 mod introspection;
-mod login;
+pub(crate) mod login;
 mod logout_notice;
 mod page;
-mod par;
+pub(crate) mod par;
 mod proof;
 pub mod self_service;
 mod test_tokens;
 mod texts;
 mod token;
-mod upstream;
+pub(crate) mod upstream;
+mod upstream_logout;
 mod user_info;
 
 use std::net::SocketAddr;
@@ -27,6 +28,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, 
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
+
+pub(crate) use form::Form;
+pub(crate) use introspection::{end_token, own_family};
+pub(crate) use page::{Page, bar, error_page, gone_page};
+pub(crate) use proof::{Addresses, Authenticated, Endpoints, authenticate, consume};
+pub(crate) use texts::Language;
+pub(crate) use token::TokenRequest;
 
 use crate::Helseid;
 use crate::error::{Code, OAuthError};
@@ -70,6 +78,14 @@ pub(crate) fn router(helseid: Helseid) -> Router {
         .route("/login/{id}/idp/{idp}", get(upstream::go))
         .route("/login/{id}/cancel", get(upstream::cancel))
         .route("/signin/{idp}", get(upstream::callback))
+        .route(
+            "/signout/backchannel/{idp}",
+            post(upstream_logout::back_channel),
+        )
+        .route(
+            "/signout/frontchannel/{idp}",
+            get(upstream_logout::front_channel),
+        )
         .route(path::REVOCATION, post(introspection::revoke))
         .route(path::INTROSPECTION, post(introspection::introspect));
     // Attack A37: without the test provider its page does not exist at all.
@@ -86,7 +102,7 @@ pub(crate) fn router(helseid: Helseid) -> Router {
     }
     let router = router
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(wrong_method)
         .with_state(helseid.clone());
     if helseid.inner.limiter.counts_addresses() {
         router.layer(from_fn_with_state(helseid, per_address))
@@ -95,9 +111,9 @@ pub(crate) fn router(helseid: Helseid) -> Router {
     }
 }
 
-/// Counts requests that post something, and refusals, per address the listener saw. What another server forwards in
-/// headers is not believed: anybody can write those.
-async fn per_address(
+/// Counts requests that post something, and refusals, per address: the one the listener saw, or what proxies that the
+/// operator trusts say about it.
+pub(crate) async fn per_address(
     State(helseid): State<Helseid>,
     request: Request<Body>,
     next: Next,
@@ -109,6 +125,7 @@ async fn per_address(
     let Some(peer) = peer.filter(|_| request.method() == Method::POST) else {
         return next.run(request).await;
     };
+    let peer = helseid.inner.config.proxies.client(peer, request.headers());
     let (limiter, now_s) = (&helseid.inner.limiter, helseid.inner.now_s());
     if limiter.address(peer, now_s).is_err() {
         return error_answer(&helseid, "limit", &OAuthError::too_many("address"));
@@ -126,14 +143,19 @@ async fn not_found() -> Response<Body> {
     json_answer(StatusCode::NOT_FOUND, &body)
 }
 
-async fn method_not_allowed() -> Response<Body> {
+pub(crate) async fn wrong_method() -> Response<Body> {
     let body = json!({ "error": "invalid_request", "error_description": "this endpoint does not take that HTTP method" });
     json_answer(StatusCode::METHOD_NOT_ALLOWED, &body)
 }
 
 /// A JSON answer that no cache keeps.
 pub(crate) fn json_answer(status: StatusCode, body: &Value) -> Response<Body> {
-    let mut answer = Response::new(Body::from(body.to_string()));
+    json_text_answer(status, body.to_string())
+}
+
+/// The same of text that is JSON already.
+pub(crate) fn json_text_answer(status: StatusCode, body: String) -> Response<Body> {
+    let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(

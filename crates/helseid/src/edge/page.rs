@@ -14,6 +14,8 @@ const STYLE: &str = include_str!("page.css");
 /// A page to be answered.
 pub struct Page<'a> {
     pub status: StatusCode,
+    /// Name of the issuer.
+    pub brand: &'static str,
     pub language: Language,
     pub title: &'a str,
     pub body: Markup,
@@ -25,13 +27,16 @@ pub struct Page<'a> {
     pub frames: Vec<String>,
     /// Where the browser goes on to by itself, after two seconds.
     pub onward: Option<String>,
+    /// The one origin whose pages may frame this one; nobody's else.
+    pub framed_by: Option<String>,
 }
 
 impl<'a> Page<'a> {
     /// An ordinary page.
-    pub fn new(language: Language, title: &'a str, body: Markup) -> Self {
+    pub fn new(brand: &'static str, language: Language, title: &'a str, body: Markup) -> Self {
         Self {
             status: StatusCode::OK,
+            brand,
             language,
             title,
             body,
@@ -39,6 +44,7 @@ impl<'a> Page<'a> {
             script: None,
             frames: Vec::new(),
             onward: None,
+            framed_by: None,
         }
     }
 
@@ -56,7 +62,7 @@ impl<'a> Page<'a> {
                     @if let Some(onward) = &self.onward {
                         meta http-equiv="refresh" content={ "2;url=" (onward) };
                     }
-                    title { (self.title) " – HelseID" }
+                    title { (self.title) " – " (self.brand) }
                     style nonce=(nonce) { (PreEscaped(STYLE)) }
                 }
                 body {
@@ -75,8 +81,9 @@ impl<'a> Page<'a> {
         } else {
             self.frames.join(" ")
         };
+        let ancestors = self.framed_by.as_deref().unwrap_or("'none'");
         let policy = format!(
-            "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; form-action 'self' {target}; frame-src {frames}; frame-ancestors 'none'; base-uri 'none'"
+            "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; form-action 'self' {target}; frame-src {frames}; frame-ancestors {ancestors}; base-uri 'none'"
         );
         let mut answer = Response::new(Body::from(markup.into_string()));
         *answer.status_mut() = self.status;
@@ -90,19 +97,22 @@ impl<'a> Page<'a> {
             // Not "no-referrer": our own forms would then be posted with the origin "null".
             (header::REFERRER_POLICY, "same-origin"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::X_FRAME_OPTIONS, "DENY"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
+        }
+        // It knows no origins.
+        if self.framed_by.is_none() {
+            headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         }
         answer
     }
 }
 
 /// The head of a page: what it is, and its other languages under the same path.
-pub fn bar(language: Language, path: &str) -> Markup {
+pub fn bar(brand: &str, language: Language, path: &str) -> Markup {
     html! {
         div.bar {
-            span.brand { "HelseID" }
+            span.brand { (brand) }
             nav.languages aria-label=(language.texts().languages) {
                 ul {
                     @for one in Language::ALL {
@@ -139,28 +149,33 @@ pub fn remember_language(
 }
 
 /// A page that says what went wrong when there is nowhere safe to redirect to.
-pub fn error_page(language: Language, status: StatusCode, detail: &str) -> Response<Body> {
+pub fn error_page(
+    brand: &'static str,
+    language: Language,
+    status: StatusCode,
+    detail: &str,
+) -> Response<Body> {
     let texts = language.texts();
     let body = html! {
-        div.bar { span.brand { "HelseID" } }
+        div.bar { span.brand { (brand) } }
         h1 { (texts.bad_request) }
         p { (texts.bad_request_help) }
         p.detail { (detail) }
     };
-    let mut page = Page::new(language, texts.bad_request, body);
+    let mut page = Page::new(brand, language, texts.bad_request, body);
     page.status = status;
     page.answer()
 }
 
 /// The page for a login that is over.
-pub fn gone_page(language: Language) -> Response<Body> {
+pub fn gone_page(brand: &'static str, language: Language) -> Response<Body> {
     let texts = language.texts();
     let body = html! {
-        div.bar { span.brand { "HelseID" } }
+        div.bar { span.brand { (brand) } }
         h1 { (texts.page_gone) }
         p { (texts.page_gone_help) }
     };
-    let mut page = Page::new(language, texts.page_gone, body);
+    let mut page = Page::new(brand, language, texts.page_gone, body);
     page.status = StatusCode::GONE;
     page.answer()
 }

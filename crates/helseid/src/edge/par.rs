@@ -52,11 +52,15 @@ async fn accept(helseid: &Helseid, request: Request<Body>) -> Result<Value, OAut
     let mut signed = vec![&asserted];
     signed.extend(&object);
     proof::consume(grants, &signed, proof.as_ref()).await?;
+    keep(helseid, &pushed).await
+}
+
+/// Keeps a checked request, and says where.
+pub async fn keep(helseid: &Helseid, pushed: &Pushed) -> Result<Value, OAuthError> {
     let request_uri = format!("{REQUEST_URI_PREFIX}{}", random_b64url::<32>()?);
     let key = format!("par/{}", secret_hash(&request_uri));
-    grants
-        .put(&key, &pushed, helseid.inner.now_s() + PAR_S)
-        .await?;
+    let expires_s = helseid.inner.now_s() + PAR_S;
+    helseid.inner.grants().put(&key, pushed, expires_s).await?;
     Ok(json!({ "request_uri": request_uri, "expires_in": PAR_S }))
 }
 
@@ -197,6 +201,8 @@ fn check(
         test_level,
         on_behalf_of: on_behalf_of(form)?,
         ui_locales: short(form, "ui_locales")?,
+        certificate: None,
+        test_represented: None,
     })
 }
 
@@ -221,7 +227,7 @@ fn check_resources(
     Ok(())
 }
 
-fn code_challenge(form: &Form) -> Result<String, OAuthError> {
+pub fn code_challenge(form: &Form) -> Result<String, OAuthError> {
     let challenge = form.required("code_challenge")?;
     // A missing method means "plain" (RFC 7636 §4.3), which is as little accepted as the word itself.
     if form.get("code_challenge_method") != Some("S256") {
@@ -235,7 +241,7 @@ fn code_challenge(form: &Form) -> Result<String, OAuthError> {
     Ok(challenge.to_owned())
 }
 
-fn short(form: &Form, name: &'static str) -> Result<Option<String>, OAuthError> {
+pub fn short(form: &Form, name: &'static str) -> Result<Option<String>, OAuthError> {
     match form.get(name) {
         Some(value) if value.len() > MAX_STATE_BYTES => Err(OAuthError::request(format!(
             "{name} is longer than {MAX_STATE_BYTES} bytes"
@@ -244,7 +250,7 @@ fn short(form: &Form, name: &'static str) -> Result<Option<String>, OAuthError> 
     }
 }
 
-fn prompt(form: &Form) -> Result<Option<String>, OAuthError> {
+pub fn prompt(form: &Form) -> Result<Option<String>, OAuthError> {
     let Some(prompt) = form.get("prompt") else {
         return Ok(None);
     };
@@ -260,7 +266,7 @@ fn prompt(form: &Form) -> Result<Option<String>, OAuthError> {
     Ok(Some(prompt.to_owned()))
 }
 
-fn max_age(form: &Form) -> Result<Option<i64>, OAuthError> {
+pub fn max_age(form: &Form) -> Result<Option<i64>, OAuthError> {
     form.get("max_age")
         .map(|text| {
             text.parse::<u32>()
@@ -282,7 +288,7 @@ fn on_behalf_of(form: &Form) -> Result<Option<String>, OAuthError> {
     }
 }
 
-fn form_post(form: &Form) -> Result<bool, OAuthError> {
+pub fn form_post(form: &Form) -> Result<bool, OAuthError> {
     match form.get("response_mode") {
         None | Some("query") => Ok(false),
         Some("form_post") => Ok(true),

@@ -2,12 +2,13 @@
 //!
 //! Checking and consuming are apart: a request that is answered with a nonce must be repeatable byte for byte.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use axum::http::HeaderMap;
 use jose::alg::HELSEID_CLIENT_ALGS;
-use jose::assertion::{self, Asserted, AssertionError, AssertionRules, JWT_BEARER};
-use jose::dpop::{Proof, ProofCheck};
+use jose::assertion::{Asserted, AssertionError, AssertionRules, JWT_BEARER, Unverified};
+use jose::dpop::{self, Proof, ProofCheck};
 
 use super::form::Form;
 use super::header_values;
@@ -16,6 +17,7 @@ use crate::config::{Client, Mode};
 use crate::error::{Code, OAuthError};
 use crate::grants::Grants;
 use crate::nonce;
+use crate::realm::Realm;
 
 /// How far a proof's `iat` may differ from our clock; the nonce is what proves freshness here.
 const PROOF_WINDOW_S: i64 = 60;
@@ -40,18 +42,22 @@ pub fn authenticate(
             "authenticate with private_key_jwt: client_assertion_type urn:ietf:params:oauth:client-assertion-type:jwt-bearer and client_assertion",
         ));
     };
-    let claimed =
-        assertion::claimed_client_id(assertion).map_err(|error| OAuthError::client(&error))?;
-    let client_id = form.get("client_id").unwrap_or(&claimed);
+    let read = Unverified::read(assertion).map_err(|error| OAuthError::client(&error))?;
+    let claimed = read
+        .claimed_client_id()
+        .map_err(|error| OAuthError::client(&error))?;
+    let client_id = form.get("client_id").unwrap_or(claimed);
     if client_id != claimed {
         return Err(OAuthError::client(&AssertionError::WrongSubject));
     }
     let unknown = || OAuthError::new(Code::InvalidClient, "no client has this client_id");
     let client = helseid.client(client_id).ok_or_else(unknown)?;
-    let endpoints = assertion_endpoints(helseid, path);
-    let rules = assertion_rules(helseid, &client, &endpoints);
+    let client_id = client.client_id.as_str();
+    let endpoints = &helseid.inner.endpoints(path).audiences;
+    let rules = assertion_rules(helseid, &client, endpoints);
     let keys = client.active_keys(rules.now_s);
-    let asserted = assertion::verify_client_assertion(assertion, client_id, &keys, &rules)
+    let asserted = read
+        .verify(client_id, &keys, &rules)
         .map_err(|error| OAuthError::client(&error))?;
     if !asserted.leniencies.is_empty() {
         tracing::warn!(client_id, leniencies = ?asserted.leniencies, "helseid: assertion passes in compatible mode only");
@@ -64,11 +70,46 @@ pub fn authenticate(
     Ok(Authenticated { client, asserted })
 }
 
-/// Addresses that compatible mode takes as audience: the token endpoint and the endpoint called.
-fn assertion_endpoints(helseid: &Helseid, path: &str) -> Vec<String> {
-    let mut endpoints = helseid.inner.addresses(super::path::TOKEN);
-    endpoints.extend(helseid.inner.addresses(path));
-    endpoints
+/// Addresses of the endpoints that clients post to, each under every origin; made once.
+pub struct Endpoints(HashMap<&'static str, Addresses>);
+
+/// Addresses of one endpoint, in the form in which they are compared.
+#[derive(Default)]
+pub struct Addresses {
+    /// The endpoint itself: what a proof names.
+    pub own: Vec<String>,
+    /// What compatible mode takes as audience: the token endpoint and the endpoint itself.
+    pub audiences: Vec<String>,
+}
+
+impl Endpoints {
+    /// The endpoints of an issuer under these origins, each with all its paths.
+    pub fn new<'a>(origins: impl Iterator<Item = &'a str> + Clone, realm: &Realm) -> Self {
+        let under = |path: &str| -> Vec<String> {
+            let paths = (realm.aliases)(path);
+            let all = origins.clone();
+            all.flat_map(|origin| {
+                paths
+                    .iter()
+                    .filter_map(|path| dpop::address(origin, path))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+        };
+        let of = |one: &'static str| {
+            let own = under(one);
+            let mut audiences = under(realm.token);
+            audiences.extend(own.iter().cloned());
+            (one, Addresses { own, audiences })
+        };
+        Self(realm.posted.iter().copied().map(of).collect())
+    }
+
+    /// Those of one path; none for a path that clients do not authenticate at.
+    pub fn of(&self, path: &str) -> &Addresses {
+        static NONE: LazyLock<Addresses> = LazyLock::new(Addresses::default);
+        self.0.get(path).unwrap_or(&NONE)
+    }
 }
 
 /// The rules for JWTs of a client.
@@ -114,12 +155,11 @@ pub fn check_proof(
         }
     };
     let now_s = helseid.inner.now_s();
-    let addresses = helseid.inner.addresses(path);
     let proof = helseid.inner.proof_keys.verify(
         proof,
         &ProofCheck {
             method: "POST",
-            addresses: &addresses,
+            addresses: &helseid.inner.endpoints(path).own,
             access_token: None,
             now_s,
             max_age_s: PROOF_WINDOW_S,

@@ -16,6 +16,7 @@ use super::form::Form;
 use super::proof::{self, Authenticated, NonceRule};
 use super::{error_answer, json_answer, path};
 use crate::Helseid;
+use crate::citizen;
 use crate::config::Client;
 use crate::error::{Code, OAuthError};
 use crate::grants::{
@@ -38,13 +39,15 @@ pub async fn token(State(helseid): State<Helseid>, request: Request<Body>) -> Re
 }
 
 /// What every grant needs of a checked request.
-pub(super) struct TokenRequest<'a> {
-    pub(super) helseid: &'a Helseid,
-    pub(super) form: &'a Form,
-    pub(super) client: &'a Client,
-    pub(super) jkt: Option<&'a str>,
+pub(crate) struct TokenRequest<'a> {
+    pub(crate) helseid: &'a Helseid,
+    pub(crate) form: &'a Form,
+    pub(crate) client: &'a Client,
+    pub(crate) jkt: Option<&'a str>,
+    /// Thumbprint of the instance's certificate (citizens' public clients).
+    pub(crate) certificate: Option<&'a str>,
     /// Structures of the client assertion: for this answer only (spec §8).
-    pub(super) structures: Structures,
+    pub(crate) structures: Structures,
 }
 
 async fn answer(
@@ -63,6 +66,7 @@ async fn answer(
         form: &form,
         client: &client,
         jkt: proof.as_ref().map(|proof: &Proof| proof.jkt.as_str()),
+        certificate: None,
         structures,
     };
     let body = match grant_type {
@@ -95,13 +99,15 @@ impl TokenRequest<'_> {
         }
         let apis = &self.helseid.inner.config.apis;
         let scopes = scopes::for_machine(self.form.get("scope"), self.client, apis)?;
-        let chosen = scopes::choose(&scopes, &[], &self.form.all("resource"), apis)?;
+        let mut chosen = scopes::choose(&scopes, &[], &self.form.all("resource"), apis)?;
         let structures = &self.structures;
+        let inner = &self.helseid.inner;
+        let rejected = inner.apply_terms(self.client, structures, &mut chosen, true)?;
         let issued = self.issue(&chosen, structures, None, &new_id()?)?;
-        Ok(self.body(&issued, &chosen))
+        Ok(self.body(&issued, &chosen, &rejected))
     }
 
-    async fn authorization_code(&self) -> Result<Map<String, Value>, OAuthError> {
+    pub(crate) async fn authorization_code(&self) -> Result<Map<String, Value>, OAuthError> {
         let inner = &self.helseid.inner;
         let grants = inner.grants();
         let key = format!("code/{}", secret_hash(self.form.required("code")?));
@@ -132,12 +138,18 @@ impl TokenRequest<'_> {
                 "code_verifier does not belong to the code_challenge",
             ));
         }
+        if code.granted.certificate.as_deref() != self.certificate {
+            return Err(OAuthError::grant(
+                "the code is bound to the certificate of another instance",
+            ));
+        }
         if code.dpop_jkt.is_some() && code.dpop_jkt.as_deref() != self.jkt {
             return Err(OAuthError::grant("the code is bound to another DPoP key"));
         }
         let id = new_id()?;
-        let (mut body, chosen_offline) =
-            self.user_tokens(&code.granted, code.state.as_deref(), &id)?;
+        let (mut body, chosen_offline) = self
+            .user_tokens(&code.granted, code.state.as_deref(), &id)
+            .await?;
         let refresh = if chosen_offline && self.client.refresh {
             Some(self.new_family(&code.granted).await?)
         } else {
@@ -167,22 +179,29 @@ impl TokenRequest<'_> {
         self.keep_login(&code.granted).await?;
         if let Some((_, token)) = refresh {
             body.insert("refresh_token".to_owned(), token.into());
-            body.insert("rt_expires_in".to_owned(), inner.config.session_s.into());
+            let life_s = inner.family_life_s(self.client);
+            body.insert("rt_expires_in".to_owned(), life_s.into());
         }
         Ok(body)
     }
 
     /// Access token and ID token for a login, and whether refresh tokens were asked for.
-    fn user_tokens(
+    async fn user_tokens(
         &self,
         granted: &Granted,
         state: Option<&str>,
         id: &str,
     ) -> Result<(Map<String, Value>, bool), OAuthError> {
+        if self.helseid.inner.citizens.is_some() {
+            return citizen::tokens::for_login(self, granted, state, id).await;
+        }
         let apis = &self.helseid.inner.config.apis;
         let resources = self.form.all("resource");
-        let chosen = scopes::choose(&granted.scopes, &granted.resources, &resources, apis)?;
+        let mut chosen = scopes::choose(&granted.scopes, &granted.resources, &resources, apis)?;
         let structures = granted.structures.joined(&self.structures)?;
+        let inner = &self.helseid.inner;
+        let is_asked = !resources.is_empty();
+        let rejected = inner.apply_terms(self.client, &structures, &mut chosen, is_asked)?;
         let issued = self.issue(&chosen, &structures, Some(granted), id)?;
         let id_token = self.helseid.inner.issue_id_token(
             &self.client.client_id,
@@ -190,7 +209,7 @@ impl TokenRequest<'_> {
             &issued.token,
             state,
         )?;
-        let mut body = self.body(&issued, &chosen);
+        let mut body = self.body(&issued, &chosen, &rejected);
         body.insert("id_token".to_owned(), id_token.into());
         let offline = granted.scopes.iter().any(|scope| scope == "offline_access");
         Ok((body, offline))
@@ -232,13 +251,21 @@ impl TokenRequest<'_> {
         Ok(())
     }
 
-    fn body(&self, issued: &Issued, chosen: &Chosen<'_>) -> Map<String, Value> {
+    fn body(
+        &self,
+        issued: &Issued,
+        chosen: &Chosen<'_>,
+        rejected: &[String],
+    ) -> Map<String, Value> {
         let token_type = if self.jkt.is_some() { "DPoP" } else { "Bearer" };
         let mut body = Map::new();
         body.insert("access_token".to_owned(), issued.token.as_str().into());
         body.insert("token_type".to_owned(), token_type.into());
         body.insert("expires_in".to_owned(), issued.life_s.into());
         body.insert("scope".to_owned(), chosen.scopes.join(" ").into());
+        if !rejected.is_empty() {
+            body.insert("rejected_scope".to_owned(), rejected.join(" ").into());
+        }
         body
     }
 
@@ -265,12 +292,14 @@ impl TokenRequest<'_> {
         let inner = &self.helseid.inner;
         let id = hex_upper(&random::<{ FAMILY_ID_BYTES / 2 }>()?);
         let secret = random_b64url::<32>()?;
-        let expires_s = inner.now_s() + inner.config.session_s;
+        let now_s = inner.now_s();
+        let expires_s = now_s + inner.family_life_s(self.client);
         let family = Family {
             granted: granted.clone(),
             current: secret_hash(&secret),
             recent: Vec::new(),
             expires_s,
+            latest_s: now_s + inner.config.session_s,
         };
         inner
             .grants()
@@ -280,12 +309,8 @@ impl TokenRequest<'_> {
         Ok((id, token))
     }
 
-    async fn refresh_token(&self) -> Result<Map<String, Value>, OAuthError> {
-        let token = self.form.required("refresh_token")?;
-        let unknown = || OAuthError::grant("the refresh token is unknown, expired or revoked");
-        let (id, secret) = token
-            .split_at_checked(FAMILY_ID_BYTES)
-            .ok_or_else(unknown)?;
+    pub(crate) async fn refresh_token(&self) -> Result<Map<String, Value>, OAuthError> {
+        let (id, secret) = self.refresh_token_parts()?;
         // A concurrent refresh of the same family makes the write fail; the token is then judged anew.
         for _ in 0..4 {
             if let Some(body) = self.try_refresh(id, secret).await? {
@@ -305,32 +330,15 @@ impl TokenRequest<'_> {
         secret: &str,
     ) -> Result<Option<Map<String, Value>>, OAuthError> {
         let inner = &self.helseid.inner;
-        let grants = inner.grants();
         let key = format!("refresh/{id}");
-        let unknown = || OAuthError::grant("the refresh token is unknown, expired or revoked");
-        let family: Family = grants.get(&key).await?.ok_or_else(unknown)?;
-        if family.granted.client_id != self.client.client_id {
-            return Err(OAuthError::grant(
-                "the refresh token belongs to another client",
-            ));
-        }
-        if inner.session_ended(&family.granted.login.sid).await? {
-            return Err(unknown());
-        }
+        let family = self.live_family(&key, secret).await?;
         let now_s = inner.now_s();
-        let hash = secret_hash(secret);
-        if hash != family.current && !in_grace(&family, &hash, self.jkt, now_s) {
-            grants.0.take(&key).await?;
-            tracing::warn!(client_id = %self.client.client_id, "helseid: a used refresh token came again; its family is revoked");
-            return Err(OAuthError::grant(
-                "the refresh token was already used; all tokens of this login are revoked",
-            ));
-        }
         let granted = self.narrowed(&family.granted)?;
-        let (mut body, _) = self.user_tokens(&granted, None, &new_id()?)?;
+        let (mut body, _) = self.user_tokens(&granted, None, &new_id()?).await?;
         let secret = random_b64url::<32>()?;
         let mut next = family.clone();
         next.current = secret_hash(&secret);
+        next.expires_s = inner.family_end_s(self.client, &family);
         next.recent
             .retain(|replaced| replaced.at_s + REFRESH_GRACE_S >= now_s);
         next.recent.insert(
@@ -342,18 +350,55 @@ impl TokenRequest<'_> {
             },
         );
         next.recent.truncate(MAX_RECENT);
-        if !grants
-            .replace(&key, &family, &next, family.expires_s)
+        if !inner
+            .grants()
+            .replace(&key, &family, &next, next.expires_s)
             .await?
         {
             return Ok(None);
         }
         body.insert("refresh_token".to_owned(), format!("{id}{secret}").into());
-        body.insert(
-            "rt_expires_in".to_owned(),
-            (family.expires_s - now_s).into(),
-        );
+        body.insert("rt_expires_in".to_owned(), (next.expires_s - now_s).into());
         Ok(Some(body))
+    }
+
+    /// The parts of the refresh token of this request: id of its family, and secret.
+    pub(crate) fn refresh_token_parts(&self) -> Result<(&str, &str), OAuthError> {
+        let token = self.form.required("refresh_token")?;
+        token
+            .split_at_checked(FAMILY_ID_BYTES)
+            .ok_or_else(unknown_refresh_token)
+    }
+
+    /// The family of a refresh token, if the token is its current one, or was a moment ago. One that was replaced earlier
+    /// ends the family.
+    pub(crate) async fn live_family(&self, key: &str, secret: &str) -> Result<Family, OAuthError> {
+        let inner = &self.helseid.inner;
+        let grants = inner.grants();
+        let family: Family = grants.get(key).await?.ok_or_else(unknown_refresh_token)?;
+        if family.granted.client_id != self.client.client_id {
+            return Err(OAuthError::grant(
+                "the refresh token belongs to another client",
+            ));
+        }
+        if family.granted.certificate.as_deref() != self.certificate {
+            return Err(OAuthError::grant(
+                "the refresh token is bound to the certificate of another instance",
+            ));
+        }
+        if inner.session_ended(&family.granted.login.sid).await? {
+            return Err(unknown_refresh_token());
+        }
+        let now_s = inner.now_s();
+        let hash = secret_hash(secret);
+        if hash != family.current && !in_grace(&family, &hash, self.jkt, now_s) {
+            grants.0.take(key).await?;
+            tracing::warn!(client_id = %self.client.client_id, "helseid: a used refresh token came again; its family is revoked");
+            return Err(OAuthError::grant(
+                "the refresh token was already used; all tokens of this login are revoked",
+            ));
+        }
+        Ok(family)
     }
 
     /// The grant with the scopes asked for now: never more than were granted (attack A19).
@@ -375,6 +420,10 @@ impl TokenRequest<'_> {
         narrowed.scopes = requested;
         Ok(narrowed)
     }
+}
+
+fn unknown_refresh_token() -> OAuthError {
+    OAuthError::grant("the refresh token is unknown, expired or revoked")
 }
 
 fn in_grace(family: &Family, hash: &str, jkt: Option<&str>, now_s: i64) -> bool {

@@ -19,16 +19,14 @@ use super::form::Form;
 use super::login::{find, key as login_key, shown};
 use super::page::{Page, bar, error_page, gone_page};
 use super::texts::Language;
-use super::{cookie, error_answer, see_other, set_cookie};
+use super::{cookie, error_answer, see_other, set_cookie, upstream_logout};
 use crate::Helseid;
+use crate::citizen;
 use crate::error::{Code, OAuthError};
 use crate::grants::{LOGIN_S, OpenLogin, Pushed, UpstreamSession, secret_hash};
 use crate::idp::{self, Attempt, Begin, Upstream, UpstreamError};
 use crate::rules::levels::{Level, read_acr};
 
-/// Path below which providers send browsers back.
-const CALLBACK: &str = "/signin";
-const COOKIE_PREFIX: &str = "helseid.at.";
 /// `amr` of logins at providers outside.
 const METHOD: &str = "external";
 
@@ -119,18 +117,22 @@ pub async fn send_to_login(
     };
     let (id, open, bound) = open_login(helseid, headers, pushed).await?;
     let mut answer = match only {
-        Some(Offer::Test) => see_other(&format!("/login/{id}")),
+        Some(Offer::Test) => see_other(&helseid.inner.realm.login_path(&id)),
         Some(Offer::Outside(upstream)) => {
             // A provider that does not answer leads to the page with the others (spec §6.1).
             match leave(helseid, headers, &id, &open, upstream).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     log_trouble(upstream, &error);
-                    see_other(&format!("/login/{id}/idp?down={}", upstream.config.id))
+                    see_other(&format!(
+                        "{}/idp?down={}",
+                        helseid.inner.realm.login_path(&id),
+                        upstream.config.id
+                    ))
                 }
             }
         }
-        None => see_other(&format!("/login/{id}/idp")),
+        None => see_other(&format!("{}/idp", helseid.inner.realm.login_path(&id))),
     };
     if let Some(bound) = bound {
         answer.headers_mut().append(header::SET_COOKIE, bound);
@@ -138,7 +140,7 @@ pub async fn send_to_login(
     Ok(answer)
 }
 
-fn log_trouble(upstream: &Upstream, error: &UpstreamError) {
+pub(super) fn log_trouble(upstream: &Upstream, error: &UpstreamError) {
     metrics::counter!("helseid_upstream_errors_total", "idp" => upstream.config.id.clone())
         .increment(1);
     tracing::warn!(idp = %upstream.config.id, %error, "helseid: login at the identity provider failed");
@@ -174,8 +176,9 @@ async fn leave(
         .split_ascii_whitespace()
         .any(|value| matches!(value, "login" | "select_account"));
     let redirect_uri = format!(
-        "{}{CALLBACK}/{}",
+        "{}{}/{}",
         browser_origin(helseid, headers),
+        inner.realm.callback_path(),
         upstream.config.id
     );
     let begin = Begin {
@@ -205,14 +208,15 @@ async fn leave(
         .await
         .map_err(|_| UpstreamError::Unavailable("our own memory is full".to_owned()))?;
     let mut answer = see_other(&url);
-    let name = cookie_name(&key);
-    if let Some(bound) = set_cookie(helseid, headers, &name, &browser, CALLBACK, LOGIN_S) {
+    let name = cookie_name(helseid, &key);
+    let path = inner.realm.callback_path();
+    if let Some(bound) = set_cookie(helseid, headers, &name, &browser, &path, LOGIN_S) {
         answer.headers_mut().append(header::SET_COOKIE, bound);
     }
     Ok(answer)
 }
 
-fn transport(helseid: &Helseid) -> Result<&dyn Transport, UpstreamError> {
+pub(super) fn transport(helseid: &Helseid) -> Result<&dyn Transport, UpstreamError> {
     helseid
         .inner
         .to_idps
@@ -222,9 +226,9 @@ fn transport(helseid: &Helseid) -> Result<&dyn Transport, UpstreamError> {
 }
 
 /// One cookie per login that is away, so that two windows do not disturb each other.
-fn cookie_name(state_hash: &str) -> String {
+fn cookie_name(helseid: &Helseid, state_hash: &str) -> String {
     let tag: String = state_hash.chars().take(12).collect();
-    format!("{COOKIE_PREFIX}{tag}")
+    format!("{}{tag}", helseid.inner.realm.away_cookie)
 }
 
 /// `GET /login/{id}/idp`: the page where the user chooses a provider.
@@ -248,24 +252,28 @@ pub async fn go(
 ) -> Response<Body> {
     let open = match find(&helseid, &id, &headers).await {
         Ok(Some(open)) => open,
-        Ok(None) => return gone_page(Language::choose(None, &headers)),
+        Ok(None) => return gone_page(helseid.inner.realm.brand, Language::choose(None, &headers)),
         Err(error) => return error_answer(&helseid, "login", &error),
     };
     match offers(&helseid, &open.request)
         .into_iter()
         .find(|offer| offer.id() == chosen)
     {
-        Some(Offer::Test) => see_other(&format!("/login/{id}")),
+        Some(Offer::Test) => see_other(&helseid.inner.realm.login_path(&id)),
         Some(Offer::Outside(upstream)) => {
             match leave(&helseid, &headers, &id, &open, &upstream).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     log_trouble(&upstream, &error);
-                    see_other(&format!("/login/{id}/idp?down={}", upstream.config.id))
+                    see_other(&format!(
+                        "{}/idp?down={}",
+                        helseid.inner.realm.login_path(&id),
+                        upstream.config.id
+                    ))
                 }
             }
         }
-        None => see_other(&format!("/login/{id}/idp")),
+        None => see_other(&format!("{}/idp", helseid.inner.realm.login_path(&id))),
     }
 }
 
@@ -286,7 +294,7 @@ pub async fn cancel(
             let error = OAuthError::new(Code::AccessDenied, "the user cancelled the login");
             back_with(&helseid, &open, &error, language)
         }
-        Ok(None) => gone_page(language),
+        Ok(None) => gone_page(helseid.inner.realm.brand, language),
         Err(error) => error_answer(&helseid, "login", &error),
     }
 }
@@ -299,7 +307,11 @@ fn back_with(
 ) -> Response<Body> {
     let request = &open.request;
     let state = request.state.as_deref();
-    Outcome::error(helseid, &request.redirect_uri, state, error).answer(request.form_post, language)
+    Outcome::error(helseid, &request.redirect_uri, state, error).answer(
+        helseid,
+        request.form_post,
+        language,
+    )
 }
 
 /// `GET /signin/{idp}`: the provider sends the browser back.
@@ -312,12 +324,20 @@ pub async fn callback(
     let language = Language::choose(None, &headers);
     let query = match Form::parse(query.unwrap_or_default().as_bytes()) {
         Ok(query) => query,
-        Err(error) => return error_page(language, StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => {
+            return error_page(
+                helseid.inner.realm.brand,
+                language,
+                StatusCode::BAD_REQUEST,
+                &error.to_string(),
+            );
+        }
     };
     match returned(&helseid, &headers, &idp, &query).await {
         Ok(answer) => answer,
-        Err(Trouble::Gone) => gone_page(language),
+        Err(Trouble::Gone) => gone_page(helseid.inner.realm.brand, language),
         Err(Trouble::Foreign) => error_page(
+            helseid.inner.realm.brand,
             language,
             StatusCode::BAD_REQUEST,
             "this login was begun in another browser or at another identity provider",
@@ -357,7 +377,7 @@ async fn returned(
     let key = format!("upstream/{hash}");
     let seen: Away = grants.get(&key).await?.ok_or(Trouble::Gone)?;
     // Checked before it is used up: somebody else's browser must not spoil this login (attack A14).
-    let browser = cookie(headers, &cookie_name(&hash)).map(secret_hash);
+    let browser = cookie(headers, &cookie_name(helseid, &hash)).map(secret_hash);
     let same =
         browser.is_some_and(|browser| equal_secret(browser.as_bytes(), seen.browser.as_bytes()));
     if !same || seen.idp != idp {
@@ -377,8 +397,9 @@ async fn returned(
             return Err(Trouble::Back(Box::new(open), error));
         }
     };
-    let name = cookie_name(&hash);
-    if let Some(cleared) = set_cookie(helseid, headers, &name, "", CALLBACK, 0) {
+    let name = cookie_name(helseid, &hash);
+    let path = inner.realm.callback_path();
+    if let Some(cleared) = set_cookie(helseid, headers, &name, "", &path, 0) {
         answer
             .headers_mut()
             .append(header::SET_COOKIE, HeaderValue::clone(&cleared));
@@ -416,6 +437,16 @@ async fn finish(
         (&config.id, METHOD),
         logged_in.auth_time_s,
     )?;
+    upstream_logout::remember(helseid, &config.id, &logged_in, &login.sid).await?;
+    if inner.citizens.is_some() {
+        citizen::login::may_log_in(helseid, &login.pid)?;
+        let session = UpstreamSession {
+            idp: config.id.clone(),
+            id_token: logged_in.id_token,
+        };
+        let open = (away.login.as_str(), open);
+        return citizen::choose::proceed(helseid, headers, open, login, Some(session)).await;
+    }
     // Only one of several answers for the same open login goes on.
     let taken: Option<OpenLogin> = inner.grants().take(&login_key(&away.login)).await?;
     if taken.is_none() {
@@ -507,12 +538,14 @@ fn chooser_page(
     down: Option<&str>,
 ) -> Response<Body> {
     let words = words(language);
+    let realm = helseid.inner.realm;
+    let path = realm.login_path(id);
     let offers = offers(helseid, &open.request);
     let client = helseid.client(&open.request.client_id);
     let client_name = client.as_ref().map_or("", |client| client.name.as_str());
     let down = offers.iter().find(|offer| down == Some(offer.id()));
     let body = html! {
-        (bar(language, &format!("/login/{id}/idp")))
+        (bar(realm.brand, language, &format!("{path}/idp")))
         h1 { (words.title) }
         p { (words.intro) " " strong { (client_name) } "." }
         @if let Some(down) = down {
@@ -521,14 +554,14 @@ fn chooser_page(
         ul.people {
             @for offer in &offers {
                 li {
-                    a.choice href={ "/login/" (id) "/idp/" (offer.id()) } {
+                    a.choice href={ (path) "/idp/" (offer.id()) } {
                         strong { (offer.name()) }
                         (words.level) " " (offer.highest().security_level())
                     }
                 }
             }
         }
-        p { a.quiet href={ "/login/" (id) "/cancel" } { (words.cancel) } }
+        p { a.quiet href={ (path) "/cancel" } { (words.cancel) } }
     };
-    Page::new(language, words.title, body).answer()
+    Page::new(realm.brand, language, words.title, body).answer()
 }

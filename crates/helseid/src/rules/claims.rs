@@ -27,6 +27,9 @@ pub struct Login {
     pub auth_time_s: i64,
     /// Session id, 32 upper-case hex digits.
     pub sid: String,
+    /// For whom the citizen acts, when not for herself: that person's national identity number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub represents: Option<String>,
 }
 
 /// What the registers say about the user at the time of issue.

@@ -42,6 +42,7 @@ fn enriched_for(pid: &str, level: Level, attest: &Value) -> Result<Map<String, V
         amr: vec!["pwd".to_owned()],
         auth_time_s: NOW_S,
         sid: "A".repeat(32),
+        represents: None,
     };
     let user = User {
         name: People.person(DOCTOR).unwrap().name,

@@ -1,6 +1,7 @@
 //! facts.json: everything an outside client needs (DESIGN §4.1, fixed).
 
 use super::Remembered;
+use super::citizens::Logins;
 use super::clients::{Credentials, OPERATOR, REDIRECT_URIS, audiences, scopes};
 use super::keys::{DemoKeys, P12_PASSWORD};
 use hub::Addresses;
@@ -16,7 +17,7 @@ pub(crate) type FhirIds = BTreeMap<String, BTreeMap<String, String>>;
 pub(crate) fn make(
     nation: &Nation,
     keys: &DemoKeys,
-    credentials: &Credentials,
+    (credentials, citizen_logins): (&Credentials, &Logins),
     remembered: Remembered,
     addresses: &Addresses,
     fhir_ids: &FhirIds,
@@ -41,6 +42,7 @@ pub(crate) fn make(
                 "api_key": credentials.test_token_key,
             },
         },
+        "citizen_sts": citizen_logins.facts(addresses),
         "citizen_logins": nation
             .story_persons()
             .filter(|p| p.died.is_none() && p.age_on(remembered.anchor) >= 16)

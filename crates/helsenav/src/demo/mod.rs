@@ -1,6 +1,7 @@
 //! `helsenav demo`: makes a nation at first start, runs the hub, lets the actors live the story.
 
 mod actors;
+mod citizens;
 mod clients;
 mod facts;
 mod generate;
@@ -123,6 +124,7 @@ async fn serve(
         }
         receipt_keys.insert(organisation.her_id.0, vec![own.encryption]);
     }
+    let citizen_logins = citizens::Logins::load(&opened.secrets)?;
     let clock = opened.clock.clone();
     let driver = actors::Driver::new(nation.clone(), remembered.anchor, args.pace);
     let driver = Arc::new(driver.keeping(args.data.join(actors::STORY_FILE)));
@@ -138,17 +140,19 @@ async fn serve(
         message_trust,
         receipt_keys,
         helseid_clients: credentials.helseid_clients(&nation),
+        citizen_clients: citizen_logins.registrations()?,
         operator: Some(credentials.operator()),
         demo: Some(DemoSetup {
             test_token_key: credentials.test_token_key.clone(),
             facts: {
                 let (nation, demo_keys, credentials) =
                     (nation.clone(), demo_keys.clone(), credentials.clone());
+                let citizen_logins = citizen_logins.clone();
                 Box::new(move |addresses| {
                     facts::make(
                         &nation,
                         &demo_keys,
-                        &credentials,
+                        (&credentials, &citizen_logins),
                         remembered,
                         addresses,
                         &fhir_ids,
@@ -214,6 +218,7 @@ pub(crate) fn listen(config: &mut Config, args: &ListenArgs) -> Movable {
         tls: set(&mut config.listen_tls, args.listen_tls),
         helseid_tls: set(&mut config.listen_helseid_tls, args.listen_helseid_tls),
         helseid: set(&mut config.listen_helseid, args.listen_helseid),
+        citizen_mtls: set(&mut config.listen_citizen_mtls, args.listen_citizen_mtls),
         amqp: set(&mut config.listen_amqp, args.listen_amqp),
         amqp_tls: set(&mut config.listen_amqp_tls, args.listen_amqp_tls),
     }
@@ -225,6 +230,7 @@ fn refuse_open_addresses(config: &Config, expose: bool) -> Result<()> {
         config.listen_tls,
         config.listen_helseid_tls,
         config.listen_helseid,
+        config.listen_citizen_mtls,
         config.listen_amqp,
         config.listen_amqp_tls,
     ];
@@ -340,6 +346,7 @@ fn import(
         .collect::<Result<_>>()?;
     let lookup = |key: &str| certificates.get(key).cloned();
     people::import(opened, nation, seed::rows(nation, &lookup), population)?;
+    citizens::give_powers(opened, nation).context("cannot import powers of attorney")?;
     history::import(opened, nation).context("cannot import the nation's history")
 }
 

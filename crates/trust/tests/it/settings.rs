@@ -29,6 +29,14 @@ fn all_settings() -> Vec<Setting> {
         name: "Kari \"æøå\" Lege".to_owned(),
         hidden_name: true,
     });
+    for (attorney, is_assigned) in [(E.0, false), (B.0, true)] {
+        list.push(Setting::PowerOfAttorney {
+            giver: P.to_owned(),
+            attorney: attorney.to_owned(),
+            areas: [1, 3].into(),
+            is_assigned,
+        });
+    }
     list
 }
 
