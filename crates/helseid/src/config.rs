@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use edge::proxy::TrustedProxies;
 use jose::PublicJwk;
 use jose::jwk::KeyKind;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub test_token_keys: Vec<String>,
     /// How much one client and one address may ask for.
     pub limits: crate::limits::Limits,
+    /// Proxies whose word about a request's address is believed, so that limits count clients and not the proxy.
+    pub proxies: TrustedProxies,
 }
 
 impl Config {
@@ -54,6 +57,7 @@ impl Config {
             idps: Vec::new(),
             test_token_keys: Vec::new(),
             limits: crate::limits::Limits::default(),
+            proxies: TrustedProxies::default(),
         }
     }
 }
@@ -336,6 +340,7 @@ pub fn national_apis() -> Vec<Api> {
                 "restricted-access",
                 "read-with-legal-basis",
                 "read-no-legal-basis",
+                "full-access",
             ],
             ORGANISATION,
         ),

@@ -2,6 +2,7 @@
 //! providers outside that speak OpenID Connect as ID-porten does (spec §6.2).
 
 mod id_token;
+mod logout_token;
 mod metadata;
 mod upstream;
 

@@ -122,6 +122,7 @@ fn read(
     let level = idp
         .level_of(text(&idp.level_claim))
         .ok_or_else(|| wrong("it says no level that is known"))?;
+    let id = |name: &str| text(name).filter(|id| (1..=512).contains(&id.len()));
     let auth_time_s = claims
         .time("auth_time")
         .map_err(|_| wrong("its auth_time is no time"))?;
@@ -135,6 +136,8 @@ fn read(
         level,
         auth_time_s: auth_time_s.unwrap_or(expected.now_s).min(expected.now_s),
         id_token: token.to_owned(),
+        sid: id("sid").map(str::to_owned),
+        subject: id("sub").map(str::to_owned),
     })
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::id_token::{self, Expected};
+use super::logout_token::{self, LogoutNotice};
 use super::metadata::Metadata;
 use super::{IdpAuth, IdpConfig};
 use crate::rules::levels::Level;
@@ -94,6 +95,10 @@ pub struct LoggedIn {
     pub auth_time_s: i64,
     /// The provider's ID token, for logging out there.
     pub id_token: String,
+    /// The provider's session, if it names it: what it says when the user logs out there.
+    pub sid: Option<String>,
+    /// The provider's name for the person.
+    pub subject: Option<String>,
 }
 
 #[derive(Default)]
@@ -334,6 +339,27 @@ impl Upstream {
             keys
         };
         id_token::verify(token, &self.config, &keys, &expected)
+    }
+
+    /// Reads what the provider says about a logout.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`].
+    pub async fn read_logout(
+        &self,
+        transport: &dyn Transport,
+        token: &str,
+        now_s: i64,
+    ) -> Result<LogoutNotice, UpstreamError> {
+        let metadata = self.metadata(transport, now_s).await?;
+        let keys = self.keys(transport, &metadata, false, now_s).await?;
+        match logout_token::verify(token, &self.config, &keys, now_s) {
+            Err(UpstreamError::UnknownKey) => {
+                let keys = self.keys(transport, &metadata, true, now_s).await?;
+                logout_token::verify(token, &self.config, &keys, now_s)
+            }
+            other => other,
+        }
     }
 
     /// The address that logs the browser out there, if the provider has one and is known.

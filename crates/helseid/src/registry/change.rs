@@ -624,7 +624,13 @@ impl Registry {
             rules::check_organisation(organisation, self.parts.directory.as_ref())?;
         }
         self.act(actor, "api.owner", |held| {
-            let write = held.owners.put(owner).map_err(unwritable)?;
+            // The terms are the API's own: whoever decides about it, they stay.
+            let mut next = owner.clone();
+            next.terms = held
+                .owners
+                .get(&owner.audience)
+                .and_then(|known| known.terms.clone());
+            let write = held.owners.put(&next).map_err(unwritable)?;
             Ok(Plan::of(write, &owner.audience, ()).with("automatic", owner.automatic))
         })
     }

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::model::{ApiOwner, Configuration, Delegation, Kept, Kind, System, SystemTenancy};
+use super::model::{
+    Acceptance, ApiOwner, Configuration, Delegation, Kept, Kind, System, SystemTenancy,
+};
 use super::store::{Stored, Write};
+use crate::rules::terms::TermsOfUse;
 
 /// Records of one kind by natural id.
 #[derive(Debug)]
@@ -96,6 +99,7 @@ pub(super) struct Held {
     pub(super) configurations: Table<Configuration>,
     pub(super) delegations: Table<Delegation>,
     pub(super) owners: Table<ApiOwner>,
+    pub(super) acceptances: Table<Acceptance>,
 }
 
 impl Held {
@@ -123,6 +127,9 @@ impl Held {
                 Kind::ApiOwner => {
                     self.owners.take_over(stored);
                 }
+                Kind::Acceptance => {
+                    self.acceptances.take_over(stored);
+                }
             }
         }
         touched
@@ -146,6 +153,30 @@ impl Held {
             .filter(|d| d.supplier == supplier)
             .map(|d| d.organisation.clone())
             .collect()
+    }
+
+    /// Which APIs have terms of use, and who has accepted those of today.
+    pub(super) fn terms_of_use(&self) -> TermsOfUse {
+        let mut all = TermsOfUse::default();
+        for owner in self.owners.values() {
+            if let Some(terms) = &owner.terms {
+                let accepted = self.acceptances_of(&owner.audience);
+                let current = accepted.filter(|one| one.version == terms.version);
+                let organisations = current.map(|one| one.organisation.clone()).collect();
+                all.require(&owner.audience, organisations);
+            }
+        }
+        all
+    }
+
+    /// Who has accepted terms of an API, of whatever version.
+    pub(super) fn acceptances_of<'a>(
+        &'a self,
+        audience: &'a str,
+    ) -> impl Iterator<Item = &'a Acceptance> {
+        self.acceptances
+            .values()
+            .filter(move |one| one.audience == audience)
     }
 
     /// Whether scopes of an audience are approved at once.

@@ -11,6 +11,9 @@
 //! 3. Every key has an expiry.
 //! 4. A stranger does not learn whether a registration exists.
 
+#[cfg(test)]
+mod api_tests;
+mod apis;
 mod change;
 mod draft;
 mod held;
@@ -28,6 +31,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use jose::state::Clock;
 use registers::directory::Directory;
 
+pub use apis::{ApiPage, ApiRow};
 pub use input::{Draft, NewClient, NewSystem, Update};
 pub use rules::{Actor, RegistryError};
 pub use store::{Act, ActError, Journal, MemoryRegistryStore, RegistryStore, Stored, Write};
@@ -174,6 +178,7 @@ impl Registry {
                 None => issuer.helseid.remove_client(client_id),
             }
         }
+        issuer.helseid.set_terms(held.terms_of_use());
     }
 
     fn name_of(&self, orgnr: &str) -> String {

@@ -29,15 +29,18 @@ pub enum Kind {
     Delegation,
     /// [`ApiOwner`].
     ApiOwner,
+    /// [`Acceptance`].
+    Acceptance,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::System,
         Self::Configuration,
         Self::Delegation,
         Self::ApiOwner,
+        Self::Acceptance,
     ];
 
     /// Type of its records in the store.
@@ -48,6 +51,7 @@ impl Kind {
             Self::Configuration => "ClientConfiguration",
             Self::Delegation => "ClientDelegation",
             Self::ApiOwner => "ApiOwner",
+            Self::Acceptance => "TermsAcceptance",
         }
     }
 
@@ -420,11 +424,45 @@ pub struct ApiOwner {
     pub organisation: Option<String>,
     /// Whether its scopes are approved as soon as they are asked for.
     pub automatic: bool,
+    /// Its terms of use; absent when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
+}
+
+/// Terms of use of an API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// What an organisation accepts.
+    pub text: String,
+    /// Changed terms are accepted anew.
+    pub version: u32,
+    /// Since when.
+    pub since_s: i64,
 }
 
 impl Kept for ApiOwner {
     const KIND: Kind = Kind::ApiOwner;
     fn natural_id(&self) -> String {
         self.audience.clone()
+    }
+}
+
+/// An organisation has accepted an API's terms of use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// The API.
+    pub audience: String,
+    /// Organisation number of the legal entity.
+    pub organisation: String,
+    /// Version of the terms.
+    pub version: u32,
+    /// When.
+    pub accepted_s: i64,
+}
+
+impl Kept for Acceptance {
+    const KIND: Kind = Kind::Acceptance;
+    fn natural_id(&self) -> String {
+        format!("{}|{}", self.audience, self.organisation)
     }
 }

@@ -16,10 +16,10 @@ use super::model::{
 use super::*;
 use crate::config::national_apis;
 
-const OFFICE: &str = "313325016";
+pub(super) const OFFICE: &str = "313325016";
 const OFFICE_UNIT: &str = "999977776";
-const OTHER: &str = "999977774";
-const VENDOR: &str = "313745392";
+pub(super) const OTHER: &str = "999977774";
+pub(super) const VENDOR: &str = "313745392";
 const NOW: i64 = 1_760_000_000;
 
 struct Organisations;
@@ -86,13 +86,13 @@ impl Directory for Organisations {
     }
 }
 
-struct World {
-    registry: Registry,
-    time: Arc<AtomicI64>,
-    store: Arc<MemoryRegistryStore>,
+pub(super) struct World {
+    pub(super) registry: Registry,
+    pub(super) time: Arc<AtomicI64>,
+    pub(super) store: Arc<MemoryRegistryStore>,
 }
 
-fn open(store: &Arc<MemoryRegistryStore>, time: &Arc<AtomicI64>) -> Registry {
+pub(super) fn open(store: &Arc<MemoryRegistryStore>, time: &Arc<AtomicI64>) -> Registry {
     let time = Arc::clone(time);
     Registry::open(RegistryParts {
         store: Arc::clone(store) as Arc<dyn RegistryStore>,
@@ -103,7 +103,7 @@ fn open(store: &Arc<MemoryRegistryStore>, time: &Arc<AtomicI64>) -> Registry {
     .unwrap()
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let store = Arc::new(MemoryRegistryStore::default());
     let time = Arc::new(AtomicI64::new(NOW));
     World {
@@ -113,16 +113,16 @@ fn world() -> World {
     }
 }
 
-fn of(orgnr: &str) -> Actor {
+pub(super) fn of(orgnr: &str) -> Actor {
     Actor::Organisation {
         orgnr: orgnr.to_owned(),
         hpr: None,
     }
 }
 
-const OPERATOR: Actor = Actor::Console;
+pub(super) const OPERATOR: Actor = Actor::Console;
 
-fn system(tenancy: SystemTenancy) -> NewSystem {
+pub(super) fn system(tenancy: SystemTenancy) -> NewSystem {
     NewSystem {
         name: "Vår EPJ".to_owned(),
         supplier: VENDOR.to_owned(),
@@ -143,7 +143,7 @@ fn new_key() -> Value {
     Value::Object(key.public().to_members())
 }
 
-fn new_client(system: &str) -> NewClient {
+pub(super) fn new_client(system: &str) -> NewClient {
     NewClient {
         system: system.to_owned(),
         name: "Legekontorets EPJ".to_owned(),
@@ -190,6 +190,7 @@ fn only_approved_scopes_reach_the_issuer() {
         audience: "nhn:pps".to_owned(),
         organisation: Some(OTHER.to_owned()),
         automatic: false,
+        terms: None,
     };
     assert!(registry.set_owner(&of(OTHER), &owner).is_err());
     registry.set_owner(&OPERATOR, &owner).unwrap();

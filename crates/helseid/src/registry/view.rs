@@ -81,7 +81,8 @@ pub struct ClientRow {
     pub organisation: Named,
     /// Name of its system; absent for clients of the configuration.
     pub system: Option<String>,
-    /// `draft`, `active`, `blocked`, or `configured` for clients of the configuration file.
+    /// `draft`, `active`, `keyless` (active, but without a valid key), `blocked`, or `configured` for clients of the
+    /// configuration file.
     pub state: &'static str,
     /// Keys valid now.
     pub keys: usize,
@@ -244,7 +245,7 @@ pub struct ClientView {
 }
 
 impl Registry {
-    fn named(&self, orgnr: &str) -> Named {
+    pub(super) fn named(&self, orgnr: &str) -> Named {
         Named {
             orgnr: orgnr.to_owned(),
             name: self.name_of(orgnr),
@@ -486,6 +487,7 @@ impl Registry {
                 .map(|s| s.name.clone()),
             state: match configuration.state {
                 ConfigurationState::Draft => "draft",
+                ConfigurationState::Active if until.is_none() => "keyless",
                 ConfigurationState::Active => "active",
                 ConfigurationState::Blocked => "blocked",
             },
@@ -707,7 +709,7 @@ fn is_own(actor: &Actor, system: &System) -> bool {
     actor.is_operator() || actor.orgnr() == Some(system.supplier.as_str())
 }
 
-fn parent_of(client: &Client) -> Option<&str> {
+pub(super) fn parent_of(client: &Client) -> Option<&str> {
     match &client.tenancy {
         Tenancy::None => None,
         Tenancy::Single { parent, .. } => Some(parent),

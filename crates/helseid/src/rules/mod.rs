@@ -9,4 +9,5 @@ pub mod organisation;
 pub mod redirect;
 pub mod scopes;
 pub mod structures;
+pub mod terms;
 pub mod test_tokens;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use edge::proxy::{ForwardedBy, TrustedProxies};
 use helseid::limits::Limits;
 use jose::PrivateJwk;
 use jose::jwk::KeyKind;
@@ -12,9 +13,15 @@ use jose::jwk::KeyKind;
 use crate::{Answer, World, client_with};
 
 async fn post_from(world: &World, address: &str) -> Answer {
+    post_through(world, address, "").await
+}
+
+/// By way of a proxy that says where it came from.
+async fn post_through(world: &World, address: &str, forwarded_for: &str) -> Answer {
     let address: SocketAddr = address.parse().unwrap();
     let mut request = Request::post("/connect/token")
         .header("Content-Type", "application/x-www-form-urlencoded")
+        .header("X-Forwarded-For", forwarded_for)
         .body(Body::from("grant_type=client_credentials"))
         .unwrap();
     request.extensions_mut().insert(ConnectInfo(address));
@@ -106,4 +113,32 @@ async fn an_address_that_is_refused_often_has_to_wait() {
         );
     }
     assert_eq!(post_from(&world, "192.0.2.1:1000").await.status, 400);
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_is_counted_and_nobody_else_is_believed() {
+    let world = World::with(|config| {
+        config.limits = Limits {
+            refusals_per_minute: Some(2),
+            ..Limits::default()
+        };
+        let proxies = ["192.0.2.0/24".to_owned()];
+        config.proxies = TrustedProxies::new(&proxies, ForwardedBy::XForwardedFor).unwrap();
+    });
+    let through = |address, forwarded_for| post_through(&world, address, forwarded_for);
+    for _ in 0..2 {
+        assert_eq!(through("192.0.2.1:1", "198.51.100.7").await.status, 400);
+    }
+    assert_eq!(through("192.0.2.1:1", "198.51.100.7").await.status, 429);
+    // What the client itself wrote stands before what the proxy added.
+    assert_eq!(
+        through("192.0.2.1:1", "9.9.9.9, 198.51.100.7").await.status,
+        429
+    );
+    assert_eq!(through("192.0.2.2:1", "198.51.100.8").await.status, 400);
+    // Not by way of the proxy: the header is nobody's word.
+    for other in ["1.1.1.1", "2.2.2.2"] {
+        assert_eq!(through("203.0.113.9:1", other).await.status, 400);
+    }
+    assert_eq!(through("203.0.113.9:1", "3.3.3.3").await.status, 429);
 }
