@@ -3,8 +3,7 @@
 use crate::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::path::Path;
 
 /// Version of the log's schema; other versions are refused.
 pub(super) const SCHEMA_VERSION: i64 = 1;
@@ -135,7 +134,7 @@ pub(crate) fn keep_plans(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// A reading connection.
-fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(|e| cannot_open(path, e))?;
     conn.execute_batch(
@@ -221,111 +220,6 @@ pub(super) fn wal_bytes(path: &Path) -> u64 {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     std::fs::metadata(name).map_or(0, |m| m.len())
-}
-
-/// A pair of reading connections.
-pub(super) struct Reading {
-    pub log: Connection,
-    pub index: Connection,
-}
-
-/// Reading connections, made on demand and kept.
-pub(super) struct Pool {
-    log: PathBuf,
-    index: PathBuf,
-    state: Mutex<PoolState>,
-    returned: Condvar,
-}
-
-#[derive(Default)]
-struct PoolState {
-    idle: Vec<Reading>,
-    in_use: usize,
-}
-
-/// Pairs in use at most: more readers at once than this wait for one another. Bounds memory and file descriptors.
-const MAX_IN_USE: usize = 32;
-/// Idle pairs kept at most: all, for opening one costs more than most reads.
-const MAX_IDLE: usize = MAX_IN_USE;
-
-impl Pool {
-    pub(super) fn new(log: PathBuf, index: PathBuf) -> Self {
-        Self {
-            log,
-            index,
-            state: Mutex::default(),
-            returned: Condvar::new(),
-        }
-    }
-
-    /// A fresh pair for long work, outside the pool.
-    pub(super) fn fresh(&self) -> Result<Reading, StoreError> {
-        Ok(Reading {
-            log: open_reader(&self.log)?,
-            index: open_reader(&self.index)?,
-        })
-    }
-
-    /// A reading connection of the log, outside the pool.
-    pub(super) fn log_reader(&self) -> Result<Connection, StoreError> {
-        open_reader(&self.log)
-    }
-
-    /// Closes idle connections.
-    pub(super) fn close(&self) {
-        self.lock().idle.clear();
-    }
-
-    /// Runs `f` with a pair of connections; not to be called inside itself. One that met an error is not used again.
-    pub(super) fn with<T>(
-        &self,
-        f: impl FnOnce(&Reading) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let taken = {
-            let mut state = self.lock();
-            while state.in_use >= MAX_IN_USE {
-                state = self
-                    .returned
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            state.in_use += 1;
-            state.idle.pop()
-        };
-        let _place = Place(self);
-        let reading = match taken {
-            Some(reading) => reading,
-            None => self.fresh()?,
-        };
-        let out = f(&reading);
-        let clean = reading.log.is_autocommit() && reading.index.is_autocommit();
-        if clean
-            && !matches!(
-                out,
-                Err(StoreError::Unavailable(_) | StoreError::Corrupt(_))
-            )
-        {
-            let mut state = self.lock();
-            if state.idle.len() < MAX_IDLE {
-                state.idle.push(reading);
-            }
-        }
-        out
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, PoolState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A pair in use; given back when dropped, also by a panic.
-struct Place<'a>(&'a Pool);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.lock().in_use -= 1;
-        self.0.returned.notify_one();
-    }
 }
 
 /// A read transaction, ended when dropped.

@@ -7,6 +7,7 @@ use super::codec::{self, damaged, op};
 use super::db::{self, unavailable};
 use super::lens::{Lens, NEWEST, all_index_keys};
 use super::memtable::{Generation, Row, RowKey, Superseded};
+use super::pool::Stamps;
 use super::shared::{LOAD_BASE, Loads, Published, Swap, locked};
 use crate::StoreError;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -31,13 +32,19 @@ pub(super) struct Folder {
     pub index: Connection,
     /// Reads the log.
     pub log: Connection,
+    stamps: Arc<Stamps>,
 }
 
 impl Folder {
-    pub(super) fn open(path: &Path, sync: db::Sync, log: Connection) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        path: &Path,
+        sync: db::Sync,
+        log: Connection,
+        stamps: Arc<Stamps>,
+    ) -> Result<Self, StoreError> {
         let index = db::open_writer(path, sync, 65_536)?;
         db::prepare_index(&index, path)?;
-        Ok(Self { index, log })
+        Ok(Self { index, log, stamps })
     }
 
     fn meta<T: rusqlite::types::FromSql>(&self, key: &str) -> Result<Option<T>, StoreError> {
@@ -149,6 +156,7 @@ impl Folder {
                 .map_err(unavailable)
                 .map(|()| value)
         });
+        Stamps::committed(&self.stamps.index);
         if out.is_err() && !self.index.is_autocommit() {
             let _ = self.index.execute_batch("ROLLBACK");
         }

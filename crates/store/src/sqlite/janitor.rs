@@ -55,6 +55,7 @@ impl Inner {
     /// Copies the log's write-ahead log back and cuts it to nothing; false when a reader stands in the way.
     pub(super) fn truncate_log(&self) -> Result<bool, StoreError> {
         let checkpointer = locked(&self.log_checkpointer);
+        let _cleared = self.pool.clear();
         checkpoint(&checkpointer, "PASSIVE")?;
         let _gate = locked(&self.gate);
         checkpoint(&checkpointer, "TRUNCATE")
@@ -63,6 +64,7 @@ impl Inner {
     /// The same for the index.
     pub(super) fn truncate_index(&self) -> Result<bool, StoreError> {
         let _folder = locked(&self.folder);
+        let _cleared = self.pool.clear();
         checkpoint(&locked(&self.index_checkpointer), "TRUNCATE")
     }
 
@@ -72,6 +74,8 @@ impl Inner {
         let length = db::wal_bytes(&self.log_path);
         let checkpointer = locked(&self.log_checkpointer);
         if unsaved > 0 || length > 0 {
+            // What begins from here on stands in nobody's way.
+            drop(self.pool.clear());
             checkpoint(&checkpointer, "PASSIVE")?;
         }
         let mode = if !restart {
@@ -83,6 +87,7 @@ impl Inner {
         } else {
             return Ok(true);
         };
+        let _cleared = self.pool.clear();
         let _gate = locked(&self.gate);
         self.stats.checkpoints.fetch_add(1, Relaxed);
         checkpoint(&checkpointer, mode)
@@ -91,6 +96,7 @@ impl Inner {
     /// Copies the index's write-ahead log back after a fold. Whoever calls holds the folder, so nothing is added
     /// meanwhile and the next fold begins at the log's start: it never grows beyond a fold or two.
     pub(super) fn checkpoint_index(&self, _folder: &Folder) -> Result<(), StoreError> {
+        drop(self.pool.clear());
         checkpoint(&locked(&self.index_checkpointer), "PASSIVE").map(drop)
     }
 
@@ -100,7 +106,10 @@ impl Inner {
             return Ok(());
         }
         match self.folder.try_lock() {
-            Ok(_folder) => checkpoint(&locked(&self.index_checkpointer), "TRUNCATE").map(drop),
+            Ok(_folder) => {
+                let _cleared = self.pool.clear();
+                checkpoint(&locked(&self.index_checkpointer), "TRUNCATE").map(drop)
+            }
             Err(_) => Ok(()),
         }
     }

@@ -31,6 +31,7 @@ mod lens;
 mod memtable;
 mod mirror;
 mod open;
+mod pool;
 mod queue;
 mod reader;
 mod recent;
@@ -111,7 +112,7 @@ struct Inner {
     floor: AtomicU64,
 
     inbox: inbox::Inbox,
-    pool: db::Pool,
+    pool: pool::Pool,
     folder: Mutex<fold::Folder>,
     log_checkpointer: Mutex<rusqlite::Connection>,
     index_checkpointer: Mutex<rusqlite::Connection>,

@@ -1,7 +1,8 @@
 //! Opening: lock, checks, schema, repositories, replay, threads.
 
 use super::batch::{Next, PersonCache};
-use super::db::{self, Pool, unavailable};
+use super::db::{self, unavailable};
+use super::pool::Pool;
 use super::fold::Folder;
 use super::janitor;
 use super::shared::{Aliases, Load, Loads, Names, Published, Swap};
@@ -189,7 +190,8 @@ fn open_index(
     };
     let incarnation = uuid::Uuid::from_bytes(incarnation);
     for attempt in 0..2 {
-        let opened = Folder::open(path, sync, pool.log_reader()?).and_then(|folder| {
+        let stamps = Arc::clone(&pool.stamps);
+        let opened = Folder::open(path, sync, pool.log_reader()?, stamps).and_then(|folder| {
             let applied = folder.applied(incarnation)?;
             Ok((folder, applied))
         });

@@ -7,9 +7,10 @@
 mod past;
 mod rows;
 
-use super::db::{ReadTx, Reading, number, unavailable};
+use super::db::{number, unavailable};
 use super::lens::{Direct, Lens, Placed};
 use super::shared::{Aliases, Names, Published};
+use super::pool::Reading;
 use super::walk::Span;
 use super::{Inner, codec};
 use crate::{
@@ -57,20 +58,19 @@ type Verdicts = HashMap<u64, (u64, bool)>;
 impl Snap {
     /// Runs `f` inside one read transaction of the log.
     fn view<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.looking(|reading, view| {
-            let _log = ReadTx::begin(&reading.log)?;
-            f(view)
-        })
+        self.looking(false, f)
     }
 
-    /// Runs `f` with a pair of connections; a single statement needs no transaction around it.
+    /// Runs `f` inside one read transaction of each file that it reads. The transactions may be older than the call, but
+    /// see every commit that this snapshot knows of: it was taken before the stamps are looked at.
     fn looking<T>(
         &self,
-        f: impl FnOnce(&Reading, &View<'_>) -> Result<T, StoreError>,
+        with_index: bool,
+        f: impl FnOnce(&View<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.inner.running()?;
         let purges = self.inner.stats.purges.load(SeqCst);
-        self.inner.pool.with(|reading: &Reading| {
+        self.inner.pool.standing(with_index, |reading: &Reading| {
             let loads = self.inner.loads.get();
             let view = View {
                 lens: Lens {
@@ -85,7 +85,7 @@ impl Snap {
                 types: self.inner.types.get(),
                 aliases: self.inner.aliases.get(),
             };
-            f(reading, &view)
+            f(&view)
         })
     }
 
@@ -95,11 +95,7 @@ impl Snap {
         &self,
         f: impl FnOnce(&View<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let out = self.looking(|reading, view| {
-            let _log = ReadTx::begin(&reading.log)?;
-            let _index = ReadTx::begin(&reading.index)?;
-            f(view)
-        })?;
+        let out = self.looking(true, f)?;
         if self.inner.floor.load(SeqCst) > self.seq {
             return Err(StoreError::SnapshotExpired);
         }
@@ -203,7 +199,7 @@ impl Reader for Snap {
         rtype: &str,
         id: &str,
     ) -> Result<Option<Record>, StoreError> {
-        let direct = self.looking(|_, v| match v.types.number(rtype) {
+        let direct = self.view(|v| match v.types.number(rtype) {
             Some(n) => v
                 .lens
                 .named(repo.0, n, id, |rid, placed| v.admitted(grant, rid, placed)),

@@ -7,6 +7,7 @@ use super::db::unavailable;
 use super::fold::GENERATION_ROWS;
 use super::inbox::{Answer, Prepared, TaskAnswer, Work};
 use super::memtable::Generation;
+use super::pool::Stamps;
 use super::shared::{Published, locked};
 use crate::backup::mirror::Mirror;
 use crate::{CommitError, Committed, Seq, StoreError};
@@ -139,6 +140,7 @@ impl Writer {
             .log
             .prepare_cached("COMMIT")
             .and_then(|mut s| s.execute([]));
+        Stamps::committed(&inner.pool.stamps.log);
         drop(gate);
         add_time(&inner.stats.flush_us, wrote.elapsed());
         if let Err(e) = flushed {

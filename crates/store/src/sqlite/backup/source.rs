@@ -8,7 +8,8 @@ use crate::backup::{ClaimItem, Header, Item, MessageItem, PurgeItem, Source, Ver
 use crate::sqlite::apply::unpack_blobs;
 use crate::sqlite::batch::Next;
 use crate::sqlite::codec::{self, CODEC_ERASED, Unpacker, damaged, op};
-use crate::sqlite::db::{Reading, unavailable};
+use crate::sqlite::db::unavailable;
+use crate::sqlite::pool::Reading;
 use crate::sqlite::shared::{Names, locked, now_micros};
 use crate::sqlite::{Inner, RULES, erase, feed, open};
 use crate::{
