@@ -283,6 +283,7 @@ pub(crate) fn run(command: &ClientCommand) -> Result<ExitCode> {
                 audience: audience.clone(),
                 organisation: organisation.clone(),
                 automatic: *automatic,
+                terms: None,
             };
             on(store, |registry| {
                 Ok(registry.set_owner(&Actor::Console, &owner)?)

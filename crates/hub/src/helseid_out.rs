@@ -34,6 +34,7 @@ pub fn configure(
         Some(_) => {}
         None => helseid.limits = helseid::limits::Limits::production(),
     }
+    helseid.proxies = config.proxies()?;
     let mut outside = Outside::read(config.helseid.identity_providers.as_deref())?;
     helseid.idps = std::mem::take(&mut outside.idps);
     outside.transports(test_token_key.is_some())

@@ -46,7 +46,7 @@ pub(crate) fn router() -> Router<PortalState> {
 }
 
 /// Who acts, as the registry knows it. Changes for an organisation need a login at level 4.
-fn actor(session: &DriftSession) -> Actor {
+pub(crate) fn actor(session: &DriftSession) -> Actor {
     match session {
         DriftSession::Operator { name } => Actor::Operator { name: name.clone() },
         DriftSession::Party(who) => Actor::Organisation {
@@ -59,7 +59,7 @@ fn actor(session: &DriftSession) -> Actor {
     }
 }
 
-fn changer(session: &DriftSession) -> Result<Actor, Problem> {
+pub(crate) fn changer(session: &DriftSession) -> Result<Actor, Problem> {
     if let DriftSession::Party(who) = session {
         let is_high = matches!(&who.principal, Principal::Personnel { security_level, .. } if security_level == "4");
         if !is_high || who.orgnr_parent.is_empty() {
@@ -97,7 +97,7 @@ fn problem(error: RegistryError) -> Problem {
 }
 
 /// Runs registry work off the async threads.
-async fn work<T: Send + 'static>(
+pub(crate) async fn work<T: Send + 'static>(
     state: &PortalState,
     work: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -509,6 +509,7 @@ async fn set_owner(
             audience: body.audience,
             organisation: body.organisation,
             automatic: body.automatic,
+            terms: None,
         };
         registry.set_owner(&actor, &owner)
     })

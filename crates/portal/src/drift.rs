@@ -91,13 +91,14 @@ async fn login(
             "Wrong user name or password.",
         )
     })?;
-    Ok(enter(
+    enter(
         &state,
         Portal::Drift,
         Who::Operator { name },
         "/drift",
         &headers,
-    ))
+    )
+    .await
 }
 
 async fn messages(

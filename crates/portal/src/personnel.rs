@@ -155,7 +155,7 @@ async fn callback(
         Portal::Drift => (Who::Party(who), back.as_deref().unwrap_or("/drift")),
         _ => (Who::Personnel(who), "/helsepersonell"),
     };
-    let mut response = enter(&state, portal, who, to, &headers);
+    let mut response = enter(&state, portal, who, to, &headers).await?;
     if let Some(value) = cookie::set(STATE_COOKIE, "", is_secure(&headers), Some(0)) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
@@ -232,16 +232,14 @@ async fn choose(
     session: PersonnelSession,
     Json(body): Json<Choose>,
 ) -> Result<Json<Choice>, Problem> {
-    blocking(move || {
-        let choice = state
-            .kjernejournal
-            .choose(&session.who.principal, &body.nin)?;
-        state
-            .sessions
-            .choose_patient(&session.id, Some(choice.patient.nin.clone()));
-        Ok(Json(choice))
-    })
-    .await?
+    let kjernejournal = state.kjernejournal.clone();
+    let choice =
+        blocking(move || kjernejournal.choose(&session.who.principal, &body.nin)).await??;
+    state
+        .sessions
+        .choose_patient(&session.id, Some(choice.patient.nin.clone()))
+        .await?;
+    Ok(Json(choice))
 }
 
 #[derive(Deserialize)]
@@ -286,9 +284,12 @@ async fn open(
     .await?
 }
 
-async fn leave(State(state): State<PortalState>, session: PersonnelSession) -> StatusCode {
-    state.sessions.choose_patient(&session.id, None);
-    StatusCode::NO_CONTENT
+async fn leave(
+    State(state): State<PortalState>,
+    session: PersonnelSession,
+) -> Result<StatusCode, Problem> {
+    state.sessions.choose_patient(&session.id, None).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,9 @@
-//! Sessions: a random id in an HttpOnly cookie, everything else here. In memory: a restart logs everybody out.
+//! Sessions: a random id in an HttpOnly cookie, everything else in the hub's state, sealed, under the hash of the id.
+//!
+//! A restart logs nobody out, and processes that share a store share the sessions; expired ones are swept with the rest of
+//! the state. A sign of life is written at most once a minute, so a session may end up to a minute before its half hour.
+//! Invariants, guarded by the tests: an ended session stays ended, whatever other requests write at the same moment; an
+//! id of one portal opens no other.
 
 use crate::PortalState;
 use axum::extract::{FromRequestParts, Path, State};
@@ -8,17 +13,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use edge::{Problem, cookie};
-use serde::Serialize;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use jose::state::{Clock, State as Kept, StateError};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use trust::Principal;
 
-/// Ends after this long without a request (spec/helsenorge.md §2.1).
-pub const IDLE: Duration = Duration::from_secs(30 * 60);
-/// Ends after this long whatever happens.
-pub const ABSOLUTE: Duration = Duration::from_secs(8 * 3_600);
-const MAX_SESSIONS: usize = 100_000;
+/// Ends after this long without a request, seconds (spec/helsenorge.md §2.1).
+pub const IDLE_S: i64 = 30 * 60;
+/// Ends after this long whatever happens, seconds.
+pub const ABSOLUTE_S: i64 = 8 * 3_600;
+/// How often a sign of life is written down.
+const SEEN_EVERY_S: i64 = 60;
+const ATTEMPTS: usize = 8;
+/// Length of an id: 256 bits in base64url.
+const ID_CHARS: usize = 43;
 const CSRF_HEADER: &str = "x-csrf-token";
 
 /// Which portal.
@@ -55,7 +63,7 @@ impl Portal {
 }
 
 /// Who is logged in.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub enum Who {
     /// A citizen.
     Citizen {
@@ -74,7 +82,7 @@ pub enum Who {
 }
 
 /// A person logged in through HelseID.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct PersonnelWho {
     /// As the decision needs it.
     pub principal: Principal,
@@ -93,7 +101,7 @@ pub struct PersonnelWho {
 }
 
 /// One session.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Session {
     /// Who.
     pub who: Who,
@@ -101,101 +109,159 @@ pub struct Session {
     pub csrf: String,
     /// Patient chosen by personnel.
     pub patient: Option<String>,
-    created: Instant,
-    seen: Instant,
+    /// When it began, seconds since 1970.
+    created_s: i64,
+    /// Last sign of life that was written down.
+    seen_s: i64,
 }
 
-/// All sessions of this process.
-#[derive(Default)]
+/// All sessions, wherever the state keeps them.
 pub struct Sessions {
-    held: Mutex<HashMap<(Portal, String), Session>>,
+    state: Arc<dyn Kept>,
+    clock: Clock,
 }
 
 impl Sessions {
+    /// Sessions in this state, on real time.
+    #[must_use]
+    pub fn new(state: Arc<dyn Kept>, clock: Clock) -> Self {
+        Self { state, clock }
+    }
+
     /// Opens one; returns its id.
-    pub fn open(&self, portal: Portal, who: Who) -> String {
+    ///
+    /// # Errors
+    /// 503 when it cannot be kept.
+    pub async fn open(&self, portal: Portal, who: Who) -> Result<String, Problem> {
         let id = cookie::random_token();
-        let now = Instant::now();
+        let now_s = (self.clock)();
         let session = Session {
             who,
             csrf: cookie::random_token(),
             patient: None,
-            created: now,
-            seen: now,
+            created_s: now_s,
+            seen_s: now_s,
         };
-        let mut held = self.lock();
-        if held.len() >= MAX_SESSIONS {
-            held.retain(|_, s| s.is_alive(now));
-        }
-        if held.len() >= MAX_SESSIONS
-            && let Some(oldest) = held
-                .iter()
-                .min_by_key(|(_, s)| s.seen)
-                .map(|(k, _)| k.clone())
-        {
-            held.remove(&oldest);
-        }
-        held.insert((portal, id.clone()), session);
-        id
+        let key = key(portal, &id).ok_or_else(Problem::internal)?;
+        let kept = session.to_bytes()?;
+        self.state
+            .put(&key, kept, session.expires_s())
+            .await
+            .map_err(not_kept)?;
+        Ok(id)
     }
 
     /// A live session; counts as a sign of life.
-    pub fn touch(&self, portal: Portal, id: &str) -> Option<Session> {
-        let now = Instant::now();
-        let mut held = self.lock();
-        let key = (portal, id.to_owned());
-        let is_alive = held.get(&key).is_some_and(|s| s.is_alive(now));
-        if !is_alive {
-            held.remove(&key);
-            return None;
+    ///
+    /// # Errors
+    /// 503 when it cannot be read.
+    pub async fn touch(&self, portal: Portal, id: &str) -> Result<Option<Session>, Problem> {
+        let Some(key) = key(portal, id) else {
+            return Ok(None);
+        };
+        let Some(kept) = self.state.get(&key).await.map_err(not_kept)? else {
+            return Ok(None);
+        };
+        let now_s = (self.clock)();
+        let session = Session::read(&kept).filter(|session| session.is_alive(now_s));
+        let Some(session) = session else {
+            self.state.take(&key).await.map_err(not_kept)?;
+            return Ok(None);
+        };
+        if now_s - session.seen_s >= SEEN_EVERY_S {
+            let mut next = session.clone();
+            next.seen_s = now_s;
+            // Whoever was faster wrote the same, or ended it: an ended session stays ended.
+            self.state
+                .replace(&key, &kept, next.to_bytes()?, next.expires_s())
+                .await
+                .map_err(not_kept)?;
         }
-        let session = held.get_mut(&key)?;
-        session.seen = now;
-        Some(session.clone())
+        Ok(Some(session))
     }
 
     /// Chooses the patient of a personnel session.
-    pub fn choose_patient(&self, id: &str, nin: Option<String>) {
-        if let Some(session) = self.lock().get_mut(&(Portal::Personnel, id.to_owned())) {
-            session.patient = nin;
+    ///
+    /// # Errors
+    /// 503 when it cannot be kept, 401 when it has ended meanwhile.
+    pub async fn choose_patient(&self, id: &str, nin: Option<String>) -> Result<(), Problem> {
+        let key = key(Portal::Personnel, id).ok_or_else(Problem::unauthorized)?;
+        // Another request of the same page may write at the same moment.
+        for _ in 0..ATTEMPTS {
+            let kept = self.state.get(&key).await.map_err(not_kept)?;
+            let kept = kept.ok_or_else(Problem::unauthorized)?;
+            let mut session = Session::read(&kept).ok_or_else(Problem::unauthorized)?;
+            session.patient.clone_from(&nin);
+            let next = session.to_bytes()?;
+            let written = self
+                .state
+                .replace(&key, &kept, next, session.expires_s())
+                .await;
+            if written.map_err(not_kept)? {
+                return Ok(());
+            }
         }
+        Err(Problem::unavailable())
     }
 
     /// Ends one.
-    pub fn close(&self, portal: Portal, id: &str) {
-        self.lock().remove(&(portal, id.to_owned()));
-    }
-
-    /// How many are held.
-    pub fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    /// Whether none is held.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Portal, String), Session>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    ///
+    /// # Errors
+    /// 503 when that cannot be kept.
+    pub async fn close(&self, portal: Portal, id: &str) -> Result<(), Problem> {
+        match key(portal, id) {
+            Some(key) => self.state.take(&key).await.map(drop).map_err(not_kept),
+            None => Ok(()),
+        }
     }
 }
 
 impl Session {
-    fn is_alive(&self, now: Instant) -> bool {
-        now.duration_since(self.seen) < IDLE && now.duration_since(self.created) < ABSOLUTE
+    const fn is_alive(&self, now_s: i64) -> bool {
+        now_s - self.seen_s < IDLE_S && now_s - self.created_s < ABSOLUTE_S
+    }
+
+    /// When it ends without a further sign of life.
+    fn expires_s(&self) -> i64 {
+        (self.seen_s + IDLE_S).min(self.created_s + ABSOLUTE_S)
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, Problem> {
+        serde_json::to_vec(self).map_err(|_| Problem::internal())
+    }
+
+    /// `None` for what another version of the program kept: its user logs in again.
+    fn read(kept: &[u8]) -> Option<Self> {
+        serde_json::from_slice(kept).ok()
     }
 }
 
+/// Its place in the state, which hashes it: whoever reads the store cannot use it.
+fn key(portal: Portal, id: &str) -> Option<String> {
+    let is_ours = id.len() == ID_CHARS
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    is_ours.then(|| format!("portal-session/{}/{id}", portal.cookie()))
+}
+
+fn not_kept(error: StateError) -> Problem {
+    tracing::error!(%error, "a session of the portals could not be kept or read");
+    Problem::unavailable()
+}
+
 /// Logs in: cookie and redirect to a local path.
-pub fn enter(
+///
+/// # Errors
+/// 503 when the session cannot be kept.
+pub async fn enter(
     state: &PortalState,
     portal: Portal,
     who: Who,
     return_to: &str,
     headers: &HeaderMap,
-) -> Response {
-    let id = state.sessions.open(portal, who);
+) -> Result<Response, Problem> {
+    let id = state.sessions.open(portal, who).await?;
     let mut response = StatusCode::SEE_OTHER.into_response();
     if let Some(value) = cookie::set(portal.cookie(), &id, is_secure(headers), None) {
         response.headers_mut().append(header::SET_COOKIE, value);
@@ -205,7 +271,7 @@ pub fn enter(
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    Ok(response)
 }
 
 /// Whether the request came over TLS (its own, or a trusted proxy's word).
@@ -215,7 +281,7 @@ pub fn is_secure(headers: &HeaderMap) -> bool {
         .is_some_and(|v| v == "https")
 }
 
-fn session_of(
+async fn session_of(
     parts: &Parts,
     state: &PortalState,
     portal: Portal,
@@ -224,6 +290,7 @@ fn session_of(
     let session = state
         .sessions
         .touch(portal, &id)
+        .await?
         .ok_or_else(Problem::unauthorized)?;
     let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let sent = parts
@@ -251,7 +318,7 @@ impl FromRequestParts<PortalState> for CitizenSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &PortalState) -> Result<Self, Problem> {
-        match session_of(parts, state, Portal::Citizen)?.1.who {
+        match session_of(parts, state, Portal::Citizen).await?.1.who {
             Who::Citizen { nin } => Ok(Self { nin }),
             _ => Err(Problem::unauthorized()),
         }
@@ -272,7 +339,7 @@ impl FromRequestParts<PortalState> for PersonnelSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &PortalState) -> Result<Self, Problem> {
-        let (id, session) = session_of(parts, state, Portal::Personnel)?;
+        let (id, session) = session_of(parts, state, Portal::Personnel).await?;
         match session.who {
             Who::Personnel(who) => Ok(Self {
                 id,
@@ -309,7 +376,7 @@ impl FromRequestParts<PortalState> for DriftSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &PortalState) -> Result<Self, Problem> {
-        match session_of(parts, state, Portal::Drift)?.1.who {
+        match session_of(parts, state, Portal::Drift).await?.1.who {
             Who::Operator { name } => Ok(Self::Operator { name }),
             Who::Party(who) => Ok(Self::Party(Box::new(who))),
             _ => Err(Problem::unauthorized()),
@@ -351,8 +418,10 @@ async fn show(
     headers: HeaderMap,
 ) -> Result<Json<SessionView>, Problem> {
     let portal = Portal::parse(&portal).ok_or_else(Problem::not_found)?;
-    let session =
-        cookie::get(&headers, portal.cookie()).and_then(|id| state.sessions.touch(portal, &id));
+    let session = match cookie::get(&headers, portal.cookie()) {
+        Some(id) => state.sessions.touch(portal, &id).await?,
+        None => None,
+    };
     let mut view = SessionView {
         kind: None,
         name: None,
@@ -403,7 +472,7 @@ async fn logout(
     let portal = Portal::parse(&portal).ok_or_else(Problem::not_found)?;
     // SameSite=Lax keeps other sites from sending the cookie with a POST: logging out needs no more.
     if let Some(id) = cookie::get(&headers, portal.cookie()) {
-        state.sessions.close(portal, &id);
+        state.sessions.close(portal, &id).await?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Some(value) = cookie::set(portal.cookie(), "", is_secure(&headers), Some(0)) {
@@ -412,14 +481,11 @@ async fn logout(
     Ok(response)
 }
 
-/// Shared by the pages: the sessions of a state.
-pub fn sessions() -> Arc<Sessions> {
-    Arc::default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jose::MemoryState;
+    use std::sync::atomic::{AtomicI64, Ordering};
 
     fn citizen() -> Who {
         Who::Citizen {
@@ -427,46 +493,106 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_session_ends_idle_or_old() {
-        let sessions = Sessions::default();
-        let minutes = |m: u64| Duration::from_secs(m * 60);
-        for (what, age, idle, is_alive) in [
-            ("fresh", minutes(0), minutes(0), true),
-            ("used", minutes(7 * 60), minutes(29), true),
-            ("idle", minutes(31), minutes(30), false),
-            ("old", minutes(8 * 60), minutes(0), false),
-        ] {
-            let id = sessions.open(Portal::Citizen, citizen());
-            let now = Instant::now();
-            // A machine that has just started cannot tell a time so far back.
-            let (Some(created), Some(seen)) = (now.checked_sub(age), now.checked_sub(idle)) else {
-                println!("skipped: the monotonic clock is younger than the case");
-                continue;
-            };
-            if let Some(session) = sessions.lock().get_mut(&(Portal::Citizen, id.clone())) {
-                session.created = created;
-                session.seen = seen;
-            }
-            let held = sessions.touch(Portal::Citizen, &id).is_some();
-            assert_eq!(held, is_alive, "{what}");
-            assert!(sessions.touch(Portal::Drift, &id).is_none(), "{what}");
+    struct World {
+        time: Arc<AtomicI64>,
+        state: Arc<dyn Kept>,
+        clock: Clock,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let time = Arc::new(AtomicI64::new(1_000_000));
+            let shared = time.clone();
+            let clock: Clock = Arc::new(move || shared.load(Ordering::SeqCst));
+            let state = Arc::new(MemoryState::new(clock.clone(), 10_000));
+            Self { time, state, clock }
+        }
+
+        /// What a process knows after its start: nothing of its own.
+        fn process(&self) -> Sessions {
+            Sessions::new(self.state.clone(), self.clock.clone())
+        }
+
+        fn wait_s(&self, seconds: i64) {
+            self.time.fetch_add(seconds, Ordering::SeqCst);
         }
     }
 
-    #[test]
-    fn ids_and_tokens_are_never_the_same() {
-        let sessions = Sessions::default();
-        let ids: std::collections::HashSet<String> = (0..100)
-            .map(|_| sessions.open(Portal::Citizen, citizen()))
-            .collect();
-        assert_eq!((ids.len(), sessions.len()), (100, 100));
-        let csrf: std::collections::HashSet<String> = ids
-            .iter()
-            .filter_map(|id| sessions.touch(Portal::Citizen, id))
-            .map(|s| s.csrf)
-            .collect();
-        assert_eq!(csrf.len(), 100);
-        assert!(ids.is_disjoint(&csrf));
+    #[tokio::test]
+    async fn a_session_ends_idle_or_old_and_not_by_a_restart() {
+        for (step_s, steps, is_alive) in [
+            (1_799, 1, true),
+            (1_800, 1, false),
+            // A request each quarter of an hour, until eight hours are over.
+            (900, 31, true),
+            (900, 32, false),
+            // Many requests between two signs of life that are written down.
+            (59, 400, true),
+        ] {
+            let world = World::new();
+            let id = world
+                .process()
+                .open(Portal::Citizen, citizen())
+                .await
+                .unwrap();
+            let mut is_held = true;
+            for _ in 0..steps {
+                world.wait_s(step_s);
+                let sessions = world.process();
+                is_held = sessions
+                    .touch(Portal::Citizen, &id)
+                    .await
+                    .unwrap()
+                    .is_some();
+                assert!(sessions.touch(Portal::Drift, &id).await.unwrap().is_none());
+            }
+            assert_eq!(is_held, is_alive, "{steps} steps of {step_s} s");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_ended_session_stays_ended() {
+        let world = World::new();
+        let (one, other) = (world.process(), world.process());
+        let id = one.open(Portal::Personnel, citizen()).await.unwrap();
+        other
+            .choose_patient(&id, Some("a".to_owned()))
+            .await
+            .unwrap();
+        let seen = one.touch(Portal::Personnel, &id).await.unwrap().unwrap();
+        assert_eq!(seen.patient.as_deref(), Some("a"));
+        other.close(Portal::Personnel, &id).await.unwrap();
+        assert!(one.touch(Portal::Personnel, &id).await.unwrap().is_none());
+        assert!(one.choose_patient(&id, None).await.is_err());
+        assert!(one.touch(Portal::Personnel, &id).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_another_version_kept_is_no_session() {
+        let world = World::new();
+        let id = cookie::random_token();
+        let place = key(Portal::Drift, &id).unwrap();
+        world
+            .state
+            .put(&place, b"{}".to_vec(), 2_000_000)
+            .await
+            .unwrap();
+        let sessions = world.process();
+        assert!(sessions.touch(Portal::Drift, &id).await.unwrap().is_none());
+        assert_eq!(world.state.get(&place).await.unwrap(), None);
+        for id in ["", "x", &"x".repeat(44), &"/".repeat(43), &"å".repeat(43)] {
+            assert!(sessions.touch(Portal::Drift, id).await.unwrap().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn ids_and_tokens_are_never_the_same() {
+        let sessions = World::new().process();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..100 {
+            let id = sessions.open(Portal::Citizen, citizen()).await.unwrap();
+            let session = sessions.touch(Portal::Citizen, &id).await.unwrap().unwrap();
+            assert!(seen.insert(id) && seen.insert(session.csrf));
+        }
     }
 }

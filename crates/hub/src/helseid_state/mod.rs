@@ -3,18 +3,21 @@
 //! Each value is a claim of the store with an expiry, so that a restart in the middle of a login loses nothing and two
 //! processes on one PostgreSQL take each value once. Keys are hashed, values are sealed with a key from the hub's
 //! secrets and bound to their place: whoever reads the database or a backup can use none of them.
-//! The marks of one-time ids (client assertions, proofs) come by the thousand each second and have their own ways: [`marks`].
+//! The marks of one-time ids (client assertions, proofs) come by the thousand each second and have their own ways: [`marks`]; what was
+//! revoked is asked about as often: [`noted`].
 //!
 //! Under overload a bound on what this process put refuses new values; nothing live is forgotten.
 //! Rules: spec helseid §4.1, §7, §10; DESIGN §3 (claims).
 
 mod marks;
+mod noted;
 mod seal;
 
 use crate::secrets::{SecretError, Secrets};
 use jose::encoding::sha256;
 use jose::state::{Clock, ReplayCache, State, StateError, StateFuture};
 use marks::{LoggedMarks, SharedMarks};
+use noted::Noted;
 use seal::Sealer;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -43,6 +46,7 @@ pub struct StoreState {
     clock: Clock,
     room: Mutex<Room>,
     marks: Marks,
+    noted: Noted,
 }
 
 enum Marks {
@@ -65,13 +69,15 @@ impl StoreState {
         writers: Writers,
     ) -> Result<Self, SecretError> {
         let sealer = Sealer::open(secrets)?;
-        let marks = match writers {
-            Writers::One => {
-                Marks::Logged(LoggedMarks::open(store.clone(), clock.clone(), MAX_MARKS)?)
-            }
-            Writers::Several => {
-                Marks::Shared(SharedMarks::new(store.clone(), clock.clone(), MAX_MARKS))
-            }
+        let (marks, noted) = match writers {
+            Writers::One => (
+                Marks::Logged(LoggedMarks::open(store.clone(), clock.clone(), MAX_MARKS)?),
+                Noted::open(&store, clock())?,
+            ),
+            Writers::Several => (
+                Marks::Shared(SharedMarks::new(store.clone(), clock.clone(), MAX_MARKS)),
+                Noted::shared(),
+            ),
         };
         Ok(Self {
             store,
@@ -79,6 +85,7 @@ impl StoreState {
             clock,
             room: Mutex::default(),
             marks,
+            noted,
         })
     }
 
@@ -255,6 +262,14 @@ impl State for StoreState {
             Marks::Logged(logged) => Box::pin(std::future::ready(logged.mark_all(marks))),
             Marks::Shared(shared) => Box::pin(shared.mark_all(marks)),
         }
+    }
+
+    fn note<'a>(&'a self, key: &'a str, expires_s: i64) -> StateFuture<'a, ()> {
+        Box::pin(self.write_note(key, expires_s))
+    }
+
+    fn is_noted<'a>(&'a self, key: &'a str) -> StateFuture<'a, bool> {
+        Box::pin(self.read_note(key))
     }
 }
 

@@ -212,6 +212,77 @@ async fn marks_survive_a_restart() {
     node.stop().await;
 }
 
+/// Notes: of several hours, more than one an hour, noted twice, one that is over.
+async fn note_some(state: &StoreState) {
+    for n in 0..5i64 {
+        for name in ["revoked", "ended"] {
+            let expires_s = in_an_hour() + n * 7_000;
+            state.note(&format!("{name}/{n}"), expires_s).await.unwrap();
+            state.note(&format!("{name}/{n}"), expires_s).await.unwrap();
+        }
+    }
+    state
+        .note("revoked/over", system_clock()() - 1)
+        .await
+        .unwrap();
+}
+
+async fn knows_what_was_noted(state: &StoreState) {
+    for n in 0..5 {
+        for name in ["revoked", "ended"] {
+            assert!(
+                state.is_noted(&format!("{name}/{n}")).await.unwrap(),
+                "{name} {n}"
+            );
+        }
+        assert!(!state.is_noted(&format!("other/{n}")).await.unwrap());
+    }
+    for key in ["revoked/over", "revoked/5", "revoked/new"] {
+        assert!(!state.is_noted(key).await.unwrap(), "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_noted_is_known_at_once_and_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Folder(folder.path().to_owned());
+    let node = Node::start(&place).await;
+    note_some(&node.state).await;
+    knows_what_was_noted(&node.state).await;
+    node.stop().await;
+    let node = Node::start(&place).await;
+    knows_what_was_noted(&node.state).await;
+    let soon = in_an_hour();
+    node.state.note("revoked/new", soon).await.unwrap();
+    assert!(node.state.is_noted("revoked/new").await.unwrap());
+    node.stop().await;
+    let node = Node::start(&place).await;
+    assert!(node.state.is_noted("revoked/new").await.unwrap());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_process_notes_the_other_knows() {
+    let keys = tempfile::tempdir().unwrap();
+    let Some(place) = Place::database(keys.path()) else {
+        return;
+    };
+    let (one, two) = (Node::start(&place).await, Node::start(&place).await);
+    note_some(&one.state).await;
+    knows_what_was_noted(&two.state).await;
+    let soon = in_an_hour();
+    for n in 0..20 {
+        let (a, b) = (format!("ended/a{n}"), format!("ended/b{n}"));
+        let (first, second) = tokio::join!(one.state.note(&a, soon), two.state.note(&b, soon));
+        first.unwrap();
+        second.unwrap();
+        assert!(two.state.is_noted(&a).await.unwrap(), "{n}");
+        assert!(one.state.is_noted(&b).await.unwrap(), "{n}");
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_requests_at_once_one_succeeds() {
     let folder = tempfile::tempdir().unwrap();

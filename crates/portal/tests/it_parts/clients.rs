@@ -36,7 +36,8 @@ fn party(orgnr: &str, level: &str) -> Who {
 
 impl World {
     fn enter(&self, who: Who) -> Browser {
-        let id = self.sessions.open(Portal::Drift, who);
+        let opening = self.sessions.open(Portal::Drift, who);
+        let id = self.runtime.block_on(opening).unwrap();
         let mut browser = Browser {
             cookie: format!("{}={id}", Portal::Drift.cookie()),
             csrf: String::new(),
