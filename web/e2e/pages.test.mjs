@@ -26,8 +26,8 @@ const ROLES = [
   ['', ['/', '/provesvar', '/hjelp', '/helsepersonell', '/drift']],
   ['citizen', ['/', '/provesvar', '/provesvar/*', '/brev', '/brev/*', '/innsyn', '/tilgang', '/hjelp']],
   ['personnel', ['/helsepersonell', '/helsepersonell/pasient']],
-  ['operator', ['/drift', '/drift/meldinger', '/drift/meldinger/*', '/drift/validator', '/drift/tidslinje', '/drift/klienter', '/drift/klienter/ny', '/drift/klienter/*', '/drift/tilstand', '/drift/finnes-ikke']],
-  ['party', ['/drift', '/drift/meldinger', '/drift/klienter', '/drift/klienter/*']],
+  ['operator', ['/drift', '/drift/meldinger', '/drift/meldinger/*', '/drift/validator', '/drift/tidslinje', '/drift/klienter', '/drift/klienter/ny', '/drift/klienter/*', '/drift/api', '/drift/api/*', '/drift/tilstand', '/drift/finnes-ikke']],
+  ['party', ['/drift', '/drift/meldinger', '/drift/klienter', '/drift/klienter/*', '/drift/api', '/drift/api/*']],
 ];
 
 async function visit(page, path) {

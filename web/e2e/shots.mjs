@@ -75,6 +75,11 @@ const SHOTS = [
   ['client-uris', 'operator', CLIENT, async (page) => { await page.getByRole('button', { name: 'Endre adresser' }).click(); await page.getByRole('textbox', { name: 'Etter innlogging' }).fill('http://epj.no/callback'); await page.getByRole('button', { name: 'Lagre' }).click(); await page.waitForTimeout(200); }],
   ['client-remove', 'operator', CLIENT, (page) => page.getByRole('button', { name: 'Slett klienten' }).click()],
   ['client-new', 'operator', '/drift/klienter/ny', (page) => page.getByRole('button', { name: 'Registrer', exact: true }).click()],
+  ['apis', 'operator', '/drift/api'],
+  ['apis-party', 'party', '/drift/api'],
+  ['api', 'operator', '/drift/api/nhn%3Apps'],
+  ['api-en', 'party', '/drift/api/nhn%3Apps', undefined, 'en'],
+  ['api-terms', 'operator', '/drift/api/nhn%3Apps', (page) => page.getByRole('button', { name: 'Endre vilkårene' }).click()],
   ['not-found', 'operator', '/drift/finnes-ikke'],
 ];
 

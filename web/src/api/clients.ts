@@ -5,7 +5,7 @@ export interface Named {
   name: string;
 }
 
-export type ClientState = 'draft' | 'active' | 'blocked' | 'configured';
+export type ClientState = 'draft' | 'active' | 'keyless' | 'blocked' | 'configured';
 
 export interface ClientRow {
   client_id: string;

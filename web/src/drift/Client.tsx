@@ -262,7 +262,7 @@ function Ending({ client, onChange }: OfClient) {
             {t('client.unblock')}
           </Button>
         )}
-        {client.may_block && client.state === 'active' && (
+        {client.may_block && (client.state === 'active' || client.state === 'keyless') && (
           <Button variant="outline" onClick={() => setAsking('block')}>
             {t('client.block')}
           </Button>

@@ -14,7 +14,7 @@ import { State, type Tone } from '../parts/state.tsx';
 import { ActFault, Checks, Sure, useAct } from './clientParts.tsx';
 
 /** A decision that the user has begun. */
-interface Deciding {
+export interface Deciding {
   clientId: string;
   client: string;
   subject: string;
@@ -23,9 +23,11 @@ interface Deciding {
   isRevoked?: boolean;
 }
 
-const SCOPE_TONES: Record<ClientScope['state'], Tone> = { approved: 'good', requested: 'wait', rejected: 'bad' };
+/** Colours of the states of a scope. */
+export const SCOPE_TONES: Record<ClientScope['state'], Tone> = { approved: 'good', requested: 'wait', rejected: 'bad' };
 
-function DecideDialog({ deciding, onClose, onDone }: { deciding: Deciding; onClose: () => void; onDone: (view: ClientDetail | null) => void }) {
+/** Asks once more, and for a reason when it is a refusal. */
+export function DecideDialog({ deciding, onClose, onDone }: { deciding: Deciding; onClose: () => void; onDone: (view: ClientDetail | null) => void }) {
   const t = useTexts(clients);
   const [reason, setReason] = useState('');
   const { clientId, client, subject, approve, isRevoked } = deciding;
@@ -46,7 +48,7 @@ function DecideDialog({ deciding, onClose, onDone }: { deciding: Deciding; onClo
 }
 
 /** Two buttons that say for a screen reader what they are about. */
-function DecideButtons({ client, subject, onDecide }: { client: string; subject: string; onDecide: (approve: boolean) => void }) {
+export function DecideButtons({ client, subject, onDecide }: { client: string; subject: string; onDecide: (approve: boolean) => void }) {
   const t = useTexts(clients);
   return (
     <span className="acts">

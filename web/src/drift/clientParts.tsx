@@ -10,7 +10,7 @@ import { Notice } from '../parts/notice.tsx';
 import { FaultNotice } from '../parts/source.tsx';
 import type { Tone } from '../parts/state.tsx';
 
-export const STATE_TONES: Record<ClientRow['state'], Tone> = { active: 'good', draft: 'wait', blocked: 'bad', configured: 'quiet' };
+export const STATE_TONES: Record<ClientRow['state'], Tone> = { active: 'good', keyless: 'watch', draft: 'wait', blocked: 'bad', configured: 'quiet' };
 
 /** Something that is done on demand: busy while it runs, a fault when it did not work. */
 export function useAct() {

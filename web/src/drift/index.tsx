@@ -1,4 +1,5 @@
 import { useSession } from '../api/session.tsx';
+import { apis } from '../i18n/apis.ts';
 import { clients } from '../i18n/clients.ts';
 import { drift } from '../i18n/drift.ts';
 import { useTexts } from '../i18n/texts.tsx';
@@ -6,6 +7,8 @@ import { Page } from '../parts/page.tsx';
 import { match, usePath } from '../router.tsx';
 import { NotFound } from '../shell/Frames.tsx';
 import { Shell } from '../shell/Shell.tsx';
+import { ApiPage } from './Api.tsx';
+import { ApisPage } from './Apis.tsx';
 import { ClientPage } from './Client.tsx';
 import { ClientNewPage } from './ClientNew.tsx';
 import { ClientsPage } from './Clients.tsx';
@@ -21,6 +24,7 @@ import { ValidatorPage } from './Validator.tsx';
 export default function Drift() {
   const t = useTexts(drift);
   const c = useTexts(clients);
+  const a = useTexts(apis);
   const { view } = useSession();
   const menu = [
     { href: '/drift', text: t('menu.home') },
@@ -28,6 +32,7 @@ export default function Drift() {
     { href: '/drift/validator', text: t('menu.validator') },
     ...(view?.is_demo ? [{ href: '/drift/tidslinje', text: t('menu.timeline') }] : []),
     { href: '/drift/klienter', text: c('menu') },
+    { href: '/drift/api', text: a('menu') },
     { href: '/drift/tilstand', text: t('menu.health') },
   ];
   return (
@@ -43,6 +48,7 @@ function Pages() {
   if (view?.kind !== 'operator' && view?.kind !== 'party') return <LoginPage />;
   const message = match('/drift/meldinger/:id', path);
   const client = match('/drift/klienter/:id', path);
+  const api = match('/drift/api/:audience', path);
   if (path === '/drift') return <Overview />;
   if (path === '/drift/meldinger') return <MessagesPage />;
   if (message?.['id']) return <MessagePage key={message['id']} id={message['id']} />;
@@ -51,6 +57,8 @@ function Pages() {
   if (path === '/drift/klienter') return <ClientsPage />;
   if (path === '/drift/klienter/ny') return <ClientNewPage />;
   if (client?.['id']) return <ClientPage key={client['id']} id={decodeURIComponent(client['id'])} />;
+  if (path === '/drift/api') return <ApisPage />;
+  if (api?.['audience']) return <ApiPage key={api['audience']} audience={decodeURIComponent(api['audience'])} />;
   if (path === '/drift/tilstand') return <HealthPage />;
   return <NotFound home="/drift" />;
 }
@@ -58,12 +66,14 @@ function Pages() {
 function Overview() {
   const t = useTexts(drift);
   const c = useTexts(clients);
+  const a = useTexts(apis);
   const { view } = useSession();
   const tiles = [
     ['/drift/meldinger', t('menu.messages'), t('home.messages')],
     ['/drift/validator', t('menu.validator'), t('home.validator')],
     ...(view?.is_demo ? [['/drift/tidslinje', t('menu.timeline'), t('home.timeline')]] : []),
     ['/drift/klienter', c('menu'), c('tile')],
+    ['/drift/api', a('menu'), a('tile')],
     ['/drift/tilstand', t('menu.health'), t('home.health')],
   ] as const;
   const isParty = view?.kind === 'party';
