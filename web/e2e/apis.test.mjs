@@ -75,7 +75,7 @@ test('terms are written by those who decide and accepted by an organisation', { 
   await dialog(writer).getByRole('button', { name: 'Lagre' }).click();
   await gone(writer);
   await writer.getByText('Nye vilkår.').waitFor();
-  await writer.getByRole('button', { name: 'Godta vilkårene' }).click();
+  await writer.getByRole('button', { name: 'Godta for en virksomhet' }).click();
   await dialog(writer).getByRole('button', { name: 'Godta vilkårene' }).click();
   await dialog(writer).getByText('Skriv 9 siffer.').waitFor();
   await writer.context().close();

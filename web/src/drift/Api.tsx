@@ -51,7 +51,7 @@ function Scopes({ api, onChange }: { api: ApiDetail; onChange: () => void }) {
     <Section id="scopes" title={t('scopes')}>
       {api.scopes.map(({ scope, clients: users }) => (
         <div key={scope} className="below">
-          <h3>
+          <h3 className="code-heading">
             <code className="long-code">{scope}</code>
           </h3>
           {users.length === 0 ? (
@@ -195,7 +195,9 @@ function Terms({ api, onChange }: { api: ApiDetail; onChange: OnChange }) {
           )}
           {api.may_accept && api.terms !== 'accepted' && (
             <p>
-              <Button onClick={() => setDoing('accept')}>{t('terms.accept')}</Button>
+              <Button {...(isParty ? {} : { variant: 'outline' as const })} onClick={() => setDoing('accept')}>
+                {t(isParty ? 'terms.accept' : 'terms.accept.other')}
+              </Button>
             </p>
           )}
           <p className="muted">{t('terms.why')}</p>
@@ -295,7 +297,7 @@ function SetDialog({ api, onClose, onDone }: DialogProps) {
         <p className="field__hint" id={`${id}-hint`}>
           {t('terms.set.hint')}
         </p>
-        <textarea id={id} rows={8} maxLength={8000} autoComplete="off" aria-describedby={`${id}-hint`} value={text} onChange={(event) => setText(event.target.value)} />
+        <textarea id={id} className="text-area" rows={8} maxLength={8000} autoComplete="off" aria-describedby={`${id}-hint`} value={text} onChange={(event) => setText(event.target.value)} />
       </div>
     </Sure>
   );

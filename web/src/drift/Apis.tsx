@@ -21,7 +21,7 @@ export function ApisPage() {
         {(rows) => (
           <>
             <Rows id="own" title={t('own')} rows={rows.filter((row) => row.may_decide)} />
-            <Rows id="others" title={t('others')} rows={rows.filter((row) => !row.may_decide)} />
+            <Rows id="others" title={t(rows.some((row) => row.may_decide) ? 'others' : 'all')} rows={rows.filter((row) => !row.may_decide)} />
           </>
         )}
       </Loaded>

@@ -11,6 +11,7 @@ export const apis = {
 
   'own': { nb: 'API du avgjør tilganger til', en: 'APIs whose scopes you decide on' },
   'others': { nb: 'Andre API', en: 'Other APIs' },
+  'all': { nb: 'Alle API', en: 'All APIs' },
   'col.api': { nb: 'API', en: 'API' },
   'col.owner': { nb: 'Eier', en: 'Owner' },
   'col.users': { nb: 'Klienter', en: 'Clients' },
@@ -51,6 +52,7 @@ export const apis = {
   'terms.set.hint': { nb: 'Endrer du teksten, må alle virksomheter godta den på nytt. Tomt felt: ingen vilkår.', en: 'If you change the text, all organisations must accept it anew. Empty: no terms.' },
   'terms.set.do': { nb: 'Lagre', en: 'Save' },
   'terms.accept': { nb: 'Godta vilkårene', en: 'Accept the terms' },
+  'terms.accept.other': { nb: 'Godta for en virksomhet', en: 'Accept for an organisation' },
   'terms.accept.title': { nb: 'Godta vilkårene?', en: 'Accept the terms?' },
   'terms.accept.text': { nb: '{organisation} godtar vilkårene for {api}.', en: '{organisation} accepts the terms of {api}.' },
   'terms.accept.for': { nb: 'Organisasjonsnummer til virksomheten', en: 'Organisation number of the organisation' },
