@@ -388,14 +388,22 @@ mod tests {
 
     #[test]
     fn numbers_and_truths_have_bounds() {
-        let number = |text| broken_by(text, |f, b| f.number("PageSize", 1..=10_000, b));
+        let number = |text: &str| broken_by(text, |f, b| f.number("PageSize", 1..=10_000, b));
         assert_eq!(number("pagesize=7"), (Some(7), 0));
         assert_eq!(number(""), (None, 0));
-        for wrong in ["0", "10001", "-1", "+1", "1.0", "99999999999999999999", "x"] {
+        for wrong in [
+            "0",
+            "10001",
+            "-1",
+            "%2B1",
+            "1.0",
+            "99999999999999999999",
+            "x",
+        ] {
             assert_eq!(number(&format!("PageSize={wrong}")), (None, 1), "{wrong}");
         }
         assert_eq!(number("PageSize=1&PageSize=2").1, 1);
-        let truth = |text| broken_by(text, |f, b| f.truth("includeHistory", b));
+        let truth = |text: &str| broken_by(text, |f, b| f.truth("includeHistory", b));
         assert_eq!(truth("includeHistory=True"), (true, 0));
         assert_eq!(truth("includeHistory=1"), (false, 1));
     }

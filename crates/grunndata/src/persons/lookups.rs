@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use store::{AuditEntry, Durability, MicrosUtc, PersonRef, Store, StoreError};
+use store::{AuditEntry, Durability, MicrosUtc, PersonRef, StoreError};
 use trust::register::PersonGround;
 
 /// How long lines of one caller are gathered.
@@ -34,6 +34,9 @@ const CONTROLLER: &str = "PT";
 pub const SERVICE: &str = "persontjenesten";
 /// Member that holds the lines.
 pub const LINES: &str = "lookups";
+
+/// Appends an entry to the access journal.
+pub type Append = Arc<dyn Fn(AuditEntry, Durability) -> Result<(), StoreError> + Send + Sync>;
 
 /// One look-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +84,7 @@ struct Waiting {
 }
 
 struct Inner {
-    store: Store,
+    append: Append,
     directory: Arc<dyn Directory>,
     waiting: Mutex<Waiting>,
     wake: Condvar,
@@ -94,13 +97,13 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    /// Over a store; `directory` names the organisations.
+    /// Over a journal; `directory` names the organisations.
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub fn start(store: Store, directory: Arc<dyn Directory>) -> Result<Self, StoreError> {
+    pub fn start(append: Append, directory: Arc<dyn Directory>) -> Result<Self, StoreError> {
         let inner = Arc::new(Inner {
-            store,
+            append,
             directory,
             waiting: Mutex::default(),
             wake: Condvar::new(),
@@ -180,7 +183,7 @@ impl Lookups {
         ] {
             entry.members.insert(name.to_owned(), value);
         }
-        self.inner.store.audit(entry, Durability::BeforeAnswer)
+        (self.inner.append)(entry, Durability::BeforeAnswer)
     }
 }
 
@@ -253,7 +256,7 @@ impl Inner {
             ] {
                 entry.members.insert(name.to_owned(), value);
             }
-            if let Err(error) = self.store.audit(entry, Durability::WithinOneSecond) {
+            if let Err(error) = (self.append)(entry, Durability::WithinOneSecond) {
                 tracing::error!(%error, "look-ups cannot be written to the access journal");
                 failed.push((who, group));
             }

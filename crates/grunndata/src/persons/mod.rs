@@ -27,7 +27,4 @@ pub mod route;
 pub mod search;
 pub mod service;
 
-#[cfg(test)]
-mod tests;
-
 pub use service::{PREFIX, Persontjenesten, PersontjenestenParts};

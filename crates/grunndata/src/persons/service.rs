@@ -4,7 +4,7 @@ use super::access::{self, Who};
 use super::events;
 use super::form::{Broken, Fields, MAX_FORM_BYTES, PersonId};
 use super::json::Json;
-use super::lookups::{Lookup, Lookups, Seen};
+use super::lookups::{Append, Lookup, Lookups, Seen};
 use super::person::{self, Subject, View};
 use super::problem::Fault;
 use super::route::{self, Operation};
@@ -23,7 +23,7 @@ use registers::persons::codes::ProtectionLevel;
 use registers::persons::row::{Row, tag};
 use registers::persons::{PersonDocument, PersonRegister, life};
 use std::sync::Arc;
-use store::{MicrosUtc, Store, StoreError};
+use store::{MicrosUtc, StoreError};
 use trust::register::{PersonGround, is_recorded_first};
 
 /// Where the service is (DESIGN §4, national APIs).
@@ -39,8 +39,8 @@ pub struct PersontjenestenParts {
     pub register: Arc<PersonRegister>,
     /// Checker of tokens for [`access::AUDIENCE`].
     pub server: ResourceServer,
-    /// The store, for the access journal.
-    pub store: Store,
+    /// The access journal.
+    pub journal: Append,
     /// Names of organisations.
     pub directory: Arc<dyn Directory>,
     /// The rules' clock, microseconds.
@@ -61,7 +61,7 @@ impl Persontjenesten {
     /// # Errors
     /// When there is no thread to be had.
     pub fn start(parts: PersontjenestenParts) -> Result<Arc<Self>, StoreError> {
-        let lookups = Lookups::start(parts.store.clone(), parts.directory.clone())?;
+        let lookups = Lookups::start(parts.journal.clone(), parts.directory.clone())?;
         Ok(Arc::new(Self { parts, lookups }))
     }
 

@@ -1,1 +1,0 @@
-//! Tests of what an answer may hold.
