@@ -16,6 +16,7 @@ pub const ANCHOR: &str = "2026-11-23";
 /// Enough inhabitants for every rule, few enough for a quick start.
 const POPULATION: &str = "500";
 const START_TIMEOUT: Duration = Duration::from_secs(180);
+const STOP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Which store a demo stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,11 +93,12 @@ impl Folder {
     /// Remembers listener addresses below the range from which the system gives ports to connections: a port of a hub
     /// that is started again is then not somebody else's meanwhile. A taken one moves, as everywhere.
     fn reserve_ports(&self) -> std::io::Result<()> {
-        const LISTENERS: [&str; 6] = [
+        const LISTENERS: [&str; 7] = [
             "listen",
             "listen_tls",
             "listen_helseid",
             "listen_helseid_tls",
+            "listen_citizen_mtls",
             "listen_amqp",
             "listen_amqp_tls",
         ];
@@ -209,7 +211,7 @@ impl Demo {
     /// When it does not end by itself, or not with exit code 0.
     pub fn stop(mut self) -> Result<Folder> {
         self.process.signal("INT")?;
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + STOP_TIMEOUT;
         let code = loop {
             if let Some(code) = self.process.ended() {
                 break code;
@@ -341,7 +343,7 @@ impl Process {
             .stderr(out);
         let mut shell = command.spawn().context("bash does not start")?;
         let pipe = shell.stdin.take();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + START_TIMEOUT;
         let pid = loop {
             let written = std::fs::read_to_string(&pid_file).ok();
             if let Some(pid) = written.and_then(|t| t.trim().parse().ok()) {

@@ -294,6 +294,7 @@ export const drift = {
   'health.listener.listen_tls': { nb: 'Nettsider og tjenester over TLS', en: 'Pages and services over TLS' },
   'health.listener.listen_helseid': { nb: 'HelseID for nettlesere i demo', en: 'HelseID for browsers in the demo' },
   'health.listener.listen_helseid_tls': { nb: 'HelseID', en: 'HelseID' },
+  'health.listener.listen_citizen_mtls': { nb: 'Innbyggerinnlogging for apper med sertifikat', en: 'Citizen login for apps with a certificate' },
   'health.listener.listen_amqp': { nb: 'Meldingsbuss (AMQP)', en: 'Message bus (AMQP)' },
   'health.listener.listen_amqp_tls': { nb: 'Meldingsbuss (AMQP) over TLS', en: 'Message bus (AMQP) over TLS' },
   'health.listener.advice': { nb: 'Se i loggen til tjenesten, og start den på nytt.', en: 'Read the log of the service, and restart it.' },

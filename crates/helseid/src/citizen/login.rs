@@ -27,19 +27,26 @@ const PEOPLE_SHOWN: usize = 12;
 /// # Errors
 /// `access_denied` when this person may not log in.
 pub(super) fn new_login(helseid: &Helseid, pid: &str) -> Result<Login, OAuthError> {
-    may_log_in(helseid, pid)?;
     let now_s = helseid.inner.now_s();
-    login_from(helseid, pid, Level::High, (idp::TEST_ID, "pwd"), now_s)
+    let login = login_from(helseid, pid, Level::High, (idp::TEST_ID, "pwd"), now_s)?;
+    may_log_in(helseid, &login)?;
+    Ok(login)
 }
 
-/// Whether somebody who has proved who they are may be logged in.
+/// Whether somebody who has proved who they are may be logged in: at the highest level, of age, alive.
 ///
 /// # Errors
 /// `access_denied` with the reason.
-pub(crate) fn may_log_in(helseid: &Helseid, pid: &str) -> Result<(), OAuthError> {
+pub(crate) fn may_log_in(helseid: &Helseid, login: &Login) -> Result<(), OAuthError> {
+    if login.level < Level::High {
+        return Err(OAuthError::new(
+            Code::AccessDenied,
+            "citizens log in at level 4",
+        ));
+    }
     registrations(helseid)?
         .representation
-        .may_log_in(pid)
+        .may_log_in(&login.pid)
         .map_err(|why| {
             OAuthError::new(
                 Code::AccessDenied,

@@ -40,7 +40,7 @@ use jose::keyring::{KeyPhase, RotationPolicy};
 use serde_json::Value;
 
 use crate::config::{Client, Mode, SigningKeyKind};
-use crate::edge::{end_session, per_address, upstream, wrong_method};
+use crate::edge::{end_session, per_address, upstream, upstream_logout, wrong_method};
 use crate::error::OAuthError;
 use crate::idp::IdpConfig;
 use crate::limits::Limits;
@@ -458,7 +458,15 @@ impl Citizens {
             .route(&below("/login/{id}/idp"), get(upstream::choose))
             .route(&below("/login/{id}/idp/{idp}"), get(upstream::go))
             .route(&below("/login/{id}/cancel"), get(upstream::cancel))
-            .route(&below("/signin/{idp}"), get(upstream::callback));
+            .route(&below("/signin/{idp}"), get(upstream::callback))
+            .route(
+                &below("/signout/backchannel/{idp}"),
+                post(upstream_logout::back_channel),
+            )
+            .route(
+                &below("/signout/frontchannel/{idp}"),
+                get(upstream_logout::front_channel),
+            );
         // Without the test page there is nothing to see.
         if self.core.inner.config.test_idp {
             router = router.route(&below("/login/{id}"), get(login::show).post(login::submit));

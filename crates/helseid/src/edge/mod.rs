@@ -16,7 +16,7 @@ mod test_tokens;
 mod texts;
 mod token;
 pub(crate) mod upstream;
-mod upstream_logout;
+pub(crate) mod upstream_logout;
 mod user_info;
 
 use std::net::SocketAddr;

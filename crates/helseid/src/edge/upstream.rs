@@ -439,7 +439,7 @@ async fn finish(
     )?;
     upstream_logout::remember(helseid, &config.id, &logged_in, &login.sid).await?;
     if inner.citizens.is_some() {
-        citizen::login::may_log_in(helseid, &login.pid)?;
+        citizen::login::may_log_in(helseid, &login)?;
         let session = UpstreamSession {
             idp: config.id.clone(),
             id_token: logged_in.id_token,

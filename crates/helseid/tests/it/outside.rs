@@ -31,7 +31,7 @@ pub struct Provider {
     pub redeemed: Mutex<Vec<Vec<(String, String)>>>,
     pub told: Mutex<Vec<(String, String)>>,
     key: PrivateJwk,
-    time: Mutex<Option<Arc<std::sync::atomic::AtomicI64>>>,
+    pub time: Mutex<Option<Arc<std::sync::atomic::AtomicI64>>>,
 }
 
 fn with_kid(kid: &str) -> PrivateJwk {
@@ -42,7 +42,7 @@ fn with_kid(kid: &str) -> PrivateJwk {
 }
 
 impl Provider {
-    fn new() -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         let key = with_kid("upstream");
         Arc::new(Self {
             says: Mutex::new(Says {
@@ -140,7 +140,7 @@ fn value(form: &[(String, String)], name: &str) -> Option<String> {
         .map(|(_, value)| value.clone())
 }
 
-pub struct Way(Arc<Provider>);
+pub struct Way(pub Arc<Provider>);
 
 impl Transport for Way {
     fn send<'a>(&'a self, url: &'a str, form: Option<String>, _: Option<String>) -> Sending<'a> {

@@ -110,7 +110,7 @@ impl Logins {
     }
 
     /// facts.json's part.
-    pub(crate) fn facts(&self, addresses: &Addresses) -> Value {
+    pub(crate) fn facts(&self, addresses: &Addresses, nation: &Nation) -> Value {
         let mut facts = hub::citizens::facts(addresses);
         let clients: Vec<Value> = CLIENTS
             .into_iter()
@@ -128,9 +128,24 @@ impl Logins {
             .collect();
         if let Some(members) = facts.as_object_mut() {
             members.insert("clients".to_owned(), clients.into());
+            members.insert("representatives".to_owned(), representatives(nation).into());
         }
         facts
     }
+}
+
+/// Who acts for whom by power of attorney; parents are found on the page.
+fn representatives(nation: &Nation) -> Vec<Value> {
+    let given = nation.story_persons().flat_map(|giver| {
+        giver.powers.iter().map(|power| {
+            json!({
+                "pid": power.nin.as_str(),
+                "represents": giver.nin.as_str(),
+                "relation": "fullmakt",
+            })
+        })
+    });
+    given.collect()
 }
 
 /// The powers of attorney that the people of the cast have given.

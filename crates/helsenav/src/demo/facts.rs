@@ -42,7 +42,7 @@ pub(crate) fn make(
                 "api_key": credentials.test_token_key,
             },
         },
-        "citizen_sts": citizen_logins.facts(addresses),
+        "citizen_sts": citizen_logins.facts(addresses, nation),
         "citizen_logins": nation
             .story_persons()
             .filter(|p| p.died.is_none() && p.age_on(remembered.anchor) >= 16)
@@ -55,7 +55,7 @@ pub(crate) fn make(
             "provesvar": format!("{base}/fhir/provesvar"),
             "dokumenter": format!("{base}/fhir/dokumenter"),
         },
-        "grunndata": { "basic_auth": null, "wsdl": [] },
+        "grunndata": grunndata(nation, credentials, base),
         "amqp": {
             "host": addresses.amqp.ip().to_string(),
             "port": addresses.amqp.port(),
@@ -183,4 +183,38 @@ fn organisation(o: &nation::Organisation, keys: &DemoKeys) -> Value {
         }
     }
     Value::Object(value)
+}
+
+/// System users of the registers' SOAP services (whoever has queues on the bus), and where the descriptions are.
+fn grunndata(nation: &Nation, credentials: &Credentials, base: &str) -> Value {
+    let users: Vec<Value> = credentials
+        .amqp
+        .iter()
+        .filter_map(|user| {
+            let organisation = nation.organisation_by_key(&user.username)?;
+            Some(json!({
+                "username": format!("OrgUsr{}", organisation.orgnr),
+                "password": user.password,
+                "name": organisation.name,
+            }))
+        })
+        .collect();
+    let office = nation
+        .organisation_by_key("fjordglott")
+        .map(|o| format!("OrgUsr{}", o.orgnr));
+    let first = users
+        .iter()
+        .find(|u| u["username"].as_str() == office.as_deref());
+    let services = [
+        "/v1/AR",
+        "/v1/AR/2016",
+        "/v1/ARExport",
+        "/v1/CPPA",
+        "/v2/servicebusmanager",
+    ];
+    json!({
+        "basic_auth": first,
+        "users": users,
+        "wsdl": services.map(|path| format!("{base}{path}?wsdl")),
+    })
 }

@@ -4,6 +4,7 @@
 mod apart;
 mod attacks;
 mod flows;
+mod outside;
 mod pages;
 mod represent;
 
