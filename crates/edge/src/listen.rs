@@ -1,6 +1,6 @@
 //! The accept loop: TCP or TLS, HTTP/1.1 and HTTP/2, with limits and a graceful end.
 
-use axum::Router;
+use crate::front::Front;
 use axum::extract::connect_info::ConnectInfo;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -80,14 +80,15 @@ pub async fn bind(wanted: SocketAddr, may_move: bool) -> std::io::Result<TcpList
     }
 }
 
-/// Serves a router until shutdown; then drains. With `tls` over TLS.
+/// Serves a router, or a [`Front`] before one, until shutdown; then drains. With `tls` over TLS.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
-    router: Router,
+    front: impl Into<Front>,
     limits: Limits,
     shutdown: Shutdown,
 ) {
+    let front = front.into();
     let acceptor = tls.map(TlsAcceptor::from);
     let graceful = GracefulShutdown::new();
     let counts: Counts = Arc::default();
@@ -109,12 +110,12 @@ pub async fn serve(
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (acceptor, router, limits) = (acceptor.clone(), router.clone(), limits.clone());
+        let (acceptor, front, limits) = (acceptor.clone(), front.clone(), limits.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _place = place;
             match acceptor {
-                None => connection(stream, (peer, None), router, &limits, watcher).await,
+                None => connection(stream, (peer, None), front, &limits, watcher).await,
                 Some(acceptor) => {
                     match tokio::time::timeout(limits.handshake_timeout, acceptor.accept(stream))
                         .await
@@ -122,7 +123,7 @@ pub async fn serve(
                         Ok(Ok(stream)) => {
                             let certificate = peer_certificate(stream.get_ref().1);
                             let from = (peer, certificate);
-                            connection(stream, from, router, &limits, watcher).await;
+                            connection(stream, from, front, &limits, watcher).await;
                         }
                         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                         Err(_) => tracing::debug!("TLS handshake timed out"),
@@ -143,14 +144,14 @@ pub async fn serve(
 async fn connection<S>(
     stream: S,
     (peer, certificate): (SocketAddr, Option<PeerCertificate>),
-    router: Router,
+    front: Front,
     limits: &Limits,
     watcher: hyper_util::server::graceful::Watcher,
 ) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let service = TowerToHyperService::new(tower::ServiceExt::map_request(
-        router,
+        front.router(),
         move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             if let Some(certificate) = &certificate {
@@ -159,6 +160,7 @@ async fn connection<S>(
             request.map(axum::body::Body::new)
         },
     ));
+    let service = front.before(service);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -244,9 +246,7 @@ pub fn tls_config_asking(
     plain: &rustls::ServerConfig,
 ) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
     let provider = plain.crypto_provider().clone();
-    let verifier = Arc::new(AnyCertificate(
-        provider.signature_verification_algorithms,
-    ));
+    let verifier = Arc::new(AnyCertificate(provider.signature_verification_algorithms));
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
@@ -313,6 +313,7 @@ pub fn peer_ip(stream: &TcpStream) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]

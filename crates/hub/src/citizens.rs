@@ -8,7 +8,7 @@ use crate::wire::Addresses;
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use helseid::citizen::{
-    Asked, CitizenClient, CitizenConfig, Citizens, Ground, NoLogin, Represented, Representation,
+    Asked, CitizenClient, CitizenConfig, Citizens, Ground, NoLogin, Representation, Represented,
     path,
 };
 use helseid::{ClientKey, OAuthError, Parts};
@@ -280,10 +280,22 @@ mod tests {
         assert!(clients[0].client.refresh && clients[0].client.keys.len() == 1);
         assert!(clients[1].public && clients[1].client.native);
         for (what, text) in [
-            ("a public client with keys", good.replace("public = true", "public = true\nkeys = [\"key.json\"]")),
-            ("a confidential one without", good.replace("keys = [\"key.json\"]", "")),
-            ("a key that is not there", good.replace("key.json", "none.json")),
-            ("an address with a wildcard", good.replace("/cb\"]\nrights", "/*\"]\nrights")),
+            (
+                "a public client with keys",
+                good.replace("public = true", "public = true\nkeys = [\"key.json\"]"),
+            ),
+            (
+                "a confidential one without",
+                good.replace("keys = [\"key.json\"]", ""),
+            ),
+            (
+                "a key that is not there",
+                good.replace("key.json", "none.json"),
+            ),
+            (
+                "an address with a wildcard",
+                good.replace("/cb\"]\nrights", "/*\"]\nrights"),
+            ),
             ("an unknown word", good.replace("refresh", "refesh")),
         ] {
             assert!(read(&text).is_err(), "{what}");

@@ -379,6 +379,8 @@ fn known_keys() -> Vec<String> {
             "schemas",
             "store.url",
             "helseid.identity_providers",
+            "citizens.clients",
+            "citizens.identity_providers",
         ]
         .map(str::to_owned),
     );
@@ -470,6 +472,8 @@ mod tests {
     #[test]
     fn values_are_checked() {
         assert!(load("[helseid]\nsigning_key = \"p-256\"", &[]).is_ok());
+        let citizens = load("[citizens]\nclients = \"c.toml\"\nidentity_providers = \"i.toml\"", &[]);
+        assert!(citizens.unwrap().citizens.clients.is_some());
         assert!(load("[helseid]\nsigning_key = \"hs256\"", &[]).is_err());
         assert!(load("listen = \"here\"", &[]).is_err());
         let proxies = [("HELSENAV_TRUSTED_PROXIES", "10.0.0.0/8, fd00::1")];

@@ -128,7 +128,9 @@ fn parents_of(child: &Person, directory: &dyn Directory) -> Vec<Person> {
         .filter(|r| kinds.contains(&r.kind))
         .map(|r| r.nin.as_str())
         .collect();
-    nins.into_iter().filter_map(|nin| directory.person(nin)).collect()
+    nins.into_iter()
+        .filter_map(|nin| directory.person(nin))
+        .collect()
 }
 
 impl Trust {
@@ -243,17 +245,17 @@ mod tests {
                 |_, _, c| c.address = person("", DAY, Some("C 3")).address,
                 [false; 4],
             ),
-            ("no address of the child", |_, _, c| c.address = None, [false; 4]),
+            (
+                "no address of the child",
+                |_, _, c| c.address = None,
+                [false; 4],
+            ),
             (
                 "father abroad",
                 |_, f, _| f.address = None,
                 [true, true, false, false],
             ),
-            (
-                "mother abroad",
-                |m, _, _| m.address = None,
-                [false; 4],
-            ),
+            ("mother abroad", |m, _, _| m.address = None, [false; 4]),
             (
                 "kode 7 on the child",
                 |_, _, c| c.protection = Protection::Confidential,
@@ -282,7 +284,11 @@ mod tests {
             ("no birth date", |_, _, c| c.born = None, [false; 4]),
             (
                 "only family, no responsibility",
-                |_, _, c| c.relations.iter_mut().for_each(|r| r.kind = RelationKind::Mother),
+                |_, _, c| {
+                    c.relations
+                        .iter_mut()
+                        .for_each(|r| r.kind = RelationKind::Mother)
+                },
                 [false; 4],
             ),
         ];
@@ -301,10 +307,22 @@ mod tests {
         let (_, father, child) = family();
         let mut dead = father.clone();
         dead.died = Some(date(2026, 1, 1));
-        assert!(!parent_may_act(&dead, &child, &[dead.clone()], AddressRule::Any, DAY));
+        assert!(!parent_may_act(
+            &dead,
+            &child,
+            &[dead.clone()],
+            AddressRule::Any,
+            DAY
+        ));
         let stranger = person("stranger", date(1980, 1, 1), Some("A 1"));
         let all = [father, stranger.clone()];
-        assert!(!parent_may_act(&stranger, &child, &all, AddressRule::Any, DAY));
+        assert!(!parent_may_act(
+            &stranger,
+            &child,
+            &all,
+            AddressRule::Any,
+            DAY
+        ));
     }
 
     #[test]
@@ -314,7 +332,12 @@ mod tests {
             ("18 today", date(2008, 11, 23), date(1940, 1, 1), true),
             ("not 18 yet", date(2008, 11, 24), date(1940, 1, 1), false),
             ("giver 16 today", date(1970, 1, 1), date(2010, 11, 23), true),
-            ("giver not 16 yet", date(1970, 1, 1), date(2010, 11, 24), false),
+            (
+                "giver not 16 yet",
+                date(1970, 1, 1),
+                date(2010, 11, 24),
+                false,
+            ),
         ];
         for (what, acting, giver, expected) in table {
             let (acting, giver) = (person("a", acting, None), person("g", giver, None));

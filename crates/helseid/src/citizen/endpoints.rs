@@ -29,7 +29,6 @@ async fn read(
     Ok((caller, form))
 }
 
-/// The name of a refused client or request in counters.
 fn answered(
     helseid: &Helseid,
     endpoint: &'static str,
@@ -75,14 +74,20 @@ async fn redeem(
     let grant_type = form.required("grant_type")?;
     caller.consume(helseid).await?;
     let request = with(helseid, &caller, &form);
-    match grant_type {
-        "authorization_code" => request.authorization_code().await,
-        "refresh_token" => request.refresh_token().await,
-        _ => Err(OAuthError::new(
-            Code::UnsupportedGrantType,
-            "grant_type must be authorization_code or refresh_token",
-        )),
+    let (label, body) = match grant_type {
+        "authorization_code" => ("authorization_code", request.authorization_code().await),
+        "refresh_token" => ("refresh_token", request.refresh_token().await),
+        _ => {
+            return Err(OAuthError::new(
+                Code::UnsupportedGrantType,
+                "grant_type must be authorization_code or refresh_token",
+            ));
+        }
+    };
+    if body.is_ok() {
+        metrics::counter!("citizen_tokens_total", "grant" => label).increment(1);
     }
+    body
 }
 
 fn with<'a>(helseid: &'a Helseid, caller: &'a Caller, form: &'a Form) -> TokenRequest<'a> {

@@ -1,9 +1,7 @@
 //! Clients of the citizens' issuer in the demo, and the powers of attorney of the cast.
 
 use anyhow::{Context, Result};
-use helseid::citizen::{
-    CitizenClient, RIGHT_ATTORNEY, RIGHT_BIRTH_DATE, RIGHT_NAME, RIGHT_PID,
-};
+use helseid::citizen::{CitizenClient, RIGHT_ATTORNEY, RIGHT_BIRTH_DATE, RIGHT_NAME, RIGHT_PID};
 use helseid::{ClientKey, Mode};
 use hub::secrets::Secrets;
 use hub::{Addresses, Opened};
@@ -31,12 +29,7 @@ const CLIENTS: [(&str, &str, &str, &[&str]); 4] = [
         "confidential",
         &[RIGHT_NAME],
     ),
-    (
-        "demo-app",
-        "App (demo)",
-        "public",
-        &[RIGHT_NAME, RIGHT_PID],
-    ),
+    ("demo-app", "App (demo)", "public", &[RIGHT_NAME, RIGHT_PID]),
     ("demo-innbygger-api", "API (demo)", "api", &[]),
 ];
 /// Where they are called back; applications at any port.
@@ -61,11 +54,14 @@ impl Logins {
                 secrets.get_or_make(NAME, || made)?
             }
         };
-        serde_json::from_slice(&bytes).context("the stored keys of the citizens' clients are damaged")
+        serde_json::from_slice(&bytes)
+            .context("the stored keys of the citizens' clients are damaged")
     }
 
     fn make() -> Result<Self> {
-        let keys = CLIENTS.into_iter().filter(|(_, _, kind, _)| *kind != "public");
+        let keys = CLIENTS
+            .into_iter()
+            .filter(|(_, _, kind, _)| *kind != "public");
         keys.map(|(id, ..)| {
             let key = PrivateJwk::generate(KeyKind::P256, Some(Alg::Es256))?;
             Ok((id.to_owned(), Value::Object(key.to_secret_members())))

@@ -68,10 +68,17 @@ async fn a_citizens_token_opens_nothing_of_personnel() {
                         scheme,
                         ..Requirement::scope(&[])
                     };
-                    assert!(server.check(&presented, &needs).is_err(), "{name} {}", api.audience);
+                    assert!(
+                        server.check(&presented, &needs).is_err(),
+                        "{name} {}",
+                        api.audience
+                    );
                 }
             }
-            assert!(server.verify_token(token, sts.now(), false).is_err(), "{name}");
+            assert!(
+                server.verify_token(token, sts.now(), false).is_err(),
+                "{name}"
+            );
         }
         // HelseID's own endpoints.
         let bearer = format!("Bearer {token}");
@@ -80,13 +87,23 @@ async fn a_citizens_token_opens_nothing_of_personnel() {
             .await;
         assert_eq!(info.status, 401, "{name}");
         let assertion = world.assertion(json!({}));
-        let form = [("token", token), AUTH, ("client_assertion", assertion.as_str())];
+        let form = [
+            ("token", token),
+            AUTH,
+            ("client_assertion", assertion.as_str()),
+        ];
         let seen = world.post("/connect/introspect", &form, &[]).await;
         assert_eq!(seen.json(), json!({"active": false}), "{name}");
         let exchange = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            (
+                "grant_type",
+                "urn:ietf:params:oauth:grant-type:token-exchange",
+            ),
             ("subject_token", token),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+            (
+                "subject_token_type",
+                "urn:ietf:params:oauth:token-type:access_token",
+            ),
             ("scope", "nhn:kjernejournal/api"),
         ];
         assert_eq!(world.token(&exchange).await.status, 400, "{name}");
@@ -104,8 +121,18 @@ async fn a_citizens_token_opens_nothing_of_personnel() {
     world.redeem(&code).await.refused("invalid_grant");
     let pushed = sts.push("verktoy", &[]).await.json();
     let uri = pushed["request_uri"].as_str().unwrap();
-    assert_eq!(world.get(&crate::authorize_url("verktoy", uri), &[]).await.status, 400);
-    assert_eq!(sts.redeem("verktoy", &code).await.status, 200, "nothing was used up");
+    assert_eq!(
+        world
+            .get(&crate::authorize_url("verktoy", uri), &[])
+            .await
+            .status,
+        400
+    );
+    assert_eq!(
+        sts.redeem("verktoy", &code).await.status,
+        200,
+        "nothing was used up"
+    );
 }
 
 #[tokio::test]
@@ -128,11 +155,18 @@ async fn a_token_of_personnel_opens_nothing_of_citizens() {
             assert_eq!(sts.send(request).await.status, 401);
         }
     }
-    sts.refresh("verktoy", &refresh).await.refused("invalid_grant");
+    sts.refresh("verktoy", &refresh)
+        .await
+        .refused("invalid_grant");
     sts.post(path::EXTEND, "verktoy", &[("refresh_token", &refresh)])
         .await
         .refused("invalid_grant");
-    assert_eq!(sts.post(path::REVOKE, "verktoy", &[("token", &refresh)]).await.status, 200);
+    assert_eq!(
+        sts.post(path::REVOKE, "verktoy", &[("token", &refresh)])
+            .await
+            .status,
+        200
+    );
     let code = world.code(&[]).await;
     sts.redeem("verktoy", &code).await.refused("invalid_grant");
     let pushed = world.push(&[]).await.json();
@@ -143,11 +177,17 @@ async fn a_token_of_personnel_opens_nothing_of_citizens() {
     let renamed = session.replace("helseid.session", "helsenorge.session");
     for cookie in [session, renamed] {
         let back = sts
-            .get(&open_url("liten", &[("prompt", "none")]), &[("Cookie", &cookie)])
+            .get(
+                &open_url("liten", &[("prompt", "none")]),
+                &[("Cookie", &cookie)],
+            )
             .await;
         assert_eq!(back.callback("error").as_deref(), Some("login_required"));
     }
-    assert!(world.redeem(&code).await.status == 200, "nothing was used up");
+    assert!(
+        world.redeem(&code).await.status == 200,
+        "nothing was used up"
+    );
 }
 
 #[tokio::test]
@@ -156,21 +196,33 @@ async fn keys_and_assertions_are_apart() {
     let world = helseid_beside(&sts);
     let kids = |set: &Value| -> Vec<String> {
         let keys = set["keys"].as_array().unwrap();
-        keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+        keys.iter()
+            .map(|key| key["kid"].as_str().unwrap().to_owned())
+            .collect()
     };
     let (own, other) = (kids(&sts.citizens.jwks()), kids(&world.helseid.jwks()));
     assert!(own.iter().all(|kid| !other.contains(kid)));
     // An assertion made for one issuer is refused by the other, and the mark of one is none of the other.
     let for_helseid = sts.assertion("verktoy", json!({"aud": crate::ISSUER}));
-    let form = [("token", "x"), AUTH, ("client_assertion", for_helseid.as_str())];
+    let form = [
+        ("token", "x"),
+        AUTH,
+        ("client_assertion", for_helseid.as_str()),
+    ];
     sts.post_as(path::REVOKE, &form, &[], None)
         .await
         .refused("invalid_client");
     let id = json!({"jti": "the-same-id-at-both"});
     let here = sts.assertion("verktoy", id.clone());
     let form = [("token", "x"), AUTH, ("client_assertion", here.as_str())];
-    assert_eq!(sts.post_as(path::REVOKE, &form, &[], None).await.status, 200);
+    assert_eq!(
+        sts.post_as(path::REVOKE, &form, &[], None).await.status,
+        200
+    );
     let there = world.assertion_by(&sts.key, "verktoy", id);
     let form = [("token", "x"), AUTH, ("client_assertion", there.as_str())];
-    assert_eq!(world.post("/connect/revocation", &form, &[]).await.status, 200);
+    assert_eq!(
+        world.post("/connect/revocation", &form, &[]).await.status,
+        200
+    );
 }

@@ -24,11 +24,17 @@ async fn a1_to_a7_assertions() {
         b64url(payload.to_string().as_bytes())
     );
     let mut refused = vec![("A1 alg none", none)];
-    refused.push(("A2 other key", sts.assertion_by(&other, "verktoy", json!({}))));
+    refused.push((
+        "A2 other key",
+        sts.assertion_by(&other, "verktoy", json!({})),
+    ));
     for (what, change) in [
         ("A4 other audience", json!({"aud": crate::ISSUER})),
         ("A4 the bare origin", json!({"aud": BASE})),
-        ("A4 several", json!({"aud": [ISSUER, "https://other.example"]})),
+        (
+            "A4 several",
+            json!({"aud": [ISSUER, "https://other.example"]}),
+        ),
         ("A5 too long", json!({"exp": now + 120})),
         ("A5 no exp", json!({"exp": null})),
         ("A5 expired", json!({"exp": now - 60})),
@@ -40,7 +46,9 @@ async fn a1_to_a7_assertions() {
     }
     for (what, assertion) in refused {
         println!("{what}");
-        revoke_with(&sts, &assertion).await.refused("invalid_client");
+        revoke_with(&sts, &assertion)
+            .await
+            .refused("invalid_client");
     }
     let assertion = sts.assertion("verktoy", json!({}));
     let form = [
@@ -54,15 +62,22 @@ async fn a1_to_a7_assertions() {
         .refused("invalid_client");
     // A3: good once.
     assert_eq!(revoke_with(&sts, &assertion).await.status, 200);
-    revoke_with(&sts, &assertion).await.refused("invalid_client");
+    revoke_with(&sts, &assertion)
+        .await
+        .refused("invalid_client");
     // A7: a request object is nothing here, and authenticates nobody.
     let object = sts.assertion("verktoy", json!({}));
     sts.push("verktoy", &[("request", &object)])
         .await
         .refused("invalid_request");
-    sts.post_as(path::REVOKE, &[("token", "x"), ("request", &object)], &[], None)
-        .await
-        .refused("invalid_client");
+    sts.post_as(
+        path::REVOKE,
+        &[("token", "x"), ("request", &object)],
+        &[],
+        None,
+    )
+    .await
+    .refused("invalid_client");
 }
 
 #[tokio::test]
@@ -81,7 +96,9 @@ async fn a9_redirect_uris_and_a11_pkce_at_par_and_in_the_address() {
         sts.push("verktoy", &[("redirect_uri", uri)])
             .await
             .refused("invalid_request");
-        let page = sts.get(&open_url("verktoy", &[("redirect_uri", uri)]), &[]).await;
+        let page = sts
+            .get(&open_url("verktoy", &[("redirect_uri", uri)]), &[])
+            .await;
         assert_eq!((page.status, page.header("Location")), (400, None), "{uri}");
     }
     let page = sts.get(&open_url("nobody", &[]), &[]).await;
@@ -139,14 +156,21 @@ async fn a10_request_uris() {
     let sts = Sts::start();
     let page = async |client: &str, uri: &str| {
         let answer = sts.get(&authorize_url(client, uri), &[]).await;
-        assert_eq!((answer.status, answer.header("Location")), (400, None), "{uri}");
+        assert_eq!(
+            (answer.status, answer.header("Location")),
+            (400, None),
+            "{uri}"
+        );
     };
     let pushed = sts.push("verktoy", &[]).await.json();
     let uri = pushed["request_uri"].as_str().unwrap();
     page("liten", uri).await;
     page("verktoy", "https://evil.example/request").await;
     page("verktoy", "urn:ietf:params:oauth:request_uri:unknown").await;
-    assert_eq!(sts.get(&authorize_url("verktoy", uri), &[]).await.status, 303);
+    assert_eq!(
+        sts.get(&authorize_url("verktoy", uri), &[]).await.status,
+        303
+    );
     page("verktoy", uri).await;
     let late = sts.push("verktoy", &[]).await.json();
     sts.wait(301);
@@ -174,7 +198,11 @@ async fn a16_to_a19_codes_and_refresh_tokens() {
     wide[2] = ("scope", "openid oidcnavn");
     let narrow = sts.post(path::TOKEN, "verktoy", &wide).await.json();
     assert_eq!(narrow["scope"], "openid oidcnavn");
-    assert!(crate::claims(narrow["access_token"].as_str().unwrap()).get("pid").is_none());
+    assert!(
+        crate::claims(narrow["access_token"].as_str().unwrap())
+            .get("pid")
+            .is_none()
+    );
     // A16: the code again ends everything of its first use.
     sts.redeem("verktoy", &code).await.refused("invalid_grant");
     assert_eq!(sts.introspected(access).await, json!({"active": false}));
@@ -191,11 +219,19 @@ async fn a16_to_a19_codes_and_refresh_tokens() {
         let second = sts.refresh("verktoy", first).await.json();
         sts.wait(11);
         let form = [("grant_type", "refresh_token"), ("refresh_token", first)];
-        sts.post(path, "verktoy", &form).await.refused("invalid_grant");
+        sts.post(path, "verktoy", &form)
+            .await
+            .refused("invalid_grant");
         let second = second["refresh_token"].as_str().unwrap();
-        sts.refresh("verktoy", second).await.refused("invalid_grant");
+        sts.refresh("verktoy", second)
+            .await
+            .refused("invalid_grant");
     }
-    for grant in ["client_credentials", "password", "urn:ietf:params:oauth:grant-type:token-exchange"] {
+    for grant in [
+        "client_credentials",
+        "password",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    ] {
         sts.post(path::TOKEN, "verktoy", &[("grant_type", grant)])
             .await
             .refused("unsupported_grant_type");
@@ -206,7 +242,9 @@ async fn a16_to_a19_codes_and_refresh_tokens() {
 async fn a15_only_level_four_and_a30_no_id_token_is_an_access_token() {
     let sts = Sts::start();
     // A lower level may be named; the login is of the highest all the same.
-    let tokens = sts.log_in("verktoy", &[("acr_values", "idporten-loa-high")]).await;
+    let tokens = sts
+        .log_in("verktoy", &[("acr_values", "idporten-loa-high")])
+        .await;
     let id = tokens["id_token"].as_str().unwrap();
     assert_eq!(crate::claims(id)["acr"], "idporten-loa-high");
     assert_eq!(sts.introspected(id).await, json!({"active": false}));
@@ -220,7 +258,9 @@ async fn a15_only_level_four_and_a30_no_id_token_is_an_access_token() {
 #[tokio::test]
 async fn a35_no_national_id_in_addresses_and_a37_no_test_login_in_production() {
     let sts = Sts::start();
-    let back = sts.get(&open_url("verktoy", &[("test_pid", CITIZEN)]), &[]).await;
+    let back = sts
+        .get(&open_url("verktoy", &[("test_pid", CITIZEN)]), &[])
+        .await;
     assert_eq!(back.callback("error").as_deref(), Some("invalid_request"));
     assert!(!back.header("Location").unwrap().contains(CITIZEN));
     let real = Sts::with(|config| config.test_login = false);
@@ -240,7 +280,11 @@ async fn a38_logout_leads_nowhere_else() {
     let tokens = sts.log_in("verktoy", &[]).await;
     let id = tokens["id_token"].as_str().unwrap();
     let access = tokens["access_token"].as_str().unwrap();
-    for (hint, target) in [(id, "https://evil.example/"), (access, SIGNED_OUT), ("x", SIGNED_OUT)] {
+    for (hint, target) in [
+        (id, "https://evil.example/"),
+        (access, SIGNED_OUT),
+        ("x", SIGNED_OUT),
+    ] {
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("id_token_hint", hint)
             .append_pair("post_logout_redirect_uri", target)
@@ -249,18 +293,36 @@ async fn a38_logout_leads_nowhere_else() {
         assert_eq!((answer.status, answer.header("Location")), (400, None));
     }
     let question = sts
-        .get(&format!("{}?post_logout_redirect_uri=https://evil.example/", path::LOGOUT), &[])
+        .get(
+            &format!(
+                "{}?post_logout_redirect_uri=https://evil.example/",
+                path::LOGOUT
+            ),
+            &[],
+        )
         .await;
     assert!(question.text().contains("Vil du logge ut?"));
-    assert!(question.text().contains(&format!("action=\"{}\"", path::LOGOUT)));
+    assert!(
+        question
+            .text()
+            .contains(&format!("action=\"{}\"", path::LOGOUT))
+    );
 }
 
 #[tokio::test]
 async fn a39_a40_malformed_and_large_requests() {
     let sts = Sts::start();
-    for path in [path::PAR, path::TOKEN, path::REVOKE, path::EXTEND, path::INTROSPECT] {
+    for path in [
+        path::PAR,
+        path::TOKEN,
+        path::REVOKE,
+        path::EXTEND,
+        path::INTROSPECT,
+    ] {
         let twice = [("token", "a"), ("token", "b")];
-        sts.post_as(path, &twice, &[], None).await.refused("invalid_request");
+        sts.post_as(path, &twice, &[], None)
+            .await
+            .refused("invalid_request");
         let large = "x".repeat(70_000);
         sts.post_as(path, &[("token", &large)], &[], None)
             .await
@@ -270,7 +332,9 @@ async fn a39_a40_malformed_and_large_requests() {
             .refused("invalid_client");
         let broken = "a.b.c";
         let form = [AUTH, ("client_assertion", broken)];
-        sts.post_as(path, &form, &[], None).await.refused("invalid_client");
+        sts.post_as(path, &form, &[], None)
+            .await
+            .refused("invalid_client");
     }
 }
 

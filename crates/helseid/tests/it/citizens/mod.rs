@@ -17,7 +17,7 @@ use axum::http::{Request, header};
 use edge::listen::PeerCertificate;
 use helseid::citizen::{
     Asked, CitizenClient, CitizenConfig, Citizens, Ground, NoLogin, RIGHT_ATTORNEY,
-    RIGHT_BIRTH_DATE, RIGHT_NAME, RIGHT_PID, Represented, Representation, path,
+    RIGHT_BIRTH_DATE, RIGHT_NAME, RIGHT_PID, Representation, Represented, path,
 };
 use helseid::{ClientKey, KeyStore, Parts, SigningKeyKind};
 use jose::jwk::KeyKind;
@@ -316,7 +316,9 @@ impl Sts {
 
     /// What introspection says to the API.
     pub async fn introspected(&self, token: &str) -> Value {
-        let answer = self.post(path::INTROSPECT, "api", &[("token", token)]).await;
+        let answer = self
+            .post(path::INTROSPECT, "api", &[("token", token)])
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     }

@@ -76,7 +76,10 @@ async fn four_languages() {
     ] {
         let page = open(&sts, &open_url("verktoy", &[("ui_locales", tag)]), &[]).await;
         assert!(page.text.contains(&format!("<html lang=\"{tag}\">")) && page.text.contains(login));
-        assert!(page.text.contains("Helsenorge") && !page.text.contains("HelseID"), "{tag}");
+        assert!(
+            page.text.contains("Helsenorge") && !page.text.contains("HelseID"),
+            "{tag}"
+        );
         let form = [("pid", CITIZEN), ("lang", tag)];
         let chosen = submit(&sts, &page, &form).await.header("Location").unwrap();
         let shown = sts.get(&chosen, &[("Cookie", &page.cookie)]).await;
@@ -95,12 +98,18 @@ async fn wrong_numbers_are_explained() {
         ("06828399780", "ingen med dette nummeret"),
     ] {
         let answer = submit(&sts, &page, &[("pid", pid)]).await;
-        assert!(answer.status == 200 && answer.text().contains(said), "{said}");
+        assert!(
+            answer.status == 200 && answer.text().contains(said),
+            "{said}"
+        );
     }
     let found = submit(&sts, &page, &[("action", "search"), ("name", "bever")]).await;
     assert!(found.text().contains("LIVSTRETT BEVER") && !found.text().contains("KVART"));
     let cancelled = submit(&sts, &page, &[("action", "cancel")]).await;
-    assert_eq!(cancelled.callback("error").as_deref(), Some("access_denied"));
+    assert_eq!(
+        cancelled.callback("error").as_deref(),
+        Some("access_denied")
+    );
     assert_eq!(submit(&sts, &page, &[("pid", CITIZEN)]).await.status, 410);
 }
 
@@ -167,7 +176,10 @@ async fn a_browser_that_is_used_stays_logged_in_at_most_as_long_as_a_login_may()
     let page = open(&sts, &open_url("verktoy", &[]), &[]).await;
     let cookie = browser(&submit(&sts, &page, &[("pid", CITIZEN)]).await);
     let asked = sts
-        .get(&open_url("liten", &[("prompt", "login")]), &[("Cookie", &cookie)])
+        .get(
+            &open_url("liten", &[("prompt", "login")]),
+            &[("Cookie", &cookie)],
+        )
         .await;
     assert!(asked.header("Location").unwrap().contains("/login/"));
 }

@@ -13,10 +13,20 @@ async fn the_page_asks_for_whom_and_the_tokens_name_both() {
     let page = open(&sts, &open_url("verktoy", &[]), &[]).await;
     let chosen = submit(&sts, &page, &[("pid", CITIZEN)]).await;
     let chooser = chosen.header("Location").unwrap();
-    assert_eq!((chosen.status, chooser.ends_with("/for")), (303, true), "{chooser}");
+    assert_eq!(
+        (chosen.status, chooser.ends_with("/for")),
+        (303, true),
+        "{chooser}"
+    );
     assert!(!chooser.contains(CITIZEN));
     let shown = sts.get(&chooser, &[("Cookie", &page.cookie)]).await;
-    for expected in ["Hvem gjelder det?", "LIVSTRETT BEVER", "meg selv", "KVART GREVLING", "har gitt deg fullmakt"] {
+    for expected in [
+        "Hvem gjelder det?",
+        "LIVSTRETT BEVER",
+        "meg selv",
+        "KVART GREVLING",
+        "har gitt deg fullmakt",
+    ] {
         assert!(shown.text().contains(expected), "{expected}");
     }
     // Nobody is logged in before the choice is made.
@@ -27,14 +37,28 @@ async fn the_page_asks_for_whom_and_the_tokens_name_both() {
     assert!(browser(&back).starts_with("helsenorge.session="));
     let tokens = sts.redeem("verktoy", &code).await.json();
     let id = claims(tokens["id_token"].as_str().unwrap());
-    assert_eq!((&id["pid"], &id["name"]), (&json!(DOCTOR), &json!("KVART GREVLING")));
     assert_eq!(
-        (&id["act"]["pid"], &id["act"]["name"], &id["act"]["relation"]),
-        (&json!(CITIZEN), &json!("LIVSTRETT BEVER"), &json!("fullmakt"))
+        (&id["pid"], &id["name"]),
+        (&json!(DOCTOR), &json!("KVART GREVLING"))
+    );
+    assert_eq!(
+        (
+            &id["act"]["pid"],
+            &id["act"]["name"],
+            &id["act"]["relation"]
+        ),
+        (
+            &json!(CITIZEN),
+            &json!("LIVSTRETT BEVER"),
+            &json!("fullmakt")
+        )
     );
     assert_ne!(id["act"]["sub"], id["sub"]);
     let access = claims(tokens["access_token"].as_str().unwrap());
-    assert_eq!((&access["pid"], &access["act"]["relation"]), (&json!(DOCTOR), &json!("fullmakt")));
+    assert_eq!(
+        (&access["pid"], &access["act"]["relation"]),
+        (&json!(DOCTOR), &json!("fullmakt"))
+    );
     // A page that has been used is gone.
     let again = submit(&sts, &page, &[("pid", DOCTOR)]).await;
     assert_eq!(again.status, 410);
@@ -49,8 +73,13 @@ async fn relations_have_their_names() {
         (Ground::Assigned, "tildelt_fullmakt"),
     ] {
         *sts.family.0.lock().unwrap() = Some(ground);
-        let tokens = sts.log_in("verktoy", &[("test_represented_pid", DOCTOR)]).await;
-        assert_eq!(claims(tokens["id_token"].as_str().unwrap())["act"]["relation"], relation);
+        let tokens = sts
+            .log_in("verktoy", &[("test_represented_pid", DOCTOR)])
+            .await;
+        assert_eq!(
+            claims(tokens["id_token"].as_str().unwrap())["act"]["relation"],
+            relation
+        );
     }
 }
 
@@ -92,7 +121,12 @@ async fn whoever_acts_for_nobody_is_not_asked() {
         .get(&format!("{}/for", page.path), &[("Cookie", &page.cookie)])
         .await;
     assert_eq!(early.status, 410);
-    let early = submit(&sts, &page.at(&format!("{}/for", page.path)), &[("pid", DOCTOR)]).await;
+    let early = submit(
+        &sts,
+        &page.at(&format!("{}/for", page.path)),
+        &[("pid", DOCTOR)],
+    )
+    .await;
     assert_eq!(early.status, 410);
 }
 
@@ -111,20 +145,39 @@ async fn no_token_outlives_the_right() {
         tokens["refresh_token"].as_str().unwrap(),
     );
     // While the right holds, the browser is let in silently, for the same person.
-    let silent = sts.get(&open_url("liten", &[]), &[("Cookie", &session)]).await;
-    let other = sts.redeem("liten", &silent.callback("code").unwrap()).await.json();
-    assert_eq!(claims(other["id_token"].as_str().unwrap())["act"]["relation"], "fullmakt");
-    let waiting = sts.get(&open_url("verktoy", &[]), &[("Cookie", &session)]).await;
+    let silent = sts
+        .get(&open_url("liten", &[]), &[("Cookie", &session)])
+        .await;
+    let other = sts
+        .redeem("liten", &silent.callback("code").unwrap())
+        .await
+        .json();
+    assert_eq!(
+        claims(other["id_token"].as_str().unwrap())["act"]["relation"],
+        "fullmakt"
+    );
+    let waiting = sts
+        .get(&open_url("verktoy", &[]), &[("Cookie", &session)])
+        .await;
     let waiting = waiting.callback("code").unwrap();
 
     *sts.family.0.lock().unwrap() = None;
     assert_eq!(sts.introspected(access).await, json!({"active": false}));
     assert_eq!(sts.introspected(refresh).await, json!({"active": false}));
-    sts.refresh("verktoy", refresh).await.refused("invalid_grant");
+    sts.refresh("verktoy", refresh)
+        .await
+        .refused("invalid_grant");
     sts.post(path::EXTEND, "verktoy", &[("refresh_token", refresh)])
         .await
         .refused("invalid_grant");
-    sts.redeem("verktoy", &waiting).await.refused("invalid_grant");
-    let asked = sts.get(&open_url("liten", &[]), &[("Cookie", &session)]).await;
-    assert!(asked.header("Location").unwrap().contains("/login/"), "the picker again");
+    sts.redeem("verktoy", &waiting)
+        .await
+        .refused("invalid_grant");
+    let asked = sts
+        .get(&open_url("liten", &[]), &[("Cookie", &session)])
+        .await;
+    assert!(
+        asked.header("Location").unwrap().contains("/login/"),
+        "the picker again"
+    );
 }
