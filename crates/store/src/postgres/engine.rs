@@ -5,7 +5,7 @@ use super::check::askable;
 use super::crowd::Crowd;
 use super::journal::{self, Journal, Line};
 use super::link::{Heard, Link};
-use super::shared::{Counters, Idents, Shared, Wake, count};
+use super::shared::{Counters, Guesses, Idents, Shared, Wake, count};
 use super::writer::{self, Job};
 use super::{blobs, bulk, feed, keeper, queue, reader, rekey, schema, sink, source, write};
 use crate::{
@@ -83,6 +83,7 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         link,
         crowd: Crowd::default(),
         idents: Idents::default(),
+        guesses: Guesses::default(),
         committer: AtomicI32::new(0),
         by_name,
         repositories: Arc::new(repositories),

@@ -22,6 +22,7 @@ mod journal;
 mod keeper;
 mod link;
 mod load;
+mod met;
 mod mirror;
 mod names;
 mod pack;

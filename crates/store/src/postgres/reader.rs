@@ -4,6 +4,7 @@
 
 use super::check::askable;
 use super::link::Conn;
+use super::met::Met;
 use super::names::Names;
 use super::pack;
 use super::rows::{RawHead, column, head_columns, version_columns};
@@ -77,6 +78,8 @@ pub(super) struct PgReader {
     /// Whether superseded rows of this place may be cleared away at any moment.
     old: bool,
     made: Instant,
+    /// Heads that a walk has just met: whoever walks fetches the records next.
+    met: Met,
 }
 
 /// The newest flushed state.
@@ -89,6 +92,7 @@ pub(super) fn newest(shared: &Arc<Shared>) -> Result<Snapshot, StoreError> {
         names,
         old: false,
         made: Instant::now(),
+        met: Met::default(),
     }))
 }
 
@@ -120,6 +124,7 @@ pub(super) fn earlier(shared: &Arc<Shared>, seq: Seq) -> Result<Snapshot, StoreE
         names,
         old: true,
         made: Instant::now(),
+        met: Met::default(),
     }))
 }
 
@@ -253,6 +258,11 @@ impl PgReader {
             .collect()
     }
 
+    /// Keeps heads of live records that a walk has met.
+    pub(super) fn met(&self, heads: Vec<Head>) {
+        self.met.keep(heads);
+    }
+
     /// Live, visible records with their bodies, by rid: one statement, unless some are newer than the snapshot.
     async fn records(
         &self,
@@ -279,18 +289,30 @@ impl PgReader {
                 }
             }
         }
-        if changed.is_empty() {
-            return Ok(found);
-        }
-        let heads = self.live(conn, grant, &changed).await?;
-        let versions: Vec<(Rid, Vno)> = heads.values().map(|h| (h.rid, h.vno)).collect();
-        let mut bodies = self.bodies(conn, &versions).await?;
-        for (rid, head) in heads {
-            if let Some(body) = bodies.remove(&rid) {
-                found.insert(rid, Record { head, body });
-            }
+        if !changed.is_empty() {
+            let heads = self.live(conn, grant, &changed).await?;
+            found.extend(self.with_bodies(conn, heads).await?);
         }
         Ok(found)
+    }
+
+    async fn with_bodies(
+        &self,
+        conn: &Conn,
+        heads: HashMap<Rid, Head>,
+    ) -> Result<HashMap<Rid, Record>, StoreError> {
+        let versions: Vec<(Rid, Vno)> = heads.values().map(|h| (h.rid, h.vno)).collect();
+        let mut bodies = self.bodies(conn, &versions).await?;
+        let record = |(rid, head)| {
+            Some((
+                rid,
+                Record {
+                    head,
+                    body: bodies.remove(&rid)?,
+                },
+            ))
+        };
+        Ok(heads.into_iter().filter_map(record).collect())
     }
 
     async fn bodies(
@@ -582,12 +604,15 @@ impl Reader for PgReader {
 
     fn estimate(&self, repo: RepoId, range: &KeyRange) -> Result<u64, StoreError> {
         self.shared
-            .read(async |conn| walk::estimate(conn, repo, range).await)
+            .read(async |conn| walk::estimate(&self.shared, conn, repo, range).await)
     }
 
     fn estimate_up_to(&self, repo: RepoId, range: &KeyRange, most: u64) -> Result<u64, StoreError> {
+        if let Some(rows) = walk::guessed(&self.shared, repo, range, most)? {
+            return Ok(rows);
+        }
         self.shared
-            .read(async |conn| walk::counted(conn, repo, range, most).await)
+            .read(async |conn| walk::counted(&self.shared, conn, repo, range, most).await)
     }
 
     fn type_rids(
@@ -626,7 +651,10 @@ impl Reader for PgReader {
 
     fn fetch(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<Record>, StoreError> {
         self.run(async |conn| {
-            let found = self.records(conn, grant, rids).await?;
+            let found = match self.met.all(grant, rids) {
+                Some(heads) => self.with_bodies(conn, heads).await?,
+                None => self.records(conn, grant, rids).await?,
+            };
             Ok(rids
                 .iter()
                 .filter_map(|rid| found.get(rid).cloned())

@@ -17,6 +17,8 @@ pub(super) struct Shared {
     pub(super) crowd: Crowd,
     /// Persons by identifier, as far as they were met: an identifier never gets another person.
     pub(super) idents: Idents,
+    /// Sizes of ranges.
+    pub(super) guesses: Guesses,
     /// The committer's server process: its own notifications tell nothing new.
     pub(super) committer: AtomicI32,
     /// Notification channel of this schema.
@@ -173,6 +175,41 @@ impl Idents {
             known.clear();
         }
         known.extend(met);
+    }
+}
+
+/// Ranges that had many rows a moment ago. A search asks for such a guess each time, and counting costs it as much as a
+/// third of its rows; that they are many does not change from one second to the next.
+#[derive(Default)]
+pub(super) struct Guesses(Mutex<HashMap<[Vec<u8>; 2], Guess>>);
+
+struct Guess {
+    rows: u64,
+    at: Instant,
+}
+
+impl Guesses {
+    /// Beyond this many they are forgotten, to be counted anew.
+    const MOST: usize = 10_000;
+    /// How long a guess counts.
+    const LIFE: Duration = Duration::from_secs(5);
+
+    /// Whether the range had at least so many rows.
+    pub(super) fn reach(&self, range: &[Vec<u8>; 2], rows: u64) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(range)
+            .is_some_and(|guess| guess.rows >= rows && guess.at.elapsed() < Self::LIFE)
+    }
+
+    /// The range has at least so many rows.
+    pub(super) fn learn(&self, range: [Vec<u8>; 2], rows: u64) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= Self::MOST {
+            known.clear();
+        }
+        let at = Instant::now();
+        known.insert(range, Guess { rows, at });
     }
 }
 

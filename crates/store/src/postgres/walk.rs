@@ -5,6 +5,7 @@ use super::check::RESERVED_PARAMS;
 use super::link::Conn;
 use super::reader::PgReader;
 use super::rows::{RawHead, head_columns};
+use super::shared::Shared;
 use super::world::{before, compartment_key, end, is_of, key, rid_of, value_of};
 use crate::{
     Direction, Granted, IndexRow, KeyRange, MAX_KEY_BYTES, PersonKey, RepoId, Rid, StoreError, Vno,
@@ -122,9 +123,10 @@ impl<'a> Walk<'a> {
             rows.truncate(limit);
             return Ok(rows);
         }
+        // a few more than asked for: superseded versions stand among them for an hour
         let page = (limit as i64)
-            .saturating_add(limit as i64 / 4)
-            .clamp(32, PAGE);
+            .saturating_add(limit as i64 / 16 + 1)
+            .min(PAGE);
         loop {
             let (found, _, more) = self.page(page).await?;
             for row in found {
@@ -187,7 +189,7 @@ impl<'a> Walk<'a> {
             .collect::<Result<_, _>>()?;
         let states = self.reader.states(self.conn, newest).await?;
         let mut admitted: HashMap<Rid, bool> = HashMap::new();
-        let mut found = Vec::new();
+        let (mut found, mut heads) = (Vec::new(), Vec::new());
         let mut current = 0;
         for row in &rows {
             let place: i64 = row.get(1);
@@ -200,9 +202,10 @@ impl<'a> Walk<'a> {
             let seen = match admitted.get(&rid) {
                 Some(seen) => *seen,
                 None => {
-                    let seen = self.reader.admitted(self.grant, state.clone())?.is_some();
-                    admitted.insert(rid, seen);
-                    seen
+                    let head = self.reader.admitted(self.grant, state.clone())?;
+                    admitted.insert(rid, head.is_some());
+                    heads.extend(head);
+                    admitted.get(&rid).is_some_and(|seen| *seen)
                 }
             };
             if seen {
@@ -210,6 +213,7 @@ impl<'a> Walk<'a> {
                 found.push(IndexRow { value, rid });
             }
         }
+        self.reader.met(heads);
         Ok((found, current, more))
     }
 
@@ -218,7 +222,10 @@ impl<'a> Walk<'a> {
         let Some(persons) = self.grant.filter().compartments() else {
             return Ok(None);
         };
-        if counted(self.conn, self.repo, self.range, SMALL_RANGE).await? < SMALL_RANGE {
+        let shared = &self.reader.shared;
+        if guessed(shared, self.repo, self.range, SMALL_RANGE)?.is_none()
+            && counted(shared, self.conn, self.repo, self.range, SMALL_RANGE).await? < SMALL_RANGE
+        {
             return Ok(None);
         }
         small_compartment(self.reader, self.conn, self.grant, self.repo, persons).await
@@ -391,6 +398,7 @@ pub(super) async fn types(
 
 /// Rows of a range, counted up to `most`.
 pub(super) async fn counted(
+    shared: &Shared,
     conn: &Conn,
     repo: RepoId,
     range: &KeyRange,
@@ -399,17 +407,33 @@ pub(super) async fn counted(
     let sql = "SELECT count(*) FROM (SELECT 1 FROM idx WHERE key >= $1 AND key < $2 LIMIT $3) c";
     let (from, to) = bounds(repo, range)?;
     let row = conn.query_opt(sql, &[&from, &to, &(most as i64)]).await?;
-    Ok(row.map_or(0, |r| r.get::<_, i64>(0) as u64))
+    let rows = row.map_or(0, |r| r.get::<_, i64>(0) as u64);
+    if rows >= most {
+        shared.guesses.learn([from, to], rows);
+    }
+    Ok(rows)
+}
+
+/// Rows of a range up to `most`, when they were counted a moment ago and were that many.
+pub(super) fn guessed(
+    shared: &Shared,
+    repo: RepoId,
+    range: &KeyRange,
+    most: u64,
+) -> Result<Option<u64>, StoreError> {
+    let (from, to) = bounds(repo, range)?;
+    Ok(shared.guesses.reach(&[from, to], most).then_some(most))
 }
 
 /// Rough number of rows: counted up to 2 000, beyond that the planner's guess.
 pub(super) async fn estimate(
+    shared: &Shared,
     conn: &Conn,
     repo: RepoId,
     range: &KeyRange,
 ) -> Result<u64, StoreError> {
     const COUNTED: u64 = 2_000;
-    let exact = counted(conn, repo, range, COUNTED).await?;
+    let exact = counted(shared, conn, repo, range, COUNTED).await?;
     if exact < COUNTED {
         return Ok(exact);
     }
