@@ -5,4 +5,21 @@
 //!
 //! Rules: spec/grunndata.md.
 
+pub mod ar;
+pub mod cppa;
+pub mod flr;
+pub mod hpr;
 pub mod persons;
+pub mod subscriptions;
+
+/// Repositories of this crate, beside those of `registers`. The hub declares them when it opens the store.
+#[must_use]
+pub fn repositories() -> Vec<store::RepositoryDecl> {
+    [
+        cppa::held::PROFILES,
+        cppa::held::AGREEMENTS,
+        subscriptions::held::REPOSITORY,
+    ]
+    .map(|name| store::RepositoryDecl::new(name, store::RepoKind::Internal))
+    .to_vec()
+}
