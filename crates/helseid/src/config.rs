@@ -344,6 +344,8 @@ pub fn national_apis() -> Vec<Api> {
             ],
             ORGANISATION,
         ),
+        Api::new("nhn:cp-api", &["access-v2-dpop"], ORGANISATION),
+        Api::new("nhn:cppa", &["access", "access-with-dpop"], ORGANISATION),
         Api::new("nhn:msh", &["api"], ORGANISATION),
         Api::new("nhn:deft", &["api"], ORGANISATION),
         Api::new("nhn:selvbetjening", &["client"], ORGANISATION),

@@ -9,6 +9,7 @@
 //! their key in a file of mode 0600; at stop, listeners drain first, jobs end next, the store closes last.
 //! Rules: DESIGN §3 (engines), §4 (outside contract), §7 (seen).
 
+pub mod address_register;
 pub mod citizens;
 pub mod config;
 pub mod demo;
@@ -24,6 +25,7 @@ pub mod login;
 pub mod operations;
 pub mod opened;
 pub mod ops;
+pub mod parties;
 pub mod ports;
 pub mod registry;
 pub mod secrets;

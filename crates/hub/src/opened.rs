@@ -25,6 +25,7 @@ pub fn repositories() -> Vec<RepositoryDecl> {
         RepositoryDecl::new(records::jobs::REPOSITORY, RepoKind::Internal),
     ];
     all.extend(registers::repositories());
+    all.extend(grunndata::repositories());
     all.extend(meldinger::repositories());
     all
 }

@@ -7,7 +7,7 @@ use edi::check::Options;
 use edi::xsd::SchemaSet;
 use meldinger::Exchange;
 use meldinger::view::{MessageFilter, Viewer};
-use portal::drift::{MessageQuery, Operations};
+use portal::drift::{MessageQuery, Operations, PartyQuery};
 use records::intake::RegisterLookups;
 use registers::{Directory, RegisterTable};
 use serde_json::{Value, json};
@@ -208,6 +208,14 @@ impl Operations for HubOperations {
     fn advance(&self, duration: &str) -> Result<Value, Problem> {
         let demo = self.parts.demo.as_ref().ok_or_else(Problem::not_found)?;
         demo.advance(duration)
+    }
+
+    fn parties(&self, query: &PartyQuery) -> Result<Value, Problem> {
+        crate::parties::list(&self.parts.registers, query, self.now_us())
+    }
+
+    fn party(&self, her_id: u32) -> Result<Value, Problem> {
+        crate::parties::one(&self.parts.registers, her_id, self.now_us())
     }
 
     fn health(&self) -> Value {

@@ -9,10 +9,11 @@ use crate::opened::{CLOCK_SECRET, Opened};
 use crate::operations::HubOperations;
 use crate::ops::Ops;
 use crate::ports::Ports;
-use crate::{citizens, demo, helseid_out, intake, keys, ops};
+use crate::{address_register, citizens, demo, helseid_out, intake, keys, ops};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use dokumenter::Dokumenter;
+use edge::front::Front;
 use edge::listen::{Limits, Shutdown, serve, tls_config, tls_config_asking};
 use helseid::Helseid;
 use helsenorge::Helsenorge;
@@ -236,13 +237,13 @@ impl Hub {
             .await??
         };
 
+        let bus_users = Arc::new(Users::new(
+            setup
+                .amqp_users
+                .iter()
+                .map(|(u, p, her)| AmqpUser::new(u, p, *her)),
+        ));
         let exchange = {
-            let users = Users::new(
-                setup
-                    .amqp_users
-                    .iter()
-                    .map(|(u, p, her)| AmqpUser::new(u, p, *her)),
-            );
             let hub_keys = match setup.hub_keys {
                 Some((signing, decryption)) => HubKeys {
                     signing,
@@ -255,7 +256,7 @@ impl Hub {
                 grant: trust.hub("meldinger"),
                 directory: directory.clone(),
                 clock: clock.clone(),
-                users: Arc::new(users),
+                users: bus_users.clone(),
                 keys: hub_keys,
                 trust: setup.message_trust,
                 receipt_keys: setup.receipt_keys,
@@ -326,7 +327,7 @@ impl Hub {
             clients.clone(),
             helseid.resource_server("nhn:selvbetjening", &origins, state.clone()),
         );
-        let fhir = {
+        let (fhir, at_once) = {
             let repository_keys: BTreeMap<&str, Vec<u8>> = {
                 let secrets = secrets.clone();
                 tokio::task::spawn_blocking(move || -> Result<_> {
@@ -402,10 +403,11 @@ impl Hub {
             }
             let names: Vec<&str> = gates.iter().map(|(name, _)| *name).collect();
             let mut router = records::elsewhere("/fhir", &names);
+            let mut at_once = Vec::new();
             for (name, gate) in gates {
                 let key = repository_keys.get(name).cloned().unwrap_or_default();
                 let subscriptions = crate::fhir::subscriptions(&config, &*gate);
-                router = router.merge(crate::fhir::repository(
+                let (routes, front) = crate::fhir::repository(
                     &store,
                     name,
                     &origins,
@@ -414,12 +416,14 @@ impl Hub {
                     &addresses.issuer,
                     &config.data,
                     subscriptions.clone(),
-                )?);
+                )?;
+                router = router.merge(routes);
+                at_once.push(front);
                 if let Some(subscriptions) = subscriptions {
                     tasks.extend(subscriptions.start(&shutdown));
                 }
             }
-            router
+            (router, at_once)
         };
 
         let persons = crate::grunndata::persons(
@@ -428,6 +432,34 @@ impl Hub {
             &clock,
             helseid.resource_server(grunndata::persons::access::AUDIENCE, &origins, state.clone()),
         )?;
+        let address_edges = {
+            let server =
+                |audience: &str| helseid.resource_server(audience, &origins, state.clone());
+            let (communication_party, cppa) = (
+                server(grunndata::ar::rest::AUDIENCE),
+                server(grunndata::cppa::rest::AUDIENCE),
+            );
+            let (trust, registers, clock) = (trust.clone(), registers.clone(), clock.clone());
+            let open = move || {
+                address_register::open(address_register::EdgeParts {
+                    trust: &trust,
+                    registers: &registers,
+                    clock: &clock,
+                    communication_party,
+                    cppa,
+                })
+            };
+            tokio::task::spawn_blocking(open).await??
+        };
+        tasks.push(address_edges.start(&shutdown));
+        let bus_user = move |user: &str| bus_users.her_id(user);
+        let broker =
+            address_edges.broker(ExchangeBroker::new(exchange.clone()), bus_user);
+        let soap = address_register::soap(
+            address_register::system_users(&registers, &setup.amqp_users),
+            vec![addresses.base_tls.clone(), addresses.base.clone()],
+            address_edges.mounts,
+        );
         let citizens = {
             let parts = citizens::CitizenParts {
                 trust: trust.clone(),
@@ -512,6 +544,8 @@ impl Hub {
             .merge(portal)
             .merge(fhir)
             .merge(persons)
+            .merge(address_edges.router)
+            .merge(soap)
             .merge(self_service)
             .merge(citizens.router())
             .merge(ops::router(Ops {
@@ -540,26 +574,27 @@ impl Hub {
             .map(|(chain, key)| tls_config(chain, key))
             .transpose()?;
         let mut spawn =
-            |listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, router: Router| {
+            |listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, front: Front| {
                 tasks.push(tokio::spawn(serve(
                     listener,
                     tls,
-                    router,
+                    front,
                     Limits::default(),
                     shutdown.clone(),
                 )));
             };
-        spawn(main, None, router.clone());
-        spawn(helseid_plain, None, helseid_router.clone());
+        let main_front = Front::from(router).with(at_once);
+        spawn(main, None, main_front.clone());
+        spawn(helseid_plain, None, helseid_router.clone().into());
         if let Some(tls) = &tls {
-            spawn(main_tls, Some(tls.clone()), router);
-            spawn(helseid_tls, Some(tls.clone()), helseid_router);
+            spawn(main_tls, Some(tls.clone()), main_front);
+            spawn(helseid_tls, Some(tls.clone()), helseid_router.into());
             let asking = tls_config_asking(tls)?;
-            spawn(citizen_mtls, Some(asking), citizens::mtls_router(&citizens));
+            spawn(citizen_mtls, Some(asking), citizens::mtls_router(&citizens).into());
         }
         let amqp_shutdown = amqp::adapter::Shutdown::new();
         let bus = amqp::adapter::Server::new(
-            Arc::new(ExchangeBroker::new(exchange.clone())),
+            Arc::new(broker),
             "helsenav",
             amqp::adapter::Limits::default(),
             amqp_shutdown.clone(),
@@ -652,6 +687,12 @@ pub fn endpoints(addresses: &Addresses) -> Value {
         "log-heads": format!("{base}/log/heads"),
         "selvbetjening": format!("{base}{}", helseid::self_service::PREFIX),
         "persontjenesten": format!("{base}{}", grunndata::persons::PREFIX),
+        "communicationparty": format!("{base}{}", grunndata::ar::rest::PREFIX),
+        "cppa": format!("{base}{}", grunndata::cppa::rest::PREFIX),
+        "ar-soap": format!("{base}/v1/AR?wsdl"),
+        "ar-export-soap": format!("{base}/v1/ARExport?wsdl"),
+        "cppa-soap": format!("{base}/v1/CPPA?wsdl"),
+        "servicebusmanager-soap": format!("{base}/v2/servicebusmanager?wsdl"),
         "citizen-sts": format!("{base}{}", helseid::citizen::path::ISSUER),
         "demo-clients": format!("{base}/demo/clients"),
         "demo-clock": format!("{base}/demo/clock"),

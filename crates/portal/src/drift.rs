@@ -31,6 +31,22 @@ pub struct MessageQuery {
     pub before: Option<String>,
 }
 
+/// Which communication parties are asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PartyQuery {
+    /// Words of the name, a HER-id or an organisation number.
+    pub text: Option<String>,
+    /// `Organization`, `Service` or `Person`.
+    pub kind: Option<String>,
+    /// Type of list 9040.
+    pub business_type: Option<String>,
+    /// Municipality number.
+    pub municipality: Option<String>,
+    /// Page, from 1.
+    pub page: Option<usize>,
+}
+
 /// What `/drift` asks of the hub; given by it.
 pub trait Operations: Send + Sync {
     /// Checks an operator's password; the name shown. Slow on purpose: called on a blocking thread.
@@ -51,6 +67,14 @@ pub trait Operations: Send + Sync {
     fn advance(&self, duration: &str) -> Result<Value, Problem>;
     /// State of services, queues, certificates.
     fn health(&self) -> Value;
+    /// A page of the address register; public information.
+    fn parties(&self, _query: &PartyQuery) -> Result<Value, Problem> {
+        Err(Problem::not_found())
+    }
+    /// One communication party.
+    fn party(&self, _her_id: u32) -> Result<Value, Problem> {
+        Err(Problem::not_found())
+    }
 }
 
 pub(crate) fn router() -> Router<PortalState> {
@@ -67,6 +91,8 @@ pub(crate) fn router() -> Router<PortalState> {
         .route("/api/drift/timeline/play", post(play))
         .route("/api/drift/timeline/advance", post(advance))
         .route("/api/drift/health", get(health))
+        .route("/api/drift/parties", get(parties))
+        .route("/api/drift/parties/{her_id}", get(party))
 }
 
 #[derive(Deserialize)]
@@ -115,6 +141,22 @@ async fn message(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     blocking(move || state.operations.message(session.orgnr(), &id).map(Json)).await?
+}
+
+async fn parties(
+    State(state): State<PortalState>,
+    _session: DriftSession,
+    Query(query): Query<PartyQuery>,
+) -> Result<Json<Value>, Problem> {
+    blocking(move || state.operations.parties(&query).map(Json)).await?
+}
+
+async fn party(
+    State(state): State<PortalState>,
+    _session: DriftSession,
+    Path(her_id): Path<u32>,
+) -> Result<Json<Value>, Problem> {
+    blocking(move || state.operations.party(her_id).map(Json)).await?
 }
 
 async fn original(

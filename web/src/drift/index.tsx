@@ -2,6 +2,7 @@ import { useSession } from '../api/session.tsx';
 import { apis } from '../i18n/apis.ts';
 import { clients } from '../i18n/clients.ts';
 import { drift } from '../i18n/drift.ts';
+import { parties } from '../i18n/parties.ts';
 import { useTexts } from '../i18n/texts.tsx';
 import { Page } from '../parts/page.tsx';
 import { match, usePath } from '../router.tsx';
@@ -17,6 +18,8 @@ import { HealthPage } from './Health.tsx';
 import { LoginPage } from './Login.tsx';
 import { MessagePage } from './Message.tsx';
 import { MessagesPage } from './Messages.tsx';
+import { PartiesPage } from './Parties.tsx';
+import { PartyPageView } from './Party.tsx';
 import { TimelinePage } from './Timeline.tsx';
 import { ValidatorPage } from './Validator.tsx';
 
@@ -25,12 +28,14 @@ export default function Drift() {
   const t = useTexts(drift);
   const c = useTexts(clients);
   const a = useTexts(apis);
+  const p = useTexts(parties);
   const { view } = useSession();
   const menu = [
     { href: '/drift', text: t('menu.home') },
     { href: '/drift/meldinger', text: t('menu.messages') },
     { href: '/drift/validator', text: t('menu.validator') },
     ...(view?.is_demo ? [{ href: '/drift/tidslinje', text: t('menu.timeline') }] : []),
+    { href: '/drift/parter', text: p('menu') },
     { href: '/drift/klienter', text: c('menu') },
     { href: '/drift/api', text: a('menu') },
     { href: '/drift/tilstand', text: t('menu.health') },
@@ -49,6 +54,7 @@ function Pages() {
   const message = match('/drift/meldinger/:id', path);
   const client = match('/drift/klienter/:id', path);
   const api = match('/drift/api/:audience', path);
+  const party = match('/drift/parter/:her', path);
   if (path === '/drift') return <Overview />;
   if (path === '/drift/meldinger') return <MessagesPage />;
   if (message?.['id']) return <MessagePage key={message['id']} id={message['id']} />;
@@ -59,6 +65,8 @@ function Pages() {
   if (client?.['id']) return <ClientPage key={client['id']} id={decodeURIComponent(client['id'])} />;
   if (path === '/drift/api') return <ApisPage />;
   if (api?.['audience']) return <ApiPage key={api['audience']} audience={decodeURIComponent(api['audience'])} />;
+  if (path === '/drift/parter') return <PartiesPage />;
+  if (party?.['her']) return <PartyPageView key={party['her']} herId={party['her']} />;
   if (path === '/drift/tilstand') return <HealthPage />;
   return <NotFound home="/drift" />;
 }
@@ -67,11 +75,13 @@ function Overview() {
   const t = useTexts(drift);
   const c = useTexts(clients);
   const a = useTexts(apis);
+  const p = useTexts(parties);
   const { view } = useSession();
   const tiles = [
     ['/drift/meldinger', t('menu.messages'), t('home.messages')],
     ['/drift/validator', t('menu.validator'), t('home.validator')],
     ...(view?.is_demo ? [['/drift/tidslinje', t('menu.timeline'), t('home.timeline')]] : []),
+    ['/drift/parter', p('menu'), p('tile')],
     ['/drift/klienter', c('menu'), c('tile')],
     ['/drift/api', a('menu'), a('tile')],
     ['/drift/tilstand', t('menu.health'), t('home.health')],

@@ -73,10 +73,15 @@ const USER_SCOPES: [&str; 11] = [
     "nhn:phr/mhd/read-documentreferences/kjernejournalforskriften",
     "nhn:phr/mhd/read-document",
 ];
-const MACHINE_SCOPES: [&str; 3] = [
+const MACHINE_SCOPES: [&str; 8] = [
     "nhn:kjernejournal/api",
     "nhn:pps/provesvar-read",
     "nhn:phr/mhd/read-document",
+    "nhn:hgd-persontjenesten-api/read-with-legal-basis",
+    "nhn:hgd-persontjenesten-api/read-no-legal-basis",
+    "nhn:cp-api/access-v2-dpop",
+    "nhn:cppa/access",
+    "nhn:cppa/access-with-dpop",
 ];
 
 const MACHINE_ACTS_FOR: [&str; 3] = ["nhn:kjernejournal", "nhn:pps", "nhn:phr"];
@@ -205,7 +210,15 @@ fn client(login: &ClientLogin, nation: &Nation) -> Option<Client> {
 /// The audiences of a client's scopes.
 pub(crate) fn audiences(kind: &str) -> Value {
     match kind {
-        "user" | "machine" => json!(["nhn:kjernejournal", "nhn:pps", "nhn:phr"]),
+        "user" => json!(["nhn:kjernejournal", "nhn:pps", "nhn:phr"]),
+        "machine" => json!([
+            "nhn:kjernejournal",
+            "nhn:pps",
+            "nhn:phr",
+            "nhn:hgd-persontjenesten-api",
+            "nhn:cp-api",
+            "nhn:cppa",
+        ]),
         _ => json!([]),
     }
 }

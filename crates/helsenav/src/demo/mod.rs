@@ -4,13 +4,16 @@ mod actors;
 mod citizens;
 mod clients;
 mod facts;
+mod folkeregister;
 mod generate;
 mod history;
 mod keys;
 mod links;
+mod parties;
 mod people;
 mod seed;
 
+pub(crate) use folkeregister::{FolkeregisterArgs, run as folkeregister};
 pub(crate) use generate::{GenerateArgs, run as generate};
 pub(crate) use links::trust_ca;
 
@@ -346,6 +349,7 @@ fn import(
         .collect::<Result<_>>()?;
     let lookup = |key: &str| certificates.get(key).cloned();
     people::import(opened, nation, seed::rows(nation, &lookup), population)?;
+    parties::give_profiles(opened, nation).context("cannot import profiles of parties")?;
     citizens::give_powers(opened, nation).context("cannot import powers of attorney")?;
     history::import(opened, nation).context("cannot import the nation's history")
 }

@@ -1,0 +1,167 @@
+//! Wiring of the address register's edges: SOAP and REST, collaboration protocols, event queues on the bus.
+
+use anyhow::{Context, Result};
+use axum::Router;
+use edge::Clock;
+use edge::listen::Shutdown;
+use edge::soap::{Host, Mount, User, Users};
+use grunndata::ar::{self, AddressRegister, NowFn, Places};
+use grunndata::cppa::{self, Cppa};
+use grunndata::subscriptions::broker::{EventBroker, OwnerOf};
+use grunndata::subscriptions::feed::{self, Agreements, EventSource, Profiles};
+use grunndata::subscriptions::{self, Subscriptions};
+use jose::rs::ResourceServer;
+use registers::RegisterTable;
+use std::sync::Arc;
+use std::time::Duration;
+use trust::Trust;
+
+/// How often the registers' events are looked at.
+const FEED_EVERY: Duration = Duration::from_millis(500);
+
+/// What the edges are made of.
+pub struct EdgeParts<'a> {
+    /// Rights of the hub, and the store.
+    pub trust: &'a Arc<Trust>,
+    /// Registers.
+    pub registers: &'a Arc<RegisterTable>,
+    /// The clock of rules.
+    pub clock: &'a Clock,
+    /// Checks tokens of the CommunicationParty API.
+    pub communication_party: ResourceServer,
+    /// Checks tokens of the CPPA API.
+    pub cppa: ResourceServer,
+}
+
+/// The edges.
+pub struct AddressEdges {
+    /// REST.
+    pub router: Router,
+    /// SOAP.
+    pub mounts: Vec<Mount>,
+    /// Subscriptions.
+    pub subscriptions: Arc<Subscriptions>,
+    /// Collaboration protocols.
+    pub cppa: Arc<Cppa>,
+    registers: Arc<RegisterTable>,
+    now: NowFn,
+}
+
+/// Opens everything. Blocks.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn open(parts: EdgeParts<'_>) -> Result<AddressEdges> {
+    let (trust, registers) = (parts.trust, parts.registers);
+    let store = trust.store().clone();
+    let now: NowFn = parts.clock.as_fn();
+    let real_s: Arc<dyn Fn() -> i64 + Send + Sync> =
+        Arc::new(|| edge::clock::real_now_us() / 1_000_000);
+    let register = Arc::new(AddressRegister {
+        parties: registers.parties().clone(),
+        businesses: registers.businesses().clone(),
+        directory: registers.clone(),
+        now: now.clone(),
+        places: Places::default(),
+    });
+    let cppa = Arc::new(Cppa::open(
+        store.clone(),
+        trust.hub("cppa"),
+        registers.parties().clone(),
+        now.clone(),
+    )?);
+    let subscriptions = Arc::new(Subscriptions::open(store, trust.hub("subscriptions"))?);
+    let mut mounts = ar::service::mounts(&register).context("contracts of the address register")?;
+    mounts.push(cppa::soap::mount(&cppa).context("contract of CPPA")?);
+    mounts.push(subscriptions::soap::mount(&subscriptions, &now).context("contract of events")?);
+    let router = ar::rest::router(register, parts.communication_party, real_s.clone())
+        .merge(cppa::rest::router(cppa.clone(), parts.cppa, real_s));
+    Ok(AddressEdges {
+        router,
+        mounts,
+        subscriptions,
+        cppa,
+        registers: registers.clone(),
+        now,
+    })
+}
+
+impl AddressEdges {
+    /// The bus with the queues of events in front.
+    pub fn broker<B: amqp::port::Broker>(
+        &self,
+        inner: B,
+        her_id_of: impl Fn(&str) -> Option<u32> + Send + Sync + 'static,
+    ) -> EventBroker<B> {
+        let registers = self.registers.clone();
+        let owner_of: OwnerOf = Arc::new(move |user| {
+            let party = registers.parties().get(her_id_of(user)?)?;
+            Some(party.content.orgnr.clone())
+        });
+        EventBroker::new(inner, self.subscriptions.clone(), owner_of)
+    }
+
+    /// Starts the feed from the registers to the queues, and keeps agreements up to date; ends at shutdown.
+    pub fn start(&self, shutdown: &Shutdown) -> tokio::task::JoinHandle<()> {
+        let shutdown = shutdown.clone();
+        let (cppa, subscriptions) = (self.cppa.clone(), self.subscriptions.clone());
+        let now = self.now.clone();
+        let sources: Arc<Vec<Arc<dyn EventSource>>> = Arc::new(vec![
+            self.registers.parties().clone(),
+            Arc::new(Profiles(cppa.clone())),
+            Arc::new(Agreements(cppa.clone())),
+        ]);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(FEED_EVERY) => {}
+                    () = shutdown.wait() => break,
+                }
+                let (cppa, subscriptions) = (cppa.clone(), subscriptions.clone());
+                let (sources, now) = (sources.clone(), now.clone());
+                let work = move || -> Result<()> {
+                    cppa.follow()?;
+                    cppa.keep()?;
+                    feed::feed_all(&subscriptions, &sources, now())?;
+                    Ok(())
+                };
+                match tokio::task::spawn_blocking(work).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, "events of registers were not fed"),
+                    Err(error) => tracing::error!(%error, "the feed of events died"),
+                }
+            }
+        })
+    }
+}
+
+/// All SOAP services at their paths. `bases` are the addresses under which the hub is reached.
+pub fn soap(users: Users, bases: Vec<String>, mounts: Vec<Mount>) -> Router {
+    let mut host = Host::new(Arc::new(users), bases);
+    for mount in mounts {
+        host.mount(mount);
+    }
+    host.router()
+}
+
+/// Roles of every system user.
+const ROLES: [&str; 4] = ["FlrRead", "FlrLookup", "HprRead", "ArRead"];
+/// Role of the hub's own user.
+const OWNER: &str = "Administrator";
+
+/// System users of SOAP: who has queues on the bus has a user `OrgUsr<orgnr>` with the same password.
+pub fn system_users(registers: &RegisterTable, bus: &[(String, String, u32)]) -> Users {
+    let users = bus.iter().filter_map(|(_, password, her_id)| {
+        let party = registers.parties().get(*her_id)?;
+        let mut roles: Vec<String> = ROLES.iter().map(|r| (*r).to_owned()).collect();
+        if party.content.hub_run {
+            roles.push(OWNER.to_owned());
+        }
+        let user = User {
+            name: format!("OrgUsr{}", party.content.orgnr),
+            roles,
+        };
+        Some((user, edge::soap::users::hash_random(password)))
+    });
+    Users::new(users)
+}

@@ -1,0 +1,258 @@
+//! What `/drift` shows of the address register: search, one party with its organisation's tree, certificates, a place on
+//! the map, the last changes.
+
+use edge::Problem;
+use portal::drift::PartyQuery;
+use registers::RegisterTable;
+use registers::directory::PartyKind;
+use registers::kernel::period::Moment;
+use registers::parties::CertificateLine;
+use registers::parties::record::{CertificateUse, PartyRecord};
+use registers::parties::register::Held;
+use registers::parties::rules::{self, Expiry};
+use registers::parties::search::{Facet, Query, kind_name};
+use serde_json::{Value, json};
+
+/// Parties on a page.
+const PAGE: usize = 50;
+/// Values of a facet.
+const MAX_FACET: usize = 20;
+/// Parties shown below an organisation.
+const MAX_BELOW: usize = 500;
+/// Versions shown of a party.
+const MAX_VERSIONS: usize = 20;
+
+fn micros(at: Moment) -> i64 {
+    at.0.saturating_mul(1_000)
+}
+
+fn text(list: u32, code: &str) -> String {
+    let known = if list == 3402 {
+        codes::places::municipality(code).map(|m| m.name)
+    } else {
+        codes::lists::display(&codes::oid::list(list), code)
+    };
+    known.unwrap_or(code).to_owned()
+}
+
+fn service(party: &PartyRecord) -> Option<String> {
+    let code = party.service.as_ref()?;
+    Some(text(code.list.parse().ok()?, &code.code))
+}
+
+fn expiry_word(line: &CertificateLine, now: Moment) -> &'static str {
+    match rules::expiry(line, now) {
+        Expiry::Fine => "ok",
+        Expiry::Soon => "soon",
+        Expiry::Late => "late",
+        Expiry::Expired => "expired",
+    }
+}
+
+struct Browser<'a> {
+    registers: &'a RegisterTable,
+    now: Moment,
+}
+
+impl Browser<'_> {
+    fn row(&self, party: &Held) -> Value {
+        let content = &party.content;
+        let above = self.registers.parties().parent(content);
+        let parent = above.as_ref().map(|p| &p.content);
+        let worst = [CertificateUse::Encryption, CertificateUse::Signing]
+            .into_iter()
+            .filter_map(|purpose| rules::certificate(content, parent, purpose, self.now))
+            .map(|c| c.value)
+            .min_by_key(|line| line.not_after_s);
+        json!({
+            "her_id": content.her_id,
+            "name": content.shown_name(),
+            "kind": kind_name(content.kind),
+            "orgnr": content.orgnr,
+            "service": service(content),
+            "parent": parent.map(|p| json!({ "her_id": p.her_id, "name": p.shown_name() })),
+            "is_valid": rules::is_valid_party(content, parent, self.now),
+            "certificate": worst.map(|line| expiry_word(line, self.now)),
+        })
+    }
+
+    fn facet(facet: &Facet) -> Value {
+        let list = match facet.name {
+            "BusinessTypeCode" => Some(9040),
+            "MunicipalityCode" => Some(3402),
+            _ => None,
+        };
+        let entries: Vec<Value> = facet
+            .entries
+            .iter()
+            .take(MAX_FACET)
+            .map(|(value, hits)| {
+                let text = list.map_or_else(|| value.clone(), |l| text(l, value));
+                json!({ "value": value, "text": text, "hits": hits })
+            })
+            .collect();
+        json!({ "name": facet.name, "entries": entries })
+    }
+
+    fn list(&self, query: &PartyQuery) -> Result<Value, Problem> {
+        let given = [
+            ("FullText", &query.text),
+            ("Type", &query.kind),
+            ("BusinessTypeCode", &query.business_type),
+            ("MunicipalityCode", &query.municipality),
+        ];
+        let mut constraints: Vec<(&str, &str)> = given
+            .iter()
+            .filter_map(|(key, value)| Some((*key, value.as_deref().filter(|v| !v.is_empty())?)))
+            .collect();
+        // A number is a HER-id or an organisation number, not a name.
+        let number = query.text.as_deref().map(str::trim).unwrap_or_default();
+        if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) {
+            let key = if number.len() == 9 {
+                "OrganizationNumber"
+            } else {
+                "HerId"
+            };
+            constraints.retain(|(k, _)| *k != "FullText");
+            constraints.push((key, number));
+        }
+        let read = Query::read(constraints).map_err(|bad| Problem::bad_request(bad.to_string()))?;
+        let page = query.page.unwrap_or(1).max(1);
+        let found = read.run(self.registers.parties(), page, PAGE, self.now);
+        Ok(json!({
+            "total": found.total,
+            "page": page,
+            "pages": found.total.div_ceil(PAGE),
+            "rows": found.results.iter().map(|p| self.row(p)).collect::<Vec<_>>(),
+            "facets": found.facets.iter().map(Self::facet).collect::<Vec<_>>(),
+        }))
+    }
+
+    fn certificates(&self, party: &PartyRecord, parent: Option<&PartyRecord>) -> Vec<Value> {
+        let own = party.certificates.iter().map(|line| (line, false));
+        let above = parent
+            .filter(|_| party.certificates.is_empty())
+            .into_iter()
+            .flat_map(|p| &p.certificates)
+            .map(|line| (line, true));
+        own.chain(above)
+            .map(|(line, inherited)| {
+                let in_use = rules::certificate(party, parent, line.purpose, self.now)
+                    .is_some_and(|c| c.value.serial == line.serial);
+                json!({
+                    "purpose": match line.purpose {
+                        CertificateUse::Encryption => "encryption",
+                        CertificateUse::Signing => "signing",
+                    },
+                    "name": line.name,
+                    "serial": line.serial,
+                    "thumbprint": line.thumbprint,
+                    "valid_from": line.not_before_s.saturating_mul(1_000_000),
+                    "valid_to": line.not_after_s.saturating_mul(1_000_000),
+                    "state": expiry_word(line, self.now),
+                    "in_use": in_use,
+                    "inherited": inherited,
+                })
+            })
+            .collect()
+    }
+
+    fn place(&self, party: &PartyRecord) -> Value {
+        let business = self.registers.businesses().get(&party.orgnr);
+        let coordinates = business.and_then(|b| b.content.coordinates);
+        coordinates.map_or(Value::Null, |c| {
+            json!({
+                "latitude": f64::from(c.latitude_udeg) / 1_000_000.0,
+                "longitude": f64::from(c.longitude_udeg) / 1_000_000.0,
+            })
+        })
+    }
+
+    fn one(&self, her_id: u32) -> Result<Value, Problem> {
+        let parties = self.registers.parties();
+        let party = parties.get(her_id).ok_or_else(Problem::not_found)?;
+        let content = &party.content;
+        let above = parties.parent(content);
+        let parent = above.as_ref().map(|p| &p.content);
+        let top = above.clone().unwrap_or_else(|| party.clone());
+        let below = parties.children(top.content.her_id);
+        let electronic: Vec<Value> = rules::electronic(content, parent, self.now)
+            .into_iter()
+            .map(|a| {
+                json!({
+                    "code": a.value.code,
+                    "address": a.value.address,
+                    "inherited": a.inherited,
+                })
+            })
+            .collect();
+        let physical: Vec<Value> = rules::physical(content, parent)
+            .into_iter()
+            .map(|a| {
+                json!({
+                    "kind": text(3401, &a.value.code),
+                    "street": a.value.street,
+                    "postbox": a.value.postbox,
+                    "postcode": a.value.postcode,
+                    "city": a.value.city,
+                    "inherited": a.inherited,
+                })
+            })
+            .collect();
+        let versions = parties.versions(her_id, MAX_VERSIONS)?;
+        let changes: Vec<Value> = versions
+            .iter()
+            .map(|v| {
+                json!({
+                    "version": v.version,
+                    "at": micros(v.entry.content.changed),
+                    "by": v.entry.content.by,
+                })
+            })
+            .collect();
+        let business_type = top.content.business_type.as_deref();
+        let municipality = content
+            .municipality
+            .as_deref()
+            .or(top.content.municipality.as_deref());
+        Ok(json!({
+            "row": self.row(&party),
+            "business_type": business_type.map(|b| text(9040, b)),
+            "municipality": municipality.map(|m| text(3402, m)),
+            "hpr": content.hpr,
+            "description": content.description,
+            "location": content.location,
+            "valid_from": micros(content.valid.from.unwrap_or(content.created)),
+            "valid_to": content.valid.to.map(micros),
+            "electronic": electronic,
+            "physical": physical,
+            "certificates": self.certificates(content, parent),
+            "place": self.place(content),
+            "tree": {
+                "top": self.row(&top),
+                "below": below.iter().take(MAX_BELOW).map(|p| self.row(p)).collect::<Vec<_>>(),
+                "persons": below.iter().filter(|p| p.content.kind == PartyKind::Person).count(),
+                "services": below.iter().filter(|p| p.content.kind == PartyKind::Service).count(),
+            },
+            "changes": changes,
+        }))
+    }
+}
+
+/// A page of parties. `now_us` is the rules' now.
+///
+/// # Errors
+/// 400 for a query that cannot be.
+pub fn list(registers: &RegisterTable, query: &PartyQuery, now_us: i64) -> Result<Value, Problem> {
+    let now = Moment(now_us.div_euclid(1_000));
+    Browser { registers, now }.list(query)
+}
+
+/// One party.
+///
+/// # Errors
+/// 404 for an unknown HER-id.
+pub fn one(registers: &RegisterTable, her_id: u32, now_us: i64) -> Result<Value, Problem> {
+    let now = Moment(now_us.div_euclid(1_000));
+    Browser { registers, now }.one(her_id)
+}
