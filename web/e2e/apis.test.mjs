@@ -28,14 +28,17 @@ async function checked(page, where) {
   assert.deepEqual(await violations(page), [], `axe: ${where}`);
 }
 
-test('the list says what waits, in both languages and on a narrow page', { skip }, async () => {
+test('the list says what waits, in all four languages and on a narrow page', { skip }, async () => {
   for (const [language, waiting, others] of [
     ['nb', '1 venter', 'Andre API'],
     ['en', '1 waiting', 'Other APIs'],
+    ['nn', '1 ventar', 'Andre API'],
+    ['se', '1 vurdet', 'Eará API:at'],
   ]) {
     for (const width of [1280, 375]) {
       const page = await open('/drift/api', { language, width });
       await page.getByText(waiting).waitFor();
+      assert.equal(await page.evaluate(() => document.documentElement.lang), language);
       assert.equal(await page.getByRole('heading', { name: others }).count(), 0);
       await checked(page, `list ${language} ${width}`);
       assert.deepEqual(page.complaints, []);
@@ -96,4 +99,25 @@ test('terms are written by those who decide and accepted by an organisation', { 
   await party.getByText('Ikke godtatt', { exact: true }).waitFor();
   assert.deepEqual(party.complaints, []);
   await party.context().close();
+});
+
+test('four languages are offered where all sentences have them, and the choice comes back', { skip }, async () => {
+  const page = await open('/drift/klienter');
+  const choose = (name) => page.getByRole('group', { name: /Språk|Giella/ }).getByRole('button', { name, exact: true });
+  await choose('Nynorsk').focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Ventar på avgjerd' }).waitFor();
+  await choose('Davvisámegiella').press('Enter');
+  await page.getByRole('heading', { name: 'Vuordá mearrádusa' }).waitFor();
+  await checked(page, 'clients in Northern Sami');
+  // Pages that only have two languages fall back, and say which language they are in.
+  await page.goto(`${target.base}/drift/tilstand`);
+  await settled(page);
+  assert.equal(await page.evaluate(() => document.documentElement.lang), 'nb');
+  assert.equal(await page.getByRole('button', { name: 'Davvisámegiella' }).count(), 0);
+  await page.goto(`${target.base}/drift/api`);
+  await page.getByRole('heading', { name: 'Buot API:at' }).or(page.getByRole('heading', { name: /^API:at maid/ })).first().waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.lang), 'se');
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
 });

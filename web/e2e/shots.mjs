@@ -80,6 +80,8 @@ const SHOTS = [
   ['api', 'operator', '/drift/api/nhn%3Apps'],
   ['api-en', 'party', '/drift/api/nhn%3Apps', undefined, 'en'],
   ['api-terms', 'operator', '/drift/api/nhn%3Apps', (page) => page.getByRole('button', { name: 'Endre vilkårene' }).click()],
+  ['api-se', 'operator', '/drift/api/nhn%3Apps', undefined, 'se'],
+  ['clients-nn', 'operator', '/drift/klienter', undefined, 'nn'],
   ['not-found', 'operator', '/drift/finnes-ikke'],
 ];
 

@@ -33,3 +33,25 @@ test('no sentence uses what the tone forbids', async () => {
 test('citizens meet plain words', async () => {
   for (const { key, nb } of await sentences()) if (key.startsWith('citizen.ts')) assert.doesNotMatch(nb, /epikrise|henv\.|jf\.|mtp\b/i, key);
 });
+
+/** Sentences of the self-service pages and of their frame; the portal's menu may be there too. */
+const SELF_SERVICE = /^(clients\.ts|apis\.ts): |^shell\.ts: (?!help|footer\.about|language\.)/;
+const MENU = /^drift\.ts: menu\.|^shell\.ts: language\./;
+const ROW = /^ {2}('(?:[^'\\]|\\.)*'): ('(?:[^'\\]|\\.)*'),$/gm;
+
+test('the self-service pages have all their sentences in nynorsk and Northern Sami', async () => {
+  const found = await sentences();
+  const all = found.filter(({ key }) => SELF_SERVICE.test(key));
+  assert.ok(all.length > 250, `only ${all.length} sentences found`);
+  for (const language of ['nn', 'se']) {
+    const text = await readFile(new URL(`${language}.ts`, FOLDER), 'utf8');
+    const table = new Map([...text.matchAll(ROW)].map(([, nb, other]) => [nb, other]));
+    for (const { key, nb } of all) {
+      const other = table.get(nb);
+      assert.ok(other, `${language}: ${key} ${nb}`);
+      assert.deepEqual(places(other), places(nb), `${language}: ${key}`);
+    }
+    const known = new Set(found.filter(({ key }) => SELF_SERVICE.test(key) || MENU.test(key)).map(({ nb }) => nb));
+    for (const nb of table.keys()) assert.ok(known.has(nb), `${language}: nobody says ${nb}`);
+  }
+});

@@ -11,6 +11,8 @@ export const shell = {
   'language': { nb: 'Språk', en: 'Language' },
   'language.nb': { nb: 'Bokmål', en: 'Bokmål' },
   'language.en': { nb: 'English', en: 'English' },
+  'language.nn': { nb: 'Nynorsk', en: 'Nynorsk' },
+  'language.se': { nb: 'Davvisámegiella', en: 'Davvisámegiella' },
   'menu': { nb: 'Sider', en: 'Pages' },
   'crumbs': { nb: 'Du er her', en: 'You are here' },
   'login': { nb: 'Logg inn', en: 'Log in' },

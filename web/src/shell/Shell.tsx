@@ -3,7 +3,7 @@ import { useState, useSyncExternalStore, type ReactNode } from 'react';
 import { useSession } from '../api/session.tsx';
 import { useFormat } from '../i18n/format.ts';
 import { shell } from '../i18n/shell.ts';
-import { LANGUAGES, useLanguage, useTexts } from '../i18n/texts.tsx';
+import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { role } from '../i18n/words.ts';
 import { Trouble, Waiting, useFaultText } from '../parts/source.tsx';
 import { usePath } from '../router.tsx';
@@ -103,11 +103,11 @@ function isCurrent(href: string, path: string): boolean {
 
 function LanguageSwitch() {
   const t = useTexts(shell);
-  const { language, setLanguage } = useLanguage();
+  const { shown, offered, setLanguage } = useLanguage();
   return (
     <div className="languages" role="group" aria-label={t('language')}>
-      {LANGUAGES.map((other) => (
-        <button key={other} type="button" lang={other} aria-pressed={other === language} onClick={() => setLanguage(other)}>
+      {offered.map((other) => (
+        <button key={other} type="button" lang={other} aria-pressed={other === shown} onClick={() => setLanguage(other)}>
           {t(`language.${other}`)}
         </button>
       ))}
