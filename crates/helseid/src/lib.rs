@@ -2,8 +2,9 @@
 //!
 //! Existing HelseID clients run against it unmodified: pushed authorization requests, PKCE, `private_key_jwt`, DPoP with
 //! the nonce order real clients need, signed JWT access tokens with the national claims, test identity provider.
-//! Data controller nationally: Norsk helsenett. **Deliberately does not know** what the APIs behind its tokens do, and
-//! has nothing to do with the citizens' issuer: that is another crate with other keys; what they share lies in `jose`.
+//! Data controller nationally: Norsk helsenett. **Deliberately does not know** what the APIs behind its tokens do.
+//! [`citizen`] is the other issuer, the citizens': it uses the same machinery (pushed requests, codes, refresh families,
+//! assertions, marks, logins at providers outside) and shares nothing else: other keys, clients, sessions and state.
 //!
 //! Read first: [`Helseid`] (the service), [`Config`] with [`config::Client`] and [`config::Api`] (what is registered),
 //! `edge::token` (the order of checks), `rules::claims` (what stands in tokens); [`client`] is the other side, for our
@@ -23,7 +24,7 @@
 //! store refuses. What survives a restart and is shared by several processes is what the [`State`] given keeps: the hub's
 //! lies on its store and loses nothing; signing keys change by compare and swap, so that processes agree on the next one.
 //!
-//! Rules: spec helseid §1-§17, §19, §21; spec tillitsrammeverk §2-§4. Not built: device flow, CIBA, session iframe. The
+//! Rules: spec helseid §1-§19, §21; spec tillitsrammeverk §2-§4. Not built: device flow, CIBA, session iframe. The
 //! attack table of §19 is one test, `tests/it/attacks`.
 //! Tests: `cargo test -p helseid`. To try it by hand: `cargo run -p helseid --example standalone`.
 

@@ -186,7 +186,7 @@ async fn leave(
         level: read_acr(acr).level,
         method: acr
             .split_ascii_whitespace()
-            .find_map(|value| value.strip_prefix("amr:")),
+            .find_map(chosen_method),
         fresh: asks_again || request.max_age_s.is_some(),
         on_behalf_of: request.on_behalf_of.as_deref(),
         ui_locales: request.ui_locales.as_deref(),
@@ -223,6 +223,13 @@ pub(super) fn transport(helseid: &Helseid) -> Result<&dyn Transport, UpstreamErr
         .get()
         .map(|transport| transport.as_ref() as &dyn Transport)
         .ok_or_else(|| UpstreamError::Unavailable("this server has no way out".to_owned()))
+}
+
+/// What a value of `acr_values` chooses at the provider: `amr:bankid` its method `bankid`, `bp:amr:sc` (Buypass with a smart
+/// card) the method of that name.
+fn chosen_method(value: &str) -> Option<&str> {
+    let of_buypass = || value.starts_with("bp:amr:").then_some(value);
+    value.strip_prefix("amr:").or_else(of_buypass)
 }
 
 /// One cookie per login that is away, so that two windows do not disturb each other.

@@ -295,6 +295,32 @@ async fn a_doctor_comes_from_outside() {
 }
 
 #[tokio::test]
+async fn the_method_asked_for_is_passed_on_as_the_provider_calls_it() {
+    let (world, provider) = start(|config| {
+        let methods = &mut config.idps[0].methods;
+        for (method, value) in [("bankid", "bankid"), ("bp:amr:sc", "smartcard")] {
+            let parameter = ("login_hint".to_owned(), value.to_owned());
+            methods.insert(method.to_owned(), parameter);
+        }
+    });
+    for (acr_values, expected) in [
+        ("amr:bankid", Some("bankid")),
+        ("Level4 bp:amr:sc", Some("smartcard")),
+        ("bp:amr:other", None),
+        ("amr:minid", None),
+        ("Level4", None),
+    ] {
+        let change = [("acr_values", acr_values)];
+        begin(&world, &mut Browser::default(), &change).await;
+        assert_eq!(
+            provider.last("login_hint").as_deref(),
+            expected,
+            "{acr_values}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_higher_level_is_asked_for_again() {
     let (world, provider) = start(|_| {});
     provider.says(|says| says.claims["acr"] = "idporten-loa-substantial".into());

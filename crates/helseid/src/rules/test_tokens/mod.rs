@@ -169,8 +169,10 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn both_spellings_read_the_same() {
@@ -212,5 +214,130 @@ mod tests {
             assert!(refused.is_some_and(|text| text.contains(" must be ")));
         }
         assert!(lower_case(json!({"A":1,"a":2})).is_err());
+    }
+
+    /// Members of the request, some as one client writes them and some as the other does, and names it does not know.
+    const NAMES: [&str; 40] = [
+        "audience",
+        "Audience",
+        "clientClaimsParametersGeneration",
+        "userClaimsParametersGeneration",
+        "withoutDefaultClientClaims",
+        "WithoutDefaultUserClaims",
+        "issuerEnvironment",
+        "setInvalidIssuer",
+        "SetInvalidAudience",
+        "signJwtWithInvalidSigningKey",
+        "getPersonFromPersontjenesten",
+        "setSubject",
+        "setPidPseudonym",
+        "createTillitsrammeverkClaims",
+        "createTokenExchangeClaims",
+        "tokenExchangeParameters",
+        "expirationParameters",
+        "setExpirationTimeAsExpired",
+        "expirationTimeInSeconds",
+        "expirationTimeInDays",
+        "headerParameters",
+        "typ",
+        "clientClaimsParameters",
+        "scope",
+        "clientTenancyType",
+        "orgnrParent",
+        "cnfJkt",
+        "cnfPublicKey",
+        "userClaimsParameters",
+        "pid",
+        "securityLevel",
+        "amr",
+        "tillitsrammeverkClaimsParameters",
+        "practitionerAuthorization",
+        "careRelationshipDecisionRefUserSelected",
+        "patients",
+        "apiSpecificClaims",
+        "type",
+        "value",
+        "nothing known",
+    ];
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (0i64..5).prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+            "(nhn:pps|Default|MultiTenant|06828399789|4|1e400)".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 60, 8, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                any_object(inner),
+            ]
+        })
+    }
+
+    fn any_object(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+        let member = (proptest::sample::select(NAMES.as_slice()), values);
+        proptest::collection::vec(member, 0..8).prop_map(|members| {
+            let members = members.into_iter();
+            Value::Object(
+                members
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect(),
+            )
+        })
+    }
+
+    /// What the handler does with a body, up to the claims.
+    fn read(body: &[u8]) -> Result<Made, Refusal> {
+        let apis = crate::config::national_apis();
+        let person = |pid: &str| {
+            (pid == "06828399789").then(|| Person {
+                pid: pid.to_owned(),
+                names: ("Kvart".to_owned(), None, "Grevling".to_owned()),
+                hpr: Some("565505933".to_owned()),
+            })
+        };
+        let ground = Ground {
+            issuer: "https://issuer.example",
+            now_s: 1_760_000_000,
+            apis: &apis,
+            subject: &|pid| format!("sub-{}", pid.len()),
+            person: &person,
+            anybody: person("06828399789"),
+            organisation: Some("981275721".to_owned()),
+            ids: ["A".repeat(32), "B".repeat(32)],
+        };
+        let request = jose::strict_json::object(body).map_err(|error| error.to_string())?;
+        let request = lower_case(Value::Object(request))?;
+        make(
+            Fields::new(request.as_object().ok_or("no object")?),
+            &ground,
+            Some("jkt"),
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_is_made_or_refused(request in any_object(any_value())) {
+            match read(request.to_string().as_bytes()) {
+                Ok(made) => {
+                    let life_s = |from: i64| made.claims.time("exp").map(|to| to.map(|to| to - from));
+                    prop_assert!(made.claims.0.contains_key("iss") && made.claims.0.contains_key("aud"));
+                    // What the request itself sets as an API's claim is its own business.
+                    if !request.to_string().contains("apiSpecificClaims") {
+                        prop_assert!(matches!(life_s(1_760_000_000), Ok(Some(life_s)) if life_s <= 3_650 * 86_400));
+                    }
+                }
+                Err(refusal) => prop_assert!(!refusal.is_empty() && refusal.chars().count() < 2_000, "{}", refusal),
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(&bytes);
+        }
     }
 }
