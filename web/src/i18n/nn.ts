@@ -293,4 +293,6 @@ export const nn: Readonly<Record<string, string>> = {
   'Meldinger': 'Meldingar',
   'Validator': 'Validator',
   'Fortellingen': 'Forteljinga',
+  'Helsenav er en prøveplattform for nasjonal e-helse.': 'Helsenav er ei prøveplattform for nasjonal e-helse.',
+  'Hjelp og tilgjengelighet': 'Hjelp og tilgjenge',
 };

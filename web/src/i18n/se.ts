@@ -293,4 +293,6 @@ export const se: Readonly<Record<string, string>> = {
   'Meldinger': 'Dieđáhusat',
   'Validator': 'Dárkkisteaddji',
   'Fortellingen': 'Muitalus',
+  'Helsenav er en prøveplattform for nasjonal e-helse.': 'Helsenav lea geahččalanvuogádat nášuvnnalaš e-dearvvašvuhtii.',
+  'Hjelp og tilgjengelighet': 'Veahkki ja olámuttolašvuohta',
 };
