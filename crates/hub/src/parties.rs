@@ -256,3 +256,70 @@ pub fn one(registers: &RegisterTable, her_id: u32, now_us: i64) -> Result<Value,
     let now = Moment(now_us.div_euclid(1_000));
     Browser { registers, now }.one(her_id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use registers::directory::ServiceCode;
+    use registers::parties::ElectronicAddress;
+    use registers::table::Row;
+    use store::{Filter, Seq, Store, StoreConfig};
+
+    const NOW_US: i64 = 1_795_000_000_000_000;
+
+    fn rows() -> Vec<Row> {
+        let at = Moment(NOW_US / 1_000 - 1);
+        let mut top = PartyRecord::new(10, PartyKind::Organisation, "Sykehuset", "315900077", at);
+        top.business_type = Some("101".to_owned());
+        top.municipality = Some("0301".to_owned());
+        top.electronic.push(ElectronicAddress {
+            code: "E_EDI".to_owned(),
+            address: "a@b.no".to_owned(),
+            changed: at,
+            from: None,
+        });
+        let mut ward = PartyRecord::new(11, PartyKind::Service, "Avdelingen", "315900077", at);
+        ward.parent = Some(10);
+        ward.service = Some(ServiceCode {
+            list: "8668".to_owned(),
+            code: "02".to_owned(),
+        });
+        [top, ward]
+            .map(|p| Row::CommunicationParty(Box::new(p)))
+            .into()
+    }
+
+    #[test]
+    fn parties_are_found_and_shown_with_their_organisation() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = StoreConfig::sqlite(folder.path(), registers::repositories());
+        config.unsafe_no_sync = true;
+        let (store, mint) = Store::open(config).unwrap();
+        let grant = mint.grant(Filter::Open, Seq(u64::MAX), 0);
+        let registers = RegisterTable::open(store.clone(), grant).unwrap();
+        registers.import(rows()).unwrap();
+        let total = |query: PartyQuery| list(&registers, &query, NOW_US).unwrap()["total"].clone();
+        let text = |text: &str| PartyQuery {
+            text: Some(text.to_owned()),
+            ..PartyQuery::default()
+        };
+        assert_eq!(total(PartyQuery::default()), 2);
+        assert_eq!(total(text("avdel")), 1);
+        assert_eq!(total(text("11")), 1);
+        assert_eq!(total(text("315900077")), 2);
+        assert_eq!(total(text("finnes ikke")), 0);
+        let wrong = PartyQuery {
+            kind: Some("x".to_owned()),
+            ..PartyQuery::default()
+        };
+        assert_eq!(list(&registers, &wrong, NOW_US).unwrap_err().status, 400);
+        let ward = one(&registers, 11, NOW_US).unwrap();
+        assert_eq!(ward["tree"]["top"]["her_id"], 10);
+        assert_eq!(ward["electronic"][0]["inherited"], true);
+        assert_eq!(ward["municipality"], "Oslo");
+        assert_eq!(ward["changes"].as_array().unwrap().len(), 1);
+        assert_eq!(one(&registers, 99, NOW_US).unwrap_err().status, 404);
+        drop(registers);
+        store.close();
+    }
+}

@@ -204,6 +204,13 @@ impl Cppa {
         Some(document::profile(&profile.cppid, &party))
     }
 
+    /// The agreement between two parties that there is, looked at by somebody who can make none.
+    #[must_use]
+    pub fn look(&self, first: u32, second: u32) -> Option<Agreement> {
+        let entry = self.agreements.find(pair(first, second))?;
+        entry.content.is_current().then(|| entry.content.clone())
+    }
+
     /// The agreement between two parties as things stand today: the one there is, or a new one where there is none or
     /// something has changed. `None`: they have no process or no transport in common.
     ///

@@ -218,7 +218,15 @@ impl Api {
                 self.remove_process(number(her_id)?, [uuid, version, role], token)
             }
             ["agreements", "herids", first, second] if is_read => {
-                let found = self.cppa.agree(number(first)?, number(second)?)?;
+                let (first, second) = (number(first)?, number(second)?);
+                // Everyone may look, only the parties themselves make agreements.
+                let is_own =
+                    self.may_edit(token, first).is_ok() || self.may_edit(token, second).is_ok();
+                let found = if is_own {
+                    self.cppa.agree(first, second)?
+                } else {
+                    self.cppa.look(first, second)
+                };
                 Ok(xml(agreement_xml(&found.ok_or_else(Problem::not_found)?)))
             }
             ["agreements", id] => {

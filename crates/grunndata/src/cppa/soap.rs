@@ -208,16 +208,20 @@ impl CppaService {
         self.0.agreement(id).ok_or_else(no_agreement)
     }
 
-    fn between(&self, request: &Object) -> Result<Agreement, Fault> {
+    fn between(&self, request: &Object, user: &User) -> Result<Agreement, Fault> {
         let first = her_id(request, "communicationPartAHerId");
         let second = her_id(request, "communicationPartBHerId");
         for party in [first, second] {
             self.0.orgnr(party).ok_or_else(crate::ar::unknown_her_id)?;
         }
-        self.0
-            .agree(first, second)
-            .map_err(refused)?
-            .ok_or_else(no_agreement)
+        // Everyone may look, only the parties themselves make agreements.
+        let is_own = self.own(user, first).is_ok() || self.own(user, second).is_ok();
+        let found = if is_own {
+            self.0.agree(first, second).map_err(refused)?
+        } else {
+            self.0.look(first, second)
+        };
+        found.ok_or_else(no_agreement)
     }
 
     fn profile(&self, request: &Object) -> Result<Profile, Fault> {
@@ -298,8 +302,10 @@ impl CppaService {
             }
             "GetCpa" => Ok(details(&self.agreement(request)?).into()),
             "GetCpaXml" => Ok(xml_details(&self.agreement(request)?).into()),
-            "GetCpaForCommunicationParties" => Ok(details(&self.between(request)?).into()),
-            "GetCpaForCommunicationPartiesXml" => Ok(xml_details(&self.between(request)?).into()),
+            "GetCpaForCommunicationParties" => Ok(details(&self.between(request, user)?).into()),
+            "GetCpaForCommunicationPartiesXml" => {
+                Ok(xml_details(&self.between(request, user)?).into())
+            }
             "GetCpasForCommunicationParty" => {
                 let all = self.0.agreements_of(her_id(request, "herId"));
                 let rows: Vec<Object> = all.iter().map(details).collect();

@@ -61,6 +61,8 @@ fn an_agreement_holds_until_something_changes() {
             "no profiles"
         );
         with_profiles(&world).await;
+        let stranger = call(&world, "GET", &path, "310000017", None).await;
+        assert_eq!(stranger.status, 404, "a third party makes no agreement");
         let first = call(&world, "GET", &path, OFFICE_NO, None).await;
         assert_eq!(first.status, 200, "{}", first.text);
         assert!(
