@@ -1,7 +1,7 @@
 //! From wanted contents to a batch: what is new, what is the same, what is refused. Pure over a state of the register.
 
 use super::identifiers::{Claims, Conflict, Holders, Holding, Packed, check};
-use super::log::{Batch, Content, Counters, Entry};
+use super::log::{Batch, Content, Counters, Entry, Home};
 use super::{EntryId, EntryNo};
 use std::collections::HashMap;
 use store::StoreError;
@@ -33,6 +33,9 @@ pub enum ChangeError {
     /// More than [`MAX_CHANGES`] at once.
     #[error("at most {MAX_CHANGES} changes at once, these are {0}")]
     TooMany(usize),
+    /// Somebody else has followed the feed meanwhile; nothing was written.
+    #[error("somebody else follows the same feed")]
+    Overtaken,
     /// Others wrote all the time; nothing was written. Try later.
     #[error("the register is too busy to write to")]
     Busy,
@@ -76,6 +79,8 @@ pub fn prepare<C: Content>(
         entries: Vec::new(),
         events: Vec::new(),
         aliases: Vec::new(),
+        erase: Vec::new(),
+        upstream: None,
     };
     let mut outcomes = Vec::with_capacity(changes.len());
     for (index, (id, content)) in changes.into_iter().enumerate() {
@@ -112,7 +117,29 @@ pub fn prepare<C: Content>(
             batch.then.entries += 1;
             outcomes.push(Outcome::Created(no));
         }
-        let entry = Entry { no, id, content };
+        let home = match &before {
+            Some(b) if C::erases(&b.content, &content) => {
+                // What came earlier in this batch is not written at all.
+                let written = batch.entries.iter().position(|e| e.id == id);
+                if let Some(at) = written {
+                    batch.entries.remove(at);
+                }
+                if batch.erase.iter().any(|(erased, _)| *erased == id) {
+                    b.home
+                } else {
+                    batch.erase.push((id, b.home));
+                    b.home.next()
+                }
+            }
+            Some(b) => b.home,
+            None => Home::default(),
+        };
+        let entry = Entry {
+            no,
+            id,
+            content,
+            home,
+        };
         ahead.put(entry.clone(), claims);
         batch.entries.push(entry);
     }

@@ -3,6 +3,9 @@
 //! One record per entry (id = [`EntryId`], body = number and content), one record per page of events. Every commit expects
 //! the register to stand at the event number that the writer has seen, and moves it on: so writers of all processes take
 //! turns, numbers have no gap, and what was checked in memory still holds when it is written.
+//!
+//! Where earlier versions of an entry must not be kept ([`Content::erases`]), the entry moves: the same commit writes it
+//! under another type of record and purges the record that held it, so that it is never missing and never doubled.
 
 use super::events::{Event, Page};
 use super::identifiers::Claims;
@@ -11,14 +14,17 @@ use super::{EntryId, EntryNo};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use store::{
     Alias, Commit, CommitError, Direction, Expect, FeedEvent, Granted, HistoryScope, IndexKey,
-    IndexRow, KeyRange, Op, Position, Privacy, Put, PutId, Record, Refusal, RepoId, Rid, Seq,
-    Snapshot, Store, StoreError,
+    IndexRow, KeyRange, Op, Position, Privacy, Purge, Put, PutId, Record, Refusal, RepoId, Rid,
+    Seq, Snapshot, Store, StoreError,
 };
 
 const ENTRY: &str = "Entry";
+/// Types of record that an entry moves on to, in turn, when what it was before is erased.
+const MOVED: [&str; 2] = ["EntryB", "EntryC"];
 const PAGE: &str = "Events";
 /// Index parameter of a page: number of its last event, big-endian.
 const LAST_EVENT: u32 = 1;
@@ -37,6 +43,10 @@ pub trait Content:
     fn claims(&self) -> Claims;
     /// What happened between two versions; never empty when they differ.
     fn events(before: Option<&Self>, after: &Self) -> Vec<Self::Kind>;
+    /// Whether this version is one before which nothing may be kept of the entry.
+    fn erases(_before: &Self, _after: &Self) -> bool {
+        false
+    }
     /// What the store must know of identities that are one (spec/privacy.md §7.10). `merged_into` is the content of the
     /// entry that [`Claims::merged_into`] names.
     fn aliases(_before: Option<&Self>, _after: &Self, _merged_into: Option<&Self>) -> Vec<Alias> {
@@ -53,6 +63,31 @@ pub struct Entry<C> {
     pub id: EntryId,
     /// What the register holds about it.
     pub content: C,
+    /// Under which type of record it stands.
+    pub home: Home,
+}
+
+/// Under which type of record an entry stands: the first one, until something of it had to be erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Home(u8);
+
+impl Home {
+    const ALL: [Self; 3] = [Self(0), Self(1), Self(2)];
+
+    fn rtype(self) -> &'static str {
+        let moved = usize::from(self.0).checked_sub(1);
+        moved.and_then(|at| MOVED.get(at)).copied().unwrap_or(ENTRY)
+    }
+
+    fn of(rtype: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|home| home.rtype() == rtype)
+    }
+
+    /// Where the entry stands after an erasure: never again where it began, so that those who never moved stay in order.
+    #[must_use]
+    pub(super) fn next(self) -> Self {
+        Self(if self.0 == 1 { 2 } else { 1 })
+    }
 }
 
 /// An entry with the place of a version in history.
@@ -103,6 +138,27 @@ pub struct Batch<C: Content> {
     pub events: Vec<(EntryId, C::Kind)>,
     /// Identities.
     pub aliases: Vec<Alias>,
+    /// Entries of the batch whose earlier versions are erased, with where they stood.
+    pub erase: Vec<(EntryId, Home)>,
+    /// The feed that the batch comes from.
+    pub upstream: Option<Upstream>,
+}
+
+/// How far a register has followed a feed from outside: moved on in the same commit as what came from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Name of the feed.
+    pub feed: String,
+    /// Number of the last event that was followed.
+    pub at: u64,
+    /// And with this batch.
+    pub to: u64,
+}
+
+impl Upstream {
+    fn consumer<C: Content>(feed: &str) -> String {
+        format!("register/{}/upstream/{feed}", C::REPOSITORY)
+    }
 }
 
 /// What the feed brought.
@@ -191,9 +247,29 @@ impl<C: Content> RegisterLog<C> {
             alias: batch.aliases.clone(),
             ..Commit::default()
         };
+        if let Some(upstream) = &batch.upstream {
+            let consumer = Upstream::consumer::<C>(&upstream.feed);
+            commit.expect.push(Expect::Position {
+                consumer: consumer.clone(),
+                at: Seq(upstream.at),
+            });
+            commit.position.push(Position {
+                consumer,
+                to: Seq(upstream.to),
+            });
+        }
         for entry in &batch.entries {
             commit.put.push(self.entry_put(entry, Op::Update)?);
         }
+        commit.purge = batch
+            .erase
+            .iter()
+            .map(|(id, home)| Purge {
+                repo: self.repo,
+                rtype: home.rtype().to_owned(),
+                id: id.to_string(),
+            })
+            .collect();
         if let Some(page) = Page::after(batch.at.events, batch.events.clone()) {
             commit.put.push(Put {
                 id: PutId::Given(format!("e{:019}", page.last())),
@@ -219,14 +295,22 @@ impl<C: Content> RegisterLog<C> {
         }
     }
 
+    /// Number of the last event of a feed from outside that was followed; 0 before the first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn upstream(&self, feed: &str) -> Result<u64, StoreError> {
+        Ok(self.store.position(&Upstream::consumer::<C>(feed))?.0)
+    }
+
     /// Loads an empty register at once, outside the commit path; `each` is told every entry. Events are not written: the
     /// register begins with what is loaded. The caller writes the counters with its first [`RegisterLog::append`].
     ///
     /// # Errors
-    /// When the register is not empty, or the store refuses.
+    /// When the register is not empty, the store refuses, or the contents end with an error: nothing is loaded then.
     pub fn load(
         &self,
-        contents: impl IntoIterator<Item = (EntryId, C)>,
+        contents: impl IntoIterator<Item = Result<(EntryId, C), StoreError>>,
         mut each: impl FnMut(&Entry<C>) -> Result<(), StoreError>,
     ) -> Result<(Counters, Seq), StoreError> {
         if self.counters()? != Counters::default() {
@@ -236,11 +320,13 @@ impl<C: Content> RegisterLog<C> {
         }
         let mut writer = self.store.bulk_load(self.repo)?;
         let mut entries = 0u32;
-        for (id, content) in contents {
+        for next in contents {
+            let (id, content) = next?;
             let entry = Entry {
                 no: EntryNo(entries),
                 id,
                 content,
+                home: Home::default(),
             };
             writer.put(self.entry_put(&entry, Op::Create)?)?;
             each(&entry)?;
@@ -265,11 +351,14 @@ impl<C: Content> RegisterLog<C> {
         snapshot: &dyn store::Reader,
         id: EntryId,
     ) -> Result<Option<Entry<C>>, StoreError> {
-        snapshot
-            .read(&self.grant, self.repo, ENTRY, &id.to_string())?
-            .filter(|r| r.head.op != Op::Delete)
-            .map(|record| decode_entry(&record))
-            .transpose()
+        let id = id.to_string();
+        for home in Home::ALL {
+            let record = snapshot.read(&self.grant, self.repo, home.rtype(), &id)?;
+            if let Some(record) = record.filter(|r| r.head.op != Op::Delete) {
+                return decode_entry(&record).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Versions of an entry, newest first, at most `limit`.
@@ -277,24 +366,26 @@ impl<C: Content> RegisterLog<C> {
     /// # Errors
     /// When the store cannot be read.
     pub fn versions(&self, id: EntryId, limit: usize) -> Result<Vec<Version<C>>, StoreError> {
-        let scope = HistoryScope::Instance {
-            repo: self.repo,
-            rtype: ENTRY.to_owned(),
-            id: id.to_string(),
-        };
-        self.store
-            .snapshot()?
-            .history(&self.grant, &scope, None, limit)?
-            .iter()
-            .filter(|record| record.head.op != Op::Delete)
-            .map(|record| {
-                Ok(Version {
-                    entry: decode_entry(record)?,
-                    version: record.head.vno.0,
-                    written: Moment(record.head.at.div_euclid(1_000)),
-                })
-            })
-            .collect()
+        let snapshot = self.store.snapshot()?;
+        let mut versions = Vec::new();
+        // Of the places where the entry once stood nothing is left.
+        for home in Home::ALL {
+            let scope = HistoryScope::Instance {
+                repo: self.repo,
+                rtype: home.rtype().to_owned(),
+                id: id.to_string(),
+            };
+            for record in snapshot.history(&self.grant, &scope, None, limit)? {
+                if matches!(record.head.op, Op::Create | Op::Update) {
+                    versions.push(Version {
+                        entry: decode_entry(&record)?,
+                        version: record.head.vno.0,
+                        written: Moment(record.head.at.div_euclid(1_000)),
+                    });
+                }
+            }
+        }
+        Ok(versions)
     }
 
     /// An entry as the register knew it at an instant.
@@ -384,29 +475,55 @@ impl<C: Content> RegisterLog<C> {
         mut each: impl FnMut(Entry<C>) -> Result<(), StoreError>,
     ) -> Result<(Counters, Seq), StoreError> {
         let snapshot = self.store.snapshot()?;
-        let mut after = Rid(0);
+        // Those who moved are few, and out of order: each takes its place among the others.
+        let mut moved = BTreeMap::new();
+        for rtype in MOVED {
+            self.each(&snapshot, rtype, &mut |entry| {
+                moved.insert(entry.no, entry);
+                Ok(())
+            })?;
+        }
         let mut expected = 0u32;
-        loop {
-            let rids = snapshot.type_rids(&self.grant, self.repo, ENTRY, after, ROWS)?;
-            let Some(last) = rids.last() else { break };
-            after = *last;
-            for record in self.records(&snapshot, &rids)? {
-                let entry = decode_entry(&record)?;
-                if entry.no.0 != expected {
-                    return Err(StoreError::Corrupt(format!(
-                        "register {}: entry {expected} is missing or out of order",
-                        C::REPOSITORY
-                    )));
-                }
+        self.each(&snapshot, ENTRY, &mut |entry| {
+            while expected < entry.no.0 {
+                each(take(&mut moved, expected)?)?;
                 expected += 1;
-                each(entry)?;
             }
+            if entry.no.0 != expected {
+                return Err(missing::<C>(expected));
+            }
+            expected += 1;
+            each(entry)
+        })?;
+        while !moved.is_empty() {
+            each(take(&mut moved, expected)?)?;
+            expected += 1;
         }
         let counters = Counters {
             events: self.last_in(&*snapshot)?,
             entries: expected,
         };
         Ok((counters, snapshot.seq()))
+    }
+
+    /// Every entry that stands under a type of record, in order of records.
+    fn each(
+        &self,
+        snapshot: &Snapshot,
+        rtype: &str,
+        each: &mut dyn FnMut(Entry<C>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut after = Rid(0);
+        loop {
+            let rids = snapshot.type_rids(&self.grant, self.repo, rtype, after, ROWS)?;
+            let Some(last) = rids.last() else {
+                return Ok(());
+            };
+            after = *last;
+            for record in self.records(snapshot, &rids)? {
+                each(decode_entry(&record)?)?;
+            }
+        }
     }
 
     fn records(&self, snapshot: &Snapshot, rids: &[Rid]) -> Result<Vec<Record>, StoreError> {
@@ -439,7 +556,7 @@ impl<C: Content> RegisterLog<C> {
             match entry.event {
                 FeedEvent::Version {
                     repo, rtype, id, ..
-                } if repo == self.repo && rtype == ENTRY => {
+                } if repo == self.repo && Home::of(&rtype).is_some() => {
                     let id = id.parse().map_err(|_| {
                         StoreError::Corrupt(format!("register {}: entry id", C::REPOSITORY))
                     })?;
@@ -471,7 +588,7 @@ impl<C: Content> RegisterLog<C> {
     fn entry_put(&self, entry: &Entry<C>, op: Op) -> Result<Put, StoreError> {
         Ok(Put {
             id: PutId::Given(entry.id.to_string()),
-            rtype: ENTRY.to_owned(),
+            rtype: entry.home.rtype().to_owned(),
             op,
             body: encode(&Body {
                 no: entry.no,
@@ -495,6 +612,21 @@ impl<C: Content> RegisterLog<C> {
             blobs: Vec::new(),
         }
     }
+}
+
+fn take<C: Content>(
+    moved: &mut BTreeMap<EntryNo, Entry<C>>,
+    expected: u32,
+) -> Result<Entry<C>, StoreError> {
+    let found = moved.remove(&EntryNo(expected));
+    found.ok_or_else(|| missing::<C>(expected))
+}
+
+fn missing<C: Content>(expected: u32) -> StoreError {
+    StoreError::Corrupt(format!(
+        "register {}: entry {expected} is missing or out of order",
+        C::REPOSITORY
+    ))
 }
 
 fn events_counter<C: Content>() -> String {
@@ -533,5 +665,6 @@ fn decode_entry<C: Content>(record: &Record) -> Result<Entry<C>, StoreError> {
         no: body.no,
         id,
         content: body.content,
+        home: Home::of(&record.head.rtype).unwrap_or_default(),
     })
 }

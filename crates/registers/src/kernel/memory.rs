@@ -199,13 +199,15 @@ impl<C: Content> MemoryRegister<C> {
         &self,
         contents: impl IntoIterator<Item = (EntryId, C)>,
     ) -> Result<usize, StoreError> {
-        let (then, _) = self.log.load(contents, |_| Ok(()))?;
+        let (then, _) = self.log.load(contents.into_iter().map(Ok), |_| Ok(()))?;
         let batch = super::log::Batch {
             at: Counters::default(),
             then,
             entries: Vec::new(),
             events: Vec::new(),
             aliases: Vec::new(),
+            erase: Vec::new(),
+            upstream: None,
         };
         self.log.append(&batch).map_err(|e| match e {
             AppendError::Store(e) => e,

@@ -296,6 +296,17 @@ impl PersonDocument {
             .unwrap_or(ProtectionLevel::Unclassified)
     }
 
+    /// Whether the person is strictly confidential by what was said last, and has no address.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        let said = self.protection.all().filter(|h| !h.annulled);
+        said.last()
+            .is_some_and(|h| h.value == ProtectionLevel::StrictlyConfidential)
+            && [&self.residential, &self.present, &self.shared]
+                .iter()
+                .all(|line| line.is_empty())
+    }
+
     /// Applies the address protection: of a strictly confidential person (kode 6) no residential, present or shared
     /// address is kept, not even earlier ones; others' addresses are graded at least as high as the person
     /// (spec/grunndata.md §3.7, rules 1 and 6: earlier addresses get the present level).

@@ -35,6 +35,11 @@ impl Content for PersonDocument {
         }
     }
 
+    /// Once a person is strictly confidential, no earlier version may keep an address.
+    fn erases(before: &Self, after: &Self) -> bool {
+        after.is_bare() && !before.is_bare()
+    }
+
     fn aliases(before: Option<&Self>, after: &Self, merged_into: Option<&Self>) -> Vec<Alias> {
         let mut aliases = Vec::new();
         let mine = leading(after).map(reference);

@@ -14,6 +14,7 @@
 pub mod codes;
 pub mod document;
 pub mod file;
+pub mod freg;
 pub mod life;
 pub mod register;
 pub mod row;

@@ -3,14 +3,14 @@
 //! Reads are answered from the read form and the overlay and never wait for the store. History and events come from the
 //! log. [`PersonRegister::maintain`] is the background work: it follows the feed and makes a new file when much has changed.
 
-use super::codes::PersonEvent;
+use super::codes::{PersonEvent, ProtectionLevel};
 use super::document::PersonDocument;
 use super::file::{Builder, FileError, ReadFile, Stamp};
 use super::row::{self, Row};
 use super::search::{Found, Overlay, Query, SearchError, View};
 use crate::kernel::change::{ChangeError, MAX_CHANGES, Outcome, State, prepare};
 use crate::kernel::identifiers::{Holders, Holding, Packed, resolve};
-use crate::kernel::log::{AppendError, Batch, Content, Counters, Entry, RegisterLog};
+use crate::kernel::log::{AppendError, Batch, Content, Counters, Entry, RegisterLog, Upstream};
 use crate::kernel::period::Moment;
 use crate::kernel::{EntryId, EntryNo};
 use std::path::{Path, PathBuf};
@@ -160,6 +160,8 @@ pub struct PersonRegister {
     writing: Mutex<()>,
     building: Mutex<()>,
     rotten: AtomicBool,
+    /// The file still has an address that must not be kept.
+    must_forget: AtomicBool,
 }
 
 impl PersonRegister {
@@ -171,6 +173,12 @@ impl PersonRegister {
     pub fn open(store: Store, grant: Granted, options: Options) -> Result<Self, StoreError> {
         let log = RegisterLog::new(store, grant)?;
         make_private(&options.folder).map_err(|e| damaged(e.into()))?;
+        // What a broken-off build left behind may hold what must be forgotten since.
+        if let Err(error) = std::fs::remove_file(options.path().with_extension("part"))
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(damaged(error.into()));
+        }
         let incarnation = log.store().incarnation().as_u128();
         let file = match ReadFile::open(&options.path()) {
             Ok(file) if file.stamp().incarnation == incarnation => file,
@@ -192,6 +200,7 @@ impl PersonRegister {
             writing: Mutex::new(()),
             building: Mutex::new(()),
             rotten: AtomicBool::new(false),
+            must_forget: AtomicBool::new(false),
         };
         register.follow()?;
         Ok(register)
@@ -254,6 +263,22 @@ impl PersonRegister {
     pub fn find_at(&self, number: Packed, at: Moment) -> Result<Option<EntryNo>, FileError> {
         let held = self.read();
         self.noticed(self.find_slowly(&held, number, Some(at)))
+    }
+
+    /// Entries that have or had the identifier, each with the one it was merged into; in no order.
+    ///
+    /// # Errors
+    /// As [`PersonRegister::find`].
+    pub fn holders(&self, number: Packed) -> Result<Vec<(EntryNo, Option<EntryId>)>, FileError> {
+        let held = self.read();
+        let rows: Vec<u32> = held.rows(number).collect();
+        let holders = rows.into_iter().filter_map(|no| {
+            let into = held.view().with(EntryNo(no), |row| row.merged_into());
+            into.map(|into| into.map(|into| (EntryNo(no), into)))
+                .transpose()
+        });
+        let holders = holders.collect();
+        self.noticed(holders)
     }
 
     fn find_slowly(
@@ -362,6 +387,7 @@ impl PersonRegister {
                 .collect();
             let mut held = self.write();
             if held.seq == seq {
+                self.watch(&held.file, &rows, now);
                 if !rows.is_empty() {
                     let overlay = Arc::make_mut(&mut held.overlay);
                     for (no, row) in rows {
@@ -374,6 +400,18 @@ impl PersonRegister {
         }
     }
 
+    /// Notes whether the file has an address of somebody whose new row must not have one.
+    fn watch(&self, file: &ReadFile, rows: &[(EntryNo, Arc<[u8]>)], now: Moment) {
+        let has_address = |no: EntryNo| file.with(no, |row| row.has_address());
+        let forgets = rows.iter().any(|(no, row)| {
+            Row::new(row).protection_at(now) == ProtectionLevel::StrictlyConfidential
+                && !matches!(has_address(*no), Ok(Some(false) | None))
+        });
+        if forgets {
+            self.must_forget.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Writes persons, all or none, at most [`MAX_CHANGES`] at once; an unknown id is a new person. What is the same
     /// already leaves no trace. Address protection is applied first.
     ///
@@ -381,6 +419,20 @@ impl PersonRegister {
     /// A conflict of identifiers, or the store's.
     pub fn change(
         &self,
+        changes: Vec<(EntryId, PersonDocument)>,
+        now: Moment,
+    ) -> Result<Vec<Outcome>, ChangeError> {
+        self.change_from(None, changes, now)
+    }
+
+    /// The same, from a feed: how far it was followed moves on in the same commit, also when nothing changes.
+    ///
+    /// # Errors
+    /// [`ChangeError::Overtaken`] when the feed was followed by somebody else meanwhile; a conflict of identifiers; the
+    /// store's.
+    pub fn change_from(
+        &self,
+        upstream: Option<&Upstream>,
         mut changes: Vec<(EntryId, PersonDocument)>,
         now: Moment,
     ) -> Result<Vec<Outcome>, ChangeError> {
@@ -390,7 +442,12 @@ impl PersonRegister {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..ATTEMPTS {
             self.follow()?;
-            let (batch, outcomes) = {
+            if let Some(upstream) = upstream
+                && self.log.upstream(&upstream.feed)? != upstream.at
+            {
+                return Err(ChangeError::Overtaken);
+            }
+            let (mut batch, outcomes) = {
                 let held = self.read();
                 let at = Counters {
                     events: held.events,
@@ -402,18 +459,24 @@ impl PersonRegister {
                 };
                 prepare(&decide, at, changes.clone())?
             };
-            if batch.entries.is_empty() {
+            if batch.entries.is_empty() && upstream.is_none() {
                 return Ok(outcomes);
             }
+            batch.upstream = upstream.cloned();
             match self.log.append(&batch) {
                 Ok(seq) => {
+                    let rows: Vec<(EntryNo, Arc<[u8]>)> = batch
+                        .entries
+                        .iter()
+                        .map(|e| (e.no, row::pack(e.id, &e.content, now).into()))
+                        .collect();
                     let mut held = self.write();
                     // Where the feed was followed beyond it already, it may know something newer.
                     if seq > held.seq {
+                        self.watch(&held.file, &rows, now);
                         let overlay = Arc::make_mut(&mut held.overlay);
-                        for entry in &batch.entries {
-                            let row = row::pack(entry.id, &entry.content, now);
-                            overlay.put(entry.no, row.into(), seq.0);
+                        for (no, row) in rows {
+                            overlay.put(no, row, seq.0);
                         }
                         held.events = batch.then.events;
                     }
@@ -435,6 +498,19 @@ impl PersonRegister {
         &self,
         persons: impl IntoIterator<Item = (EntryId, PersonDocument)>,
         now: Moment,
+        told: impl FnMut(u32),
+    ) -> Result<u32, StoreError> {
+        self.load_checked(persons.into_iter().map(Ok), now, told)
+    }
+
+    /// The same from a source that can fail: an error among the persons ends the load, and nothing of it stays.
+    ///
+    /// # Errors
+    /// As [`PersonRegister::load`], and the first error of the source.
+    pub fn load_checked(
+        &self,
+        persons: impl IntoIterator<Item = Result<(EntryId, PersonDocument), StoreError>>,
+        now: Moment,
         mut told: impl FnMut(u32),
     ) -> Result<u32, StoreError> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -442,9 +518,10 @@ impl PersonRegister {
         let path = self.options.path();
         let mut builder = Builder::create(&path, now).map_err(|e| damaged(e.into()))?;
         let mut aliases = Vec::new();
-        let sealed = persons.into_iter().map(|(id, mut document)| {
+        let sealed = persons.into_iter().map(|next| {
+            let (id, mut document) = next?;
             document.obey_protection(now);
-            (id, document)
+            Ok((id, document))
         });
         let mut first = None;
         let (mut then, seq) = self.log.load(sealed, |entry| {
@@ -470,6 +547,8 @@ impl PersonRegister {
                 entries: Vec::new(),
                 events: std::mem::take(&mut events),
                 aliases: aliases.to_vec(),
+                erase: Vec::new(),
+                upstream: None,
             };
             self.log.append(&batch).map_err(|e| match e {
                 AppendError::Store(e) => e,
@@ -502,7 +581,9 @@ impl PersonRegister {
         let made = if self.rotten.load(Ordering::Relaxed) {
             self.rebuild_from_log()?;
             true
-        } else if self.changed() >= self.options.most_changed.max(1) {
+        } else if self.must_forget.load(Ordering::Relaxed)
+            || self.changed() >= self.options.most_changed.max(1)
+        {
             self.rebuild()?;
             true
         } else {
@@ -521,6 +602,8 @@ impl PersonRegister {
     /// When the old file is damaged (it is made from the log next time), or the new one cannot be made.
     pub fn rebuild(&self) -> Result<(), StoreError> {
         let _alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the state is taken: what comes after it asks for another file.
+        let must_forget = self.must_forget.swap(false, Ordering::Relaxed);
         let (file, overlay, seq, events) = self.state();
         let now = Moment::from(jiff::Timestamp::now());
         let path = self.options.path();
@@ -538,7 +621,10 @@ impl PersonRegister {
                 events,
             },
         );
-        let file = self.noticed(made).map_err(damaged)?;
+        let file = self.noticed(made).map_err(|e| {
+            self.must_forget.fetch_or(must_forget, Ordering::Relaxed);
+            damaged(e)
+        })?;
         self.install(file);
         Ok(())
     }

@@ -218,12 +218,17 @@ impl<'a> Row<'a> {
         self.lines(if hidden { NOTHING } else { tag })
     }
 
+    /// Whether the row has a residential, present or shared address.
+    #[must_use]
+    pub fn has_address(self) -> bool {
+        let tags = [tag::RESIDENTIAL, tag::PRESENT, tag::SHARED];
+        tags.iter().any(|tag| self.part(*tag).is_some())
+    }
+
     /// Whether the row still has an address that must not be kept.
     #[must_use]
     pub fn has_hidden_address(self, now: Moment) -> bool {
-        let hidden = self.protection_at(now) == ProtectionLevel::StrictlyConfidential;
-        let tags = [tag::RESIDENTIAL, tag::PRESENT, tag::SHARED];
-        hidden && tags.iter().any(|tag| self.part(*tag).is_some())
+        self.protection_at(now) == ProtectionLevel::StrictlyConfidential && self.has_address()
     }
 
     /// Sex.

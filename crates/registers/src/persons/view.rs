@@ -138,7 +138,8 @@ fn relations(d: &PersonDocument, now: Moment) -> Vec<Relation> {
 pub fn document(person: &directory::Person) -> Option<PersonDocument> {
     let mut d = PersonDocument::default();
     let from = person.born.map_or(Moment(0), Moment::of_day);
-    d.identifiers.push(line(Identifier::parse(&person.nin)?, from));
+    d.identifiers
+        .push(line(Identifier::parse(&person.nin)?, from));
     for old in &person.historic {
         let old = Identifier {
             in_use: false,

@@ -276,7 +276,7 @@ fn an_interrupted_load_is_counted_again() {
         let node = place.start(REPOSITORY);
         let wards = open(&node);
         // the load itself without the counters that follow it
-        let all = (0..10u32).map(|n| (id(n.into()), ward(n.into(), "x")));
+        let all = (0..10u32).map(|n| Ok((id(n.into()), ward(n.into(), "x"))));
         wards.log().load(all, |_| Ok(())).unwrap();
         let wards = open(&node);
         let done = wards.change(&[(id(77), ward(77, "y"))]).unwrap();

@@ -8,6 +8,9 @@
     clippy::indexing_slicing
 )]
 
+mod freg;
+mod gplists;
 mod kernel;
+mod personnel;
 mod persons;
 mod place;

@@ -229,6 +229,13 @@ impl Builder {
     }
 }
 
+impl Drop for Builder {
+    fn drop(&mut self) {
+        // Finished, it is not there any more; broken off, it is of no use.
+        let _ = std::fs::remove_file(&self.part);
+    }
+}
+
 /// Key of a public id in the index: its upper half.
 pub(super) fn high_bits(id: u128) -> u64 {
     u64::try_from(id >> 64).unwrap_or(u64::MAX)
