@@ -14,11 +14,14 @@ use super::{blobs, inbox};
 use crate::{BulkWriter, IndexKey, Op, PersonRef, Put, PutId, RepoId, Seq, StoreError};
 use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Records written in one batch: short enough that commits between them hardly wait.
 const CHUNK: usize = 256;
 /// Bytes of bodies written in one batch.
 const CHUNK_BYTES: usize = 8 << 20;
+/// What a record adds to the write-ahead log besides its body: ids come in no order, so each touches a page of its own.
+const PAGE_BYTES: usize = 4 << 10;
 /// Index rows sorted and written at once.
 const RUN: usize = 400_000;
 
@@ -78,11 +81,14 @@ pub(super) fn begin(inner: &Arc<Inner>, repo: RepoId) -> Result<Box<dyn BulkWrit
 
 impl Loader {
     fn write(&mut self) -> Result<(), StoreError> {
-        self.waiting_bytes = 0;
+        let bytes = std::mem::take(&mut self.waiting_bytes);
         let records = std::mem::take(&mut self.waiting);
         if records.is_empty() {
             return Ok(());
         }
+        // The janitor copies the write-ahead log back by what it is told was written.
+        let written = u64::try_from(bytes + records.len() * PAGE_BYTES).unwrap_or(u64::MAX);
+        self.inner.unsaved.fetch_add(written, Relaxed);
         let number = self.number;
         let rows = self.inner.in_writer(move |batch| {
             let mut rows = Vec::new();
