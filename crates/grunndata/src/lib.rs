@@ -19,6 +19,8 @@ pub fn repositories() -> Vec<store::RepositoryDecl> {
         cppa::held::PROFILES,
         cppa::held::AGREEMENTS,
         subscriptions::held::REPOSITORY,
+        registers::personnel::record::REPOSITORY,
+        registers::gplists::record::REPOSITORY,
     ]
     .map(|name| store::RepositoryDecl::new(name, store::RepoKind::Internal))
     .to_vec()

@@ -1,5 +1,6 @@
 //! Wiring of the address register's edges: SOAP and REST, collaboration protocols, event queues on the bus.
 
+use crate::health_registers::HealthRegisters;
 use anyhow::{Context, Result};
 use axum::Router;
 use edge::Clock;
@@ -12,6 +13,7 @@ use grunndata::subscriptions::feed::{self, Agreements, EventSource, Profiles};
 use grunndata::subscriptions::{self, Subscriptions};
 use jose::rs::ResourceServer;
 use registers::RegisterTable;
+use registers::organisations::resh::Resh;
 use std::sync::Arc;
 use std::time::Duration;
 use trust::Trust;
@@ -44,6 +46,8 @@ pub struct AddressEdges {
     /// Collaboration protocols.
     pub cppa: Arc<Cppa>,
     registers: Arc<RegisterTable>,
+    resh: Arc<Resh>,
+    health: Arc<HealthRegisters>,
     now: NowFn,
 }
 
@@ -57,9 +61,11 @@ pub fn open(parts: EdgeParts<'_>) -> Result<AddressEdges> {
     let now: NowFn = parts.clock.as_fn();
     let real_s: Arc<dyn Fn() -> i64 + Send + Sync> =
         Arc::new(|| edge::clock::real_now_us() / 1_000_000);
+    let resh = Arc::new(Resh::open(store.clone(), trust.hub("resh"))?);
     let register = Arc::new(AddressRegister {
         parties: registers.parties().clone(),
         businesses: registers.businesses().clone(),
+        resh: resh.clone(),
         directory: registers.clone(),
         now: now.clone(),
         places: Places::default(),
@@ -74,6 +80,8 @@ pub fn open(parts: EdgeParts<'_>) -> Result<AddressEdges> {
     let mut mounts = ar::service::mounts(&register).context("contracts of the address register")?;
     mounts.push(cppa::soap::mount(&cppa).context("contract of CPPA")?);
     mounts.push(subscriptions::soap::mount(&subscriptions, &now).context("contract of events")?);
+    let (health, services) = crate::health_registers::open(trust, registers, parts.clock)?;
+    mounts.extend(services);
     let router = ar::rest::router(register, parts.communication_party, real_s.clone())
         .merge(cppa::rest::router(cppa.clone(), parts.cppa, real_s));
     Ok(AddressEdges {
@@ -82,6 +90,8 @@ pub fn open(parts: EdgeParts<'_>) -> Result<AddressEdges> {
         subscriptions,
         cppa,
         registers: registers.clone(),
+        resh,
+        health,
         now,
     })
 }
@@ -106,8 +116,11 @@ impl AddressEdges {
         let shutdown = shutdown.clone();
         let (cppa, subscriptions) = (self.cppa.clone(), self.subscriptions.clone());
         let now = self.now.clone();
+        let (resh, health) = (self.resh.clone(), self.health.clone());
         let sources: Arc<Vec<Arc<dyn EventSource>>> = Arc::new(vec![
             self.registers.parties().clone(),
+            self.resh.clone(),
+            self.health.personnel.clone(),
             Arc::new(Profiles(cppa.clone())),
             Arc::new(Agreements(cppa.clone())),
         ]);
@@ -118,8 +131,11 @@ impl AddressEdges {
                     () = shutdown.wait() => break,
                 }
                 let (cppa, subscriptions) = (cppa.clone(), subscriptions.clone());
-                let (sources, now) = (sources.clone(), now.clone());
+                let (sources, now, resh) = (sources.clone(), now.clone(), resh.clone());
+                let health = health.clone();
                 let work = move || -> Result<()> {
+                    resh.follow()?;
+                    health.follow()?;
                     cppa.follow()?;
                     cppa.keep()?;
                     feed::feed_all(&subscriptions, &sources, now())?;

@@ -16,6 +16,7 @@ pub mod demo;
 pub mod demo_clients;
 pub mod fhir;
 pub mod grunndata;
+pub mod health_registers;
 pub mod helseid_out;
 pub mod helseid_state;
 pub mod intake;

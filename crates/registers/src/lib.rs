@@ -11,6 +11,7 @@
 //! plain table in the store; the mapped read file of §6 replaces it behind the same traits).
 
 pub mod directory;
+pub mod gplists;
 pub mod kernel;
 pub mod organisations;
 pub mod parties;
@@ -28,6 +29,7 @@ pub fn repositories() -> Vec<store::RepositoryDecl> {
         table::REPOSITORY,
         persons::life::REPOSITORY,
         organisations::business::REPOSITORY,
+        organisations::resh::REPOSITORY,
         parties::record::REPOSITORY,
     ]
     .map(|name| store::RepositoryDecl::new(name, store::RepoKind::Internal))

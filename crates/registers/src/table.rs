@@ -5,6 +5,8 @@
 //! `registers`, held in memory. Writes go through the store; [`RegisterTable::follow`] takes over what other processes
 //! wrote.
 
+mod lists;
+
 use crate::directory::{
     Directory, GpRelation, Known, Organisation, Party, Person, Practitioner, Protection,
 };
@@ -629,10 +631,14 @@ impl BesideRows {
     fn rows(self) -> Vec<Beside> {
         let mut rows = self.stories;
         for (relation, patients) in self.lists {
-            rows.extend(patients.chunks(PATIENTS_PER_ROW).map(|some| Beside::GpList {
-                relation: relation.clone(),
-                patients: some.to_vec(),
-            }));
+            rows.extend(
+                patients
+                    .chunks(PATIENTS_PER_ROW)
+                    .map(|some| Beside::GpList {
+                        relation: relation.clone(),
+                        patients: some.to_vec(),
+                    }),
+            );
         }
         rows
     }

@@ -370,6 +370,21 @@ impl GpLists {
         found
     }
 
+    /// All who are or were on a list, in the order in which they came.
+    #[must_use]
+    pub fn all_patients(&self, contract: i64) -> Vec<OnList> {
+        let mut found = Vec::new();
+        self.lines(contract, |no, page, line| {
+            found.push(OnList {
+                contract,
+                id: Self::part_number(no, line.no),
+                line: line.clone(),
+                updated: page.updated,
+            });
+        });
+        found
+    }
+
     /// How many are on a list at a time.
     #[must_use]
     pub fn active_count(&self, contract: i64, at: Moment) -> usize {

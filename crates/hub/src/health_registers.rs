@@ -1,0 +1,82 @@
+//! Wiring of the registers of personnel and GP lists: opened, filled from the nation while they are empty, and their SOAP
+//! services.
+
+use anyhow::{Context, Result};
+use edge::Clock;
+use edge::soap::{DateTime, Mount};
+use grunndata::flr::{self, Flr, FlrParts};
+use grunndata::hpr::Hpr;
+use registers::gplists::GpLists;
+use registers::kernel::period::Moment;
+use registers::personnel::PersonnelRegister;
+use registers::{Directory, RegisterTable};
+use std::sync::Arc;
+use trust::Trust;
+
+/// The registers of one process.
+pub struct HealthRegisters {
+    /// Personnel.
+    pub personnel: Arc<PersonnelRegister>,
+    /// GP lists.
+    pub lists: Arc<GpLists>,
+}
+
+/// Opens the registers and makes their services. Blocks.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn open(
+    trust: &Arc<Trust>,
+    registers: &Arc<RegisterTable>,
+    clock: &Clock,
+) -> Result<(Arc<HealthRegisters>, Vec<Mount>)> {
+    let store = trust.store().clone();
+    let personnel = PersonnelRegister::open(store.clone(), trust.hub("personnel"))?;
+    let lists = GpLists::open(store.clone(), trust.hub("gplists"))?;
+    let now = moment_of(clock);
+    personnel
+        .load_from(&**registers, now)
+        .context("cannot fill the personnel register")?;
+    let municipality_of = |orgnr: &str| {
+        let business = registers.businesses().get(orgnr);
+        let municipality = business.and_then(|b| b.content.municipality.clone());
+        municipality.unwrap_or_default()
+    };
+    flr::import::load(&lists, registers.gp_lists(), municipality_of, now)
+        .context("cannot fill the register of GP lists")?;
+    let opened = Arc::new(HealthRegisters {
+        personnel: Arc::new(personnel),
+        lists: Arc::new(lists),
+    });
+    let hpr = Arc::new(Hpr {
+        register: opened.personnel.clone(),
+        now: clock.as_fn(),
+    });
+    let flr = Flr::new(FlrParts {
+        lists: opened.lists.clone(),
+        directory: registers.clone() as Arc<dyn Directory>,
+        now: clock.as_fn(),
+        journal: Arc::new(move |entry, durability| store.audit(entry, durability)),
+    });
+    let mut mounts = flr.mounts().context("contracts of FLR")?;
+    mounts.push(hpr.mount().context("contract of HPR")?);
+    Ok((opened, mounts))
+}
+
+fn moment_of(clock: &Clock) -> Moment {
+    let now = jiff::Timestamp::from_microsecond(clock.now_us()).unwrap_or_default();
+    // Registers keep the day; the lists of an import begin with it.
+    Moment::of_day(DateTime::of_instant(now).written.date())
+}
+
+impl HealthRegisters {
+    /// Takes over what other processes wrote.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn follow(&self) -> Result<()> {
+        self.personnel.follow()?;
+        self.lists.follow()?;
+        Ok(())
+    }
+}
