@@ -14,6 +14,7 @@ mod aliases;
 mod blobs;
 mod bulk;
 mod check;
+mod copy;
 mod crowd;
 mod decide;
 mod engine;

@@ -1,11 +1,12 @@
 //! Writes an accepted batch: one statement per table over `unnest`, all of them and the COMMIT sent without waiting.
-//! Index rows are the most by far: many of them go in by `COPY`, which fills whole pages of the heap at a time.
+//! Where there are many rows they go in by `COPY` ([`super::copy`]).
 
+use super::copy;
 use super::link::{Conn, down};
 use super::pack;
 use super::world::{HeadRow, IdxRow, Plan, VersionRow, World};
 use crate::StoreError;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use std::collections::{HashMap, HashSet};
@@ -14,10 +15,6 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
 type Column = Box<dyn ToSql + Sync + Send>;
-
-/// As many index rows are worth a `COPY`, which costs a round trip of its own.
-const COPY_FROM: usize = 150;
-const COPY: &str = "COPY idx (place, key) FROM STDIN (FORMAT binary)";
 
 /// Statements of one batch, in order.
 #[derive(Default)]
@@ -28,15 +25,14 @@ pub(super) struct Script {
 enum Step {
     /// A statement and its parameters.
     Run(&'static str, Vec<Column>),
-    /// Index rows as `COPY` reads them.
-    Copy(Bytes),
+    /// A `COPY` and its rows.
+    Copy(&'static str, Bytes),
 }
 
 impl Step {
     fn sql(&self) -> &'static str {
         match self {
-            Self::Run(sql, _) => sql,
-            Self::Copy(_) => COPY,
+            Self::Run(sql, _) | Self::Copy(sql, _) => sql,
         }
     }
 
@@ -49,7 +45,7 @@ impl Step {
                     .collect();
                 conn.client.execute(statement, &refs).await.map(|_| ())
             }
-            Self::Copy(rows) => {
+            Self::Copy(_, rows) => {
                 let sink = conn.client.copy_in(statement).await?;
                 let mut sink = std::pin::pin!(sink);
                 sink.send(rows).await?;
@@ -57,27 +53,6 @@ impl Step {
             }
         }
     }
-}
-
-/// Index rows in the binary form of `COPY` (PostgreSQL documentation, "COPY", file formats).
-fn copied(rows: &[IdxRow]) -> Bytes {
-    const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
-    let size: usize = rows.iter().map(|r| r.key.len() + 18).sum();
-    let mut out = BytesMut::with_capacity(size + 21);
-    out.put_slice(SIGNATURE);
-    // no flags, no further header
-    out.put_i32(0);
-    out.put_i32(0);
-    for row in rows {
-        out.put_i16(2);
-        out.put_i32(8);
-        out.put_i64(row.place);
-        // keys are limited to a few hundred bytes
-        out.put_i32(row.key.len() as i32);
-        out.put_slice(&row.key);
-    }
-    out.put_i16(-1);
-    out.freeze()
 }
 
 impl Script {
@@ -235,6 +210,12 @@ pub(super) fn versions(v: &[VersionRow], script: &mut Script) {
     if v.is_empty() {
         return;
     }
+    if v.len() >= copy::MANY {
+        script
+            .steps
+            .push(Step::Copy(copy::VERSION, copy::versions(v)));
+        return;
+    }
     script.add(
         "INSERT INTO version (rid, vno, seq, at, repo, op, pack, form, meta, content, keys, blobs)
          SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bigint[], $5::smallint[], $6::smallint[],
@@ -303,7 +284,11 @@ fn heads(world: &World, script: &mut Script) {
             new.push(row)
         }
     }
-    insert_heads(&new, insert_heads!(), script);
+    if new.len() >= copy::MANY {
+        script.steps.push(Step::Copy(copy::HEAD, copy::heads(&new)));
+    } else {
+        insert_heads(&new, insert_heads!(), script);
+    }
     if !old.is_empty() {
         script.add(
             "UPDATE head h SET vno = u.vno, seq = u.seq, at = u.at, op = u.op, purged = u.purged, meta = u.meta
@@ -359,8 +344,8 @@ pub(super) fn index(mut rows: Vec<IdxRow>, script: &mut Script) {
         return;
     }
     rows.sort();
-    if rows.len() >= COPY_FROM {
-        script.steps.push(Step::Copy(copied(&rows)));
+    if rows.len() >= copy::MANY_SMALL {
+        script.steps.push(Step::Copy(copy::IDX, copy::idx(&rows)));
         return;
     }
     script.add(
