@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod cookie;
+pub mod front;
 pub mod headers;
 pub mod listen;
 pub mod problem;
@@ -92,13 +93,19 @@ pub fn free_cores() -> usize {
     cores / RUNNING.load(Relaxed).max(1)
 }
 
+/// So much runs on blocking threads that the locks and connections which short work needs may be taken: it should not be
+/// done on an async thread just now.
+pub fn is_crowded() -> bool {
+    RUNNING.load(Relaxed) >= MANY
+}
+
 /// Runs work that takes some ten microseconds and waits for nobody (one embedded read) where it is: handing it to another
 /// thread would cost more than itself. When blocking threads are busy it queues with them, so that a lock or connection
 /// that they hold never stops an async thread. A panic in it becomes a 500 problem.
 pub async fn quick<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    if RUNNING.load(Relaxed) >= MANY {
+    if is_crowded() {
         return blocking(work).await;
     }
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|_| Problem::internal())

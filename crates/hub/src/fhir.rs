@@ -3,6 +3,7 @@
 use crate::opened::{Opened, store_config};
 use anyhow::Result;
 use axum::Router;
+use edge::front::AtOnce;
 use records::gate::{Gate, OpenGate};
 use records::jobs::JobsConfig;
 use records::profiles::Checks;
@@ -29,13 +30,13 @@ pub fn repository(
     issuer: &str,
     data: &Path,
     subscriptions: Option<Arc<Subscriptions>>,
-) -> Result<Router> {
+) -> Result<(Router, Arc<dyn AtOnce>)> {
     let path = format!("/fhir/{name}");
     let is_open = gate.is_open();
     let bases = bases.iter().map(|base| format!("{base}{path}")).collect();
     let (classes, types) = contents(name);
     let authorization = authorization(issuer, gate.scopes());
-    Ok(records::mount(
+    Ok(records::mount_with_front(
         RepositoryConfig {
             classes,
             types,

@@ -83,7 +83,7 @@ impl Caller {
             named: None,
             through_kjernejournal: false,
             smart: None,
-            event_id: uuid::Uuid::now_v7(),
+            event_id: edge::headers::new_uuid(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The router of a repository: addresses, formats, headers; what is behind an address stands in the other modules.
 
+mod at_once;
 mod binary;
 mod coding;
 mod elsewhere;
@@ -50,6 +51,14 @@ pub fn router(config: RepositoryConfig) -> Result<Router, MountError> {
 
 /// The routes of a repository below `prefix` (`/fhir/<name>`), with and without a slash at its end; to be merged.
 pub fn mount(config: RepositoryConfig, prefix: &str) -> Result<Router, MountError> {
+    Ok(mount_with_front(config, prefix)?.0)
+}
+
+/// The same, with what may stand before the router: it answers reads and short searches of an open repository at once.
+pub fn mount_with_front(
+    config: RepositoryConfig,
+    prefix: &str,
+) -> Result<(Router, Arc<dyn edge::front::AtOnce>), MountError> {
     let prefix = prefix.trim_end_matches('/');
     let mounted = Mounted {
         meters: Arc::new(Meters::new(&config.name)),
@@ -65,7 +74,7 @@ pub fn mount(config: RepositoryConfig, prefix: &str) -> Result<Router, MountErro
         &format!("{prefix}/{}", subscriptions::socket::PATH),
         any(socket),
     );
-    Ok(router.with_state(mounted))
+    Ok((router.with_state(mounted.clone()), Arc::new(mounted)))
 }
 
 /// The websocket of subscriptions.

@@ -39,6 +39,7 @@ mod provenance;
 mod read;
 pub mod reindex;
 pub mod render;
+mod rendered;
 pub mod repository;
 mod search;
 pub mod smart;
@@ -48,5 +49,5 @@ pub mod subscriptions;
 mod terminology;
 pub mod write;
 
-pub use http::{elsewhere, mount, router};
+pub use http::{elsewhere, mount, mount_with_front, router};
 pub use repository::RepositoryConfig;

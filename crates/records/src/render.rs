@@ -376,13 +376,15 @@ pub fn bundle(
 fn push_entry(out: &mut Vec<u8>, entry: &Entry) {
     out.push(b'{');
     let mut is_first = true;
+    // The names are ours: nothing in them is to be escaped.
     let mut name = |out: &mut Vec<u8>, name: &str| {
         if !is_first {
             out.push(b',');
         }
         is_first = false;
-        push_string(out, name);
-        out.push(b':');
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
     };
     if let Some(url) = &entry.full_url {
         name(out, "fullUrl");
@@ -394,7 +396,9 @@ fn push_entry(out: &mut Vec<u8>, entry: &Entry) {
     }
     if let Some(mode) = entry.search_mode {
         name(out, "search");
-        out.extend_from_slice(format!("{{\"mode\":\"{mode}\"}}").as_bytes());
+        out.extend_from_slice(b"{\"mode\":\"");
+        out.extend_from_slice(mode.as_bytes());
+        out.extend_from_slice(b"\"}");
     }
     for (key, value) in [("request", &entry.request), ("response", &entry.response)] {
         if let Some(value) = value {
@@ -406,7 +410,8 @@ fn push_entry(out: &mut Vec<u8>, entry: &Entry) {
 }
 
 fn push_string(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(Value::from(text).to_string().as_bytes());
+    // Writing a string into memory cannot fail.
+    let _ = serde_json::to_writer(out, text);
 }
 
 /// JSON laid out for people; values stay as written.

@@ -173,6 +173,8 @@ pub(crate) struct Repository {
     pub terminology: crate::terminology::Cache,
     /// Compiled profiles.
     pub profiles: crate::profiles::Cache,
+    /// Resources as pages carried them, of an open repository.
+    pub rendered: Option<crate::rendered::Rendered>,
     /// Jobs of this repository.
     pub jobs: Option<Jobs>,
     /// How far search keys are made anew.
@@ -209,6 +211,10 @@ impl Repository {
             me: std::sync::OnceLock::new(),
             terminology: crate::terminology::Cache::default(),
             profiles: crate::profiles::Cache::default(),
+            rendered: config.gate.is_open().then(|| {
+                let store = config.store.clone();
+                crate::rendered::Rendered::new(move || store.incarnation())
+            }),
             mounted_at: edge::clock::real_now_us(),
             jobs: config
                 .jobs

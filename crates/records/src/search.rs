@@ -134,6 +134,15 @@ impl Repository {
             elements: ready.params.elements.clone(),
         };
         let found = self.find(&ready, &evaluator)?;
+        if let Some(rendered) = self.rendered.as_ref()
+            && subset.is_whole()
+            && ready.params.includes.is_empty()
+        {
+            drop(evaluator);
+            let entries =
+                rendered.entries(&ready.snapshot, &ready.granted, &found.rids, &call.base)?;
+            return self.bundled(call, caller, &ready, &found, entries);
+        }
         let records = ready.snapshot.fetch(&ready.granted, &found.rids)?;
         let included = self.included_up_to_limit(
             &evaluator,
@@ -492,6 +501,18 @@ impl Repository {
         if included.patient {
             entries.extend(self.patient_entry(call, ready, subset, "include")?);
         }
+        self.bundled(call, caller, ready, found, entries)
+    }
+
+    /// The page's entries with what belongs around them.
+    fn bundled(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        ready: &Ready,
+        found: &Found,
+        mut entries: Vec<Entry>,
+    ) -> Result<Answer, Failure> {
         if !ready.params.ignored.is_empty() {
             entries.push(Entry {
                 resource: Some(Bytes::from(outcome(&ready.params.ignored).to_string())),

@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use fhir::{Doc, Limits};
+use std::borrow::Cow;
 
 const JSON: &str = "application/fhir+json; charset=utf-8";
 const XML: &str = "application/fhir+xml; charset=utf-8";
@@ -49,9 +50,14 @@ pub(super) struct Shown {
 }
 
 impl Shown {
+    /// Nothing to convert or lay out; it may have to be compressed.
+    pub fn is_plain_json(self) -> bool {
+        self.format == Format::Json && !self.is_pretty
+    }
+
     /// As it is stored: nothing to convert, lay out or compress.
     pub fn is_plain(self) -> bool {
-        self.format == Format::Json && !self.is_pretty && self.coding.is_none()
+        self.is_plain_json() && self.coding.is_none()
     }
 }
 
@@ -71,13 +77,13 @@ pub(super) fn finish(
     let (content_type, bytes) = match answer.content {
         Content::File(kind, file, length) => {
             whole = Some((file, length));
-            (Some(kind), Bytes::new())
+            (Some(kind.into()), Bytes::new())
         }
         Content::Nothing => (None, Bytes::new()),
-        Content::Raw(kind, bytes) => (Some(kind), bytes),
+        Content::Raw(kind, bytes) => (Some(kind.into()), bytes),
         Content::Resource(json) => match shown.format {
-            Format::Json if shown.is_pretty => (Some(JSON.to_owned()), render::pretty(&json)),
-            Format::Json => (Some(JSON.to_owned()), json),
+            Format::Json if shown.is_pretty => (Some(JSON.into()), render::pretty(&json)),
+            Format::Json => (Some(JSON.into()), json),
             Format::Xml => as_xml(json),
         },
     };
@@ -100,7 +106,8 @@ pub(super) fn finish(
     });
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
-    if let Some(kind) = content_type.and_then(|k| HeaderValue::from_str(&k).ok()) {
+    headers.reserve(14);
+    if let Some(kind) = content_type.and_then(content_type_value) {
         headers.insert(header::CONTENT_TYPE, kind);
     }
     if is_file || (shown.is_head && length > 0) {
@@ -139,7 +146,7 @@ pub(super) fn finish(
 /// A resource where no repository is.
 pub(super) fn bare(status: StatusCode, format: Format, json: Bytes, is_head: bool) -> Response {
     let (kind, bytes) = match format {
-        Format::Json => (Some(JSON.to_owned()), json),
+        Format::Json => (Some(JSON.into()), json),
         Format::Xml => as_xml(json),
     };
     let mut response = Response::new(if is_head {
@@ -149,7 +156,7 @@ pub(super) fn bare(status: StatusCode, format: Format, json: Bytes, is_head: boo
     });
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    if let Some(kind) = kind.and_then(|k| HeaderValue::from_str(&k).ok()) {
+    if let Some(kind) = kind.and_then(content_type_value) {
         headers.insert(header::CONTENT_TYPE, kind);
     }
     headers.insert(
@@ -159,17 +166,24 @@ pub(super) fn bare(status: StatusCode, format: Format, json: Bytes, is_head: boo
     response
 }
 
-fn as_xml(json: Bytes) -> (Option<String>, Bytes) {
+fn content_type_value(kind: Cow<'static, str>) -> Option<HeaderValue> {
+    match kind {
+        Cow::Borrowed(kind) => Some(HeaderValue::from_static(kind)),
+        Cow::Owned(kind) => HeaderValue::from_str(&kind).ok(),
+    }
+}
+
+fn as_xml(json: Bytes) -> (Option<Cow<'static, str>>, Bytes) {
     let limits = Limits {
         max_bytes: usize::MAX,
         max_nodes: usize::MAX,
         ..Limits::default()
     };
     match Doc::parse_json(json.clone(), &limits) {
-        Ok(doc) => (Some(XML.to_owned()), doc.to_xml()),
+        Ok(doc) => (Some(XML.into()), doc.to_xml()),
         Err(_) => {
             tracing::error!("an answer cannot be written as XML");
-            (Some(JSON.to_owned()), json)
+            (Some(JSON.into()), json)
         }
     }
 }

@@ -6,6 +6,7 @@
     clippy::indexing_slicing
 )]
 
+mod at_once;
 mod bulk;
 mod bundle_references;
 mod bundles;

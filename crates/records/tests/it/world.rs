@@ -427,7 +427,7 @@ impl World {
         snapshot.read(&grant, repo, "Job", id).unwrap().is_some()
     }
 
-    fn commit(&self, commit: Commit) -> store::Committed {
+    pub fn commit(&self, commit: Commit) -> store::Committed {
         outside(|| self.store.commit(commit).unwrap())
     }
 

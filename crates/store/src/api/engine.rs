@@ -331,6 +331,12 @@ pub trait Reader: Send + Sync {
     ) -> Result<Vec<Rid>, StoreError>;
     /// Heads of live visible records among these; invisible ones are left out.
     fn heads(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<Head>, StoreError>;
+    /// Records with the places of their newest versions, of live visible records among these: what [`Reader::heads`] tells,
+    /// without the heads.
+    fn places(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<(Rid, Seq)>, StoreError> {
+        let heads = self.heads(grant, rids)?;
+        Ok(heads.into_iter().map(|h| (h.rid, h.seq)).collect())
+    }
     /// Records of live visible records among these, in the order asked.
     fn fetch(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<Record>, StoreError>;
     /// All keys of a live visible record (for sorting, re-checks and the offline checker).

@@ -3,7 +3,8 @@
 use super::Make;
 use super::kit::*;
 use crate::{
-    Direction, HistoryScope, IndexRow, KeyRange, MAX_KEY_BYTES, Op, Rid, Seq, StoreError, Vno,
+    Direction, Filter, HistoryScope, IndexRow, KeyRange, MAX_KEY_BYTES, Op, Rid, Seq, StoreError,
+    Vno,
 };
 
 pub(super) fn versions(make: Make<'_>) {
@@ -85,6 +86,7 @@ pub(super) fn deletions(make: Make<'_>) {
             .is_empty()
     );
     assert!(s.heads(&all, &[made.rid]).unwrap().is_empty());
+    assert!(s.places(&all, &[made.rid]).unwrap().is_empty());
     assert!(s.fetch(&all, &[made.rid]).unwrap().is_empty());
     assert!(s.keys(&all, made.rid).unwrap().is_empty());
     let one = [b.key(1)].into();
@@ -298,6 +300,14 @@ pub(super) fn type_rids_and_fetch(make: Make<'_>) {
     assert_eq!(bodies[0].body.as_ref(), b"body2");
     assert_eq!(bodies[0].head.id, "i2");
     assert_eq!(s.heads(&all, &wanted[..3]).unwrap().len(), 2);
+    // With and without having looked at their index rows.
+    for snapshot in [b.now(), s.clone()] {
+        let heads = snapshot.heads(&all, &wanted).unwrap();
+        let expected: Vec<_> = heads.iter().map(|h| (h.rid, h.seq)).collect();
+        assert_eq!(snapshot.places(&all, &wanted).unwrap(), expected);
+        let nothing = b.grant(Filter::Closed);
+        assert_eq!(snapshot.places(&nothing, &wanted).unwrap(), []);
+    }
     assert!(s.fetch(&all, &[]).unwrap().is_empty());
 }
 

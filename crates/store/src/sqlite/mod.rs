@@ -437,6 +437,7 @@ impl SqliteEngine {
             seq,
             at,
             known: Mutex::default(),
+            seen: Mutex::default(),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::batch::{Next, PersonCache};
 use super::db::{self, unavailable};
-use super::pool::Pool;
 use super::fold::Folder;
 use super::janitor;
+use super::pool::Pool;
 use super::shared::{Aliases, Load, Loads, Names, Published, Swap};
 use super::writer::Writer;
 use super::{Inner, SqliteEngine, mirror, queue};

@@ -164,7 +164,9 @@ impl Pool {
         f: impl FnOnce(&Reading) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.lend(|reading| {
-            let out = reading.stand(&self.stamps, with_index).and_then(|()| f(reading));
+            let out = reading
+                .stand(&self.stamps, with_index)
+                .and_then(|()| f(reading));
             (out, true)
         })
     }
@@ -243,5 +245,68 @@ pub(super) struct Cleared<'a>(&'a Pool);
 impl Drop for Cleared<'_> {
     fn drop(&mut self) {
         self.0.lock().clearing -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::db::{Sync, open_writer, prepare_index, prepare_log};
+
+    fn count(reading: &Reading) -> Result<i64, StoreError> {
+        reading
+            .log
+            .query_row("SELECT count(*) FROM mirror", [], |r| r.get(0))
+            .map_err(unavailable)
+    }
+
+    #[test]
+    fn a_transaction_stands_until_something_was_committed_or_a_checkpoint_clears_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, index) = (dir.path().join("log.db"), dir.path().join("index.db"));
+        let writer = open_writer(&log, Sync::None, 1_024).unwrap();
+        prepare_log(&writer, &log).unwrap();
+        prepare_index(&open_writer(&index, Sync::None, 1_024).unwrap(), &index).unwrap();
+        let pool = Pool::new(log, index);
+        let add = || {
+            writer
+                .execute("INSERT INTO mirror(entry) VALUES(x'00')", [])
+                .unwrap();
+        };
+        let standing = || pool.standing(true, count).unwrap();
+        assert_eq!(standing(), 0);
+        add();
+        assert_eq!(standing(), 0, "nobody was told of it yet");
+        Stamps::committed(&pool.stamps.log);
+        assert_eq!(standing(), 1);
+        add();
+        assert_eq!(standing(), 1);
+        assert_eq!(pool.with(count).unwrap(), 2, "everybody else sees all");
+        assert_eq!(standing(), 2);
+        let is_standing = || {
+            let state = pool.lock();
+            state.idle.iter().any(|r| !r.is_idle())
+        };
+        assert!(is_standing());
+        let cleared = pool.clear();
+        assert!(!is_standing());
+        standing();
+        assert!(!is_standing(), "nothing is left standing meanwhile");
+        drop(cleared);
+        standing();
+        assert!(is_standing());
+    }
+
+    #[test]
+    fn a_pair_that_met_an_error_is_not_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = Pool::new(dir.path().join("log.db"), dir.path().join("index.db"));
+        let failed = || Err::<(), _>(StoreError::Unavailable("on purpose".to_owned()));
+        assert!(open_writer(&pool.log, Sync::None, 1_024).is_ok());
+        assert!(open_writer(&pool.index, Sync::None, 1_024).is_ok());
+        assert!(pool.standing(false, |_| failed()).is_err());
+        assert!(pool.lock().idle.is_empty());
+        assert!(pool.standing(false, |_| Ok(())).is_ok());
+        assert_eq!((pool.lock().idle.len(), pool.lock().in_use), (1, 0));
     }
 }

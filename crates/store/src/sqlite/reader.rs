@@ -9,8 +9,8 @@ mod rows;
 
 use super::db::{number, unavailable};
 use super::lens::{Direct, Lens, Placed};
-use super::shared::{Aliases, Names, Published};
 use super::pool::Reading;
+use super::shared::{Aliases, Names, Published};
 use super::walk::Span;
 use super::{Inner, codec};
 use crate::{
@@ -39,7 +39,20 @@ pub(super) struct Snap {
     pub at: i64,
     /// Compartments found out already: the legs of one search ask for the same one again and again.
     pub known: Mutex<Vec<Arc<Leading>>>,
+    /// Records whose index rows were looked at under an open filter.
+    pub seen: Mutex<Seen>,
 }
+
+/// Live records and the places of their newest versions here, as index rows told.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// What it was found under: purges hide at once, also in older snapshots.
+    purges: u64,
+    places: HashMap<u64, u64>,
+}
+
+/// Records whose places a snapshot remembers.
+const MAX_SEEN: usize = 1_024;
 
 /// One call's view: open transactions, names, aliases.
 pub(super) struct View<'a> {
@@ -47,6 +60,7 @@ pub(super) struct View<'a> {
     pub index: &'a rusqlite::Connection,
     pub pinned: &'a Published,
     known: &'a Mutex<Vec<Arc<Leading>>>,
+    seen: &'a Mutex<Seen>,
     purges: u64,
     pub types: Arc<Names>,
     aliases: Arc<Aliases>,
@@ -81,6 +95,7 @@ impl Snap {
                 index: &reading.index,
                 pinned: &self.pinned,
                 known: &self.known,
+                seen: &self.seen,
                 purges,
                 types: self.inner.types.get(),
                 aliases: self.inner.aliases.get(),
@@ -411,6 +426,20 @@ impl Reader for Snap {
             let mut out = Vec::with_capacity(rids.len());
             for rid in rids {
                 out.extend(v.live(grant, rid.0)?);
+            }
+            Ok(out)
+        })
+    }
+
+    fn places(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<(Rid, Seq)>, StoreError> {
+        self.view(|v| {
+            let mut out = Vec::with_capacity(rids.len());
+            for rid in rids {
+                let place = match v.seen_at(grant, rid.0) {
+                    Some(place) => Some(Seq(place)),
+                    None => v.live(grant, rid.0)?.map(|head| head.seq),
+                };
+                out.extend(place.map(|place| (*rid, place)));
             }
             Ok(out)
         })

@@ -141,7 +141,7 @@ impl Evaluator<'_> {
         test: impl Fn(&Doc) -> Result<bool, Failure>,
     ) -> Result<Vec<Rid>, Failure> {
         let mut kept = Vec::with_capacity(rids.len());
-        for chunk in rids.chunks(256) {
+        for chunk in rids.chunks(64) {
             store::Patience::check()?;
             self.spend(chunk.len().saturating_mul(DOCUMENT_ROWS))?;
             for record in self.snapshot.fetch(self.granted, chunk)? {

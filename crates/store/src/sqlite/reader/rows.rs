@@ -1,6 +1,6 @@
 //! Index rows that count at a snapshot, led by the compartment of a filter where that is the shorter way.
 
-use super::{MAX_REMEMBERED, MAX_ROWS_LOOKED_AT, Verdicts, View, too_many};
+use super::{MAX_REMEMBERED, MAX_ROWS_LOOKED_AT, MAX_SEEN, Seen, Verdicts, View, too_many};
 use crate::sqlite::codec;
 use crate::sqlite::shared::{Aliases, locked};
 use crate::sqlite::walk::{Span, count, walk};
@@ -42,7 +42,11 @@ impl View<'_> {
             return Ok(*newest == seq && *admitted);
         }
         if *grant.filter() == Filter::Open {
-            return Ok(self.lens.newest(rid)? == Some(seq));
+            let counts = self.lens.newest(rid)? == Some(seq);
+            if counts {
+                self.saw(rid, seq);
+            }
+            return Ok(counts);
         }
         let Some(placed) = self.lens.head_if(rid, |newest| newest == seq)? else {
             return Ok(false);
@@ -52,6 +56,31 @@ impl View<'_> {
             verdicts.insert(rid, (seq, admitted));
         }
         Ok(admitted)
+    }
+
+    /// An index row of the record's newest version here: only live versions have any.
+    fn saw(&self, rid: u64, seq: u64) {
+        let mut seen = locked(self.seen);
+        if seen.purges != self.purges {
+            *seen = Seen {
+                purges: self.purges,
+                ..Seen::default()
+            };
+        }
+        if seen.places.len() < MAX_SEEN {
+            seen.places.insert(rid, seq);
+        }
+    }
+
+    /// Where a record was seen, for a reader who may see all.
+    pub(super) fn seen_at(&self, grant: &Granted, rid: u64) -> Option<u64> {
+        if *grant.filter() != Filter::Open {
+            return None;
+        }
+        let seen = locked(self.seen);
+        (seen.purges == self.purges)
+            .then(|| seen.places.get(&rid).copied())
+            .flatten()
     }
 
     /// Visits rows of a span that count, as (index key, record).

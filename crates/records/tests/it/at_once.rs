@@ -1,0 +1,256 @@
+//! What is answered before the router, beside the router's own answers; and pages, which are made of resources kept from
+//! earlier ones, after those have changed.
+
+use crate::world::{BASE, Reply, World, send};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use edge::front::AtOnce;
+use records::gate::OpenGate;
+use records::repository::RepositoryConfig;
+use serde_json::json;
+use std::sync::Arc;
+
+fn mounted(world: &World) -> (Router, Arc<dyn AtOnce>) {
+    records::mount_with_front(
+        RepositoryConfig::new(
+            "sandbox",
+            world.store.repo("sandbox").unwrap(),
+            world.store.clone(),
+            vec![format!("{BASE}/sandbox")],
+            Arc::new(OpenGate::new(world.trust.hub("sandbox"))),
+            vec![7; 32],
+        ),
+        "",
+    )
+    .unwrap()
+}
+
+/// The answer before the router; the head is looked at again when there is none.
+async fn at_once(
+    front: &Arc<dyn AtOnce>,
+    address: &str,
+    headers: &[(&str, &str)],
+) -> Option<Reply> {
+    let mut request = Request::get(address);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (mut head, ()) = request.body(()).unwrap().into_parts();
+    let before = head.headers.clone();
+    let Some(response) = front.answer(&mut head) else {
+        assert_eq!(head.headers, before, "{address}");
+        return None;
+    };
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = axum::body::to_bytes(Body::new(response.into_body()), usize::MAX)
+        .await
+        .unwrap();
+    Some(Reply {
+        status,
+        headers,
+        bytes,
+    })
+}
+
+fn sorted(headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut all: Vec<_> = headers
+        .iter()
+        .map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned()))
+        .collect();
+    all.sort();
+    all
+}
+
+async fn put(router: &Router, id: &str, code: &str) {
+    let body = json!({
+        "resourceType": "Observation", "id": id, "status": "final",
+        "code": { "coding": [{ "system": "http://loinc.org", "code": code }] },
+        "subject": { "reference": "Patient/p" },
+    });
+    let reply = send(
+        router,
+        "PUT",
+        &format!("Observation/{id}"),
+        &[],
+        &body.to_string(),
+    )
+    .await;
+    assert!(reply.status < 300, "{}", reply.text());
+}
+
+#[tokio::test]
+async fn the_answer_is_that_of_the_router() {
+    let world = World::new();
+    let (router, front) = mounted(&world);
+    for n in 0..30 {
+        put(
+            &router,
+            &format!("o{n}"),
+            if n % 3 == 0 { "718-7" } else { "8867-4" },
+        )
+        .await;
+    }
+    send(&router, "DELETE", "Observation/o1", &[], "").await;
+    let json = [("accept", "application/fhir+json")];
+    for (address, headers) in [
+        ("/Observation/o0", &json[..]),
+        ("/Observation/o0", &[]),
+        ("/Observation/o0", &[("accept-encoding", "gzip")]),
+        ("/Observation/o0", &[("if-none-match", "W/\"1\"")]),
+        ("/Observation/o0", &[("authorization", "Bearer x")]),
+        ("/Observation/o0", &[("host", "127.0.0.1:8080")]),
+        ("/Observation/o1", &[]),
+        ("/Observation/never", &[]),
+        (
+            "/Observation?code=http%3A%2F%2Floinc.org%7C718-7&_count=4",
+            &json[..],
+        ),
+        ("/Observation?code=718-7", &[]),
+        ("/Observation?code=718-7", &[("accept-encoding", "gzip")]),
+        ("/Observation?code=718-7&_elements=status", &[]),
+        ("/Observation?code=nothing", &[]),
+        ("/Observation?patient=p&code=8867-4&_count=50", &[]),
+        ("/Observation?_id=o3,o4,o1", &[]),
+        ("/Observation?unknown=1", &[]),
+        ("/Observation?unknown=1", &[("prefer", "handling=lenient")]),
+        ("/Observation?date=yesterday", &[]),
+        ("/Observation?_count=0&code=718-7", &[]),
+    ] {
+        let now = at_once(&front, address, headers).await;
+        let now = now.unwrap_or_else(|| panic!("not at once: {address}"));
+        let routed = send(&router, "GET", address, headers, "").await;
+        assert_eq!(now.status, routed.status, "{address}");
+        assert_eq!(sorted(&now.headers), sorted(&routed.headers), "{address}");
+        // Page links are sealed anew each time.
+        let text = |r: &Reply| {
+            if r.header("content-encoding").is_empty() {
+                let text = r.text();
+                text.split("_page=").next().unwrap().to_owned()
+            } else {
+                String::new()
+            }
+        };
+        assert_eq!(text(&now), text(&routed), "{address}");
+    }
+}
+
+#[tokio::test]
+async fn everything_else_goes_to_the_router() {
+    let world = World::new();
+    let (router, front) = mounted(&world);
+    put(&router, "o", "718-7").await;
+    for (address, headers) in [
+        ("/metadata", &[][..]),
+        ("/", &[]),
+        ("/Observation", &[]),
+        ("/Nothing/o", &[]),
+        ("/Observation/o/_history", &[]),
+        ("/Observation/o?_summary=true", &[]),
+        ("/Observation/%6f", &[]),
+        ("/Observation/o/", &[]),
+        ("/Observation/$lastn?patient=p", &[]),
+        ("/Observation?_sort=date&code=718-7", &[]),
+        ("/Observation?_include=Observation:subject&code=718-7", &[]),
+        ("/Observation?code=718-7&_count=1000", &[]),
+        ("/Observation?code=718-7&_format=xml", &[]),
+        ("/Observation?code=718-7&_pretty=true", &[]),
+        ("/Observation/o", &[("accept", "application/fhir+xml")]),
+        ("/Observation/o", &[("accept", "image/png")]),
+        ("/Observation/o", &[("prefer", "return=everything")]),
+    ] {
+        assert!(
+            at_once(&front, address, headers).await.is_none(),
+            "{address}"
+        );
+    }
+    let (mut head, ()) = Request::head("/Observation/o")
+        .body(())
+        .unwrap()
+        .into_parts();
+    assert!(front.answer(&mut head).is_none());
+}
+
+#[tokio::test]
+async fn a_page_shows_what_is_so_now() {
+    let world = World::new();
+    let (router, front) = mounted(&world);
+    for id in ["a", "b", "c"] {
+        put(&router, id, "718-7").await;
+    }
+    let page = async || {
+        let address = "/Observation?code=718-7&_count=20";
+        let reply = at_once(&front, address, &[]).await.unwrap();
+        let versions: Vec<String> = reply.json()["entry"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|e| {
+                let resource = &e["resource"];
+                assert!(
+                    e["fullUrl"]
+                        .as_str()
+                        .unwrap()
+                        .ends_with(resource["id"].as_str().unwrap())
+                );
+                format!(
+                    "{}/{}",
+                    resource["id"].as_str().unwrap(),
+                    resource["meta"]["versionId"].as_str().unwrap()
+                )
+            })
+            .collect();
+        versions.join(" ")
+    };
+    assert_eq!(page().await, "a/1 b/1 c/1");
+    assert_eq!(page().await, "a/1 b/1 c/1", "out of what was kept");
+    let changed = json!({
+        "resourceType": "Observation", "id": "b", "status": "amended",
+        "code": { "coding": [{ "system": "http://loinc.org", "code": "718-7" }] },
+    });
+    send(&router, "PUT", "Observation/b", &[], &changed.to_string()).await;
+    assert_eq!(page().await, "a/1 b/2 c/1");
+    send(&router, "DELETE", "Observation/a", &[], "").await;
+    assert_eq!(page().await, "b/2 c/1");
+    put(&router, "c", "8867-4").await;
+    assert_eq!(page().await, "b/2", "it says something else now");
+    put(&router, "a", "718-7").await;
+    assert_eq!(page().await, "a/3 b/2");
+    // Purged: gone at once, also for who kept it.
+    world.commit(store::Commit {
+        purge: vec![store::Purge {
+            repo: world.store.repo("sandbox").unwrap(),
+            rtype: "Observation".to_owned(),
+            id: "a".to_owned(),
+        }],
+        ..store::Commit::default()
+    });
+    assert_eq!(page().await, "b/2");
+    let gone = at_once(&front, "/Observation/a", &[]).await.unwrap();
+    assert!([404, 410].contains(&gone.status), "{}", gone.status);
+}
+
+#[tokio::test]
+async fn a_page_link_goes_on_where_the_page_ended() {
+    let world = World::new();
+    let (router, front) = mounted(&world);
+    for n in 0..7 {
+        put(&router, &format!("o{n}"), "718-7").await;
+    }
+    let first = at_once(&front, "/Observation?code=718-7&_count=3", &[])
+        .await
+        .unwrap();
+    assert_eq!(first.ids("match").len(), 3);
+    let mut seen = first.ids("match");
+    put(&router, "o4", "8867-4").await;
+    let mut next = first.link("next");
+    while let Some(link) = next {
+        let below = link.split_once("/sandbox").unwrap().1;
+        assert!(at_once(&front, below, &[]).await.is_none());
+        let reply = send(&router, "GET", below, &[], "").await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        seen.extend(reply.ids("match"));
+        next = reply.link("next");
+    }
+    assert_eq!(seen.len(), 7, "the link holds the state of the first page");
+}
