@@ -3,6 +3,7 @@
 
 mod postgres;
 mod raw;
+mod sandbox;
 pub mod server;
 
 use crate::link::{Base, Link};
@@ -60,6 +61,15 @@ pub struct Options {
     /// Used by the raw loop: answer every request with so many bytes, until killed.
     #[arg(long, hide = true)]
     raw_server: Option<usize>,
+    /// Measure a sandbox alone instead of the one in a demo hub: started out of this program.
+    #[arg(long)]
+    alone: bool,
+    /// With `--alone`: nothing is answered before the router.
+    #[arg(long)]
+    through_router: bool,
+    /// Used by `--alone`: serve a sandbox out of this folder, until killed.
+    #[arg(long, hide = true)]
+    sandbox_server: Option<PathBuf>,
 }
 
 /// Charts generated ahead of their sending: the generator's own work stays outside the clock.
@@ -83,10 +93,23 @@ struct Loaded {
     added: Cell<u64>,
 }
 
+/// Connection string and schema, when PostgreSQL is asked for.
+fn postgres_of<'a>(options: &'a Options, schema: &'a str) -> Result<Option<(&'a str, &'a str)>> {
+    match options.engine.as_str() {
+        "sqlite" => Ok(None),
+        "postgres" if !options.url.is_empty() => Ok(Some((&options.url, schema))),
+        "postgres" => bail!("--url of a PostgreSQL server is needed (scripts/postgres.sh)"),
+        other => bail!("unknown engine {other}"),
+    }
+}
+
 /// Runs everything and prints a table.
 pub fn run(options: &Options, program: Option<&std::path::Path>) -> Result<()> {
     if let Some(bytes) = options.raw_server {
         return raw::serve(bytes);
+    }
+    if let Some(folder) = &options.sandbox_server {
+        return sandbox::run(folder, options.through_router);
     }
     let place = match &options.folder {
         Some(folder) => tempfile::tempdir_in(folder)?,
@@ -95,15 +118,12 @@ pub fn run(options: &Options, program: Option<&std::path::Path>) -> Result<()> {
     let schema = format!("bench_fhir_{}", std::process::id());
     let mut server = match (&options.base, program) {
         (Some(base), _) => Server::at(base)?,
+        (None, _) if options.alone => {
+            let postgres = postgres_of(options, &schema)?;
+            Server::alone(&place.path().join("hub"), postgres, options.through_router)?
+        }
         (None, Some(program)) => {
-            let postgres = match options.engine.as_str() {
-                "sqlite" => None,
-                "postgres" if !options.url.is_empty() => {
-                    Some((options.url.as_str(), schema.as_str()))
-                }
-                "postgres" => bail!("--url of a PostgreSQL server is needed (scripts/postgres.sh)"),
-                other => bail!("unknown engine {other}"),
-            };
+            let postgres = postgres_of(options, &schema)?;
             Server::start(program, &place.path().join("hub"), postgres)?
         }
         (None, None) => {

@@ -35,8 +35,6 @@ impl Server {
     /// # Errors
     /// When it is not ready in time.
     pub fn start(program: &Path, data: &Path, postgres: Option<(&str, &str)>) -> Result<Self> {
-        let facts = data.join("facts.json");
-        let _ = std::fs::remove_file(&facts);
         let mut command = Command::new(program);
         command
             .args([
@@ -51,15 +49,40 @@ impl Server {
             .arg(data)
             .env("HELSENAV_LOG", "warn")
             .stdout(Stdio::null());
+        Self::wait_for(command, data, postgres)
+    }
+
+    /// Starts a sandbox without a hub, out of this program.
+    ///
+    /// # Errors
+    /// When it is not ready in time.
+    pub fn alone(
+        data: &Path,
+        postgres: Option<(&str, &str)>,
+        through_router: bool,
+    ) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(crate::own_arguments("fhir"))
+            .args(through_router.then_some("--through-router"))
+            .arg("--sandbox-server")
+            .arg(data)
+            .stdout(Stdio::null());
+        Self::wait_for(command, data, postgres)
+    }
+
+    fn wait_for(mut command: Command, data: &Path, postgres: Option<(&str, &str)>) -> Result<Self> {
         if let Some((url, schema)) = postgres {
             command
                 .env("HELSENAV_STORE_ENGINE", "postgres")
                 .env("HELSENAV_STORE_URL", url)
                 .env("HELSENAV_STORE_SCHEMA", schema);
         }
+        let facts = data.join("facts.json");
+        let _ = std::fs::remove_file(&facts);
         let mut child = command
             .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let began = Instant::now();
         let base = loop {
             if let Some(status) = child.try_wait()? {
