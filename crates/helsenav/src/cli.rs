@@ -87,6 +87,8 @@ enum Command {
 enum ImportCommand {
     /// Resources, one per line (NDJSON), into the sandbox.
     Ndjson(crate::import::NdjsonArgs),
+    /// Persons, events and notices of death of the population register, into the person register of a stopped hub.
+    Persons(crate::persons::PersonsArgs),
     /// Official schemas (XSD) for the validator: copied into the data folder and used from the next start on.
     Standards {
         /// Folder with the schemas.
@@ -236,6 +238,8 @@ pub(crate) enum DemoCommand {
     AddClient(crate::client::DemoClientArgs),
     /// Make FHIR resources of a whole population: files, or straight into a running sandbox.
     Generate(crate::demo::GenerateArgs),
+    /// Make the nation's persons and a feed of events as the population register would deliver them.
+    Folkeregister(crate::demo::FolkeregisterArgs),
 }
 
 /// Runs one command.
@@ -246,6 +250,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             Some(DemoCommand::TrustCa { data }) => crate::demo::trust_ca(&data),
             Some(DemoCommand::AddClient(args)) => crate::client::demo_add(&args),
             Some(DemoCommand::Generate(args)) => crate::demo::generate(&args),
+            Some(DemoCommand::Folkeregister(args)) => crate::demo::folkeregister(&args),
             None => crate::demo::run(*args),
         },
         Command::Validate(args) => crate::validate::run(args),
@@ -260,6 +265,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Import {
             command: ImportCommand::Ndjson(args),
         } => crate::import::ndjson(&args),
+        Command::Import {
+            command: ImportCommand::Persons(args),
+        } => crate::persons::run(&args),
         Command::Import {
             command: ImportCommand::Standards { folder, store },
         } => crate::admin::import_standards(&folder, &store),

@@ -64,7 +64,7 @@ pub(crate) fn ndjson(args: &NdjsonArgs) -> Result<ExitCode> {
 }
 
 /// A bar over the bytes of a file.
-fn bar_of(path: &Path, file: &File) -> Result<ProgressBar> {
+pub(crate) fn bar_of(path: &Path, file: &File) -> Result<ProgressBar> {
     let bar = ProgressBar::new(file.metadata()?.len());
     bar.set_style(ProgressStyle::with_template(
         "{prefix} {bar:32} {percent}% {msg} {eta}",

@@ -10,6 +10,7 @@ mod demo;
 mod import;
 mod index;
 mod log_verify;
+mod persons;
 mod serve;
 mod validate;
 

@@ -19,6 +19,7 @@
 
 mod background;
 mod cast;
+pub mod folkeregister;
 pub mod history;
 pub mod model;
 pub mod population;

@@ -17,6 +17,7 @@ pub(crate) enum Kind {
     History = 9,
     Attributes = 10,
     Chart = 11,
+    Feed = 12,
 }
 
 /// A stream of random numbers.

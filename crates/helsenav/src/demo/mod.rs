@@ -349,6 +349,7 @@ fn import(
         .collect::<Result<_>>()?;
     let lookup = |key: &str| certificates.get(key).cloned();
     people::import(opened, nation, seed::rows(nation, &lookup), population)?;
+    parties::give_units(opened, nation).context("cannot import units of hospitals")?;
     parties::give_profiles(opened, nation).context("cannot import profiles of parties")?;
     citizens::give_powers(opened, nation).context("cannot import powers of attorney")?;
     history::import(opened, nation).context("cannot import the nation's history")
