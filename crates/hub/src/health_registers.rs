@@ -48,6 +48,7 @@ pub fn open(
         personnel: Arc::new(personnel),
         lists: Arc::new(lists),
     });
+    registers.attach_personnel(opened.personnel.clone());
     let hpr = Arc::new(Hpr {
         register: opened.personnel.clone(),
         now: clock.as_fn(),

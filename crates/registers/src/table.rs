@@ -6,6 +6,7 @@
 //! wrote.
 
 mod lists;
+mod personnel;
 
 use crate::directory::{
     Directory, GpRelation, Known, Organisation, Party, Person, Practitioner, Protection,
@@ -224,6 +225,7 @@ pub struct RegisterTable {
     persons: Arc<PersonRegister>,
     businesses: Arc<Businesses>,
     parties: Arc<Parties>,
+    personnel: std::sync::OnceLock<Arc<crate::personnel::PersonnelRegister>>,
     clock: ClockFn,
 }
 
@@ -275,6 +277,7 @@ impl RegisterTable {
             persons: Arc::new(persons),
             businesses: Arc::new(businesses),
             parties: Arc::new(parties),
+            personnel: std::sync::OnceLock::new(),
             clock,
         };
         for rtype in ["Person", "Organisation", "Party"] {
@@ -593,17 +596,6 @@ impl RegisterTable {
         }
     }
 
-    /// Numbers for the health page: (persons, personnel, organisations, parties).
-    pub fn counts(&self) -> (usize, usize, usize, usize) {
-        let tables = self.read();
-        (
-            self.persons.len() as usize,
-            tables.practitioners.len(),
-            self.businesses.mains(),
-            self.parties.len(),
-        )
-    }
-
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Tables> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -685,16 +677,11 @@ impl Directory for RegisterTable {
     }
 
     fn practitioner_by_hpr(&self, hpr: &str) -> Option<Practitioner> {
-        let tables = self.read();
-        tables
-            .by_hpr
-            .get(hpr)
-            .and_then(|nin| tables.practitioners.get(nin))
-            .cloned()
+        self.by_hpr(hpr)
     }
 
     fn practitioner_by_nin(&self, nin: &str) -> Option<Practitioner> {
-        self.read().practitioners.get(nin).cloned()
+        self.by_nin(nin)
     }
 
     fn practitioners_of(&self, orgnr: &str, limit: usize) -> Vec<Practitioner> {
@@ -703,13 +690,11 @@ impl Directory for RegisterTable {
                 .iter()
                 .any(|w| w.orgnr_parent == orgnr || w.orgnr_child == orgnr)
         };
-        self.read()
-            .practitioners
-            .values()
-            .filter(works)
-            .take(limit)
-            .cloned()
-            .collect()
+        let tables = self.read();
+        let rows = tables.practitioners.values().filter(works);
+        let rows: Vec<Practitioner> = rows.take(limit).cloned().collect();
+        drop(tables);
+        rows.into_iter().filter_map(|p| self.current(p)).collect()
     }
 
     fn party(&self, her_id: u32) -> Option<Party> {
@@ -771,11 +756,9 @@ impl Directory for RegisterTable {
             .practitioners
             .values()
             .partition(|p| p.story.is_some());
-        story
-            .into_iter()
-            .chain(others)
-            .take(limit)
-            .cloned()
-            .collect()
+        let rows = story.into_iter().chain(others).take(limit);
+        let rows: Vec<Practitioner> = rows.cloned().collect();
+        drop(tables);
+        rows.into_iter().filter_map(|p| self.current(p)).collect()
     }
 }

@@ -10,5 +10,7 @@
 )]
 
 mod address;
+mod descriptions;
+mod health;
 mod persons;
 mod place;

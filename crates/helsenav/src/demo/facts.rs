@@ -210,6 +210,10 @@ fn grunndata(nation: &Nation, credentials: &Credentials, base: &str) -> Value {
         "/v1/AR/2016",
         "/v1/ARExport",
         "/v1/CPPA",
+        "/v2/HPR",
+        "/v2/flr",
+        "/v2/flrwrite",
+        "/v2/flrexport",
         "/v2/servicebusmanager",
     ];
     json!({

@@ -130,6 +130,12 @@ impl PersonnelRegister {
         standing(self.register.find(Packed(hpr.into()))?)
     }
 
+    /// Whether the number was ever given, deleted and merged ones included.
+    #[must_use]
+    pub fn knows(&self, hpr: u32) -> bool {
+        self.register.get(Personnel::id_of(hpr)).is_some()
+    }
+
     /// The person that a national id, current or earlier, leads to.
     #[must_use]
     pub fn by_nin(&self, nin: &str) -> Option<Held> {

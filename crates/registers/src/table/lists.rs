@@ -1,4 +1,4 @@
-//! GP lists as the table knows them.
+//! GP lists as the table knows them, and how much it holds.
 
 use super::RegisterTable;
 use crate::directory::GpRelation;
@@ -17,5 +17,16 @@ impl RegisterTable {
             }
         }
         lists
+    }
+
+    /// Numbers for the health page: (persons, personnel, organisations, parties).
+    pub fn counts(&self) -> (usize, usize, usize, usize) {
+        let tables = self.read();
+        (
+            self.persons.len() as usize,
+            tables.practitioners.len(),
+            self.businesses.mains(),
+            self.parties.len(),
+        )
     }
 }
