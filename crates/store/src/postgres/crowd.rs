@@ -34,6 +34,14 @@ const MANY: &str = concat!(
      JOIN version v ON v.rid = h.rid AND v.vno = h.vno"
 );
 
+const CLAIM: &str =
+    "SELECT value FROM claim WHERE space = $1 AND key = $2 AND (until IS NULL OR until > now_us())";
+const CLAIMS: &str = "SELECT c.value, k.n FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY k(space, key, n)
+     JOIN claim c ON c.space = k.space AND c.key = k.key WHERE c.until IS NULL OR c.until > now_us()";
+
+/// A claim by space and key.
+type ClaimName = (String, Vec<u8>);
+
 /// A record by name: repository, number of its type, id.
 pub(super) type Name = (i16, i32, String);
 
@@ -46,11 +54,13 @@ pub(super) struct Newest {
 enum Question {
     Tip,
     Record(Name),
+    Claim(ClaimName),
 }
 
 enum Answer {
     Tip(Tip, Arc<Names>),
     Record(Option<Box<Newest>>),
+    Claim(Option<Vec<u8>>),
 }
 
 /// One caller.
@@ -120,7 +130,7 @@ impl Crowd {
     pub(super) fn tip(&self, shared: &Shared) -> Result<(Tip, Arc<Names>), StoreError> {
         match self.ask(shared, Question::Tip)? {
             Answer::Tip(tip, names) => Ok((tip, names)),
-            Answer::Record(_) => Err(mixed_up()),
+            _ => Err(mixed_up()),
         }
     }
 
@@ -132,7 +142,21 @@ impl Crowd {
     ) -> Result<Option<Box<Newest>>, StoreError> {
         match self.ask(shared, Question::Record(name))? {
             Answer::Record(found) => Ok(found),
-            Answer::Tip(..) => Err(mixed_up()),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// The value of a claim that is held now.
+    pub(super) fn claim(
+        &self,
+        shared: &Shared,
+        space: &str,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = (space.to_owned(), key.to_vec());
+        match self.ask(shared, Question::Claim(name))? {
+            Answer::Claim(found) => Ok(found),
+            _ => Err(mixed_up()),
         }
     }
 
@@ -166,6 +190,7 @@ impl Crowd {
         }
         let mut taken = Taken(taken);
         let names: Vec<&Name> = taken.records().collect();
+        let claimed: Vec<&ClaimName> = taken.claims().collect();
         let wants_tip = taken.0.iter().any(|(q, _)| matches!(q, Question::Tip));
         let found = shared.read(async |conn| {
             futures_util::try_join!(
@@ -175,11 +200,12 @@ impl Crowd {
                         false => Ok(None),
                     }
                 },
-                records(conn, &names)
+                records(conn, &names),
+                claims(conn, &claimed)
             )
         });
-        let (tip, mut records) = match found {
-            Ok((tip, records)) => (tip, records.into_iter()),
+        let (tip, mut records, mut claims) = match found {
+            Ok((tip, records, claims)) => (tip, records.into_iter(), claims.into_iter()),
             Err(error) => {
                 for (_, seat) in taken.0.drain(..) {
                     seat.tell(Err(error.clone()));
@@ -191,6 +217,10 @@ impl Crowd {
             seat.tell(match (question, &tip) {
                 (Question::Record(_), _) => match records.next() {
                     Some(found) => found.map(Answer::Record),
+                    None => Err(mixed_up()),
+                },
+                (Question::Claim(_), _) => match claims.next() {
+                    Some(found) => Ok(Answer::Claim(found)),
                     None => Err(mixed_up()),
                 },
                 (Question::Tip, Some((tip, names))) => Ok(Answer::Tip(*tip, names.clone())),
@@ -225,7 +255,14 @@ impl Taken {
     fn records(&self) -> impl Iterator<Item = &Name> {
         self.0.iter().filter_map(|(question, _)| match question {
             Question::Record(name) => Some(name),
-            Question::Tip => None,
+            _ => None,
+        })
+    }
+
+    fn claims(&self) -> impl Iterator<Item = &ClaimName> {
+        self.0.iter().filter_map(|(question, _)| match question {
+            Question::Claim(name) => Some(name),
+            _ => None,
         })
     }
 }
@@ -266,6 +303,28 @@ async fn records(conn: &Conn, names: &[&Name]) -> Result<Found, StoreError> {
                 let place = usize::try_from(row.get::<_, i64>(12) - 1).ok();
                 if let Some(slot) = place.and_then(|n| found.get_mut(n)) {
                     *slot = newest(&row);
+                }
+            }
+            Ok(found)
+        }
+    }
+}
+
+async fn claims(conn: &Conn, names: &[&ClaimName]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    match names {
+        [] => Ok(Vec::new()),
+        [(space, key)] => {
+            let row = conn.query_opt(CLAIM, &[space, key]).await?;
+            Ok(vec![row.map(|r| r.get(0))])
+        }
+        _ => {
+            let spaces: Vec<&str> = names.iter().map(|n| n.0.as_str()).collect();
+            let keys: Vec<&[u8]> = names.iter().map(|n| n.1.as_slice()).collect();
+            let mut found: Vec<Option<Vec<u8>>> = vec![None; names.len()];
+            for row in conn.query(CLAIMS, &[&spaces, &keys]).await? {
+                let place = usize::try_from(row.get::<_, i64>(1) - 1).ok();
+                if let Some(slot) = place.and_then(|n| found.get_mut(n)) {
+                    *slot = Some(row.get(0));
                 }
             }
             Ok(found)

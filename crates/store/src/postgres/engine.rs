@@ -323,12 +323,24 @@ impl Engine for Postgres {
         if !askable(system) || !askable(value) {
             return Ok(None);
         }
-        let sql = "SELECT person FROM ident WHERE system = $1 AND value = $2";
-        self.shared.read(async |conn| {
-            let row = conn.query_opt(sql, &[&system, &value]).await?;
-            let (_, names) = self.shared.tip(conn).await?;
-            Ok(row.map(|r| names.aliases.root(PersonKey(r.get::<_, i64>(0) as u64))))
-        })
+        let name = (system.to_owned(), value.to_owned());
+        let known = self.shared.idents.known(std::iter::once(&name)).pop();
+        let key = match known {
+            Some((_, key)) => key,
+            None => {
+                let sql = "SELECT person FROM ident WHERE system = $1 AND value = $2";
+                let row = self
+                    .shared
+                    .read(async |conn| conn.query_opt(sql, &[&system, &value]).await)?;
+                let Some(row) = row else { return Ok(None) };
+                let key = PersonKey(row.get::<_, i64>(0) as u64);
+                self.shared.idents.learn(vec![(name, key)]);
+                key
+            }
+        };
+        // read after the person: merges are seen at once
+        let (_, names) = self.shared.crowd.tip(&self.shared)?;
+        Ok(Some(names.aliases.root(key)))
     }
 
     fn person_identifiers(&self, key: PersonKey) -> Result<Vec<(String, String)>, StoreError> {

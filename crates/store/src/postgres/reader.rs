@@ -702,14 +702,10 @@ impl Reader for PgReader {
     }
 
     fn claim(&self, space: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql = "SELECT value FROM claim WHERE space = $1 AND key = $2 AND (until IS NULL OR until > now_us())";
         if !askable(space) {
             return Ok(None);
         }
-        self.shared.read(async |conn| {
-            let row = conn.query_opt(sql, &[&space, &key]).await?;
-            Ok(row.map(|r| r.get(0)))
-        })
+        self.shared.crowd.claim(&self.shared, space, key)
     }
 }
 
