@@ -348,7 +348,12 @@ impl Inner {
             return Ok(Vec::new());
         }
         let organisations = self.organisations(client, structures)?;
-        terms.apply(chosen, organisations.parent.as_deref(), &self.config.apis, needs_api)
+        terms.apply(
+            chosen,
+            organisations.parent.as_deref(),
+            &self.config.apis,
+            needs_api,
+        )
     }
 
     fn current_nonce(&self) -> String {

@@ -184,9 +184,7 @@ async fn leave(
     let begin = Begin {
         redirect_uri: &redirect_uri,
         level: read_acr(acr).level,
-        method: acr
-            .split_ascii_whitespace()
-            .find_map(chosen_method),
+        method: acr.split_ascii_whitespace().find_map(chosen_method),
         fresh: asks_again || request.max_age_s.is_some(),
         on_behalf_of: request.on_behalf_of.as_deref(),
         ui_locales: request.ui_locales.as_deref(),
