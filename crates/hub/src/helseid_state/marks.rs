@@ -6,10 +6,11 @@
 //! second at 4 000 tokens/s.
 //!
 //! One process ([`LoggedMarks`]): the set in memory decides. What was marked is written behind, in batches in the order of
-//! time, as values of a few claims, and read back at start. An orderly stop writes the rest ([`LoggedMarks::settle`]). A crash
-//! forgets the marks of the commit under way, a few milliseconds: to use that, somebody would have to have a client's
-//! assertion out of a TLS connection of just that moment, while it is valid. Values (codes, refresh tokens) are never written
-//! behind.
+//! time, as values of a few claims, and read back at start; under load a hundred times a second at most, because each commit
+//! costs as much as checking two requests. An orderly stop writes the rest ([`LoggedMarks::settle`]). A crash forgets the
+//! marks of the commit under way and of the pause before it, some ten to twenty milliseconds: to use that, somebody would
+//! have to have a client's assertion out of a TLS connection of just that moment, while it is valid. Values (codes, refresh
+//! tokens) are never written behind.
 //!
 //! Several processes ([`SharedMarks`]): each mark is a claim of its own, and of two processes one gets it, also for API
 //! calls (spec helseid §10.2 no. 11); the answer waits for it.
@@ -18,6 +19,7 @@ use super::{micros, unwritten};
 use jose::marks::{MarkId, MarkSet, mark_id};
 use jose::state::{Clock, StateError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use store::{Claim, Commit, CommitError, Expect, Pending, Refusal, Store, StoreError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
@@ -32,6 +34,8 @@ const LONGEST_S: i64 = 180;
 const PER_CLAIM: usize = 1_000;
 /// Bytes of a mark in the log: id and seconds until its expiry.
 const ENTRY_BYTES: usize = 20;
+/// Rest between two batches.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Marks waiting for the disk beyond which new ones are turned away.
 const MAX_WAITING: usize = 200_000;
 
@@ -167,6 +171,7 @@ impl Log {
                 // Who waited may be gone.
                 let _ = one.send(written);
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

@@ -10,8 +10,8 @@ use jose::marks::{MarkId, MarkSet, mark_id};
 use jose::state::StateError;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use store::{Claim, Commit, CommitError, Expect, Store, StoreError};
+use tokio::sync::Mutex;
 
 /// Name space of the log.
 const LOG: &str = "helseid/noted-log";
@@ -19,14 +19,16 @@ const LOG: &str = "helseid/noted-log";
 const LONGEST_H: i64 = 48;
 /// Notes kept in memory, about 60 bytes each.
 const MAX_KEPT: usize = 1_000_000;
-const ATTEMPTS: usize = 64;
+/// Entries of other processes passed over for one note.
+const MOST_BEFORE_US: usize = 100_000;
 
 /// Notes of this store.
 pub(super) struct Noted {
     /// `None` when others write too.
     seen: Option<MarkSet>,
     is_full: AtomicBool,
-    /// Number of the next entry in each hour of the log.
+    /// Number of the next entry in each hour of the log. One note is written at a time and a number is given up only when
+    /// its entry is there, so the log of an hour has no holes: it is read until the first number that is missing.
     next: Mutex<BTreeMap<i64, u32>>,
 }
 
@@ -42,10 +44,11 @@ impl Noted {
 
     /// Of the only process: reads the notes that are still live. Blocks.
     pub(super) fn open(store: &Store, now_s: i64) -> Result<Self, StoreError> {
-        let noted = Self {
+        let mut noted = Self {
             seen: Some(MarkSet::new(MAX_KEPT)),
             ..Self::shared()
         };
+        let mut next = BTreeMap::new();
         let snapshot = store.snapshot()?;
         let this_h = now_s.div_euclid(3_600);
         for hour in this_h..=this_h + LONGEST_H {
@@ -53,12 +56,13 @@ impl Noted {
                 let Some(entry) = snapshot.claim(LOG, &log_key(hour, number))? else {
                     break;
                 };
-                noted.with_next(|next| next.insert(hour, number.saturating_add(1)));
+                next.insert(hour, number.saturating_add(1));
                 if let Some((id, expires_s)) = read_entry(&entry) {
                     noted.keep(id, expires_s, now_s);
                 }
             }
         }
+        noted.next = Mutex::new(next);
         Ok(noted)
     }
 
@@ -78,61 +82,69 @@ impl Noted {
         let is_kept = seen.contains(&mark_id(key), now_s);
         (is_kept || !self.is_full.load(Ordering::Acquire)).then_some(is_kept)
     }
-
-    fn with_next<T>(&self, act: impl FnOnce(&mut BTreeMap<i64, u32>) -> T) -> T {
-        act(&mut self.next.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// A number that this process has not given before.
-    fn number(&self, hour: i64, this_h: i64) -> u32 {
-        self.with_next(|next| {
-            next.retain(|hour, _| *hour >= this_h);
-            let slot = next.entry(hour).or_default();
-            let number = *slot;
-            *slot = number.saturating_add(1);
-            number
-        })
-    }
 }
 
 impl StoreState {
     /// Notes something; durable when this returns.
     pub(super) async fn write_note(&self, key: &str, expires_s: i64) -> Result<(), StateError> {
         let now_s = (self.clock)();
-        let (name, id) = (name(key), mark_id(key));
-        let this_h = now_s.div_euclid(3_600);
-        let hour = expires_s.div_euclid(3_600).min(this_h + LONGEST_H);
+        if self.noted.is_kept(key, now_s) == Some(true) {
+            return Ok(());
+        }
         if !self.with_room(|room, now_s| room.enter(now_s, expires_s)) {
             return Err(StateError::Full);
         }
-        for _ in 0..ATTEMPTS {
-            let number = self.noted.number(hour, this_h);
-            let place: Name = (LOG.to_owned(), log_key(hour, number));
-            // Others may have written before us: their entries are passed over by reading, which is quicker.
+        let written = self.write_note_once(key, expires_s, now_s).await;
+        if !matches!(written, Ok(true)) {
+            self.with_room(|room, _| room.leave(expires_s));
+        }
+        // Also what was there already: perhaps from an attempt of ours whose outcome stayed unknown.
+        if written.is_ok() {
+            self.noted.keep(mark_id(key), expires_s, now_s);
+        }
+        written.map(drop)
+    }
+
+    /// Says whether it was written: not when another process has noted it before.
+    async fn write_note_once(
+        &self,
+        key: &str,
+        expires_s: i64,
+        now_s: i64,
+    ) -> Result<bool, StateError> {
+        let this_h = now_s.div_euclid(3_600);
+        let hour = expires_s.div_euclid(3_600).min(this_h + LONGEST_H);
+        let mut next = self.noted.next.lock().await;
+        next.retain(|hour, _| *hour >= this_h);
+        let number = next.entry(hour).or_default();
+        for _ in 0..MOST_BEFORE_US {
+            let place: Name = (LOG.to_owned(), log_key(hour, *number));
+            // What others have written is passed over by reading, which is quicker.
             if self.noted.seen.is_none() && self.read(&place).await?.is_some() {
+                *number = number.saturating_add(1);
                 continue;
             }
             let entry = Expect::Claim(Claim {
                 space: place.0,
                 key: place.1,
-                value: write_entry(&id, expires_s),
-                // All entries of an hour end together, so that the log has no holes before its end.
+                value: write_entry(&mark_id(key), expires_s),
+                // All entries of an hour end together, or the log would begin with a hole.
                 until: Some(micros(expires_s.max((hour + 1) * 3_600))),
             });
             let commit = Commit {
-                expect: vec![self.claim(&name, &[1], expires_s)?, entry],
+                expect: vec![self.claim(&name(key), &[1], expires_s)?, entry],
                 ..Commit::default()
             };
             match self.store.submit(commit).await {
-                Ok(_) => {}
-                // Noted before.
-                Err(CommitError::Refused { index: 0, .. }) => {}
-                // The number was taken by another process.
-                Err(CommitError::Refused { .. }) => continue,
+                Ok(_) => {
+                    *number = number.saturating_add(1);
+                    return Ok(true);
+                }
+                Err(CommitError::Refused { index: 0, .. }) => return Ok(false),
+                // The place is taken: by another process, or by ourselves when an earlier outcome stayed unknown.
+                Err(CommitError::Refused { .. }) => *number = number.saturating_add(1),
                 Err(error) => return Err(super::unwritten(&error)),
             }
-            self.noted.keep(id, expires_s, now_s);
-            return Ok(());
         }
         Err(StateError::Unavailable(
             "too much is being noted at once".to_owned(),
@@ -186,13 +198,5 @@ mod tests {
         }
         assert_eq!(noted.is_kept("a", 0), None, "it may be in the store");
         assert_eq!(Noted::shared().is_kept("a", 0), None);
-    }
-
-    #[test]
-    fn numbers_of_hours_gone_by_are_forgotten() {
-        let noted = Noted::shared();
-        assert_eq!([5, 5, 6].map(|hour| noted.number(hour, 5)), [0, 1, 0]);
-        assert_eq!(noted.number(6, 6), 1);
-        assert_eq!(noted.with_next(|next| next.len()), 1);
     }
 }

@@ -262,6 +262,48 @@ async fn what_was_noted_is_known_at_once_and_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_the_portals_survives_a_restart_until_it_is_closed() {
+    use portal::session::{Portal, Sessions, Who};
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Folder(folder.path().to_owned());
+    let sessions = |node: &Node| Sessions::new(node.state.clone(), system_clock());
+    let node = Node::start(&place).await;
+    let who = Who::Citizen {
+        nin: people::DOCTOR.to_owned(),
+    };
+    let id = sessions(&node).open(Portal::Citizen, who).await.unwrap();
+    let first = sessions(&node).touch(Portal::Citizen, &id).await.unwrap();
+    let csrf = first.unwrap().csrf;
+    node.stop().await;
+
+    let node = Node::start(&place).await;
+    let found = sessions(&node).touch(Portal::Citizen, &id).await.unwrap();
+    let found = found.unwrap();
+    assert_eq!(found.csrf, csrf);
+    assert!(matches!(found.who, Who::Citizen { nin } if nin == people::DOCTOR));
+    // A second process on the same store sees it end.
+    let (one, other) = (sessions(&node), sessions(&node));
+    one.close(Portal::Citizen, &id).await.unwrap();
+    assert!(other.touch(Portal::Citizen, &id).await.unwrap().is_none());
+    node.stop().await;
+    let node = Node::start(&place).await;
+    assert!(
+        sessions(&node)
+            .touch(Portal::Citizen, &id)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    node.stop().await;
+    for file in std::fs::read_dir(folder.path().join("store")).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap_or_default();
+        for text in [id.as_str(), people::DOCTOR] {
+            assert!(!bytes.windows(text.len()).any(|w| w == text.as_bytes()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_one_process_notes_the_other_knows() {
     let keys = tempfile::tempdir().unwrap();
     let Some(place) = Place::database(keys.path()) else {
