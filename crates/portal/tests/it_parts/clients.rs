@@ -210,6 +210,58 @@ fn from_a_system_to_a_client_with_a_key_and_a_scope() {
 }
 
 #[test]
+fn terms_are_written_by_the_owner_and_accepted_by_others() {
+    let world = world();
+    for orgnr in [OFFICE, VENDOR, STRANGER] {
+        world.know(orgnr);
+    }
+    let operator = world.enter(Who::Operator {
+        name: "Tore Andersen".to_owned(),
+    });
+    let (office, vendor) = (
+        world.enter(party(OFFICE, "4")),
+        world.enter(party(VENDOR, "4")),
+    );
+    let weak = world.enter(party(VENDOR, "3"));
+    let owner = json!({ "audience": "nhn:msh", "organisation": VENDOR, "automatic": false });
+    assert_eq!(world.post(&operator, "/api/drift/apis", owner).status, 204);
+    let page = "/api/drift/api/nhn%3Amsh";
+    let (terms, accept) = (format!("{page}/terms"), format!("{page}/accept"));
+    let text = json!({ "text": "Bare til meldinger." });
+    for (browser, status) in [(&office, 403), (&weak, 403), (&vendor, 200)] {
+        assert_eq!(world.post(browser, &terms, text.clone()).status, status);
+    }
+    let rows = world.get(&vendor, "/api/drift/api").body;
+    assert_eq!(
+        (&rows[0]["audience"], &rows[0]["may_decide"]),
+        (&json!("nhn:msh"), &json!(true))
+    );
+    assert_eq!(world.get(&office, page).body["terms"], "open");
+    let word = |version: u32, on: bool| json!({ "version": version, "on": on });
+    for (body, status) in [
+        (word(2, true), 409),
+        (
+            json!({ "version": 1, "on": true, "organisation": VENDOR }),
+            403,
+        ),
+        (json!({ "version": 1 }), 422),
+        (word(1, true), 200),
+    ] {
+        let answer = world.post(&office, &accept, body.clone());
+        assert_eq!(answer.status, status, "{body} {}", answer.body);
+    }
+    assert_eq!(world.get(&office, page).body["terms"], "accepted");
+    assert_eq!(
+        world.get(&vendor, page).body["acceptances"][0]["organisation"]["orgnr"],
+        OFFICE
+    );
+    let nothing = world.get(&operator, "/api/drift/api/nhn%3Anothing");
+    assert_eq!(nothing.status, 404);
+    let out = Browser::default();
+    assert_eq!(world.get(&out, page).status, 401);
+}
+
+#[test]
 fn the_address_of_a_confirmation_leads_to_our_page() {
     let world = world();
     for path in ["/confirm-client", "/nasjonal/selvbetjening/confirm-client"] {
