@@ -23,6 +23,7 @@ use edge::soap::{DateTime, Fault};
 use registers::Directory;
 use registers::kernel::period::Moment;
 use registers::organisations::Businesses;
+use registers::organisations::resh::Resh;
 use registers::parties::register::Held;
 use registers::parties::{Parties, PartyRecord};
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub struct AddressRegister {
     pub parties: Arc<Parties>,
     /// Organisations, for names and numbers of new parties.
     pub businesses: Arc<Businesses>,
+    /// Units of the specialist health service.
+    pub resh: Arc<Resh>,
     /// Personnel.
     pub directory: Arc<dyn Directory>,
     /// The clock of rules.

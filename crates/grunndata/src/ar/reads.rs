@@ -5,6 +5,7 @@ use super::view::{Depth, with_offset};
 use super::{AddressRegister, Dialect, time, unknown_her_id};
 use edge::soap::{Fault, Object, Value};
 use registers::directory::PartyKind;
+use registers::kernel::identifiers::Packed;
 use registers::parties::register::Held;
 
 /// Most HER-ids of one question.
@@ -53,6 +54,9 @@ impl AddressRegister {
             found.extend(id.parse().ok().and_then(|her_id| self.parties.get(her_id)));
             found.extend(self.parties.of_organisation(id));
             found.extend(self.parties.of_hpr(id));
+            let unit = Packed::digits(id).and_then(|id| self.resh.find(id));
+            let of_unit = unit.and_then(|u| self.parties.get(u.content.her_id?));
+            found.extend(of_unit);
             let of_unit = self
                 .businesses
                 .get(id)

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use edge::Problem;
 use edge::soap::Object;
+use futures_util::StreamExt as _;
 use jose::Alg;
 use jose::rs::{Presented, Requirement, ResourceServer};
 use registers::directory::PartyKind;
@@ -260,7 +261,8 @@ impl Api {
         });
         Ok((
             [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
-            Body::from_stream(stream),
+            // Fused: the compressing layer asks once more after the end.
+            Body::from_stream(stream.fuse()),
         )
             .into_response())
     }

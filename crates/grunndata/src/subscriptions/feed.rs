@@ -6,6 +6,7 @@ use super::{Subscriptions, store_queue};
 use crate::cppa::Cppa;
 use amqp::port::{Message, MessageId, Properties, Simple};
 use bytes::Bytes;
+use registers::organisations::resh::Resh;
 use registers::parties::Parties;
 use std::sync::Arc;
 use store::{Commit, CommitError, Enqueue, Expect, Position, Seq, StoreError};
@@ -43,6 +44,7 @@ pub trait EventSource: Send + Sync {
     fn events(&self, from: u64, limit: usize) -> Result<Vec<Happened>, StoreError>;
 }
 
+/// HER-ids and RESH ids: signed, 32 bits.
 fn her_id(number: u32) -> Simple {
     Simple::Signed(number.into(), 32)
 }
@@ -62,6 +64,26 @@ impl EventSource for Parties {
             number: e.number,
             name: e.kind.kind.name(),
             properties: vec![("herId", her_id(e.kind.her_id))],
+        });
+        Ok(happened.collect())
+    }
+}
+
+impl EventSource for Resh {
+    fn consumer(&self) -> &'static str {
+        "subscriptions/resh"
+    }
+
+    fn source(&self) -> Source {
+        Source::Resh
+    }
+
+    fn events(&self, from: u64, limit: usize) -> Result<Vec<Happened>, StoreError> {
+        let events = Resh::events(self, from, limit)?;
+        let happened = events.into_iter().map(|e| Happened {
+            number: e.number,
+            name: e.kind.name(),
+            properties: vec![("reshId", her_id(e.kind.id))],
         });
         Ok(happened.collect())
     }

@@ -7,8 +7,11 @@ use jiff::Timestamp;
 use nation::Nation;
 use nation::model;
 use registers::directory::{PartyKind, ServiceCode};
+use registers::kernel::EntryId;
+use registers::kernel::identifiers::Packed;
 use registers::kernel::period::{Moment, Period};
-use registers::organisations::{Business, Coordinates, OpeningHours};
+use registers::organisations::resh::Resh;
+use registers::organisations::{Business, Coordinates, OpeningHours, ReshUnit};
 use registers::parties::{
     CertificateLine, CertificateUse, ElectronicAddress, PartyRecord, PhysicalAddress,
 };
@@ -214,6 +217,41 @@ pub(super) fn give_profiles(opened: &hub::Opened, nation: &Nation) -> anyhow::Re
         for party in &organisation.parties {
             cppa.set_roles(party.her_id.0, roles.clone())?;
         }
+    }
+    Ok(())
+}
+
+/// Gives the services of hospitals their units in RESH.
+pub(super) fn give_units(opened: &hub::Opened, nation: &Nation) -> anyhow::Result<()> {
+    /// Units of one commit.
+    const AT_ONCE: usize = 1_000;
+    let register = Resh::open(opened.store.clone(), opened.trust.hub("resh"))?;
+    let at = Moment::from(Timestamp::now());
+    let register = &register;
+    let units = nation.organisations().flat_map(|o| {
+        o.parties.iter().filter_map(move |p| {
+            let model::PartyKind::Service { resh, .. } = &p.kind else {
+                return None;
+            };
+            let unit = ReshUnit {
+                id: resh.as_ref()?.0,
+                name: p.name.clone(),
+                parent: None,
+                orgnr: Some(o.orgnr.to_string()),
+                level: None,
+                designation: None,
+                her_id: Some(p.her_id.0),
+                valid: Period::since(at),
+                changed: at,
+            };
+            // An import that was broken off begins anew: the unit may be there.
+            let there = register.find(Packed(unit.id.into()));
+            Some((there.map_or_else(EntryId::random, |e| e.id), unit))
+        })
+    });
+    let units: Vec<(EntryId, ReshUnit)> = units.collect();
+    for some in units.chunks(AT_ONCE) {
+        register.change(some)?;
     }
     Ok(())
 }

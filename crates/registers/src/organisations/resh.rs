@@ -81,8 +81,8 @@ impl ReshEvent {
 impl ReshUnit {
     fn unit_kind(&self) -> UnitKind {
         match (self.parent, self.her_id) {
-            (None, _) => UnitKind::Organisation,
-            (Some(_), Some(_)) => UnitKind::Service,
+            (_, Some(_)) => UnitKind::Service,
+            (None, None) => UnitKind::Organisation,
             (Some(_), None) => UnitKind::Department,
         }
     }

@@ -72,8 +72,12 @@ fn an_agreement_holds_until_something_changes() {
                 .starts_with("application/xml")
         );
         assert!(
-            first.text.contains("tns:version=\"1.2\"")
-                && !first.text.contains("tns:version=\"1.1\"")
+            first
+                .text
+                .contains("tns:name=\"Epikrise\" tns:version=\"1.2\"")
+                && !first
+                    .text
+                    .contains("tns:name=\"Epikrise\" tns:version=\"1.1\"")
         );
         assert!(
             first

@@ -25,8 +25,10 @@ use jose::names;
 use jose::rs::ResourceServer;
 use jose::state::MemoryState;
 use registers::directory::{PartyKind, ServiceCode};
+use registers::kernel::EntryId;
 use registers::kernel::period::{Moment, Period};
-use registers::organisations::Business;
+use registers::organisations::resh::Resh;
+use registers::organisations::{Business, ReshUnit};
 use registers::parties::{
     CertificateLine, CertificateUse, ElectronicAddress, PartyRecord, PhysicalAddress,
 };
@@ -207,6 +209,24 @@ fn people() -> Vec<Row> {
     ]
 }
 
+/// One unit of the specialist health service: the ward.
+fn resh(node: &Node) -> Arc<Resh> {
+    let register = Resh::open(node.store.clone(), node.grant()).unwrap();
+    let unit = ReshUnit {
+        id: 4_200_123,
+        name: "Medisinsk avdeling".to_owned(),
+        parent: None,
+        orgnr: Some(HOSPITAL_NO.to_owned()),
+        level: None,
+        designation: None,
+        her_id: Some(WARD),
+        valid: Period::ALWAYS,
+        changed: at(NOW_S - 900),
+    };
+    register.change(&[(EntryId::random(), unit)]).unwrap();
+    Arc::new(register)
+}
+
 fn users() -> Users {
     let user = |name: &str, roles: &[&str]| {
         let user = User {
@@ -245,6 +265,7 @@ impl World {
         let register = Arc::new(AddressRegister {
             parties: table.parties().clone(),
             businesses: table.businesses().clone(),
+            resh: resh(node),
             directory: table.clone(),
             now: now.clone(),
             places: Places::default(),
@@ -381,15 +402,15 @@ impl World {
     }
 }
 
-/// Text of the first element of this name, whatever its prefix.
+/// Text of the first element of this name, whatever its prefix and attributes.
 pub fn text_of<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    for open in [format!("<{name}>"), format!(":{name}>")] {
-        if let Some(at) = xml.find(&open) {
-            let rest = &xml[at + open.len()..];
-            return rest.find("</").map(|end| &rest[..end]);
-        }
-    }
-    None
+    xml.split('<').find_map(|tag| {
+        let (head, text) = tag.split_once('>')?;
+        let tag_name = head.split([' ', '/']).next()?;
+        let local = tag_name.rsplit(':').next()?;
+        let is_start = !head.starts_with('/') && !head.ends_with('/');
+        (is_start && local == name).then_some(text)
+    })
 }
 
 /// Runs a test with a world on every engine.

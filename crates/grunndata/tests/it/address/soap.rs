@@ -164,7 +164,13 @@ fn searches_with_constraints_pages_and_facets() {
             text_of(&answer.text, "ErrorCode"),
             Some("InvalidSearchConstraint")
         );
-        for (id, count) in [(OFFICE_NO, 2), ("90012", 1), ("1010037", 1), ("x", 0)] {
+        for (id, count) in [
+            (OFFICE_NO, 2),
+            ("90012", 1),
+            ("1010037", 1),
+            ("4200123", 1),
+            ("x", 0),
+        ] {
             let answer = world.ar("SearchById", &format!("<id>{id}</id>")).await;
             assert_eq!(
                 answer.text.matches("<CommunicationParty ").count(),
