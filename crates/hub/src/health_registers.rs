@@ -31,8 +31,15 @@ pub fn open(
     clock: &Clock,
 ) -> Result<(Arc<HealthRegisters>, Vec<Mount>)> {
     let store = trust.store().clone();
-    let personnel = PersonnelRegister::open(store.clone(), trust.hub("personnel"))?;
-    let lists = GpLists::open(store.clone(), trust.hub("gplists"))?;
+    // At national size both take seconds to read: side by side.
+    let (personnel, lists) = std::thread::scope(|scope| {
+        let personnel =
+            scope.spawn(|| PersonnelRegister::open(store.clone(), trust.hub("personnel")));
+        let lists = GpLists::open(store.clone(), trust.hub("gplists"));
+        (personnel.join(), lists)
+    });
+    let personnel = personnel.map_err(|_| anyhow::anyhow!("reading personnel died"))??;
+    let lists = lists?;
     let now = moment_of(clock);
     personnel
         .load_from(&**registers, now)

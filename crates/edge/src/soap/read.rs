@@ -240,6 +240,16 @@ fn anonymous(document: &Document, endpoint: NodeId) -> Result<(), Fault> {
     }
 }
 
+/// Whether an action as HTTP carried it is this one: clients that cannot write Norwegian letters in a header send
+/// question marks in their place.
+fn is_same_action(sent: &str, action: &str) -> bool {
+    sent.chars().count() == action.chars().count()
+        && sent
+            .chars()
+            .zip(action.chars())
+            .all(|(s, a)| s == a || (!a.is_ascii() && matches!(s, '?' | '\u{fffd}')))
+}
+
 impl Envelope {
     /// Which operation is asked for. `action` is what HTTP says (SOAPAction, or the parameter `action`).
     ///
@@ -257,7 +267,7 @@ impl Envelope {
         };
         let action = action.filter(|a| !a.is_empty());
         if let (Some(header), Some(http)) = (in_header, action)
-            && header != http
+            && !is_same_action(http, header)
         {
             return Err(Fault::addressing(
                 Subcode::InvalidAddressingHeader,
@@ -277,7 +287,11 @@ impl Envelope {
                 )
             });
         };
-        let Some(operation) = contract.by_action(action) else {
+        let found = contract.by_action(action).or_else(|| {
+            let mut all = contract.operations().iter();
+            all.find(|o| is_same_action(action, &o.action))
+        });
+        let Some(operation) = found else {
             return Err(Fault::addressing(
                 Subcode::ActionNotSupported,
                 "Tjenesten har ingen operasjon med denne Action.",

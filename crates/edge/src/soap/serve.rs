@@ -172,6 +172,40 @@ fn describe(host: &Host, mount: &Mount, uri: &axum::http::Uri, headers: &HeaderM
     }
 }
 
+/// A header's text. Actions hold Norwegian letters, which clients write in UTF-8 or in ISO 8859-1.
+fn written(value: &HeaderValue) -> String {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.as_bytes().iter().map(|b| char::from(*b)).collect(),
+    }
+}
+
+/// An action with what .NET writes as `%C3%B8` as it is meant; other text as it stands.
+fn decoded(action: &str) -> String {
+    let mut bytes = Vec::with_capacity(action.len());
+    let mut rest = action.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digit = |b: u8| {
+            char::from(b)
+                .to_digit(16)
+                .and_then(|d| u8::try_from(d).ok())
+        };
+        match (first, after) {
+            (b'%', [high, low, tail @ ..])
+                if let (Some(high), Some(low)) = (digit(*high), digit(*low)) =>
+            {
+                bytes.push(high * 16 + low);
+                rest = tail;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| action.to_owned())
+}
+
 /// `type/subtype` in lower case and one parameter of a content type.
 pub(super) fn parameter(content_type: &str, name: &str) -> Option<String> {
     content_type.split(';').skip(1).find_map(|part| {
@@ -205,8 +239,9 @@ async fn post(host: &Host, mount: &Mount, version: Version, request: Request) ->
     let content_type = head
         .headers
         .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
+        .map(written)
         .unwrap_or_default();
+    let content_type = content_type.as_str();
     let is_mtom = mount.ports.mtom && media_type(content_type) == "multipart/related";
     if let Err(why) = acceptable(version, content_type, is_mtom) {
         return exchange.refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, Fault::malformed(why));
@@ -237,9 +272,8 @@ async fn post(host: &Host, mount: &Mount, version: Version, request: Request) ->
         Version::V11 => head
             .headers
             .get("soapaction")
-            .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
-            .map(|action| action.trim().trim_matches('"').to_owned()),
-        Version::V12 => parameter(content_type, "action"),
+            .map(|value| decoded(written(value).trim().trim_matches('"'))),
+        Version::V12 => parameter(content_type, "action").map(|action| decoded(&action)),
     };
     let wants_mtom = is_mtom.then_some(());
     exchange

@@ -27,6 +27,9 @@ operation Finn !common:GenericFault
   -> Dyr?
 operation Slipp
   dyr Dyr?
+operation Søk !common:GenericFault
+  navn string?
+  -> string?
 operation Tell !common:GenericFault
   -> int
 
@@ -540,5 +543,46 @@ fn both_forms_of_the_description_hold_the_same_types() {
             1,
             "{name}"
         );
+    }
+}
+
+#[tokio::test]
+async fn norwegian_letters_in_headers() {
+    let utf8 = "http://example.org/dyr/IDyr/Søk".as_bytes().to_vec();
+    let latin1: Vec<u8> = "http://example.org/dyr/IDyr/Søk"
+        .chars()
+        .map(|c| u8::try_from(u32::from(c)).unwrap())
+        .collect();
+    for (action, status) in [
+        (utf8, 200),
+        (latin1, 200),
+        (b"http://example.org/dyr/IDyr/S%C3%B8k".to_vec(), 200),
+        (b"http://example.org/dyr/IDyr/S?k".to_vec(), 200),
+        (b"http://example.org/dyr/IDyr/Sok".to_vec(), 500),
+        (b"http://example.org/dyr/IDyr/S%C3".to_vec(), 500),
+        (b"http://example.org/dyr/IDyr/%".to_vec(), 500),
+    ] {
+        for is_12 in [false, true] {
+            let (path, namespace) = if is_12 {
+                ("/v2/Dyr", SOAP12)
+            } else {
+                ("/v2/Dyr/Basic", SOAP11)
+            };
+            let body = format!(
+                r#"<s:Envelope xmlns:s="{namespace}"><s:Body><Søk xmlns="http://example.org/dyr"/></s:Body></s:Envelope>"#
+            );
+            let mut request = request(path, "OrgUsr999977775", "text/xml", body);
+            let quoted = [b"\"".as_slice(), &action, b"\""].concat();
+            if is_12 {
+                let whole = [b"application/soap+xml; action=".as_slice(), &quoted].concat();
+                let value = axum::http::HeaderValue::from_bytes(&whole).unwrap();
+                request.headers_mut().insert("content-type", value);
+            } else {
+                let value = axum::http::HeaderValue::from_bytes(&quoted).unwrap();
+                request.headers_mut().insert("soapaction", value);
+            }
+            let (found, text) = send(request).await;
+            assert_eq!(found.as_u16(), status, "{is_12} {action:?}: {text}");
+        }
     }
 }

@@ -85,6 +85,7 @@ struct Index {
     pages: HashMap<i64, BTreeSet<u32>>,
     /// Office → contracts.
     offices: BTreeMap<u32, BTreeSet<i64>>,
+    office_of: HashMap<i64, u32>,
     doctors: HashMap<u32, BTreeSet<i64>>,
 }
 
@@ -92,7 +93,8 @@ impl Index {
     fn put(&mut self, entry: &Entry<Record>) {
         match &entry.content {
             Record::Contract(contract) => {
-                for contracts in self.offices.values_mut() {
+                let before = self.office_of.insert(contract.id, contract.office);
+                if let Some(contracts) = before.and_then(|old| self.offices.get_mut(&old)) {
                     contracts.remove(&contract.id);
                 }
                 self.offices

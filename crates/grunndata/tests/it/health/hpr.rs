@@ -279,7 +279,7 @@ fn the_owner_writes() {
         assert_eq!(text_of(&merged, "HPRNummer"), Some(HPR));
         let text = read(&world, "HentPerson", &who).await;
         assert_eq!(text_of(&text, "HPRNummer"), Some(HPR), "the survivor");
-        let events = world.personnel.events(1, 100).unwrap();
+        let events = tokio::task::block_in_place(|| world.personnel.events(1, 100)).unwrap();
         assert!(events.iter().any(|e| e.kind.name() == "HprNumbersMerged"));
         write(
             &world,
