@@ -12,6 +12,8 @@ use registers::kernel::period::Moment;
 use registers::kernel::timeline::Origin;
 use registers::kernel::{EntryId, EntryNo};
 use registers::persons::document::Name;
+use registers::persons::freg::import::Importer;
+use registers::persons::freg::source;
 use registers::persons::life::REPOSITORY;
 use registers::persons::register::Options as RegisterOptions;
 use registers::persons::row::tag;
@@ -44,7 +46,7 @@ pub struct Options {
     folder: Option<PathBuf>,
 }
 
-const ANCHOR: Date = Date::constant(2026, 11, 23);
+pub(crate) const ANCHOR: Date = Date::constant(2026, 11, 23);
 
 /// Runs everything and prints it.
 ///
@@ -93,6 +95,7 @@ pub fn run(options: &Options) -> Result<()> {
     raw(&persons, &numbers, options)?;
     searches(&persons, options)?;
     day(&persons, options)?;
+    feed(&persons, &nation, options)?;
     memory("at the end");
     Ok(())
 }
@@ -114,7 +117,7 @@ fn now() -> Moment {
 }
 
 /// Made on one thread, taken in on another.
-fn import(persons: &PersonRegister, nation: &Nation) -> Result<()> {
+pub(crate) fn import(persons: &PersonRegister, nation: &Nation) -> Result<()> {
     let began = Instant::now();
     let count = std::thread::scope(|scope| {
         let (send, receive) = std::sync::mpsc::sync_channel(8);
@@ -406,6 +409,35 @@ fn day(persons: &PersonRegister, options: &Options) -> Result<()> {
     persons.rebuild()?;
     println!("  new read form: {:.1?}", began.elapsed());
     memory("after the new read form");
+    Ok(())
+}
+
+/// A day of the population register's feed, as XML: read, decided and written.
+fn feed(persons: &PersonRegister, nation: &Nation, options: &Options) -> Result<()> {
+    let day = ANCHOR.tomorrow()?;
+    let mut cell = None;
+    let events: Vec<String> = (1..=u64::from(options.changes))
+        .filter_map(|number| nation::folkeregister::event(nation, number, day, &mut cell))
+        .collect();
+    let began = Instant::now();
+    let mut importer = Importer::new(persons, now())?;
+    for (place, text) in (1..).zip(&events) {
+        let item = source::of_text(text).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
+        importer.take(place, item)?;
+    }
+    importer.finish()?;
+    let report = importer.report();
+    ensure!(
+        report.events == events.len() as u64,
+        "not every event was followed"
+    );
+    println!(
+        "  a day's feed of {} events from XML: {:.2?}, {} new, {} changed",
+        report.events,
+        began.elapsed(),
+        report.created,
+        report.changed
+    );
     Ok(())
 }
 

@@ -188,9 +188,10 @@ fn relations(person: &model::Person, d: &mut PersonDocument) {
                 .family
                 .push(line(family(FamilyRole::Father), from, origin)),
             K::Child => d.family.push(line(family(FamilyRole::Child), from, origin)),
-            K::Spouse | K::Partner => d
-                .family
-                .push(line(family(FamilyRole::SpouseOrPartner), from, origin)),
+            K::Spouse | K::Partner => {
+                d.family
+                    .push(line(family(FamilyRole::SpouseOrPartner), from, origin))
+            }
             K::Sibling => d
                 .family
                 .push(line(family(FamilyRole::Sibling), from, origin)),
@@ -239,4 +240,61 @@ fn line<T>(value: T, from: Moment, origin: Origin) -> Held<T> {
 
 fn one<T: PartialEq>(value: T, from: Date) -> Timeline<T> {
     std::iter::once(line(value, Moment::of_day(from), origin(from))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nation::{Nation, Params};
+    use registers::persons::freg::source::{Item, of_text};
+    use registers::persons::row::{self, Row};
+
+    fn nation() -> Nation {
+        Nation::generate(&Params::default()).unwrap()
+    }
+
+    fn seen(document: &PersonDocument, now: Moment) -> registers::Person {
+        let row = row::pack(EntryId(1), document, now);
+        view::person(Row::new(&row), now).unwrap()
+    }
+
+    #[test]
+    fn the_population_registers_documents_say_the_same() {
+        let nation = nation();
+        let (anchor, now) = (nation.anchor(), Moment::of_day(nation.anchor()));
+        let mut compared = 0;
+        for person in nation.persons() {
+            let Some(xml) = nation::folkeregister::person(&person, anchor) else {
+                continue;
+            };
+            let Ok(Item::Person(read)) = of_text(&xml) else {
+                panic!("{} cannot be read", person.id.0);
+            };
+            let read = seen(&read, now);
+            let mut ours = seen(&document(&person, anchor), now);
+            // Neither help numbers nor the contact register are the population register's.
+            ours.historic.retain(|nin| !nin.starts_with(['8', '9']));
+            ours.language = None;
+            assert!(read == ours, "person {}", person.id.0);
+            compared += 1;
+        }
+        assert!(compared > 1_900);
+    }
+
+    #[test]
+    fn the_feed_can_be_read_and_made_in_parts() {
+        let (nation, mut cells) = (nation(), None);
+        let day = nation.anchor().tomorrow().unwrap();
+        for number in 1..=300 {
+            let text = nation::folkeregister::event(&nation, number, day, &mut cells).unwrap();
+            let Ok(Item::Event(read, _)) = of_text(&text) else {
+                panic!("event {number} cannot be read");
+            };
+            assert_eq!(read, number);
+            if number.is_multiple_of(100) {
+                let alone = nation::folkeregister::event(&nation, number, day, &mut None);
+                assert_eq!(Some(text), alone);
+            }
+        }
+    }
 }

@@ -97,7 +97,7 @@ fn check(path: &Path) -> Result<bool> {
         if let Err(error) = item {
             faults += 1;
             if faults <= FAULTS_SHOWN {
-                bar.println(format!("{}: {error}", path.display()));
+                bar.suspend(|| println!("{}: {error}", path.display()));
             }
         }
     }

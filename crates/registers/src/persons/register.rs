@@ -16,17 +16,23 @@ use crate::kernel::{EntryId, EntryNo};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 use store::{Granted, Seq, Store, StoreError};
 
 /// How often a write is decided anew because others were faster.
 const ATTEMPTS: usize = 50;
+/// Rows are kept in memory up to here. A nation of five million has more: making a new file beside them would take more
+/// than 4 GiB, while rows in the file cost a look-up a microsecond.
+const MAX_RESIDENT_BYTES: u64 = 1 << 30;
+/// All rows are looked at so often.
+const PATROL_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 /// How a register is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Folder of the read form.
     pub folder: PathBuf,
-    /// Keep rows in memory once opened ([`ReadFile::make_resident`]).
+    /// Keep rows in memory once opened, up to 1 GiB of them ([`ReadFile::make_resident`]).
     pub resident: bool,
     /// So many changed entries are kept beside the file before a new one is made.
     pub most_changed: usize,
@@ -162,6 +168,8 @@ pub struct PersonRegister {
     rotten: AtomicBool,
     /// The file still has an address that must not be kept.
     must_forget: AtomicBool,
+    /// When all rows were last looked at.
+    patrolled: Mutex<Option<Instant>>,
 }
 
 impl PersonRegister {
@@ -201,6 +209,7 @@ impl PersonRegister {
             building: Mutex::new(()),
             rotten: AtomicBool::new(false),
             must_forget: AtomicBool::new(false),
+            patrolled: Mutex::default(),
         };
         register.follow()?;
         Ok(register)
@@ -578,6 +587,7 @@ impl PersonRegister {
     /// When the store cannot be read or the file not be made.
     pub fn maintain(&self) -> Result<bool, StoreError> {
         self.follow()?;
+        self.patrol()?;
         let made = if self.rotten.load(Ordering::Relaxed) {
             self.rebuild_from_log()?;
             true
@@ -591,9 +601,43 @@ impl PersonRegister {
         };
         if self.options.resident {
             let file = Arc::clone(&self.read().file);
-            file.make_resident().map_err(damaged)?;
+            if file.rows_bytes() <= MAX_RESIDENT_BYTES {
+                file.make_resident().map_err(damaged)?;
+            }
         }
         Ok(made)
+    }
+
+    /// Looks at every row, soon after the start and then once a day: protection that was known beforehand may have begun,
+    /// which nobody writes; and rows may have rotten.
+    fn patrol(&self) -> Result<(), StoreError> {
+        {
+            let mut last = self
+                .patrolled
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if last.is_some_and(|at| at.elapsed() < PATROL_EVERY) {
+                return Ok(());
+            }
+            *last = Some(Instant::now());
+        }
+        let now = Moment::from(jiff::Timestamp::now());
+        let mut begun: Vec<EntryId> = Vec::new();
+        for no in (0..self.len()).map(EntryNo) {
+            let id = self.with(no, |row| row.id().filter(|_| row.has_hidden_address(now)));
+            // A damaged row is noticed, and the file made anew.
+            begun.extend(id.ok().flatten().flatten());
+        }
+        for ids in begun.chunks(MAX_CHANGES) {
+            let mut changes = Vec::with_capacity(ids.len());
+            for id in ids {
+                let entry = self.log.entry(*id)?;
+                changes.extend(entry.map(|entry| (entry.id, entry.content)));
+            }
+            self.change(changes, now)
+                .map_err(|e| StoreError::Unavailable(e.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Makes a new file from the old one and the changes. Reads and writes go on meanwhile.

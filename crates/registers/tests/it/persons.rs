@@ -354,3 +354,31 @@ fn two_processes_stay_in_step() {
         }
     });
 }
+
+#[test]
+fn protection_known_beforehand_begins_without_a_write() {
+    everywhere(|place| {
+        let node = place.start(REPOSITORY);
+        let folder = tempfile::tempdir().unwrap();
+        let persons = open(&node, folder.path());
+        let later = Moment(NOW.0 + 86_400_000);
+        let mut soon = person(2);
+        let _ = soon.protection.set(
+            ProtectionLevel::StrictlyConfidential,
+            later,
+            Origin::at(NOW),
+        );
+        let all = (0..4).map(|n| (id(n), if n == 2 { soon.clone() } else { person(n) }));
+        persons.load(all, NOW, |_| {}).unwrap();
+        let address = |n: u32| persons.with(EntryNo(n), |row| row.has_address()).unwrap();
+        assert_eq!((address(1), address(2)), (Some(true), Some(true)));
+        // Today is long after that day.
+        assert!(persons.maintain().unwrap());
+        assert_eq!((address(1), address(2)), (Some(true), Some(false)));
+        let versions = persons.log().versions(id(2), 9).unwrap();
+        assert_eq!(versions.len(), 1);
+        assert!(versions[0].entry.content.residential.is_empty());
+        assert!(!persons.maintain().unwrap());
+        agrees_with_log(&persons);
+    });
+}
