@@ -73,6 +73,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<ExitCode> {
         import(&opened, &nation, &demo_keys, remembered.population)?;
     }
     let credentials = clients::Credentials::load(&opened.secrets, &nation)?;
+    let citizen_logins = citizens::Logins::load(&opened.secrets)?;
     let fhir_ids = history::patient_ids(&opened, &nation)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -83,6 +84,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<ExitCode> {
         nation,
         demo_keys,
         credentials,
+        citizen_logins,
         fhir_ids,
         remembered,
         movable,
@@ -103,6 +105,7 @@ async fn serve(
     nation: Arc<Nation>,
     demo_keys: keys::DemoKeys,
     credentials: clients::Credentials,
+    citizen_logins: citizens::Logins,
     fhir_ids: facts::FhirIds,
     remembered: Remembered,
     movable: Movable,
@@ -127,7 +130,6 @@ async fn serve(
         }
         receipt_keys.insert(organisation.her_id.0, vec![own.encryption]);
     }
-    let citizen_logins = citizens::Logins::load(&opened.secrets)?;
     let clock = opened.clock.clone();
     let driver = actors::Driver::new(nation.clone(), remembered.anchor, args.pace);
     let driver = Arc::new(driver.keeping(args.data.join(actors::STORY_FILE)));
