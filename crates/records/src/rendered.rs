@@ -3,8 +3,9 @@
 //!
 //! Only what a version of a record *is* is kept, never whether it counts: which version is the newest one, and whether
 //! the reader may see it, the store tells for every page anew ([`store::Reader::places`]). A version never changes, so
-//! what is kept of it is never old; a record that was changed, deleted or purged has no such version any more. Kept for
-//! open repositories only: elsewhere what a resource looks like depends on who reads it.
+//! what is kept of it is never old; a record that was changed, deleted or purged has no such version any more, although
+//! its bytes stay in this memory until another resource takes their place. Kept for open repositories only, which hold
+//! synthetic data: elsewhere what a resource looks like depends on who reads it, and nothing may outlive a purge.
 
 use crate::outcome::Failure;
 use crate::render::{self, Entry};

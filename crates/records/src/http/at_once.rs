@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, header};
 use axum::response::Response;
 use bytes::Bytes;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 /// Longest time a search may take here.
@@ -72,8 +73,10 @@ impl edge::front::AtOnce for Mounted {
             headers: std::mem::take(&mut head.headers),
         };
         let full_path = head.uri.path();
-        let (result, event_id) =
-            store::Patience::new(PATIENCE).hold(|| serve(repository, &call, full_path));
+        let (result, event_id) = catch_unwind(AssertUnwindSafe(|| {
+            store::Patience::new(PATIENCE).hold(|| serve(repository, &call, full_path))
+        }))
+        .unwrap_or_else(|_| (Err(Failure::internal()), edge::headers::new_uuid()));
         if is_for_others(&result, shown) {
             head.headers = call.headers;
             return None;

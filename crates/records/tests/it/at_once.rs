@@ -21,7 +21,7 @@ fn mounted(world: &World) -> (Router, Arc<dyn AtOnce>) {
             Arc::new(OpenGate::new(world.trust.hub("sandbox"))),
             vec![7; 32],
         ),
-        "",
+        "/sandbox",
     )
     .unwrap()
 }
@@ -32,7 +32,7 @@ async fn at_once(
     address: &str,
     headers: &[(&str, &str)],
 ) -> Option<Reply> {
-    let mut request = Request::get(address);
+    let mut request = Request::get(format!("/sandbox{address}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -53,9 +53,22 @@ async fn at_once(
     })
 }
 
+/// The same where there must be one: when other tests keep the process busy the router is asked for a while.
+async fn soon(front: &Arc<dyn AtOnce>, address: &str, headers: &[(&str, &str)]) -> Reply {
+    for _ in 0..3_000 {
+        if let Some(reply) = at_once(front, address, headers).await {
+            return reply;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("not at once: {address}")
+}
+
+/// Without the length: the router writes it itself, before the connection would.
 fn sorted(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut all: Vec<_> = headers
         .iter()
+        .filter(|(name, _)| *name != "content-length")
         .map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned()))
         .collect();
     all.sort();
@@ -71,7 +84,7 @@ async fn put(router: &Router, id: &str, code: &str) {
     let reply = send(
         router,
         "PUT",
-        &format!("Observation/{id}"),
+        &format!("sandbox/Observation/{id}"),
         &[],
         &body.to_string(),
     )
@@ -91,7 +104,7 @@ async fn the_answer_is_that_of_the_router() {
         )
         .await;
     }
-    send(&router, "DELETE", "Observation/o1", &[], "").await;
+    send(&router, "DELETE", "sandbox/Observation/o1", &[], "").await;
     let json = [("accept", "application/fhir+json")];
     for (address, headers) in [
         ("/Observation/o0", &json[..]),
@@ -117,9 +130,8 @@ async fn the_answer_is_that_of_the_router() {
         ("/Observation?date=yesterday", &[]),
         ("/Observation?_count=0&code=718-7", &[]),
     ] {
-        let now = at_once(&front, address, headers).await;
-        let now = now.unwrap_or_else(|| panic!("not at once: {address}"));
-        let routed = send(&router, "GET", address, headers, "").await;
+        let now = soon(&front, address, headers).await;
+        let routed = send(&router, "GET", &format!("sandbox{address}"), headers, "").await;
         assert_eq!(now.status, routed.status, "{address}");
         assert_eq!(sorted(&now.headers), sorted(&routed.headers), "{address}");
         // Page links are sealed anew each time.
@@ -164,7 +176,7 @@ async fn everything_else_goes_to_the_router() {
             "{address}"
         );
     }
-    let (mut head, ()) = Request::head("/Observation/o")
+    let (mut head, ()) = Request::head("/sandbox/Observation/o")
         .body(())
         .unwrap()
         .into_parts();
@@ -180,7 +192,7 @@ async fn a_page_shows_what_is_so_now() {
     }
     let page = async || {
         let address = "/Observation?code=718-7&_count=20";
-        let reply = at_once(&front, address, &[]).await.unwrap();
+        let reply = soon(&front, address, &[]).await;
         let versions: Vec<String> = reply.json()["entry"]
             .as_array()
             .into_iter()
@@ -208,9 +220,16 @@ async fn a_page_shows_what_is_so_now() {
         "resourceType": "Observation", "id": "b", "status": "amended",
         "code": { "coding": [{ "system": "http://loinc.org", "code": "718-7" }] },
     });
-    send(&router, "PUT", "Observation/b", &[], &changed.to_string()).await;
+    send(
+        &router,
+        "PUT",
+        "sandbox/Observation/b",
+        &[],
+        &changed.to_string(),
+    )
+    .await;
     assert_eq!(page().await, "a/1 b/2 c/1");
-    send(&router, "DELETE", "Observation/a", &[], "").await;
+    send(&router, "DELETE", "sandbox/Observation/a", &[], "").await;
     assert_eq!(page().await, "b/2 c/1");
     put(&router, "c", "8867-4").await;
     assert_eq!(page().await, "b/2", "it says something else now");
@@ -226,7 +245,7 @@ async fn a_page_shows_what_is_so_now() {
         ..store::Commit::default()
     });
     assert_eq!(page().await, "b/2");
-    let gone = at_once(&front, "/Observation/a", &[]).await.unwrap();
+    let gone = soon(&front, "/Observation/a", &[]).await;
     assert!([404, 410].contains(&gone.status), "{}", gone.status);
 }
 
@@ -237,9 +256,7 @@ async fn a_page_link_goes_on_where_the_page_ended() {
     for n in 0..7 {
         put(&router, &format!("o{n}"), "718-7").await;
     }
-    let first = at_once(&front, "/Observation?code=718-7&_count=3", &[])
-        .await
-        .unwrap();
+    let first = soon(&front, "/Observation?code=718-7&_count=3", &[]).await;
     assert_eq!(first.ids("match").len(), 3);
     let mut seen = first.ids("match");
     put(&router, "o4", "8867-4").await;
@@ -247,7 +264,7 @@ async fn a_page_link_goes_on_where_the_page_ended() {
     while let Some(link) = next {
         let below = link.split_once("/sandbox").unwrap().1;
         assert!(at_once(&front, below, &[]).await.is_none());
-        let reply = send(&router, "GET", below, &[], "").await;
+        let reply = send(&router, "GET", &format!("sandbox{below}"), &[], "").await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         seen.extend(reply.ids("match"));
         next = reply.link("next");

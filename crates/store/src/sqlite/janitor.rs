@@ -73,9 +73,9 @@ impl Inner {
         let unsaved = self.unsaved.swap(0, Relaxed);
         let length = db::wal_bytes(&self.log_path);
         let checkpointer = locked(&self.log_checkpointer);
-        if unsaved > 0 || length > 0 {
-            // What begins from here on stands in nobody's way.
-            drop(self.pool.clear());
+        // Until the end: what began before all is copied keeps the log from starting anew, what began after it does not.
+        let cleared = (unsaved > 0 || length > 0).then(|| self.pool.clear());
+        if cleared.is_some() {
             checkpoint(&checkpointer, "PASSIVE")?;
         }
         let mode = if !restart {
@@ -87,7 +87,6 @@ impl Inner {
         } else {
             return Ok(true);
         };
-        let _cleared = self.pool.clear();
         let _gate = locked(&self.gate);
         self.stats.checkpoints.fetch_add(1, Relaxed);
         checkpoint(&checkpointer, mode)
@@ -96,7 +95,7 @@ impl Inner {
     /// Copies the index's write-ahead log back after a fold. Whoever calls holds the folder, so nothing is added
     /// meanwhile and the next fold begins at the log's start: it never grows beyond a fold or two.
     pub(super) fn checkpoint_index(&self, _folder: &Folder) -> Result<(), StoreError> {
-        drop(self.pool.clear());
+        let _cleared = self.pool.clear();
         checkpoint(&locked(&self.index_checkpointer), "PASSIVE").map(drop)
     }
 

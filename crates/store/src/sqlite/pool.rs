@@ -307,6 +307,7 @@ mod tests {
         assert!(pool.standing(false, |_| failed()).is_err());
         assert!(pool.lock().idle.is_empty());
         assert!(pool.standing(false, |_| Ok(())).is_ok());
-        assert_eq!((pool.lock().idle.len(), pool.lock().in_use), (1, 0));
+        let state = pool.lock();
+        assert_eq!((state.idle.len(), state.in_use), (1, 0));
     }
 }
