@@ -169,7 +169,7 @@ impl<'r> Importer<'r> {
         });
         let loaded = self
             .register
-            .load_checked(persons, self.now, |count| told(count));
+            .load_checked(persons, self.now, &mut told);
         match (loaded, stopped) {
             (_, Some(error)) => Err(error),
             (Err(error), None) => Err(error.into()),
