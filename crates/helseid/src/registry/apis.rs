@@ -150,7 +150,7 @@ impl Registry {
             .acceptances_of(audience)
             .filter(|one| is_seen(&one.organisation, None))
             .collect();
-        accepted.sort_by(|a, b| b.accepted_s.cmp(&a.accepted_s));
+        accepted.sort_by_key(|one| std::cmp::Reverse(one.accepted_s));
         let acceptances = accepted
             .into_iter()
             .take(MAX_ROWS)
