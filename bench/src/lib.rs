@@ -1,7 +1,7 @@
 //! Measurements. Every figure is reported beside a raw loop of the same shape, made in the same run on the same machine:
 //! only the share of that loop says anything.
 //!
-//! `store` measures the record store in this process, `registers` the person register; `fhir` and `helseid` drive a
+//! `store` measures the record store in this process, `registers` the person register; `persons`, `fhir` and `helseid` drive a
 //! running server over HTTP. The load generator ([`load`]) is our own and deliberately thin: kept-alive sockets, one
 //! request at a time on each, no client library.
 
@@ -9,6 +9,7 @@ pub mod fhir;
 pub mod helseid;
 pub mod link;
 pub mod load;
+pub mod persons;
 pub mod registers;
 pub mod store;
 
@@ -23,6 +24,8 @@ pub enum Bench {
     Fhir(fhir::Options),
     /// HelseID over HTTP: tokens, introspection, an API that checks token and proof; npm `oidc-provider` beside it.
     Helseid(helseid::Options),
+    /// The person service over HTTP: look-ups with Bearer and DPoP, bulk, searches.
+    Persons(persons::Options),
     /// The person register at national size: import, look-ups, bulk, searches, a day's changes.
     Registers(registers::Options),
 }
@@ -36,6 +39,7 @@ pub fn run(bench: &Bench, server: Option<&std::path::Path>) -> anyhow::Result<()
         Bench::Store(options) => store::run(options),
         Bench::Fhir(options) => fhir::run(options, server),
         Bench::Helseid(options) => helseid::run(options, server),
+        Bench::Persons(options) => persons::run(options),
         Bench::Registers(options) => registers::run(options),
     }
 }

@@ -50,7 +50,6 @@ pub(super) fn municipality(json: &mut Json, names: [&str; 4], place: Option<&Mun
 /// Writes the members of an address into the open object. `grading` is the stricter of the person's and its own.
 pub(super) fn write(json: &mut Json, part: Part, address: &Address, grading: ProtectionLevel) {
     if part == Part::PresentAddress {
-        json.field_or_null("foreignAddress", None);
         let is_unknown = address.form == AddressForm::UnknownResidence;
         json.field_truth("isAddressUnknown", is_unknown);
     }
@@ -88,7 +87,6 @@ pub(super) fn write(json: &mut Json, part: Part, address: &Address, grading: Pro
     match part {
         Part::PresentAddress => {
             json.field_day("presentAddressDate", address.moved);
-            json.field_or_null("stayElsewhere", None);
         }
         Part::ResidentialAddress => {
             json.field_day("moveDate", address.moved);
@@ -108,11 +106,9 @@ fn form(
     form: AddressForm,
     write: impl FnOnce(&mut Json),
 ) {
-    json.key(name);
     if address.form == form {
+        json.key(name);
         json.object(write);
-    } else {
-        json.null();
     }
 }
 
@@ -132,7 +128,6 @@ fn city(json: &mut Json, address: &Address) {
 fn street(json: &mut Json, address: &Address, place: &Municipality) {
     municipality(json, MUNICIPALITY, Some(place));
     json.field_or_null("separatelyOccupiedUnitNumber", some(&address.unit));
-    json.field_or_null("separatelyOccupiedUnitType", None);
     json.field_or_null("addressName", some(&address.street));
     json.key("addressNumber");
     json.object(|json| {
@@ -148,7 +143,6 @@ fn street(json: &mut Json, address: &Address, place: &Municipality) {
 /// The number is `land/title/lease/section`; the last two are often missing.
 fn cadastral(json: &mut Json, address: &Address, place: &Municipality) {
     json.field_or_null("separatelyOccupiedUnitNumber", some(&address.unit));
-    json.field_or_null("separatelyOccupiedUnitType", None);
     let mut numbers = address.number.split('/').map(|n| n.parse::<i64>().ok());
     let mut next = || numbers.next().flatten();
     let (land, title, lease, sub) = (next(), next(), next(), next());

@@ -343,8 +343,8 @@ fn write_members(json: &mut Json, members: Members, object: &Map<String, Value>,
                 json.object(|json| write_members(json, inner, object, depth - 1));
             }
             // Members without an empty value are left out; the others say that there is none.
-            (Code(_) | Truth | Day, _) => {}
-            (Text | Number | Texts | Object(_), _) => json.field_or_null(name, None),
+            (Code(_) | Truth | Day | Object(_), _) => {}
+            (Text | Number | Texts, _) => json.field_or_null(name, None),
         }
     }
 }

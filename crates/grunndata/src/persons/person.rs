@@ -2,7 +2,8 @@
 //! the person's address protection allow (spec/privacy.md §7.5).
 //!
 //! A part that was not asked for, or that needs a legal basis the caller has not, is absent; a part with nothing in it is
-//! an empty list. Inside an entry every member stands, `null` where nothing is known.
+//! an empty list. Inside an entry every text, number and day stands, `null` where nothing is known; objects and codes that
+//! are not there are left out: by the letter of the contract's schema they cannot be `null`.
 
 use super::json::Json;
 use super::parts::{Part, Parts};
@@ -164,13 +165,13 @@ impl Entries<'_> {
         line: &Timeline<T>,
         write: impl Fn(&mut Json, &T),
     ) {
-        json.key(part.property());
-        match line.all().filter(|h| h.holds_at(self.view.now)).last() {
-            None => json.null(),
-            Some(held) => json.object(|json| {
+        let held = line.all().filter(|h| h.holds_at(self.view.now)).last();
+        if let Some(held) = held {
+            json.key(part.property());
+            json.object(|json| {
                 self.when_and_why(json, held);
                 write(json, &held.value);
-            }),
+            });
         }
     }
 
@@ -211,10 +212,9 @@ impl Entries<'_> {
             }),
             // The contact register has no entries with a period: it says what is, or nothing.
             OtherPart::CommonContactRegisterInformation => {
-                json.key(part.property());
-                match line.one_at(self.view.now) {
-                    None => json.null(),
-                    Some(value) => json.object(|json| kept::write(json, kept_part, value)),
+                if let Some(value) = line.one_at(self.view.now) {
+                    json.key(part.property());
+                    json.object(|json| kept::write(json, kept_part, value));
                 }
             }
             _ => {
@@ -270,7 +270,6 @@ fn name(json: &mut Json, name: &Name) {
     json.field_or_null("middleName", name.middle.as_deref());
     json.field("familyName", &name.family);
     json.field_or_null("shortName", None);
-    json.field_or_null("originalName", None);
 }
 
 const BIRTHPLACE: [&str; 4] = [
@@ -297,9 +296,10 @@ fn other_person(json: &mut Json, name: &str, person: Option<Packed>) {
 
 fn relation(json: &mut Json, relation: &FamilyRelation) {
     other_person(json, "relatedPerson", relation.person);
-    json.field_or_null("relatedPersonWithoutIdentifier", None);
     json.field("relatedPersonsRole", relation.role.name());
-    json.field_or_null("myRoleForRelatedPerson", relation.mine.map(|r| r.name()));
+    if let Some(mine) = relation.mine {
+        json.field("myRoleForRelatedPerson", mine.name());
+    }
 }
 
 fn responsibility(json: &mut Json, responsibility: &Responsibility) {
@@ -307,8 +307,6 @@ fn responsibility(json: &mut Json, responsibility: &Responsibility) {
     other_person(json, "subjectOfResponsibility", responsibility.subject);
     other_person(json, "responsible", responsibility.responsible);
     json.field_or_null("responsibleOrganization", None);
-    json.field_or_null("responsibleWithoutIdentifier", None);
-    json.field_or_null("subjectOfResponsibilityWithoutIdentifier", None);
 }
 
 fn marital(json: &mut Json, marital: &Marital, with_spouse: bool) {
@@ -330,12 +328,11 @@ fn guardianship(json: &mut Json, guardianship: &Guardianship) {
     json.field_or_null("office", guardianship.office.as_deref());
     json.key("guardian");
     json.object(|json| {
-        json.field_or_null("name", None);
         other_person(json, "identificationNumber", guardianship.guardian);
-        json.field_or_null("guardianshipScope", guardianship.scope.map(|s| s.name()));
+        if let Some(scope) = guardianship.scope {
+            json.field("guardianshipScope", scope.name());
+        }
         json.field_truth("isGuardianshipInPersonalScope", guardianship.personal);
-        json.field_or_null("nameBirthDate", None);
-        json.field_or_null("guardianInformation", None);
         json.field_or_null("guardianServiceArea", None);
     });
 }

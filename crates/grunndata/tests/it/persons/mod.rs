@@ -65,7 +65,7 @@ fn a_person_has_the_members_of_the_contract() {
                 "birthCountyNumber": "03", "birthCountyName": "Oslo", "birthCountry": null}))],
             "gender": [entry(since, json!({"gender": "Female"}))],
             "name": [entry("2020-09-14T12:26:40Z", json!({"givenName": "Kari", "middleName": "Mellom",
-                "familyName": "Prøve", "shortName": null, "originalName": null}))],
+                "familyName": "Prøve", "shortName": null}))],
             "id": id(KARI).to_string(),
             "sequenceNumber": sequence,
         });
