@@ -461,7 +461,7 @@ pub fn usual_roles() -> Vec<Taken> {
         let is_usual = |name: &&str| {
             process.name == *name || (name.ends_with('-') && process.name.starts_with(*name))
         };
-        if USUAL.iter().any(|name| is_usual(name)) {
+        if USUAL.iter().any(is_usual) {
             newest.insert(process.name, process);
         }
     }
