@@ -167,9 +167,7 @@ impl<'r> Importer<'r> {
                 None
             }
         });
-        let loaded = self
-            .register
-            .load_checked(persons, self.now, &mut told);
+        let loaded = self.register.load_checked(persons, self.now, &mut told);
         match (loaded, stopped) {
             (_, Some(error)) => Err(error),
             (Err(error), None) => Err(error.into()),
