@@ -158,6 +158,11 @@ impl Clinician {
     pub fn claims(&self) -> Value {
         claims_of(&self.caller.token)
     }
+
+    /// The access token.
+    pub fn token(&self) -> &str {
+        &self.caller.token
+    }
 }
 
 impl Caller {
