@@ -2,6 +2,7 @@
 
 mod bad_cases;
 mod bulk;
+mod citizens;
 mod clients;
 mod command_line;
 mod crash;

@@ -472,7 +472,10 @@ mod tests {
     #[test]
     fn values_are_checked() {
         assert!(load("[helseid]\nsigning_key = \"p-256\"", &[]).is_ok());
-        let citizens = load("[citizens]\nclients = \"c.toml\"\nidentity_providers = \"i.toml\"", &[]);
+        let citizens = load(
+            "[citizens]\nclients = \"c.toml\"\nidentity_providers = \"i.toml\"",
+            &[],
+        );
         assert!(citizens.unwrap().citizens.clients.is_some());
         assert!(load("[helseid]\nsigning_key = \"hs256\"", &[]).is_err());
         assert!(load("listen = \"here\"", &[]).is_err());

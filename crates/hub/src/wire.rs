@@ -430,7 +430,11 @@ impl Hub {
             &store,
             &registers,
             &clock,
-            helseid.resource_server(grunndata::persons::access::AUDIENCE, &origins, state.clone()),
+            helseid.resource_server(
+                grunndata::persons::access::AUDIENCE,
+                &origins,
+                state.clone(),
+            ),
         )?;
         let address_edges = {
             let server =
@@ -453,8 +457,7 @@ impl Hub {
         };
         tasks.push(address_edges.start(&shutdown));
         let bus_user = move |user: &str| bus_users.her_id(user);
-        let broker =
-            address_edges.broker(ExchangeBroker::new(exchange.clone()), bus_user);
+        let broker = address_edges.broker(ExchangeBroker::new(exchange.clone()), bus_user);
         let soap = address_register::soap(
             address_register::system_users(&registers, &setup.amqp_users),
             vec![addresses.base_tls.clone(), addresses.base.clone()],
@@ -590,7 +593,11 @@ impl Hub {
             spawn(main_tls, Some(tls.clone()), main_front);
             spawn(helseid_tls, Some(tls.clone()), helseid_router.into());
             let asking = tls_config_asking(tls)?;
-            spawn(citizen_mtls, Some(asking), citizens::mtls_router(&citizens).into());
+            spawn(
+                citizen_mtls,
+                Some(asking),
+                citizens::mtls_router(&citizens).into(),
+            );
         }
         let amqp_shutdown = amqp::adapter::Shutdown::new();
         let bus = amqp::adapter::Server::new(

@@ -19,8 +19,8 @@ pub mod gather;
 pub mod label;
 pub mod log;
 pub mod may;
-pub mod representation;
 pub mod register;
+pub mod representation;
 pub mod settings;
 
 pub use basis::{Basis, Purpose};

@@ -91,7 +91,11 @@ mod tests {
             "Inactive",
         ];
         assert_eq!(open, expected);
-        assert!(PersonStatus::ALL.iter().all(|s| LegalBasis.shows_status(*s)));
+        assert!(
+            PersonStatus::ALL
+                .iter()
+                .all(|s| LegalBasis.shows_status(*s))
+        );
         assert!(!NoLegalBasis.shows_confidential_parts() && LegalBasis.shows_confidential_parts());
     }
 }

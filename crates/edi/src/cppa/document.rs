@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Namespace of the documents.
-pub const NAMESPACE: &str = "http://www.oasis-open.org/committees/ebxml-cppa/schema/cpp-cpa-2_0.xsd";
+pub const NAMESPACE: &str =
+    "http://www.oasis-open.org/committees/ebxml-cppa/schema/cpp-cpa-2_0.xsd";
 const SIGNAL: &str = "package_mshsignal";
 
 /// A party with what it can do.
@@ -255,15 +256,12 @@ fn party_info(out: &mut Xml, party: &Party, transport: Transport) {
     out.close("PartyInfo");
 }
 
-fn collaboration_role(
-    out: &mut Xml,
-    process: &Process,
-    role: &Role,
-    ids: &Ids,
-    has_sync: bool,
-) {
+fn collaboration_role(out: &mut Xml, process: &Process, role: &Role, ids: &Ids, has_sync: bool) {
     out.open("CollaborationRole", &[]);
-    let href = format!("http://www.helsedirektoratet.no/processes/{}.xml", process.name);
+    let href = format!(
+        "http://www.helsedirektoratet.no/processes/{}.xml",
+        process.name
+    );
     out.empty(
         "ProcessSpecification",
         &[
@@ -414,7 +412,10 @@ fn packagings(out: &mut Xml, parties: &[&Party]) {
     let bare = |name: &str| name.strip_prefix("package_").unwrap_or(name).to_owned();
     for name in &packages {
         let id = format!("message_{}", bare(name));
-        out.open("SimplePart", &[("id", &id), ("mimetype", "application/xml")]);
+        out.open(
+            "SimplePart",
+            &[("id", &id), ("mimetype", "application/xml")],
+        );
         for schema in package(name) {
             out.text(
                 "NamespaceSupported",

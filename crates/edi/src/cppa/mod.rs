@@ -158,7 +158,9 @@ pub fn package(name: &str) -> &'static [Schema] {
 }
 
 /// A role that a party takes in a version of a process.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct Taken {
     /// Id of the process.
     pub uuid: String,
@@ -198,7 +200,10 @@ pub fn common_roles(first: &[Taken], second: &[Taken]) -> (Vec<Taken>, Vec<Taken
     let mut pairs: Vec<(&Taken, &Taken)> = Vec::new();
     for a in first {
         for b in second {
-            if same_version(a, b) && a.role != b.role && a.resolve().is_some() && b.resolve().is_some()
+            if same_version(a, b)
+                && a.role != b.role
+                && a.resolve().is_some()
+                && b.resolve().is_some()
             {
                 pairs.push((a, b));
             }
@@ -212,7 +217,9 @@ pub fn common_roles(first: &[Taken], second: &[Taken]) -> (Vec<Taken>, Vec<Taken
             *best = key;
         }
     }
-    pairs.retain(|(a, _)| newest.get(&a.uuid.to_ascii_lowercase()) == Some(&version_key(&a.version)));
+    pairs.retain(|(a, _)| {
+        newest.get(&a.uuid.to_ascii_lowercase()) == Some(&version_key(&a.version))
+    });
     let side = |of: fn(&(&Taken, &Taken)) -> Taken| {
         let mut roles: Vec<Taken> = pairs.iter().map(of).collect();
         roles.sort();

@@ -15,7 +15,13 @@ fn epikrise(version: &str, role: &str) -> Taken {
 fn the_catalogue_is_whole() {
     assert_eq!(processes().len(), 204);
     for process in processes() {
-        assert_eq!(process.roles.len(), 2, "{} {}", process.name, process.version);
+        assert_eq!(
+            process.roles.len(),
+            2,
+            "{} {}",
+            process.name,
+            process.version
+        );
         for role in &process.roles {
             assert!(!role.actions.is_empty(), "{}", role.name);
             for action in &role.actions {
@@ -48,9 +54,19 @@ fn what_one_sends_is_what_the_other_receives() {
 #[test]
 fn the_newest_version_with_opposite_roles_counts() {
     let (send, receive) = ("EPIKRISEsender", "EPIKRISEreceiver");
-    let cases: &[(&[(&str, &str)], &[(&str, &str)], Option<&str>)] = &[
-        (&[("1.1", send), ("1.2", send)], &[("1.1", receive), ("1.2", receive)], Some("1.2")),
-        (&[("1.1", send), ("1.2", send)], &[("1.1", receive)], Some("1.1")),
+    /// Versions with their roles.
+    type Versions<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(Versions<'_>, Versions<'_>, Option<&str>)] = &[
+        (
+            &[("1.1", send), ("1.2", send)],
+            &[("1.1", receive), ("1.2", receive)],
+            Some("1.2"),
+        ),
+        (
+            &[("1.1", send), ("1.2", send)],
+            &[("1.1", receive)],
+            Some("1.1"),
+        ),
         (&[("1.2", send)], &[("1.2", send)], None),
         (&[("1.2", send)], &[("1.1", receive)], None),
         (&[("9.9", send)], &[("9.9", receive)], None),

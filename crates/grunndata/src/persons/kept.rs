@@ -324,10 +324,11 @@ fn write_members(json: &mut Json, members: Members, object: &Map<String, Value>,
             (Text, Value::String(text)) => json.field(name, text),
             (Number, Value::Number(number)) => json.field_number(name, number.as_i64()),
             (Truth, Value::Bool(truth)) => json.field_truth(name, *truth),
-            (Day, Value::String(text)) => match moment(text) {
-                Some(at) => json.field_instant(name, Some(at)),
-                None => {}
-            },
+            (Day, Value::String(text)) => {
+                if let Some(at) = moment(text) {
+                    json.field_instant(name, Some(at));
+                }
+            }
             (Code(names), Value::String(text)) if names.contains(&text.as_str()) => {
                 json.field(name, text);
             }
