@@ -145,11 +145,14 @@ async fn a_login_survives_a_restart(engine: Engine) -> Result<()> {
     let before = tool.issuer.clone();
 
     let demo = Demo::start(demo.stop()?)?;
+    // The connections to it ended with the process.
+    let web = Web::new(demo.facts.text("/ca_pem"))?;
     let tool = Tool::of(&web, &demo.facts).await?;
     ensure!(tool.issuer == before, "the issuer keeps its place");
     let code = tool.code(&url).await?;
 
     let demo = Demo::start(demo.kill()?)?;
+    let web = Web::new(demo.facts.text("/ca_pem"))?;
     let tool = Tool::of(&web, &demo.facts).await?;
     let tokens = tool.redeem(&code, &verifier).await?;
     let access = text(&tokens, "access_token")?;
@@ -164,6 +167,7 @@ async fn a_login_survives_a_restart(engine: Engine) -> Result<()> {
         .expect(200)?;
 
     let demo = Demo::start(demo.stop()?)?;
+    let web = Web::new(demo.facts.text("/ca_pem"))?;
     let tool = Tool::of(&web, &demo.facts).await?;
     ensure!(!tool.is_active(&access).await?, "revoked stays revoked");
     let fields = [

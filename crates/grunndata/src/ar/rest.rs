@@ -63,6 +63,7 @@ pub fn router(
         clock,
     });
     Router::new()
+        .route(PREFIX, axum::routing::get(overview))
         .route(&format!("{PREFIX}/{{*path}}"), axum::routing::any(handle))
         .layer(tower_http::compression::CompressionLayer::new())
         .with_state(api)
@@ -106,6 +107,17 @@ pub(crate) fn authorised(
         }
         Box::new(response)
     })
+}
+
+/// What there is, for somebody who opens the address from the facts.
+async fn overview() -> axum::Json<Value> {
+    let paths = [
+        "CommunicationParties/{herId}",
+        "CommunicationPartyExport",
+        "CommunicationPartyEvents",
+    ]
+    .map(|path| format!("{PREFIX}/{path}"));
+    axum::Json(json!({ "name": "CommunicationParty API", "scope": SCOPE, "paths": paths }))
 }
 
 async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -159,17 +171,32 @@ impl Api {
             return Ok(not_allowed("GET, HEAD"));
         }
         match segments.as_slice() {
+            // Parties stand in memory; whatever reads the log waits for the store, on a thread that may.
             ["communicationparties", her_id] => {
                 let party = self.party(her_id)?;
                 Ok(self.conditional(parts, &party, || self.legacy(&party)))
             }
-            ["communicationpartyexport"] => self.export(),
-            ["communicationpartyevents"] => self.events(parts),
-            ["communicationparty", "export"] => self.slim_export(),
-            ["communicationparty", her_id] => {
+            ["communicationparty", her_id] if *her_id != "export" => {
                 let party = self.party(her_id)?;
                 Ok(self.conditional(parts, &party, || self.slim(&party)))
             }
+            _ => {
+                let (api, parts) = (Arc::clone(self), parts.clone());
+                let segments: Vec<String> = segments.into_iter().map(str::to_owned).collect();
+                edge::blocking(move || {
+                    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+                    api.from_store(&parts, &segments)
+                })
+                .await?
+            }
+        }
+    }
+
+    fn from_store(self: &Arc<Self>, parts: &Parts, segments: &[&str]) -> Result<Response, Problem> {
+        match segments {
+            ["communicationpartyexport"] => self.export(),
+            ["communicationpartyevents"] => self.events(parts),
+            ["communicationparty", "export"] => self.slim_export(),
             ["communicationparty", her_id, "certificate", purpose] => {
                 self.certificate(her_id, purpose, false)
             }

@@ -45,6 +45,7 @@ pub fn router(
         clock,
     });
     Router::new()
+        .route(PREFIX, axum::routing::get(overview))
         .route(&format!("{PREFIX}/{{*path}}"), axum::routing::any(handle))
         .with_state(api)
 }
@@ -61,6 +62,17 @@ impl From<CppaError> for Problem {
             }
         }
     }
+}
+
+/// What there is, for somebody who opens the address from the facts.
+async fn overview() -> axum::Json<serde_json::Value> {
+    axum::Json(serde_json::json!({
+        "name": "CPPA",
+        "versions": [
+            { "at": PREFIX, "scope": SCOPE_V1 },
+            { "at": format!("{PREFIX}/v2"), "scope": SCOPE_V2 },
+        ],
+    }))
 }
 
 async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {

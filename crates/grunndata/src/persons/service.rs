@@ -68,6 +68,7 @@ impl Persontjenesten {
     /// Its routes, below [`PREFIX`].
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
+            .route(PREFIX, axum::routing::get(overview))
             .route(&format!("{PREFIX}/{{*rest}}"), any(handle))
             .with_state(Arc::clone(self))
     }
@@ -75,6 +76,18 @@ impl Persontjenesten {
     fn now(&self) -> Moment {
         Moment((self.parts.clock)() / 1_000)
     }
+}
+
+/// What there is, for somebody who opens the address from the facts.
+async fn overview() -> axum::Json<serde_json::Value> {
+    let trees = ["legal-basis", "no-legal-basis"].map(|tree| format!("{PREFIX}/api/{tree}"));
+    axum::Json(serde_json::json!({
+        "name": "Persontjenesten",
+        "version": 2,
+        "audience": access::AUDIENCE,
+        "scopes": [access::WITH_LEGAL_BASIS, access::NO_LEGAL_BASIS, access::FULL_ACCESS],
+        "trees": trees,
+    }))
 }
 
 async fn handle(State(service): State<Arc<Persontjenesten>>, request: Request) -> Response<Body> {

@@ -271,14 +271,19 @@ impl World {
                 "SKIPPED: PostgreSQL, because HELSENAV_PG_URL is not set (see scripts/postgres.sh)"
             );
         }
-        Some(Self::made(Checks::default(), Some(url?)))
+        Some(Self::made(Checks::default(), Some(url?), 1))
     }
 
     pub fn with(checks: Checks) -> Self {
-        Self::made(checks, None)
+        Self::made(checks, None, 1)
     }
 
-    fn made(checks: Checks, postgres: Option<String>) -> Self {
+    /// With a sandbox that takes jobs but does none: who does them is the test's choice.
+    pub fn idle() -> Self {
+        Self::made(Checks::default(), None, 0)
+    }
+
+    fn made(checks: Checks, postgres: Option<String>, workers: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let repositories = vec![
             RepositoryDecl::new("sandbox", RepoKind::Open),
@@ -311,7 +316,7 @@ impl World {
             can_reset: true,
             checks,
             authorization: Some(issuer()),
-            jobs: Some(jobs(&store, folder.path(), 1)),
+            jobs: Some(jobs(&store, folder.path(), workers)),
             ..RepositoryConfig::new(
                 "sandbox",
                 store.repo("sandbox").unwrap(),

@@ -20,17 +20,17 @@ pub const DAY_US: i64 = 24 * HOUR_US;
 pub const START: MicrosUtc = 1_813_053_600_000_000;
 pub const START_DAY: Date = date(2027, 6, 15);
 
-pub const P: &str = "nin-patient";
-pub const P_DNR: &str = "dnr-patient";
-pub const Q: &str = "nin-other-patient";
+pub const P: &str = "04838530090";
+pub const P_DNR: &str = "44838531110";
+pub const Q: &str = "01819032048";
 pub const GP_OFFICE: &str = "111111111";
 pub const HOSPITAL: &str = "222222222";
 
-/// National id and HPR number of the personnel.
-pub const B: (&str, &str) = ("nin-blocked", "9000001");
-pub const G: (&str, &str) = ("nin-gp", "9000002");
-pub const E: (&str, &str) = ("nin-emergency", "9000003");
-pub const S: (&str, &str) = ("nin-substitute", "9000004");
+/// National id (synthetic, with right check digits) and HPR number of the personnel.
+pub const B: (&str, &str) = ("01817033047", "9000001");
+pub const G: (&str, &str) = ("01817034183", "9000002");
+pub const E: (&str, &str) = ("01817035058", "9000003");
+pub const S: (&str, &str) = ("01817036003", "9000004");
 
 pub struct World {
     pub trust: Trust,

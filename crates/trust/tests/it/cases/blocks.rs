@@ -131,14 +131,14 @@ fn case_10_blocked_by_hpr_and_logs_in_with_an_older_id() {
     let w = World::new();
     w.set(&block_everywhere(B.1));
     let with_dnr = Person {
-        historic: vec!["dnr-blocked".to_owned()],
+        historic: vec!["41817033030".to_owned()],
         ..person(B.0, date(1970, 1, 1))
     };
     w.registers
         .import(vec![Row::Person(Box::new(with_dnr))])
         .unwrap();
     // The token may bear the older id; HPR knows the person by the current one.
-    let decided = w.decide(personnel(("dnr-blocked", B.1)), ci(Basis::Consent));
+    let decided = w.decide(personnel(("41817033030", B.1)), ci(Basis::Consent));
     assert!(!decided.is_allowed());
     let decided = w.decide(personnel(B), ci(Basis::Consent));
     assert_eq!(denied(&decided), Some(DenyClass::Block));

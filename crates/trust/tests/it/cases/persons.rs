@@ -184,7 +184,7 @@ fn case_54_55_56_after_a_death_and_its_annulment() {
 #[test]
 fn case_57_two_identities_of_one_person() {
     let w = World::new();
-    let second = "dnr-second";
+    let second = "44838540047";
     w.registers
         .import(vec![Row::Person(Box::new(person(
             second,
