@@ -700,7 +700,7 @@ pub fn endpoints(addresses: &Addresses) -> Value {
         "ar-export-soap": format!("{base}/v1/ARExport?wsdl"),
         "cppa-soap": format!("{base}/v1/CPPA?wsdl"),
         "servicebusmanager-soap": format!("{base}/v2/servicebusmanager?wsdl"),
-        "citizen-sts": format!("{base}{}", helseid::citizen::path::ISSUER),
+        "citizen-sts": format!("{base}{}/.well-known/openid-configuration", helseid::citizen::path::ISSUER),
         "demo-clients": format!("{base}/demo/clients"),
         "demo-clock": format!("{base}/demo/clock"),
         "demo-story": format!("{base}/demo/story"),
