@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
 use fe2o3_amqp::link::receiver::CreditMode;
+use fe2o3_amqp::link::{ReceiverAttachError, SenderAttachError};
 use fe2o3_amqp::sasl_profile::SaslProfile;
 use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp::{Connection, Receiver, Sendable, Sender, Session};
@@ -17,6 +18,10 @@ use crate::adapter::convert::{
     WireBody, from_wire, settlement_from_wire, settlement_to_wire, to_wire,
 };
 use crate::port::{Message, Settlement};
+
+/// A refused link is attached without an end and then detached with the reason (AMQP 1.0 part 2, §2.6.3). The library
+/// closes such a link at once and may do so before it has read the reason; then it is asked again, so many times in all.
+const REASON_ATTEMPTS: u32 = 10;
 
 /// What went wrong at the client's end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,11 +112,17 @@ impl Client {
         address: &str,
         link_name: &str,
     ) -> Result<ClientSender, ClientError> {
-        let mut session = self.begin().await?;
-        let sender = Sender::attach(&mut session, link_name, address)
-            .await
-            .map_err(link_error)?;
-        Ok(ClientSender { sender, session })
+        let mut attempt = 1;
+        loop {
+            let mut session = self.begin().await?;
+            match Sender::attach(&mut session, link_name, address).await {
+                Ok(sender) => return Ok(ClientSender { sender, session }),
+                Err(SenderAttachError::IncomingTargetIsNone) if attempt < REASON_ATTEMPTS => {
+                    attempt += 1;
+                }
+                Err(error) => return Err(link_error(error)),
+            }
+        }
     }
 
     /// Opens a link to receive from `address`, in a session of its own, with this much credit at a time.
@@ -124,15 +135,23 @@ impl Client {
         link_name: &str,
         credit: u32,
     ) -> Result<ClientReceiver, ClientError> {
-        let mut session = self.begin().await?;
-        let receiver = Receiver::builder()
-            .name(link_name)
-            .source(address)
-            .credit_mode(CreditMode::Auto(credit))
-            .attach(&mut session)
-            .await
-            .map_err(link_error)?;
-        Ok(ClientReceiver { receiver, session })
+        let mut attempt = 1;
+        loop {
+            let mut session = self.begin().await?;
+            let attached = Receiver::builder()
+                .name(link_name)
+                .source(address)
+                .credit_mode(CreditMode::Auto(credit))
+                .attach(&mut session)
+                .await;
+            match attached {
+                Ok(receiver) => return Ok(ClientReceiver { receiver, session }),
+                Err(ReceiverAttachError::IncomingSourceIsNone) if attempt < REASON_ATTEMPTS => {
+                    attempt += 1;
+                }
+                Err(error) => return Err(link_error(error)),
+            }
+        }
     }
 
     async fn begin(&mut self) -> Result<SessionHandle<()>, ClientError> {
