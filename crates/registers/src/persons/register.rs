@@ -192,7 +192,9 @@ impl PersonRegister {
             Ok(file) if file.stamp().incarnation == incarnation => file,
             Ok(_) => from_log(&log, &options.path())?,
             Err(reason) => {
-                tracing::info!(%reason, "the read form of persons is made from the log");
+                if options.path().exists() {
+                    tracing::info!(%reason, "the read form of persons is made from the log");
+                }
                 from_log(&log, &options.path())?
             }
         };
