@@ -9,16 +9,15 @@ use super::record::{
 use super::rules::{self, WrongCycle};
 use crate::kernel::change::{ChangeError, MAX_CHANGES};
 use crate::kernel::events::Event;
+use crate::kernel::indexed::{self, IndexedRegister};
 use crate::kernel::log::Entry;
-use crate::kernel::memory::MemoryRegister;
 use crate::kernel::period::Moment;
 use crate::kernel::{EntryId, EntryNo};
 use crate::personnel::Short;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError};
 use store::{Granted, Store, StoreError};
 
-const PAGE: usize = 1_000;
 /// New places of patients kept beside the array before it is made anew.
 const MOST_NEW: usize = 50_000;
 /// Parts of one entry: numbers outside are entry number · this + part.
@@ -78,7 +77,6 @@ pub struct OnList {
 
 #[derive(Default)]
 struct Index {
-    events: u64,
     /// (national id, number of the page), sorted.
     patients: Vec<(u64, u32)>,
     fresh: BTreeSet<(u64, u32)>,
@@ -89,7 +87,7 @@ struct Index {
     doctors: HashMap<u32, BTreeSet<i64>>,
 }
 
-impl Index {
+impl indexed::Index<Record> for Index {
     fn put(&mut self, entry: &Entry<Record>) {
         match &entry.content {
             Record::Contract(contract) => {
@@ -132,7 +130,9 @@ impl Index {
         self.patients.sort_unstable();
         self.patients.dedup();
     }
+}
 
+impl Index {
     fn pages_of(&self, nin: u64) -> Vec<u32> {
         let start = self.patients.partition_point(|(known, _)| *known < nin);
         let settled = self
@@ -147,8 +147,7 @@ impl Index {
 
 /// The GP lists of one process.
 pub struct GpLists {
-    register: MemoryRegister<Record>,
-    index: RwLock<Index>,
+    register: IndexedRegister<Record, Index>,
     writing: Mutex<()>,
 }
 
@@ -158,33 +157,10 @@ impl GpLists {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
-        let lists = Self {
-            register: MemoryRegister::open(store, grant)?,
-            index: RwLock::default(),
+        Ok(Self {
+            register: IndexedRegister::open(store, grant)?,
             writing: Mutex::new(()),
-        };
-        lists.index_all()?;
-        Ok(lists)
-    }
-
-    fn index_all(&self) -> Result<(), StoreError> {
-        let mut fresh = Index {
-            events: self.register.log().last_event()?.map_or(0, |e| e.number),
-            ..Index::default()
-        };
-        self.register.follow()?;
-        let mut from = EntryNo(0);
-        loop {
-            let page = self.register.page(from, PAGE);
-            let Some(last) = page.last() else { break };
-            from = EntryNo(last.no.0.saturating_add(1));
-            for entry in page {
-                fresh.put(&entry);
-            }
-        }
-        fresh.settle();
-        *self.index.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+        })
     }
 
     /// Takes over what other processes wrote.
@@ -192,26 +168,7 @@ impl GpLists {
     /// # Errors
     /// When the store cannot be read.
     pub fn follow(&self) -> Result<(), StoreError> {
-        self.register.follow()?;
-        loop {
-            let from = self.read().events + 1;
-            let events = self.register.events(from, PAGE)?;
-            if events.is_empty() {
-                return Ok(());
-            }
-            self.register.follow()?;
-            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            for event in events {
-                if let Some(entry) = self.register.get(event.entry) {
-                    index.put(&entry);
-                }
-                index.events = index.events.max(event.number);
-            }
-        }
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
+        self.register.follow()
     }
 
     /// Whether there is no contract.
@@ -249,7 +206,7 @@ impl GpLists {
             std::iter::once((GpContract::id_of(id), record)).chain(pages)
         });
         let count = self.register.load(entries)?;
-        self.index_all()?;
+        self.register.follow()?;
         Ok(count)
     }
 
@@ -288,7 +245,14 @@ impl GpLists {
 
     /// Calls `each` for every entry; those of contracts are of use.
     pub fn each_contract(&self, mut each: impl FnMut(&Held)) {
-        let ids: Vec<i64> = self.read().offices.values().flatten().copied().collect();
+        let ids: Vec<i64> = self
+            .register
+            .index()
+            .offices
+            .values()
+            .flatten()
+            .copied()
+            .collect();
         for id in ids {
             if let Some(entry) = self.register.get(GpContract::id_of(id)) {
                 each(&entry);
@@ -299,7 +263,7 @@ impl GpLists {
     /// Contracts of an office, by number.
     #[must_use]
     pub fn of_office(&self, office: u32) -> Vec<GpContract> {
-        let ids = self.read().offices.get(&office).cloned();
+        let ids = self.register.index().offices.get(&office).cloned();
         let ids = ids.unwrap_or_default();
         ids.into_iter().filter_map(|id| self.contract(id)).collect()
     }
@@ -307,7 +271,7 @@ impl GpLists {
     /// Contracts a doctor is or was on, by number.
     #[must_use]
     pub fn of_doctor(&self, hpr: u32) -> Vec<GpContract> {
-        let ids = self.read().doctors.get(&hpr).cloned();
+        let ids = self.register.index().doctors.get(&hpr).cloned();
         let ids = ids.unwrap_or_default();
         ids.into_iter().filter_map(|id| self.contract(id)).collect()
     }
@@ -315,7 +279,7 @@ impl GpLists {
     /// HPR numbers of all doctors on contracts.
     #[must_use]
     pub fn all_doctors(&self) -> Vec<u32> {
-        let mut all: Vec<u32> = self.read().doctors.keys().copied().collect();
+        let mut all: Vec<u32> = self.register.index().doctors.keys().copied().collect();
         all.sort_unstable();
         all
     }
@@ -331,7 +295,7 @@ impl GpLists {
     /// All lines of a patient, the latest first.
     #[must_use]
     pub fn history(&self, nin: u64) -> Vec<OnList> {
-        let pages = self.read().pages_of(nin);
+        let pages = self.register.index().pages_of(nin);
         let mut found = Vec::new();
         for no in pages {
             self.page_lines(no, |no, page| {
@@ -398,7 +362,7 @@ impl GpLists {
     }
 
     fn lines(&self, contract: i64, mut each: impl FnMut(EntryNo, &PatientPage, &Association)) {
-        let pages = self.read().pages.get(&contract).cloned();
+        let pages = self.register.index().pages.get(&contract).cloned();
         for no in pages.unwrap_or_default() {
             self.page_lines(no, |no, page| {
                 page.lines.iter().for_each(|line| each(no, page, line));
@@ -698,7 +662,8 @@ impl<'a> Draft<'a> {
         }
         let newest = self
             .lists
-            .read()
+            .register
+            .index()
             .pages
             .get(&contract)
             .and_then(|pages| pages.last().copied());

@@ -11,6 +11,7 @@
 pub mod change;
 pub mod events;
 pub mod identifiers;
+pub mod indexed;
 pub mod log;
 pub mod memory;
 pub mod period;

@@ -4,17 +4,17 @@ use super::business::Business;
 use super::hours::OpeningHours;
 use crate::directory::{Organisation, Unit};
 use crate::kernel::EntryId;
-use crate::kernel::EntryNo;
 use crate::kernel::change::{ChangeError, Outcome};
 use crate::kernel::identifiers::Packed;
+use crate::kernel::indexed::{self, IndexedRegister};
 use crate::kernel::log::Entry;
 use crate::kernel::memory::MemoryRegister;
 use crate::kernel::period::Moment;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use store::{Granted, Store, StoreError};
 
-/// Events or entries taken in at a time.
+/// Entries written at a time.
 const PAGE: usize = 1_000;
 
 /// An organisation as it is held.
@@ -22,15 +22,15 @@ pub type Held = Arc<Entry<Business>>;
 
 #[derive(Default)]
 struct Index {
-    events: u64,
     /// Main units: number → name.
     mains: BTreeMap<String, String>,
     units: HashMap<String, BTreeSet<String>>,
     parent_of: HashMap<String, Option<String>>,
 }
 
-impl Index {
-    fn put(&mut self, business: &Business) {
+impl indexed::Index<Business> for Index {
+    fn put(&mut self, entry: &Entry<Business>) {
+        let business = &entry.content;
         let orgnr = &business.orgnr;
         if let Some(Some(old)) = self
             .parent_of
@@ -56,8 +56,7 @@ impl Index {
 
 /// The organisations of one process.
 pub struct Businesses {
-    register: MemoryRegister<Business>,
-    index: RwLock<Index>,
+    register: IndexedRegister<Business, Index>,
 }
 
 impl Businesses {
@@ -66,32 +65,9 @@ impl Businesses {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
-        let register = MemoryRegister::open(store, grant)?;
-        let businesses = Self {
-            register,
-            index: RwLock::default(),
-        };
-        businesses.index_all()?;
-        Ok(businesses)
-    }
-
-    fn index_all(&self) -> Result<(), StoreError> {
-        let mut fresh = Index {
-            events: self.register.log().last_event()?.map_or(0, |e| e.number),
-            ..Index::default()
-        };
-        self.register.follow()?;
-        let mut from = EntryNo(0);
-        loop {
-            let page = self.register.page(from, PAGE);
-            let Some(last) = page.last() else { break };
-            from = EntryNo(last.no.0.saturating_add(1));
-            for entry in page {
-                fresh.put(&entry.content);
-            }
-        }
-        *self.index.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+        Ok(Self {
+            register: IndexedRegister::open(store, grant)?,
+        })
     }
 
     /// Takes over what was written since the last call, by any process.
@@ -99,26 +75,7 @@ impl Businesses {
     /// # Errors
     /// When the store cannot be read.
     pub fn follow(&self) -> Result<(), StoreError> {
-        self.register.follow()?;
-        loop {
-            let from = self.read().events + 1;
-            let events = self.register.events(from, PAGE)?;
-            if events.is_empty() {
-                break;
-            }
-            self.register.follow()?;
-            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            for event in events {
-                if let Some(entry) = self.register.get(event.entry) {
-                    index.put(&entry.content);
-                }
-                index.events = index.events.max(event.number);
-            }
-        }
-        if self.read().parent_of.len() < self.register.len() {
-            self.index_all()?;
-        }
-        Ok(())
+        self.register.follow()
     }
 
     /// The register under it.
@@ -130,7 +87,7 @@ impl Businesses {
     /// Number of main units.
     #[must_use]
     pub fn mains(&self) -> usize {
-        self.read().mains.len()
+        self.register.index().mains.len()
     }
 
     /// Number of organisations and units.
@@ -155,7 +112,7 @@ impl Businesses {
     /// Sub units of a main unit, in the order in which they came into the register.
     #[must_use]
     pub fn units(&self, orgnr: &str) -> Vec<Held> {
-        let numbers = self.read().units.get(orgnr).cloned();
+        let numbers = self.register.index().units.get(orgnr).cloned();
         let numbers = numbers.unwrap_or_default();
         let mut units: Vec<Held> = numbers.iter().filter_map(|n| self.get(n)).collect();
         units.sort_by_key(|unit| unit.no);
@@ -240,7 +197,7 @@ impl Businesses {
     #[must_use]
     pub fn organisations(&self, limit: usize) -> Vec<Organisation> {
         let mut mains: Vec<(String, String)> = {
-            let index = self.read();
+            let index = self.register.index();
             let mains = index.mains.iter();
             mains.map(|(o, n)| (n.clone(), o.clone())).collect()
         };
@@ -251,10 +208,6 @@ impl Businesses {
             .filter_map(|(_, orgnr)| self.get(&orgnr))
             .map(|main| self.with_units(&main.content))
             .collect()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,18 +3,19 @@
 use super::record::{PartyEvent, PartyRecord};
 use super::rules;
 use crate::directory::{Party, ServiceCode};
+use crate::kernel::EntryId;
 use crate::kernel::change::{ChangeError, Outcome};
 use crate::kernel::events::Event;
 use crate::kernel::identifiers::{Conflict, Packed};
+use crate::kernel::indexed::{self, IndexedRegister};
 use crate::kernel::log::{Entry, Version};
 use crate::kernel::memory::MemoryRegister;
 use crate::kernel::period::Moment;
-use crate::kernel::{EntryId, EntryNo};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError};
 use store::{Granted, Store, StoreError};
 
-/// Events or entries taken in at a time.
+/// Entries written at a time.
 const PAGE: usize = 1_000;
 /// How often a new HER-id is drawn because another process was faster.
 const DRAWS: usize = 20;
@@ -42,7 +43,6 @@ impl From<StoreError> for WriteError {
 
 #[derive(Default)]
 struct Index {
-    events: u64,
     rows: BTreeMap<u32, Row>,
     children: HashMap<u32, BTreeSet<u32>>,
     by_orgnr: HashMap<String, BTreeSet<u32>>,
@@ -60,8 +60,9 @@ struct Row {
     folded: String,
 }
 
-impl Index {
-    fn put(&mut self, record: &PartyRecord) {
+impl indexed::Index<PartyRecord> for Index {
+    fn put(&mut self, entry: &Entry<PartyRecord>) {
+        let record = &entry.content;
         let her_id = record.her_id;
         if let Some(old) = self.rows.remove(&her_id) {
             let take = |map: &mut HashMap<String, BTreeSet<u32>>, key: &str| {
@@ -121,8 +122,7 @@ impl Index {
 
 /// The address register of one process.
 pub struct Parties {
-    register: MemoryRegister<PartyRecord>,
-    index: RwLock<Index>,
+    register: IndexedRegister<PartyRecord, Index>,
     /// Read, change and write of one party belong together.
     writing: Mutex<()>,
 }
@@ -133,34 +133,10 @@ impl Parties {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
-        let register = MemoryRegister::open(store, grant)?;
-        let parties = Self {
-            register,
-            index: RwLock::default(),
+        Ok(Self {
+            register: IndexedRegister::open(store, grant)?,
             writing: Mutex::new(()),
-        };
-        parties.index_all()?;
-        Ok(parties)
-    }
-
-    fn index_all(&self) -> Result<(), StoreError> {
-        let mut fresh = Index {
-            events: self.register.log().last_event()?.map_or(0, |e| e.number),
-            ..Index::default()
-        };
-        // What is written between the two calls is taken in again by its event.
-        self.register.follow()?;
-        let mut from = EntryNo(0);
-        loop {
-            let page = self.register.page(from, PAGE);
-            let Some(last) = page.last() else { break };
-            from = EntryNo(last.no.0.saturating_add(1));
-            for entry in page {
-                fresh.put(&entry.content);
-            }
-        }
-        *self.index.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+        })
     }
 
     /// Takes over what was written since the last call, by any process.
@@ -168,28 +144,7 @@ impl Parties {
     /// # Errors
     /// When the store cannot be read.
     pub fn follow(&self) -> Result<(), StoreError> {
-        let before = self.register.len();
-        self.register.follow()?;
-        loop {
-            let from = self.read().events + 1;
-            let events = self.register.events(from, PAGE)?;
-            if events.is_empty() {
-                break;
-            }
-            self.register.follow()?;
-            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            for event in events {
-                if let Some(entry) = self.register.get(event.entry) {
-                    index.put(&entry.content);
-                }
-                index.events = index.events.max(event.number);
-            }
-        }
-        // A register that another process loaded as a whole has entries without events.
-        if before != self.register.len() && self.read().rows.len() != self.register.len() {
-            self.index_all()?;
-        }
-        Ok(())
+        self.register.follow()
     }
 
     /// The register under it.
@@ -229,48 +184,49 @@ impl Parties {
     /// Services and persons below an organisation, by HER-id.
     #[must_use]
     pub fn children(&self, her_id: u32) -> Vec<Held> {
-        let ids = self.read().children.get(&her_id).cloned();
+        let ids = self.register.index().children.get(&her_id).cloned();
         self.all_of(ids.unwrap_or_default())
     }
 
     /// Parties of an organisation number, by HER-id.
     #[must_use]
     pub fn of_organisation(&self, orgnr: &str) -> Vec<Held> {
-        let ids = self.read().by_orgnr.get(orgnr).cloned();
+        let ids = self.register.index().by_orgnr.get(orgnr).cloned();
         self.all_of(ids.unwrap_or_default())
     }
 
     /// Parties of a health person, by HER-id.
     #[must_use]
     pub fn of_hpr(&self, hpr: &str) -> Vec<Held> {
-        let ids = self.read().by_hpr.get(hpr).cloned();
+        let ids = self.register.index().by_hpr.get(hpr).cloned();
         self.all_of(ids.unwrap_or_default())
     }
 
     /// Parties that have or had a certificate with this serial number (decimal).
     #[must_use]
     pub fn of_serial(&self, serial: &str) -> Vec<Held> {
-        let ids = self.read().by_serial.get(serial).cloned();
+        let ids = self.register.index().by_serial.get(serial).cloned();
         self.all_of(ids.unwrap_or_default())
     }
 
     /// Every organisation, by HER-id.
     #[must_use]
     pub fn organisations(&self) -> Vec<Held> {
-        let ids = self.read().tops.clone();
+        let ids = self.register.index().tops.clone();
         self.all_of(ids)
     }
 
     /// HER-ids of every party, ascending.
     #[must_use]
     pub fn her_ids(&self) -> Vec<u32> {
-        self.read().rows.keys().copied().collect()
+        self.register.index().rows.keys().copied().collect()
     }
 
     /// HER-ids of the parties whose names contain all of these folded words, ascending.
     #[must_use]
     pub fn named(&self, words: &[String]) -> Vec<u32> {
-        self.read()
+        self.register
+            .index()
             .rows
             .iter()
             .filter(|(_, row)| words.iter().all(|w| row.folded.contains(w.as_str())))
@@ -336,7 +292,8 @@ impl Parties {
         for _ in 0..DRAWS {
             self.follow()?;
             let next = self
-                .read()
+                .register
+                .index()
                 .rows
                 .keys()
                 .next_back()
@@ -396,10 +353,6 @@ impl Parties {
             &entry.content,
             parent.as_ref().map(|p| &p.content),
         ))
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

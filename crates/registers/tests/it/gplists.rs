@@ -160,3 +160,18 @@ fn a_long_list_in_pages() {
         assert_eq!(lists.of_doctor(7).len(), 2);
     });
 }
+
+#[test]
+fn what_another_process_loaded_is_found_here_too() {
+    everywhere(|place| {
+        if !place.is_shared() {
+            return;
+        }
+        let (first, second) = (place.start(REPOSITORY), place.start(REPOSITORY));
+        let here = GpLists::open(first.store.clone(), first.grant()).unwrap();
+        let there = GpLists::open(second.store.clone(), second.grant()).unwrap();
+        there.load([(contract(1, 300), Vec::new())]).unwrap();
+        here.follow().unwrap();
+        assert_eq!(here.of_office(999_977_775).len(), 1);
+    });
+}

@@ -1,0 +1,127 @@
+//! A register in memory with an index of its own beside it: for look-ups by something other than an identifier.
+
+use super::EntryNo;
+use super::log::{Content, Entry};
+use super::memory::MemoryRegister;
+use std::ops::Deref;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use store::{Granted, Store, StoreError};
+
+/// Events or entries taken in at a time.
+const PAGE: usize = 1_000;
+
+/// What a register looks its entries up by.
+pub trait Index<C: Content>: Default {
+    /// Takes in an entry, new or changed; the same twice changes nothing.
+    fn put(&mut self, entry: &Entry<C>);
+
+    /// All entries have been taken in.
+    fn settle(&mut self) {}
+}
+
+/// An index and how far it has come.
+pub struct Indexed<I> {
+    index: I,
+    events: u64,
+    /// The number after the highest that was taken in.
+    next: u32,
+}
+
+impl<I> Deref for Indexed<I> {
+    type Target = I;
+
+    fn deref(&self) -> &I {
+        &self.index
+    }
+}
+
+impl<I> Indexed<I> {
+    fn put<C: Content>(&mut self, entry: &Entry<C>)
+    where
+        I: Index<C>,
+    {
+        self.index.put(entry);
+        self.next = self.next.max(entry.no.0.saturating_add(1));
+    }
+}
+
+/// A register in memory that keeps its index in step.
+pub struct IndexedRegister<C: Content, I> {
+    register: MemoryRegister<C>,
+    index: RwLock<Indexed<I>>,
+}
+
+impl<C: Content, I: Index<C>> IndexedRegister<C, I> {
+    /// Reads the register. Call from a blocking thread.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
+        let register = MemoryRegister::open(store, grant)?;
+        let index = RwLock::new(Self::all_of(&register)?);
+        Ok(Self { register, index })
+    }
+
+    fn all_of(register: &MemoryRegister<C>) -> Result<Indexed<I>, StoreError> {
+        let mut fresh = Indexed {
+            index: I::default(),
+            events: register.log().last_event()?.map_or(0, |e| e.number),
+            next: 0,
+        };
+        // What is written between the two calls is taken in again by its event.
+        register.follow()?;
+        let mut from = EntryNo(0);
+        loop {
+            let page = register.page(from, PAGE);
+            let Some(last) = page.last() else { break };
+            from = EntryNo(last.no.0.saturating_add(1));
+            for entry in page {
+                fresh.put(&entry);
+            }
+        }
+        fresh.index.settle();
+        Ok(fresh)
+    }
+
+    /// Takes over what was written since the last call, by any process.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn follow(&self) -> Result<(), StoreError> {
+        self.register.follow()?;
+        loop {
+            let from = self.index().events + 1;
+            let events = self.register.events(from, PAGE)?;
+            if events.is_empty() {
+                break;
+            }
+            self.register.follow()?;
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            for event in events {
+                if let Some(entry) = self.register.get(event.entry) {
+                    index.put(&entry);
+                }
+                index.events = index.events.max(event.number);
+            }
+        }
+        // A register that was loaded as a whole has entries without events.
+        if (self.index().next as usize) < self.register.len() {
+            let fresh = Self::all_of(&self.register)?;
+            *self.index.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        Ok(())
+    }
+
+    /// The index, as far as it has come.
+    pub fn index(&self) -> RwLockReadGuard<'_, Indexed<I>> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C: Content, I> Deref for IndexedRegister<C, I> {
+    type Target = MemoryRegister<C>;
+
+    fn deref(&self) -> &MemoryRegister<C> {
+        &self.register
+    }
+}
