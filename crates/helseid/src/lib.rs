@@ -331,6 +331,11 @@ impl Inner {
         &self.checker
     }
 
+    /// Which APIs have terms of use now, and who has accepted them.
+    fn terms(&self) -> Arc<TermsOfUse> {
+        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Takes the scopes out whose API's terms the organisation of a multi-tenant client has not accepted; gives them.
     /// Refuses when an API is needed and none is left.
     fn apply_terms(
@@ -343,7 +348,7 @@ impl Inner {
         if !matches!(client.tenancy, Tenancy::Multi { .. }) {
             return Ok(Vec::new());
         }
-        let terms = Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner));
+        let terms = self.terms();
         if *terms == TermsOfUse::default() {
             return Ok(Vec::new());
         }

@@ -9,7 +9,7 @@ use crate::error::{Code, OAuthError};
 use crate::issue::new_id;
 use crate::rules::attest;
 use crate::rules::claims::{self, AccessTokenParts, Login};
-use crate::rules::exchange;
+use crate::rules::exchange::{self, Judged};
 use crate::rules::organisation::{self, Organisations};
 use crate::rules::scopes::{self, Chosen};
 use crate::rules::structures;
@@ -37,7 +37,8 @@ impl TokenRequest<'_> {
         // `audience` is the name RFC 8693 gives to the logical name of the target.
         resources.extend(form.get("audience").map(str::to_owned));
         let requested = exchange::target_scopes(form.get("scope"), &resources, self.client, apis)?;
-        let chosen = scopes::choose(&requested, &[], &resources, apis)?;
+        let mut chosen = scopes::choose(&requested, &[], &resources, apis)?;
+        let rejected = self.leave_out_by_terms(&subject.claims, &mut chosen)?;
         self.check_binding(&chosen)?;
 
         let of_actor = organisation::resolve(
@@ -70,7 +71,30 @@ impl TokenRequest<'_> {
         ] {
             body.insert(name.to_owned(), value);
         }
+        if !rejected.is_empty() {
+            body.insert("rejected_scope".to_owned(), rejected.join(" ").into());
+        }
         Ok(body)
+    }
+
+    /// Takes the scopes out whose API's terms the organisation of the subject has not accepted; gives them.
+    fn leave_out_by_terms(
+        &self,
+        subject: &Claims,
+        chosen: &mut Chosen<'_>,
+    ) -> Result<Vec<String>, OAuthError> {
+        let original = exchange::original_client(subject).and_then(|id| self.helseid.client(id));
+        let kept = exchange::kept_organisations(subject);
+        let judged = exchange::judged_by_terms(&kept, original.as_deref(), self.client);
+        let inner = &self.helseid.inner;
+        match judged {
+            Judged::Nobody => Ok(Vec::new()),
+            Judged::Organisation(orgnr) => {
+                let terms = inner.terms();
+                terms.apply(chosen, Some(&orgnr), &inner.config.apis, true)
+            }
+            Judged::Unknown => inner.terms().apply(chosen, None, &inner.config.apis, true),
+        }
     }
 
     /// The login behind a user's token; `None` for a machine's. Neither token nor login may have been ended.

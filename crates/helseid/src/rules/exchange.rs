@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::organisation::Organisations;
 use super::scopes;
-use crate::config::{Api, Client};
+use crate::config::{Api, Client, Tenancy};
 use crate::error::{Code, OAuthError};
 
 /// The `grant_type`.
@@ -161,6 +161,36 @@ pub fn kept_organisations(subject: &Claims) -> Organisations {
         child: text(names::ORGNR_CHILD),
         supplier: text(names::ORGNR_SUPPLIER),
         tenancy,
+    }
+}
+
+/// Whose acceptance of an API's terms of use decides about an exchanged token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// Nobody's: the organisation was judged when the actor's scopes were approved, or there is none.
+    Nobody,
+    /// That of this organisation.
+    Organisation(String),
+    /// That of an organisation which the token does not name: nobody can have accepted.
+    Unknown,
+}
+
+/// Whose acceptance decides: the represented organisation's, unless the actor is registered for it alone. The subject
+/// token may not name it (its API did not want the number); then the registration of the first client does.
+#[must_use]
+pub fn judged_by_terms(kept: &Organisations, original: Option<&Client>, actor: &Client) -> Judged {
+    let registered = match original.map(|client| &client.tenancy) {
+        Some(Tenancy::Single { parent, .. }) => Judged::Organisation(parent.clone()),
+        Some(Tenancy::None) => Judged::Nobody,
+        Some(Tenancy::Multi { .. }) | None => Judged::Unknown,
+    };
+    let named = kept.parent.clone().map(Judged::Organisation);
+    match (named.unwrap_or(registered), &actor.tenancy) {
+        (Judged::Organisation(orgnr), Tenancy::Single { parent, .. }) if orgnr == *parent => {
+            Judged::Nobody
+        }
+        (Judged::Nobody, Tenancy::Multi { .. }) => Judged::Unknown,
+        (judged, _) => judged,
     }
 }
 
@@ -361,6 +391,52 @@ mod tests {
         assert_eq!(two["client_id"], "next");
         assert_eq!(two["act"]["client_id"], "actor");
         assert_eq!(original_client(&second), Some("epj"));
+    }
+
+    #[test]
+    fn whose_terms_count() {
+        let (own, other) = ("100000001", "100000002");
+        let client = |tenancy: Tenancy| {
+            let mut client = Client::new("x", "");
+            client.tenancy = tenancy;
+            client
+        };
+        let single = |parent: &str| {
+            client(Tenancy::Single {
+                parent: parent.to_owned(),
+                children: [].into(),
+            })
+        };
+        let multi = client(Tenancy::Multi {
+            supplier: own.to_owned(),
+            delegations: [].into(),
+        });
+        let none = client(Tenancy::None);
+        let named = |orgnr: &str| Judged::Organisation(orgnr.to_owned());
+        // What the subject names, the first client, the actor.
+        for (parent, original, actor, judged) in [
+            (Some(own), Some(&multi), &single(own), Judged::Nobody),
+            (Some(other), Some(&multi), &single(own), named(other)),
+            (Some(other), Some(&single(other)), &single(own), named(other)),
+            (Some(other), Some(&single(other)), &multi, named(other)),
+            (Some(own), Some(&single(own)), &multi, named(own)),
+            (Some(other), Some(&multi), &none, named(other)),
+            (None, Some(&single(other)), &single(own), named(other)),
+            (None, Some(&single(own)), &single(own), Judged::Nobody),
+            (None, Some(&multi), &single(own), Judged::Unknown),
+            (None, Some(&multi), &multi, Judged::Unknown),
+            (None, None, &single(own), Judged::Unknown),
+            (None, Some(&none), &single(own), Judged::Nobody),
+            (None, Some(&none), &none, Judged::Nobody),
+            (None, Some(&none), &multi, Judged::Unknown),
+        ] {
+            let kept = Organisations {
+                parent: parent.map(str::to_owned),
+                ..Organisations::default()
+            };
+            let found = judged_by_terms(&kept, original, actor);
+            assert_eq!(found, judged, "{parent:?} {original:?} {actor:?}");
+        }
     }
 
     #[test]

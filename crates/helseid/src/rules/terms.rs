@@ -2,6 +2,8 @@
 //!
 //! A multi-tenant client acts for many organisations; scopes of an API whose terms the represented one has not accepted
 //! are left out of the token and named in the answer. Single-tenant clients are judged when their scopes are approved.
+//! A token made by exchange is for the organisation of the first one; whose acceptance that needs says
+//! [`super::exchange::judged_by_terms`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,9 +52,14 @@ impl TermsOfUse {
         if needs_api && chosen.apis.is_empty() {
             return Err(OAuthError::new(
                 Code::AccessDenied,
-                format!(
-                    "the organisation has not accepted the terms of use of {first}; somebody of it does so at /drift/api"
-                ),
+                match organisation {
+                    Some(_) => format!(
+                        "the organisation has not accepted the terms of use of {first}; somebody of it does so at /drift/api"
+                    ),
+                    None => format!(
+                        "{first} has terms of use, and the token is for no organisation that could have accepted them"
+                    ),
+                },
             ));
         }
         let (left_out, kept) = std::mem::take(&mut chosen.scopes)

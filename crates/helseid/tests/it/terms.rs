@@ -7,6 +7,7 @@ use helseid::Tenancy;
 use helseid::rules::terms::TermsOfUse;
 use serde_json::{Value, json};
 
+use crate::exchange::Chain;
 use crate::people::{MUNICIPALITY, OFFICE, SUPPLIER};
 use crate::{AUTH, Answer, World, claims, redeem_form};
 
@@ -113,4 +114,53 @@ async fn single_tenant_clients_are_judged_at_approval_only() {
     let answer = world.token(&form).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.json().get("rejected_scope").is_none());
+}
+
+/// The terms of results, accepted by some; kjernejournal's backend (of the office) exchanges tokens of the municipality.
+async fn exchanged(accepted_by: &[&str], change: &[(&str, &str)]) -> Answer {
+    let chain = Chain::start();
+    let subject = chain.machine_token().await;
+    let mut terms = TermsOfUse::default();
+    let accepted_by = accepted_by.iter().map(|one| (*one).to_owned());
+    terms.require("nhn:pps", accepted_by.collect());
+    chain.world.helseid.set_terms(terms);
+    chain.by_first(&subject, change).await
+}
+
+#[tokio::test]
+async fn an_exchange_does_not_go_round_the_terms() {
+    let accepted = exchanged(&[MUNICIPALITY], &[]).await;
+    assert_eq!(accepted.status, 200, "{}", accepted.text());
+    assert!(accepted.json().get("rejected_scope").is_none());
+    // That the backend's own organisation has accepted says nothing about the one in the token.
+    for accepted_by in [&[][..], &[OFFICE]] {
+        let refused = exchanged(accepted_by, &[]).await.refused("access_denied");
+        assert!(refused.contains("nhn:pps"), "{refused}");
+        let by_name = [("scope", ""), ("resource", "nhn:pps")];
+        exchanged(accepted_by, &by_name)
+            .await
+            .refused("access_denied");
+    }
+}
+
+#[tokio::test]
+async fn an_exchange_for_several_apis_goes_on_without_one() {
+    let chain = Chain::start();
+    let mut actor = chain.world.helseid.client("kj-backend").unwrap();
+    std::sync::Arc::make_mut(&mut actor)
+        .scopes
+        .insert("nhn:msh/api".to_owned());
+    chain.world.helseid.put_client((*actor).clone());
+    let subject = chain.machine_token().await;
+    let mut terms = TermsOfUse::default();
+    terms.require("nhn:pps", BTreeSet::new());
+    chain.world.helseid.set_terms(terms);
+    let both = format!("{PPS} nhn:msh/api");
+    let answer = chain.by_first(&subject, &[("scope", &both)]).await.json();
+    assert_eq!(
+        (&answer["scope"], &answer["rejected_scope"]),
+        (&json!("nhn:msh/api"), &json!(PPS))
+    );
+    let access = claims(answer["access_token"].as_str().unwrap());
+    assert_eq!(access["aud"], "nhn:msh");
 }
