@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::alg::Alg;
 use crate::dpop::{self, ProofCheck, ProofError, ProofKeys};
-use crate::encoding::{equal_secret, sha256};
+use crate::encoding::{b64url, equal_secret, sha256};
 use crate::jwk::PublicJwk;
 use crate::jws::{Compact, JwsError};
 use crate::jwt::{Claims, JwtError, Validation};
@@ -222,8 +222,8 @@ impl RsError {
 /// A verified access token, with the claims APIs ask for by name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccessToken {
-    /// All claims.
-    pub claims: Claims,
+    /// All claims, shared with what is remembered of the token: every request gets its own handle on them.
+    pub claims: Arc<Claims>,
 }
 
 impl AccessToken {
@@ -345,6 +345,8 @@ pub struct VerifiedToken {
     token: AccessToken,
     kid: String,
     thumbprint: String,
+    /// What a proof that comes with it carries as `ath`.
+    hash: String,
     text: OnceLock<String>,
 }
 
@@ -443,7 +445,7 @@ impl ResourceServer {
         let verified = self.recall_token(text, presented.now_s, requirement.only_audience)?;
         let token = verified.token();
         if is_dpop {
-            self.check_proof(token, text, presented)?;
+            self.check_proof(&verified, presented)?;
         } else if token.jkt().is_some() && requirement.scheme != Scheme::DpopOrBoundBearer {
             return Err(RsError::BoundTokenAsBearer);
         }
@@ -510,9 +512,12 @@ impl ResourceServer {
         let key = self.keys.key(kid).ok_or(RsError::UnknownKey)?;
         compact.verify(&key)?;
         let verified = Arc::new(VerifiedToken {
-            token: AccessToken { claims },
+            token: AccessToken {
+                claims: Arc::new(claims),
+            },
             kid: kid.to_owned(),
             thumbprint: key.thumbprint().to_owned(),
+            hash: b64url(&digest),
             text: OnceLock::new(),
         });
         self.verified.insert(digest, Arc::clone(&verified));
@@ -521,11 +526,10 @@ impl ResourceServer {
 
     fn check_proof(
         &self,
-        token: &AccessToken,
-        text: &str,
+        verified: &VerifiedToken,
         presented: &Presented<'_>,
     ) -> Result<(), RsError> {
-        let jkt = token.jkt().ok_or(RsError::Unbound)?;
+        let jkt = verified.token.jkt().ok_or(RsError::Unbound)?;
         let proof = match presented.dpop {
             [one] => *one,
             [] => return Err(RsError::NoProof),
@@ -541,7 +545,7 @@ impl ResourceServer {
             &ProofCheck {
                 method: presented.method,
                 addresses: &addresses,
-                access_token: Some(text),
+                token_hash: Some(&verified.hash),
                 now_s: presented.now_s,
                 max_age_s: Self::PROOF_AGE_S,
                 max_ahead_s: Self::PROOF_AHEAD_S,

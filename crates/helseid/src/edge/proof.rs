@@ -160,7 +160,7 @@ pub fn check_proof(
         &ProofCheck {
             method: "POST",
             addresses: &helseid.inner.endpoints(path).own,
-            access_token: None,
+            token_hash: None,
             now_s,
             max_age_s: PROOF_WINDOW_S,
             max_ahead_s: PROOF_WINDOW_S,

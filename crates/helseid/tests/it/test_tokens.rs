@@ -170,7 +170,7 @@ async fn proofs_are_right_or_wrong_in_one_way() {
     let check = dpop::ProofCheck {
         method: "GET",
         addresses: &["https://a.example/".to_owned()],
-        access_token: Some(&token),
+        token_hash: Some(&dpop::token_hash(&token)),
         now_s: world.now(),
         max_age_s: 5,
         max_ahead_s: 5,

@@ -1,5 +1,7 @@
 use jose::alg::HELSEID_CLIENT_ALGS;
-use jose::dpop::{self, ProofCheck, ProofError, make_proof, normalise_htu, verify_proof};
+use jose::dpop::{
+    self, ProofCheck, ProofError, make_proof, normalise_htu, token_hash, verify_proof,
+};
 use jose::jwk::JwkError;
 use jose::jws::JwsError;
 use jose::jwt::JwtError;
@@ -21,7 +23,7 @@ fn check<'a>(addresses: &'a [String]) -> ProofCheck<'a> {
     ProofCheck {
         method: "POST",
         addresses,
-        access_token: None,
+        token_hash: None,
         now_s: NOW,
         max_age_s: 60,
         max_ahead_s: 10,
@@ -216,9 +218,10 @@ fn proofs_are_refused_each_for_its_reason() {
 fn a_proof_belongs_to_one_access_token() {
     let key = key();
     let addresses = ["https://api.no/x".to_owned()];
+    let hash = token_hash("token-1");
     let check = ProofCheck {
         method: "GET",
-        access_token: Some("token-1"),
+        token_hash: Some(&hash),
         ..check(&addresses)
     };
     let made =

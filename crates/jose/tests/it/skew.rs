@@ -77,7 +77,7 @@ fn proofs_at_the_issuer() {
     let check = ProofCheck {
         method: "GET",
         addresses: &addresses,
-        access_token: None,
+        token_hash: None,
         now_s: NOW,
         max_age_s: 60,
         max_ahead_s: 60,

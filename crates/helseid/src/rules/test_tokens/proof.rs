@@ -151,7 +151,7 @@ mod tests {
                 &ProofCheck {
                     method: "GET",
                     addresses: &[address.to_owned()],
-                    access_token: Some("token"),
+                    token_hash: Some(&jose::dpop::token_hash("token")),
                     now_s: 10_000,
                     max_age_s: 60,
                     max_ahead_s: 60,
