@@ -84,6 +84,7 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         crowd: Crowd::default(),
         idents: Idents::default(),
         guesses: Guesses::default(),
+        process: uuid::Uuid::new_v4(),
         committer: AtomicI32::new(0),
         by_name,
         repositories: Arc::new(repositories),
@@ -235,6 +236,10 @@ impl Engine for Postgres {
 
     fn snapshot(&self) -> Result<Snapshot, StoreError> {
         reader::newest(&self.shared)
+    }
+
+    fn snapshot_for(&self, repo: RepoId, rtype: &str, id: &str) -> Result<Snapshot, StoreError> {
+        reader::newest_for(&self.shared, repo, rtype, id)
     }
 
     fn snapshot_at(&self, seq: Seq) -> Result<Snapshot, StoreError> {

@@ -36,10 +36,14 @@ pub(super) fn maintain(shared: &Arc<Shared>) -> Result<(), StoreError> {
     })
 }
 
+/// Processes that have written nothing for a day: whoever of them lives asks for its batch within seconds.
+const FORGET_COMMITTERS: &str = "DELETE FROM committer WHERE at < now_us() - 86400000000";
+
 async fn rounds(shared: &Shared, conn: &Conn) -> Result<(), StoreError> {
     sweep_messages(conn).await?;
     conn.execute("DELETE FROM claim WHERE until <= now_us()", &[])
         .await?;
+    conn.execute(FORGET_COMMITTERS, &[]).await?;
     move_floor(shared, conn).await?;
     prune(conn).await?;
     erase(shared, conn).await?;

@@ -16,7 +16,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 const CLOCK: &str = "SELECT seq, seq_at, at, rid, person, message, mirror, names, now_us(),
-  pg_current_xact_id()::text, pg_backend_pid() FROM clock FOR UPDATE";
+  pg_backend_pid() FROM clock FOR UPDATE";
 const HEADS: &str = concat!(
     "SELECT ",
     head_columns!(),
@@ -62,8 +62,7 @@ fn clock(row: &Row) -> Clock {
         mirror: number(6),
         names: row.get(7),
         now: row.get(8),
-        xid: row.get(9),
-        process: row.get(10),
+        process: row.get(9),
     }
 }
 

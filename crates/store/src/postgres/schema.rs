@@ -1,4 +1,4 @@
-//! Tables, schema version 2, and the checks at open.
+//! Tables, schema version 3, and the checks at open.
 //!
 //! Shape: `clock` is the one feed row that every batch locks first; it holds the last seq, the last commit time and all
 //! number counters. `version` is the log, its `content` and `keys` packed as `form` says ([`super::pack`]); `head` the
@@ -6,14 +6,16 @@
 //! (compartments have a parameter of their own), `place` record and version in one number ([`super::world`]): a row stands
 //! in the heap and in the B-tree, so every byte of it counts twice. Rows of a bulk load carry `seq = -generation`;
 //! `generation` tells the real place. No two indexes begin alike: the planner, which knows nothing of a young table, must
-//! have no choice.
+//! have no choice. `committer` has a row per process: the time of its last batch, by which it learns what became of a batch
+//! whose COMMIT was not answered. The transaction number would not do: a server that is killed before anything of the
+//! transaction reached its log gives the number out again.
 
 use super::link::{Conn, down};
 use crate::{RepoId, RepoKind, RepositoryDecl, StoreError};
 use std::collections::BTreeMap;
 
 /// Version of the tables below.
-pub(super) const SCHEMA_VERSION: i32 = 2;
+pub(super) const SCHEMA_VERSION: i32 = 3;
 
 /// Advisory lock classes; the second half of the key is the schema's hash.
 pub(super) const LOCK_OPEN: i32 = 0x484e_0001;
@@ -42,6 +44,7 @@ CREATE TABLE clock (
   names bigint NOT NULL DEFAULT 0,
   floor bigint NOT NULL DEFAULT 0,
   pruned bigint NOT NULL DEFAULT 0) WITH (fillfactor = 20);
+CREATE TABLE committer (process bytea PRIMARY KEY, at bigint NOT NULL) WITH (fillfactor = 20);
 CREATE TABLE repository (id smallint PRIMARY KEY, name text COLLATE \"C\" NOT NULL UNIQUE, kind smallint NOT NULL);
 CREATE TABLE rtype (id integer PRIMARY KEY, name text COLLATE \"C\" NOT NULL UNIQUE);
 CREATE TABLE generation (
@@ -191,6 +194,12 @@ CREATE INDEX idx_order ON idx (key, place) WITH (deduplicate_items = off);
 UPDATE meta SET schema_version = 2;
 ";
 
+/// From version 2.
+const FROM_2: &str = "
+CREATE TABLE committer (process bytea PRIMARY KEY, at bigint NOT NULL) WITH (fillfactor = 20);
+UPDATE meta SET schema_version = 3;
+";
+
 /// Refuses a server that would lose acknowledged commits at a power loss.
 pub(super) async fn check_settings(conn: &Conn, unsafe_no_sync: bool) -> Result<(), StoreError> {
     let row = conn
@@ -304,11 +313,18 @@ async fn prepare_locked(
         .await
         .map_err(down)?;
     let mut version: i32 = meta.get(0);
-    if version == 1 {
-        tracing::info!("the tables are brought to version 2: every index row is made anew");
+    let missing = match version {
+        1 => {
+            tracing::info!("the tables are brought to version 2: every index row is made anew");
+            format!("{FROM_1} {FROM_2}")
+        }
+        2 => FROM_2.to_owned(),
+        _ => String::new(),
+    };
+    if !missing.is_empty() {
         // a store of millions of records takes minutes, and another process may be at the end of its last batch
         let patience = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0";
-        let steps = format!("{patience}; SET LOCAL search_path TO {schema}; {FROM_1}");
+        let steps = format!("{patience}; SET LOCAL search_path TO {schema}; {missing}");
         client.batch_execute(&steps).await.map_err(down)?;
         version = SCHEMA_VERSION;
     }

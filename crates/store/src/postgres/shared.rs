@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub(super) idents: Idents,
     /// Sizes of ranges.
     pub(super) guesses: Guesses,
+    /// Names this process in the table `committer`.
+    pub(super) process: uuid::Uuid,
     /// The committer's server process: its own notifications tell nothing new.
     pub(super) committer: AtomicI32,
     /// Notification channel of this schema.
@@ -56,6 +58,9 @@ pub(super) struct Counters {
 pub(super) fn count(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
+
+/// The feed row.
+pub(super) const TIP: &str = "SELECT seq, seq_at, floor, names FROM clock";
 
 /// The state of the feed row that readers begin with.
 #[derive(Clone, Copy, Debug)]
@@ -111,8 +116,7 @@ impl Shared {
 
     /// The feed row, and names at least as new as it.
     pub(super) async fn tip(&self, conn: &Conn) -> Result<(Tip, Arc<Names>), StoreError> {
-        let sql = "SELECT seq, seq_at, floor, names FROM clock";
-        let row = conn.query_opt(sql, &[]).await?;
+        let row = conn.query_opt(TIP, &[]).await?;
         let row = row.ok_or_else(|| StoreError::Corrupt("the feed row is missing".to_owned()))?;
         let tip = Tip {
             seq: Seq(row.get::<_, i64>(0) as u64),

@@ -80,8 +80,6 @@ pub(super) struct Clock {
     pub(super) names: i64,
     /// The database's clock when the row was locked.
     pub(super) now: MicrosUtc,
-    /// Transaction number, to learn the outcome after a broken connection.
-    pub(super) xid: String,
     /// Process of the server that holds the lock.
     pub(super) process: i32,
 }

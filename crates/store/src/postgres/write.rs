@@ -94,14 +94,22 @@ pub(super) enum WriteError {
     Unknown(Error),
 }
 
+/// Who writes a batch.
+pub(super) struct By<'a> {
+    /// This process, as the table `committer` knows it.
+    pub(super) process: uuid::Uuid,
+    /// Where other processes are told.
+    pub(super) channel: &'a str,
+}
+
 /// Writes the plan and commits. `Ok` = flushed by the server.
 pub(super) async fn write(
     conn: &Conn,
     world: &mut World,
     plan: Plan,
-    channel: &str,
+    by: &By<'_>,
 ) -> Result<(), WriteError> {
-    let script = script(world, plan, channel);
+    let script = script(world, plan, by);
     let mut prepared: Vec<(Statement, Step)> = Vec::with_capacity(script.steps.len());
     for step in script.steps {
         let statement = conn.prepare(step.sql()).await;
@@ -128,7 +136,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-fn script(world: &mut World, mut plan: Plan, channel: &str) -> Script {
+fn script(world: &mut World, mut plan: Plan, by: &By<'_>) -> Script {
     let mut script = Script::default();
     types(world, &mut script);
     versions(&plan.versions, &mut script);
@@ -177,7 +185,14 @@ fn script(world: &mut World, mut plan: Plan, channel: &str) -> Script {
             vec![column!(m, |r| r.0 as i64), column!(m, |r| r.1.clone())],
         );
     }
-    clock(world, plan.shows_messages(), channel, &mut script);
+    clock(world, plan.shows_messages(), by.channel, &mut script);
+    script.add(
+        "INSERT INTO committer (process, at) VALUES ($1, $2) ON CONFLICT (process) DO UPDATE SET at = excluded.at",
+        vec![
+            Box::new(by.process.as_bytes().to_vec()),
+            Box::new(world.clock.at),
+        ],
+    );
     script
 }
 

@@ -6,9 +6,9 @@ use super::load;
 use super::mirror;
 use super::shared::{Shared, count};
 use super::world::{Packed, Plan, World};
-use super::write::{WriteError, write};
+use super::write::{By, WriteError, write};
 use super::{check, decide};
-use crate::{Commit, CommitError, Committed, Pending, PersonKey, Seq, StoreError};
+use crate::{Commit, CommitError, Committed, MicrosUtc, Pending, PersonKey, Seq, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -225,36 +225,45 @@ async fn attempt(
 }
 
 async fn flush(shared: &Shared, conn: &Conn, world: &mut World, plan: Plan) -> Result<(), Failure> {
-    let xid = world.clock.xid.clone();
-    match write(conn, world, plan, &shared.channel).await {
+    let by = By {
+        process: shared.process,
+        channel: &shared.channel,
+    };
+    match write(conn, world, plan, &by).await {
         Ok(()) => Ok(()),
         Err(WriteError::RolledBack(error)) => {
             // the connection is dropped by the caller, which ends the transaction in any case
             Err(Failure::NotCommitted(down(error)))
         }
-        Err(WriteError::Unknown(error)) => inquire(shared, &xid, down(error)).await,
+        Err(WriteError::Unknown(error)) => inquire(shared, world.clock.at, down(error)).await,
     }
 }
 
-/// The connection broke around the COMMIT: asks the server, on a new connection, what became of the transaction.
-async fn inquire(shared: &Shared, xid: &str, error: StoreError) -> Result<(), Failure> {
+/// The connection broke around the COMMIT: asks the server, on a new connection, what became of the batch of that time.
+async fn inquire(shared: &Shared, at: MicrosUtc, error: StoreError) -> Result<(), Failure> {
     let until = Instant::now() + INQUIRY;
     while Instant::now() < until {
-        if let Ok(conn) = shared.link.connect().await {
-            let sql = "SELECT pg_xact_status($1::text::xid8)";
-            let status = conn.query_opt(sql, &[&xid]).await;
-            match status
-                .ok()
-                .flatten()
-                .and_then(|row| row.get::<_, Option<String>>(0))
-                .as_deref()
-            {
-                Some("committed") => return Ok(()),
-                Some("aborted") => return Err(Failure::NotCommitted(error)),
-                _ => {}
-            }
+        let left = until.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left, last_batch(shared)).await {
+            Ok(Ok(Some(last))) if last == at => return Ok(()),
+            Ok(Ok(_)) => return Err(Failure::NotCommitted(error)),
+            Ok(Err(_)) | Err(_) => {}
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     Err(Failure::Unknown(error))
+}
+
+/// Time of the last batch of this process that was committed. The lock of the feed row waits for the end of a
+/// transaction that the server has not given up yet.
+async fn last_batch(shared: &Shared) -> Result<Option<MicrosUtc>, StoreError> {
+    let conn = shared.link.connect().await?;
+    conn.batch("BEGIN").await?;
+    load::begin_locked(&conn).await?;
+    let sql = "SELECT at FROM committer WHERE process = $1";
+    let row = conn
+        .query_opt(sql, &[&shared.process.as_bytes().to_vec()])
+        .await?;
+    conn.batch("ROLLBACK").await?;
+    Ok(row.map(|r| r.get(0)))
 }

@@ -9,8 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{
     BlobPut, Claim, Commit, CommitError, Committed, Durability, EngineConfig, Enqueue, Expect,
-    IndexKey, Op, Position, Purge, RepoId, Seq, Settle, Settlement, Store, Vno,
+    IndexKey, Mint, Op, Position, Purge, RepoId, Seq, Settle, Settlement, Store, StoreConfig, Vno,
 };
+
+/// How often, 100 ms apart, a server that does not answer is asked again.
+const OPEN_TRIES: u32 = 200;
 
 /// Entry point of the child; `arguments` as [`crate::cycle`] makes them.
 pub fn run(arguments: &[String]) -> Result<(), String> {
@@ -31,7 +34,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     };
     let load = Load::parse(&load).ok_or("child: unknown load")?;
     let seed: u64 = seed.parse().map_err(|_| "child: seed")?;
-    let (store, mint) = Store::open(config(engine, mirror.into())).map_err(|e| e.to_string())?;
+    let (store, mint) = open(&config(engine, mirror.into()))?;
     let world = Arc::new(World {
         records: store.repo(RECORDS).map_err(|e| e.to_string())?,
         settings: store.repo(SETTINGS).map_err(|e| e.to_string())?,
@@ -63,6 +66,20 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         thread.join().map_err(|_| "a thread of the load panicked")?;
     }
     Ok(())
+}
+
+/// Opens the store; a server that is just being stopped and started is waited for.
+fn open(config: &StoreConfig) -> Result<(Store, Mint), String> {
+    let mut tries = 0;
+    loop {
+        match Store::open(config.clone()) {
+            Err(_) if tries < OPEN_TRIES => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            opened => return opened.map_err(|e| e.to_string()),
+        }
+    }
 }
 
 struct World {
