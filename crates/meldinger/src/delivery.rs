@@ -16,7 +16,8 @@ use crate::rules::track::{MAX_FAILED_DELIVERIES, StepKind, Track};
 #[derive(Clone)]
 pub(crate) struct InHand {
     token: u64,
-    queue: QueueName,
+    /// Its name in the store.
+    queue: String,
     track: Option<String>,
     delivered_at_us: i64,
     attempt: u32,
@@ -25,25 +26,29 @@ pub(crate) struct InHand {
 impl Exchange {
     /// Leases messages for a receiver. Blocks.
     pub(crate) fn lease(&self, queue: &QueueName, limit: usize) -> Vec<Delivery> {
-        let leased =
-            match self
-                .inner
-                .store
-                .lease(&queue.store_name(), limit, self.inner.config.lock_ms)
-            {
-                Ok(leased) => leased,
-                Err(error) => {
-                    tracing::error!(%error, "queue not readable");
-                    return Vec::new();
-                }
-            };
+        self.lease_row(&queue.store_name(), limit)
+    }
+
+    /// The same by the queue's name in the store.
+    pub(crate) fn lease_row(&self, queue: &str, limit: usize) -> Vec<Delivery> {
+        let leased = match self
+            .inner
+            .store
+            .lease(queue, limit, self.inner.config.lock_ms)
+        {
+            Ok(leased) => leased,
+            Err(error) => {
+                tracing::error!(%error, "queue not readable");
+                return Vec::new();
+            }
+        };
         leased
             .into_iter()
             .filter_map(|leased| self.delivery(queue, leased))
             .collect()
     }
 
-    fn delivery(&self, queue: &QueueName, leased: Leased) -> Option<Delivery> {
+    fn delivery(&self, queue: &str, leased: Leased) -> Option<Delivery> {
         let (headers, mut message) = self.unpack(&leased)?;
         let failed = if leased.deliveries > 1 {
             self.failed_deliveries(headers.as_deref())
@@ -54,7 +59,7 @@ impl Exchange {
         message.header.first_acquirer = leased.deliveries == 1;
         let in_hand = InHand {
             token: leased.token,
-            queue: queue.clone(),
+            queue: queue.to_owned(),
             track: headers,
             delivered_at_us: self.inner.clock.now_us(),
             attempt: leased.deliveries,
@@ -165,7 +170,7 @@ impl Exchange {
                 }
             }
         }
-        self.inner.signals.ring(&in_hand.queue.store_name());
+        self.inner.signals.ring(&in_hand.queue);
     }
 
     fn try_settle(
@@ -271,7 +276,7 @@ impl Exchange {
     }
 
     /// The sender of a message has fetched its receipt.
-    fn receipt_fetched(
+    pub(crate) fn receipt_fetched(
         &self,
         track: &Track,
         now: i64,

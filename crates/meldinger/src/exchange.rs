@@ -18,7 +18,7 @@ use crate::delivery::InHand;
 use crate::reply::error_message;
 use crate::rules::envelope::{self, APPREC, Envelope, Refused, Seen, property};
 use crate::rules::queue::{QueueKind, QueueName};
-use crate::rules::track::{Alert, Receipt, State, StepKind, Track};
+use crate::rules::track::{Alert, Receipt, StepKind, Track};
 use crate::signals::Signals;
 use crate::tracks::{Stored, Tracks, hex, param};
 use crate::users::Users;
@@ -403,24 +403,8 @@ impl Exchange {
                 _ => Vec::new(),
             },
         };
-        let answers = |stored: &Stored| {
-            stored.track.from_organisation == track.to_organisation
-                && stored.track.to_organisation == track.from_organisation
-                && stored.track.subject != APPREC
-        };
-        let Some(mut original) = found.into_iter().find(answers) else {
-            let text = "a receipt for a message that did not pass here".to_owned();
-            track.step(arrival.received_at_us, StepKind::Note { text }, "");
-            return Ok(());
-        };
-        track.about = Some(original.track.id.clone());
-        original.track.receipt_arrived(
-            arrival.received_at_us,
-            opened.map_or(Receipt::Sealed, |(_, receipt)| receipt),
-        );
-        let (expect, put) = self.inner.tracks.update(&original);
-        commit.expect.push(expect);
-        commit.put.push(put);
+        let receipt = opened.map_or(Receipt::Sealed, |(_, receipt)| receipt);
+        self.match_receipt(track, found, receipt, commit);
         Ok(())
     }
 
@@ -710,15 +694,7 @@ impl Arrival {
             sent_at_us: self.received_at_us,
             msg_id: bounded(property::INFO_MSG_ID),
             conversation: bounded(property::INFO_CONVERSATION),
-            about: None,
-            state: State::Queued,
-            failed_deliveries: 0,
-            expects_receipt: false,
-            next_reminder_us: None,
-            receipt: None,
-            alert: None,
-            original: None,
-            steps: Vec::new(),
+            ..Track::default()
         };
         track.step(
             self.received_at_us,

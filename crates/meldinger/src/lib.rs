@@ -7,10 +7,11 @@
 //! **Deliberately unknown here:** what a business document says (service crates register as [`HubReceiver`]), who patients are, how AMQP
 //! frames look (`amqp`), how CMS works (`xmlsec`).
 //!
-//! **Read first:** [`rules::envelope`] (the checks, in order), [`rules::track::Track`] and [`rules::track::State`] (the honest states),
+//! **Read first:** [`port`] (how transports hand in and take out), [`rules::envelope`] (the checks, in order), [`rules::track::Track`] and [`rules::track::State`] (the honest states),
 //! [`Exchange`] (one commit per step), [`HubReceiver`], [`view`].
 //!
 //! **Invariants**
+//! - Every transport adapter (AMQP here; ebXML and REST in `edge`) comes through [`port`]; the exchange itself knows no wire.
 //! - A message is accepted only after the commit that holds it, its track and its timer is durable.
 //! - Every accepted message ends in exactly one of: fetched, answered on the sender's error queue, dead letter.
 //! - A hub-run receiver's projection, its one receipt, the end of the lease and the claim on the MsgId are one commit: after a crash either
@@ -21,6 +22,7 @@
 //! **Rules from:** spec/messaging.md §4 (HITS 1216), §9, §11; spec/story.md §7 (order and answers of the bad cases); spec/portals.md §6
 //! (states, who sees what); DESIGN §3 (queues, leases, one commit).
 
+pub mod port;
 pub mod receivers;
 pub mod rules;
 pub mod users;
@@ -30,6 +32,7 @@ mod broker;
 mod delivery;
 mod exchange;
 mod opening;
+mod receipts;
 mod reply;
 mod signals;
 mod timers;

@@ -13,6 +13,7 @@ use xmlsec::cms;
 use xmlsec::x509::{Certificate, RevocationPolicy, Usage};
 
 use crate::exchange::Exchange;
+use crate::port::Road;
 use crate::receivers::OpenedMessage;
 use crate::rules::envelope::SIGNED_AND_ENVELOPED;
 use crate::rules::track::{Alert, Track};
@@ -42,7 +43,24 @@ pub(crate) fn open(
     message: &Message,
 ) -> Result<OpenedMessage, OpenError> {
     let (content, signer) = content(exchange, track, message)?;
-    let document = XmlDoc::parse(&content).map_err(|error| {
+    let (document, header) = read(&content, track.from)?;
+    Ok(OpenedMessage {
+        from: track.from,
+        from_organisation: track.from_organisation,
+        to: track.to,
+        subject: track.subject.clone(),
+        content: Bytes::from(content),
+        document,
+        header,
+        signer,
+        received_at_us: track.received_at_us,
+        track: track.id.clone(),
+    })
+}
+
+/// The document as tree with its head, if its sender is the one of the envelope.
+pub(crate) fn read(content: &[u8], from: u32) -> Result<(XmlDoc, Header), OpenError> {
+    let document = XmlDoc::parse(content).map_err(|error| {
         let description = error.to_string();
         match error.kind {
             XmlErrorKind::NotWellFormed => refuse(ErrorCondition::NotWellFormedXml, description),
@@ -59,7 +77,7 @@ pub(crate) fn open(
     })?;
     let header = Header::from_doc(&document)
         .ok_or_else(|| refuse(ErrorCondition::UnsupportedMessage, "the document is none of the messages known here (MsgHead, AppRec, or a message with its own head)"))?;
-    if !is_sender(&header.sender, track.from) {
+    if !is_sender(&header.sender, from) {
         let body = header
             .sender
             .routing_her_id()
@@ -67,28 +85,35 @@ pub(crate) fn open(
         let mut error = TransportError::new(
             ErrorCondition::SpoofingAttack,
             format!(
-                "the sender in the document (HER-id {body}) is not the sender in the envelope ({})",
-                track.from
+                "the sender in the document (HER-id {body}) is not the sender in the envelope ({from})"
             ),
         );
-        error.data = vec![track.from.to_string(), body];
+        error.data = vec![from.to_string(), body];
         return Err(OpenError::Refuse {
             error,
             alert: Some(Alert::Spoofing),
         });
     }
-    Ok(OpenedMessage {
-        from: track.from,
-        from_organisation: track.from_organisation,
-        to: track.to,
-        subject: track.subject.clone(),
-        content: Bytes::from(content),
-        document,
-        header,
-        signer,
-        received_at_us: track.received_at_us,
-        track: track.id.clone(),
-    })
+    Ok((document, header))
+}
+
+impl Exchange {
+    /// Reads a document that an adapter has opened, before it acknowledges it: well-formed, a head that is known, and sent by whom the envelope says.
+    ///
+    /// # Errors
+    /// What is wrong, and whether it is a security event.
+    pub fn read_document(
+        content: &[u8],
+        from: u32,
+    ) -> Result<(XmlDoc, Header), (TransportError, Option<Alert>)> {
+        read(content, from).map_err(|error| match error {
+            OpenError::Refuse { error, alert } => (error, alert),
+            OpenError::Retry(why) => (
+                TransportError::new(ErrorCondition::InternalError, why),
+                None,
+            ),
+        })
+    }
 }
 
 /// The document inside, and who signed it.
@@ -98,6 +123,10 @@ fn content(
     message: &Message,
 ) -> Result<(Vec<u8>, Option<Certificate>), OpenError> {
     let config = &exchange.inner.config;
+    if track.road == Road::Hub {
+        // The adapter has decrypted it and verified its signature by the rules of its transport.
+        return Ok((message.body.to_vec(), None));
+    }
     match track.content_type.as_str() {
         SIGNED_AND_ENVELOPED => {}
         "text/plain" if config.accept_clear_text => return Ok((message.body.to_vec(), None)),

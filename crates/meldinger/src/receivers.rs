@@ -9,25 +9,25 @@ use std::time::Duration;
 
 use amqp::port::Message;
 use bytes::Bytes;
-use edi::apprec::{AppRec, ErrorCode, Status};
+use edi::apprec::{ErrorCode, Status};
 use edi::errorqueue::{ErrorCondition, TransportError};
-use edi::message::{Endpoint, Header, PartyId};
+use edi::message::Header;
 use edi::value::Coded;
 use edi::xml::XmlDoc;
-use registers::directory::Party;
 use store::{
-    BlobPut, Claim, Commit, CommitError, Enqueue, Expect, Leased, MAX_INLINE_BLOB_BYTES, Refusal,
-    Settle, Settlement as End, StoreError,
+    BlobPut, Claim, Commit, CommitError, Expect, Leased, MAX_INLINE_BLOB_BYTES, Refusal, Settle,
+    Settlement as End, StoreError,
 };
 use uuid::Uuid;
 use xmlsec::x509::Certificate;
 
 use crate::exchange::{Exchange, ExchangeError};
 use crate::opening::{OpenError, open};
-use crate::reply::{ReceiptEnvelope, moment, receipt_message};
+use crate::port::Transport;
+use crate::receipts::{Sent, codes_of, wants_receipt};
 use crate::rules::envelope::{APPREC, Seen};
 use crate::rules::queue::{QueueKind, QueueName};
-use crate::rules::track::{Alert, MAX_FAILED_DELIVERIES, State, StepKind, Track};
+use crate::rules::track::{Alert, MAX_FAILED_DELIVERIES, StepKind, Track};
 use crate::tracks::{Stored, hex};
 
 /// A MsgId is remembered this long after it was handled.
@@ -184,7 +184,7 @@ impl Drop for Workers {
 
 /// Handles the messages of the hub's own queues one at a time; what [`Workers`] does on threads.
 pub struct Desk {
-    exchange: Exchange,
+    pub(crate) exchange: Exchange,
     receivers: HashMap<u32, Arc<dyn HubReceiver>>,
 }
 
@@ -311,9 +311,9 @@ impl Desk {
         );
         if stored.track.subject == APPREC || leased.queue.ends_with("_error") {
             // Life cycle only: what it is about was noted when it came in (B29).
-            stored.track.state = State::Dropped {
-                reason: "taken note of; hub-run receivers send nothing that is answered".to_owned(),
-            };
+            stored
+                .track
+                .noted("taken note of; hub-run receivers send nothing that is answered");
             return self.finish(stored, settle, Commit::default());
         }
         let opened = match open(&self.exchange, &stored.track, message) {
@@ -374,7 +374,7 @@ impl Desk {
                 return self.refuse(stored, settle, &error, alert);
             }
             Answer::Nothing { reason } => {
-                stored.track.state = State::Dropped { reason };
+                stored.track.noted(&reason);
                 return self.finish(stored, settle, outcome.effect);
             }
         };
@@ -392,12 +392,19 @@ impl Desk {
         if wants_receipt(&opened.header, status) {
             let receipt = self.receipt(&stored.track, opened, status, errors, now);
             match receipt {
-                Ok((track, enqueue)) => {
+                Ok((track, sent)) => {
                     let codes = codes_of(&track);
                     stored.track.receipt_sent(now, status.code(), codes);
-                    ring = Some(enqueue.queue.clone());
+                    match sent {
+                        Sent::Queued(enqueue) => {
+                            ring = Some(enqueue.queue.clone());
+                            commit.enqueue.push(enqueue);
+                        }
+                        Sent::Kept(document) => {
+                            self.exchange.keep_bytes(&document, &mut commit)?;
+                        }
+                    }
                     commit.put.push(self.exchange.inner.tracks.create(&track));
-                    commit.enqueue.push(enqueue);
                 }
                 Err(reason) => {
                     tracing::error!(%reason, from = opened.from, "receipt could not be made");
@@ -406,7 +413,7 @@ impl Desk {
                 }
             }
         } else {
-            stored.track.state = State::Done;
+            stored.track.handled_quietly();
         }
         stored.track.next_reminder_us = None;
         let (expect, put) = self.exchange.inner.tracks.update(&stored);
@@ -453,9 +460,7 @@ impl Desk {
             .track
             .step(now, StepKind::Duplicate { same_content }, "same MsgId");
         if same_content {
-            stored.track.state = State::Dropped {
-                reason: "duplicate".to_owned(),
-            };
+            stored.track.noted("duplicate");
             stored.track.next_reminder_us = None;
             return self.finish(stored, settle, Commit::default());
         }
@@ -506,143 +511,6 @@ impl Desk {
         Ok(())
     }
 
-    /// The receipt's track and queue row.
-    fn receipt(
-        &self,
-        original: &Track,
-        opened: &OpenedMessage,
-        status: Status,
-        errors: Vec<Coded>,
-        now: i64,
-    ) -> Result<(Track, Enqueue), String> {
-        let directory = &self.exchange.inner.directory;
-        let sender = directory
-            .party(opened.from)
-            .ok_or("the sender is no longer in the address register")?;
-        let certificate = sender
-            .encryption_certificate
-            .as_deref()
-            .ok_or("the sender has no encryption certificate in the address register")?;
-        let certificate = Certificate::from_der(certificate).map_err(|error| error.to_string())?;
-        let me = self
-            .endpoint(opened.to)
-            .ok_or("the receiver is not in the address register")?;
-        let id = Uuid::new_v4().to_string();
-        let codes: Vec<String> = errors.iter().map(|error| error.code().to_owned()).collect();
-        let xml = AppRec::answer(&opened.header, status, errors, &id, moment(now), &me).to_xml();
-        let keys = self
-            .exchange
-            .inner
-            .keys
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone();
-        let real_now_s = self.exchange.real_now_us() / 1_000_000;
-        let sealed = xmlsec::cms::seal(xml.as_bytes(), &keys.signing, &certificate, real_now_s)
-            .map_err(|error| error.to_string())?;
-        let hub = self.exchange.inner.config.hub_her_id;
-        let envelope = ReceiptEnvelope {
-            from: opened.to,
-            from_organisation: hub,
-            to: opened.from,
-            to_organisation: opened.from_organisation,
-            msg_id: &id,
-            original_msg_id: &opened.header.msg_id,
-            original_type: opened
-                .header
-                .document_type
-                .as_ref()
-                .map_or(opened.subject.as_str(), Coded::code),
-        };
-        let message = receipt_message(&envelope, sealed, now);
-        let queue = QueueName::new(opened.from_organisation, QueueKind::Async);
-        let mut track = Track {
-            id: Uuid::now_v7().to_string(),
-            queue: queue.to_string(),
-            message_id: message
-                .properties
-                .message_id
-                .as_ref()
-                .map(amqp::port::MessageId::as_text)
-                .unwrap_or_default(),
-            subject: APPREC.to_owned(),
-            content_type: message.properties.content_type.clone().unwrap_or_default(),
-            from: opened.to,
-            from_organisation: hub,
-            to: opened.from,
-            to_organisation: opened.from_organisation,
-            bytes: message.body.len() as u64,
-            received_at_us: now,
-            sent_at_us: now,
-            msg_id: Some(id),
-            conversation: None,
-            about: Some(original.id.clone()),
-            state: State::Queued,
-            failed_deliveries: 0,
-            expects_receipt: false,
-            next_reminder_us: None,
-            receipt: None,
-            alert: None,
-            original: None,
-            steps: Vec::new(),
-        };
-        track.step(
-            now,
-            StepKind::ReceiptSent {
-                status: status.code().to_owned(),
-                codes,
-            },
-            "",
-        );
-        track.step(
-            now,
-            StepKind::Queued {
-                queue: queue.to_string(),
-            },
-            "",
-        );
-        let enqueue = self
-            .exchange
-            .enqueue(&queue.store_name(), Some(&track.id), &message, None)
-            .map_err(|error| error.to_string())?
-            .0;
-        Ok((track, enqueue.ok_or("the receipt's envelope is too large")?))
-    }
-
-    /// A hub-run receiver as sender of receipts.
-    fn endpoint(&self, her_id: u32) -> Option<Endpoint> {
-        let directory = &self.exchange.inner.directory;
-        let party = directory.party(her_id)?;
-        let ids = |party: &Party, with_orgnr: bool| {
-            let mut ids = vec![("HER".to_owned(), party.her_id.to_string())];
-            if with_orgnr {
-                ids.push(("ENH".to_owned(), party.orgnr.clone()));
-            }
-            ids
-        };
-        let named = |party: &Party, with_orgnr| PartyId {
-            name: party.name.clone(),
-            ids: ids(party, with_orgnr),
-            ..PartyId::default()
-        };
-        Some(
-            match party
-                .parent_her_id
-                .and_then(|parent| directory.party(parent))
-            {
-                Some(parent) => Endpoint {
-                    organisation: named(&parent, true),
-                    unit: Some(named(&party, false)),
-                    person: None,
-                },
-                None => Endpoint {
-                    organisation: named(&party, true),
-                    ..Endpoint::default()
-                },
-            },
-        )
-    }
-
     /// An error to the sender's error queue; the message itself is done with.
     fn refuse(
         &self,
@@ -677,12 +545,16 @@ impl Desk {
             from: Some(track.from),
             to: Some(track.to),
         };
-        let (enqueue, queue) = self.exchange.error_to_sender(
-            &seen,
-            error,
-            track.from_organisation,
-            track.received_at_us,
-        );
+        let (enqueue, queue) = match track.transport {
+            Transport::Amqp => self.exchange.error_to_sender(
+                &seen,
+                error,
+                track.from_organisation,
+                track.received_at_us,
+            ),
+            // Other transports have no error queue: the failed track is what the sender sees.
+            Transport::Ebxml | Transport::Rest | Transport::Hub => (None, String::new()),
+        };
         let commit = Commit {
             enqueue: enqueue.into_iter().collect(),
             ..Commit::default()
@@ -757,21 +629,4 @@ impl Desk {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// 7304: `N` wants none, `F` only a negative one; without a word the sector's norm is `J`.
-fn wants_receipt(header: &Header, status: Status) -> bool {
-    match header.ack.as_deref() {
-        Some("N") => false,
-        Some("F") => status != Status::Ok,
-        _ => true,
-    }
-}
-
-fn codes_of(receipt: &Track) -> Vec<String> {
-    let sent = receipt.steps.iter().find_map(|step| match &step.what {
-        StepKind::ReceiptSent { codes, .. } => Some(codes.clone()),
-        _ => None,
-    });
-    sent.unwrap_or_default()
 }

@@ -30,6 +30,10 @@ pub(crate) mod param {
     pub const ABOUT: u32 = 8;
     /// MsgId of the first message of the thread, lower case.
     pub const CONVERSATION: u32 = 9;
+    /// When the hub's message handler looks at it next.
+    pub const OUTGOING: u32 = 10;
+    /// HER-id of an API user, then time and track: what it has not read.
+    pub const INBOX: u32 = 11;
 }
 
 /// Time in an order-preserving form.
@@ -81,6 +85,16 @@ fn keys(track: &Track) -> Vec<IndexKey> {
         param: param::REMINDER,
         value: time_key(due).to_vec(),
     }));
+    keys.extend(track.next_attempt_us.map(|due| IndexKey {
+        param: param::OUTGOING,
+        value: time_key(due).to_vec(),
+    }));
+    if track.is_unread {
+        keys.push(IndexKey {
+            param: param::INBOX,
+            value: [&track.to.to_be_bytes()[..], &received, track.id.as_bytes()].concat(),
+        });
+    }
     if track.alert.is_some() {
         keys.push(IndexKey {
             param: param::ALERT,
@@ -129,7 +143,12 @@ impl Tracks {
     }
 
     fn put(&self, track: &Track, op: Op) -> Put {
-        let original = track.original.as_deref().and_then(blob_hash);
+        let kept = [&track.original, &track.answer, &track.prepared];
+        let mut blobs: Vec<_> = kept
+            .into_iter()
+            .filter_map(|hash| blob_hash(hash.as_deref()?))
+            .collect();
+        blobs.dedup();
         Put {
             repo: self.repo,
             rtype: RTYPE.to_owned(),
@@ -143,7 +162,7 @@ impl Tracks {
                 controller: "MELDINGER".to_owned(),
                 ..Privacy::default()
             },
-            blobs: original.into_iter().collect(),
+            blobs,
         }
     }
 

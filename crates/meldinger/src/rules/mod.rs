@@ -1,5 +1,6 @@
 //! The rules, as plain functions from values to values.
 
 pub mod envelope;
+pub mod machine;
 pub mod queue;
 pub mod track;

@@ -4,6 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::machine::{self, Event, Stage};
+use crate::port::{Road, Schema, Transport};
+
 /// Hours after which a missing receipt is remarked on, is yellow, and is red (spec/messaging.md §9).
 pub const RECEIPT_HOURS: [u32; 3] = [24, 48, 96];
 /// Failed deliveries before a message becomes a dead letter (spec/messaging.md §4.5).
@@ -12,13 +15,16 @@ pub const MAX_FAILED_DELIVERIES: u32 = 10;
 const MAX_STEPS: usize = 60;
 
 /// Where a message is now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum State {
-    /// In the receiver's queue.
+    /// In the receiver's queue, mailbox or box.
+    #[default]
     Queued,
-    /// Fetched by the receiver; a receipt is expected.
+    /// Fetched by the receiver, or sent to its message handler; a receipt is expected.
     Collected,
+    /// The receiver's message handler has acknowledged it (ebXML); a receipt is expected.
+    Acknowledged,
     /// A receipt was fetched by the sender; its content is encrypted.
     ReceiptSealed,
     /// Receipt: accepted.
@@ -56,6 +62,7 @@ impl State {
         match self {
             Self::Queued => "queued",
             Self::Collected => "collected",
+            Self::Acknowledged => "acknowledged",
             Self::ReceiptSealed => "receipt_sealed",
             Self::Accepted => "accepted",
             Self::AcceptedWithRemarks { .. } => "accepted_with_remarks",
@@ -67,10 +74,53 @@ impl State {
         }
     }
 
+    /// The stage of the life cycle.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Queued => Stage::Queued,
+            Self::Collected => Stage::Collected,
+            Self::Acknowledged => Stage::Acknowledged,
+            Self::ReceiptSealed => Stage::ReceiptSealed,
+            Self::Accepted => Stage::Accepted,
+            Self::AcceptedWithRemarks { .. } => Stage::AcceptedWithRemarks,
+            Self::Rejected { .. } => Stage::Rejected,
+            Self::Overdue => Stage::Overdue,
+            Self::Failed { .. } => Stage::Failed,
+            Self::Done => Stage::Done,
+            Self::Dropped { .. } => Stage::Dropped,
+        }
+    }
+
+    /// A stage with its words: codes of a receipt, or the condition or reason.
+    fn of(stage: Stage, codes: &[String], words: &str) -> Self {
+        match stage {
+            Stage::Queued => Self::Queued,
+            Stage::Collected => Self::Collected,
+            Stage::Acknowledged => Self::Acknowledged,
+            Stage::ReceiptSealed => Self::ReceiptSealed,
+            Stage::Accepted => Self::Accepted,
+            Stage::AcceptedWithRemarks => Self::AcceptedWithRemarks {
+                codes: codes.to_vec(),
+            },
+            Stage::Rejected => Self::Rejected {
+                codes: codes.to_vec(),
+            },
+            Stage::Overdue => Self::Overdue,
+            Stage::Failed => Self::Failed {
+                condition: words.to_owned(),
+            },
+            Stage::Done => Self::Done,
+            Stage::Dropped => Self::Dropped {
+                reason: words.to_owned(),
+            },
+        }
+    }
+
     /// Whether a receipt is still awaited.
     #[must_use]
     pub fn awaits_receipt(&self) -> bool {
-        matches!(self, Self::Queued | Self::Collected | Self::Overdue)
+        self.stage().awaits_receipt()
     }
 
     /// Whether a human has to do something.
@@ -145,6 +195,23 @@ pub enum StepKind {
     },
     /// Put back from the dead letters by an operator.
     Revived,
+    /// Sent by the hub's message handler.
+    Sent {
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
+    /// The receiver's message handler has acknowledged it.
+    Acknowledged,
+    /// The receiver's message handler has refused it.
+    TransportRefused {
+        /// Code of the transport.
+        condition: String,
+    },
+    /// Nobody tries any more.
+    GivenUp {
+        /// Condition.
+        condition: String,
+    },
     /// Decrypted and its signature verified (hub-run receivers).
     Opened,
     /// Handled by a hub-run receiver.
@@ -208,14 +275,20 @@ pub enum Alert {
 }
 
 /// One transport message, from when it was taken to when nothing more can happen to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
     /// Id of the track; the key of its record.
     #[serde(skip)]
     pub id: String,
-    /// Queue it was sent to.
+    /// How it came.
+    #[serde(default)]
+    pub transport: Transport,
+    /// How it leaves.
+    #[serde(default)]
+    pub road: Road,
+    /// Queue, mailbox or box it was sent to.
     pub queue: String,
-    /// AMQP message-id.
+    /// The transport's id: AMQP message-id, eb:MessageId, id of the REST message.
     pub message_id: String,
     /// Message function (8279).
     pub subject: String,
@@ -265,8 +338,52 @@ pub struct Track {
     /// SHA-256 (hex) of the opened document, kept for a hub-run receiver and the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<String>,
+    /// Agreement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpa_id: Option<String>,
+    /// What the envelope said of the schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
+    /// Sender's system, as the envelope names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// What an answer needs of the envelope.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<(String, String)>,
+    /// SHA-256 (hex) of the transport receipt it was answered with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// In an API user's box, not read yet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_unread: bool,
+    /// When the hub's message handler looks at it next, clock of rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_us: Option<i64>,
+    /// Attempts of the hub's message handler.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: u32,
+    /// When it was first sent, clock of rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_attempt_us: Option<i64>,
+    /// Without acknowledgment it is given up then, clock of rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub give_up_us: Option<i64>,
+    /// SHA-256 (hex) of what was sent: a resend is identical.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<String>,
     /// History, oldest first.
     pub steps: Vec<Step>,
+}
+
+// Signatures that serde asks for.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 impl Track {
@@ -280,6 +397,18 @@ impl Track {
         if self.steps.len() > MAX_STEPS {
             self.steps.remove(MAX_STEPS / 2);
         }
+    }
+
+    /// Goes where the table says. Returns whether it led anywhere.
+    fn go(&mut self, event: Event, codes: &[String], words: &str) -> bool {
+        let Some(stage) = machine::next(self.state.stage(), event) else {
+            return false;
+        };
+        self.state = State::of(stage, codes, words);
+        if !stage.awaits_receipt() || stage == Stage::Overdue {
+            self.next_reminder_us = None;
+        }
+        true
     }
 
     /// Whether one of these organisations is party to it.
@@ -304,13 +433,20 @@ impl Track {
     pub fn fetched(&mut self, at_us: i64, delivered_at_us: i64, attempt: u32) {
         self.step(delivered_at_us, StepKind::Delivered { attempt }, "");
         self.step(at_us, StepKind::Settled, "");
-        if self.state == State::Queued {
-            self.state = if self.expects_receipt {
-                State::Collected
-            } else {
-                State::Done
-            };
-        }
+        let awaits = self.expects_receipt;
+        self.go(Event::Fetched { awaits }, &[], "");
+    }
+
+    /// It was handled, and its sender wants no receipt.
+    pub fn handled_quietly(&mut self) {
+        self.expects_receipt = false;
+        self.next_reminder_us = None;
+        self.go(Event::Fetched { awaits: false }, &[], "");
+    }
+
+    /// It is taken note of and goes nowhere.
+    pub fn noted(&mut self, reason: &str) {
+        self.go(Event::Noted, &[], reason);
     }
 
     /// A receipt for it came in.
@@ -323,13 +459,47 @@ impl Track {
         }
     }
 
+    /// The receiver's message handler has acknowledged it: resending ends (spec/messaging.md §5.3).
+    pub fn acknowledged(&mut self, at_us: i64) {
+        self.step(at_us, StepKind::Acknowledged, "");
+        self.next_attempt_us = None;
+        let awaits = self.expects_receipt;
+        if self.go(Event::Acknowledged { awaits }, &[], "") && awaits {
+            self.await_again(at_us);
+        }
+    }
+
+    /// The receiver's message handler has refused it: resending ends, a human is asked for.
+    pub fn transport_refused(&mut self, at_us: i64, condition: &str) {
+        let condition: String = condition.chars().take(60).collect();
+        let what = StepKind::TransportRefused {
+            condition: condition.clone(),
+        };
+        self.step(at_us, what, "");
+        self.next_attempt_us = None;
+        self.go(Event::Refused, &[], &condition);
+    }
+
+    /// The hub's message handler has sent it.
+    pub fn sent_out(&mut self, at_us: i64, attempt: u32) {
+        self.step(at_us, StepKind::Sent { attempt }, "");
+        self.go(Event::Fetched { awaits: true }, &[], "");
+    }
+
+    /// Nobody tries any more.
+    pub fn undeliverable(&mut self, at_us: i64, condition: &str) {
+        let what = StepKind::GivenUp {
+            condition: condition.to_owned(),
+        };
+        self.step(at_us, what, "");
+        self.next_attempt_us = None;
+        self.go(Event::Undeliverable, &[], condition);
+    }
+
     /// The sender fetched the receipt.
     pub fn receipt_fetched(&mut self, at_us: i64) {
         self.step(at_us, StepKind::ReceiptFetched, "");
-        if self.state.awaits_receipt() {
-            self.state = State::ReceiptSealed;
-            self.next_reminder_us = None;
-        }
+        self.go(Event::SealedReceiptFetched, &[], "");
     }
 
     /// A hub-run receiver answered.
@@ -354,44 +524,44 @@ impl Track {
         let Receipt::Known { status, codes } = receipt else {
             return;
         };
-        if !self.state.awaits_receipt() && self.state != State::ReceiptSealed {
-            return;
-        }
-        self.next_reminder_us = None;
-        self.state = match status.as_str() {
-            "1" => State::Accepted,
-            "2" => State::Rejected {
-                codes: codes.clone(),
-            },
-            _ => State::AcceptedWithRemarks {
-                codes: codes.clone(),
-            },
+        let event = match status.as_str() {
+            "1" => Event::ReceiptOk,
+            "2" => Event::ReceiptRejects,
+            _ => Event::ReceiptInPart,
         };
+        if self.go(event, codes, "") {
+            self.next_attempt_us = None;
+        }
     }
 
     /// An operator put it back into its queue.
     pub fn revived(&mut self, at_us: i64) {
         self.step(at_us, StepKind::Revived, "");
-        self.state = State::Queued;
         self.failed_deliveries = 0;
-        if self.expects_receipt {
-            let marks = RECEIPT_HOURS
-                .into_iter()
-                .map(|hours| self.hours_after(hours));
-            // Past the last mark it is overdue again at the next look.
-            self.next_reminder_us = marks
-                .clone()
-                .find(|due| *due > at_us)
-                .or_else(|| marks.max());
+        if self.go(Event::PutBack, &[], "") {
+            self.await_again(at_us);
         }
     }
 
-    /// It cannot be delivered.
+    /// The reminders begin again where the hours are now.
+    fn await_again(&mut self, at_us: i64) {
+        if !self.expects_receipt {
+            return;
+        }
+        let marks = RECEIPT_HOURS
+            .into_iter()
+            .map(|hours| self.hours_after(hours));
+        // Past the last mark it is overdue again at the next look.
+        self.next_reminder_us = marks
+            .clone()
+            .find(|due| *due > at_us)
+            .or_else(|| marks.max());
+    }
+
+    /// It cannot be delivered: a check refused it, or nobody tries any more.
     pub fn fail(&mut self, condition: &str) {
-        self.state = State::Failed {
-            condition: condition.to_owned(),
-        };
-        self.next_reminder_us = None;
+        self.next_attempt_us = None;
+        self.go(Event::Refused, &[], condition);
     }
 
     /// A reminder is due: notes how long there has been no receipt, and after the last one the message is overdue. Returns whether anything
@@ -427,7 +597,7 @@ impl Track {
             .map(|hours| self.hours_after(hours))
             .find(|due| *due > now_us);
         if self.next_reminder_us.is_none() {
-            self.state = State::Overdue;
+            self.go(Event::HoursUp, &[], "");
         }
         true
     }

@@ -10,6 +10,7 @@ mod delivery;
 mod envelope;
 mod hub_receiver;
 mod life_cycle;
+mod port;
 mod views;
 mod wire;
 mod world;

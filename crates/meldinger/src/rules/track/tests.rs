@@ -26,8 +26,7 @@ pub(crate) fn sample() -> Track {
         next_reminder_us: None,
         receipt: None,
         alert: None,
-        original: None,
-        steps: Vec::new(),
+        ..Track::default()
     };
     track.expect_receipt();
     track
