@@ -163,7 +163,8 @@ impl Repository {
         if !is_id(id) {
             return Err(Failure::not_found());
         }
-        let snapshot = self.snapshot()?;
+        let config = &self.config;
+        let snapshot = config.store.snapshot_for(config.repo, rtype, id)?;
         let gated = self.decide_by_id(&snapshot, caller, rtype, id, Action::Read)?;
         if self.is_clinical() && rtype == "Patient" {
             return self.read_patient(&snapshot, &gated, id, &subset);

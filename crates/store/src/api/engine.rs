@@ -117,6 +117,12 @@ pub trait Engine: Send + Sync {
     fn submit(&self, commit: Commit) -> Pending;
     /// The newest flushed state.
     fn snapshot(&self) -> Result<Snapshot, StoreError>;
+    /// The same, told which record is going to be read first: an engine behind a network asks for both at once. It promises
+    /// nothing about the record; that is read, under a grant, from the snapshot.
+    fn snapshot_for(&self, repo: RepoId, rtype: &str, id: &str) -> Result<Snapshot, StoreError> {
+        let _ = (repo, rtype, id);
+        self.snapshot()
+    }
     /// The state at an earlier seq, for paging; `SnapshotExpired` when too old.
     fn snapshot_at(&self, seq: Seq) -> Result<Snapshot, StoreError>;
     /// Number of a declared repository.

@@ -98,6 +98,8 @@ pub const CASES: &[Case] = &[
         reads::not_across_repositories,
     ),
     ("snapshot_isolation", snapshots::isolation),
+    ("snapshot_for_a_record", snapshots::for_a_record),
+    ("snapshot_for_under_load", snapshots::for_under_load),
     ("snapshot_paging", snapshots::paging),
     ("snapshot_bounds", snapshots::bounds),
     ("snapshot_under_load", snapshots::under_load),

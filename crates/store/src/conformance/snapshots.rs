@@ -39,6 +39,67 @@ fn everything(b: &Bench, s: &dyn Reader) -> String {
     )
 }
 
+/// A snapshot that is told what will be read is one like all others, whatever is read of it.
+pub(super) fn for_a_record(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    let all = b.all();
+    let none = b.grant(Filter::Closed);
+    let told = |rtype: &str, id: &str| b.store.snapshot_for(b.open, rtype, id).unwrap();
+    let body = |s: &dyn Reader, rtype: &str, id: &str| {
+        let found = s.read(&all, b.open, rtype, id).unwrap();
+        found.map(|r| String::from_utf8_lossy(&r.body).into_owned())
+    };
+    let unheard = told("Basic", "x");
+    b.put(create(b.open, "Basic", "1").id("x").key(1, "a"));
+    b.put(create(b.open, "Basic", "other").id("y").key(1, "b"));
+    assert_eq!(body(&*unheard, "Basic", "x"), None, "made afterwards");
+    let (first, hidden) = (told("Basic", "x"), told("Basic", "x"));
+    b.put(update(b.open, "Basic", "x", "2").key(1, "a"));
+    assert_eq!(body(&*first, "Basic", "y").as_deref(), Some("other"));
+    assert_eq!(body(&*first, "Basic", "x").as_deref(), Some("1"));
+    assert_eq!(body(&*first, "Basic", "x").as_deref(), Some("1"), "again");
+    let refused = hidden.read(&none, b.open, "Basic", "x").unwrap();
+    assert!(refused.is_none(), "the grant decides");
+    let missing = told("Basic", "z");
+    assert_eq!(body(&*missing, "Basic", "z"), None);
+    assert_eq!(body(&*missing, "Basic", "x").as_deref(), Some("2"));
+    b.put(delete(b.open, "Basic", "x"));
+    let gone = told("Basic", "x");
+    let found = gone.read(&all, b.open, "Basic", "x").unwrap().unwrap();
+    assert_eq!(found.head.op, Op::Delete);
+    assert_eq!(body(&*told("Basic", "a\0b"), "Basic", "a\0b"), None);
+}
+
+/// What is read is the state of the snapshot's place, never an earlier or a later one.
+pub(super) fn for_under_load(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    let all = b.all();
+    b.put(create(b.open, "Basic", "0").id("x"));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    let s = b.store.snapshot_for(b.open, "Basic", "x").unwrap();
+                    let read = s.read(&all, b.open, "Basic", "x").unwrap().unwrap();
+                    let scope = HistoryScope::Instance {
+                        repo: b.open,
+                        rtype: "Basic".to_owned(),
+                        id: "x".to_owned(),
+                    };
+                    let newest = s.history(&all, &scope, None, 1).unwrap();
+                    assert_eq!(newest.first().map(|r| &r.body), Some(&read.body));
+                    assert!(read.head.seq <= s.seq());
+                }
+            });
+        }
+        for n in 1..100 {
+            b.put(update(b.open, "Basic", "x", &n.to_string()));
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+}
+
 pub(super) fn isolation(make: Make<'_>) {
     let b = Bench::fresh(make);
     let _ = b.key(1);

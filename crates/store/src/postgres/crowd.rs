@@ -4,10 +4,10 @@
 //! those at the same moment. Who comes while rounds are under way waits and is asked for with all others who wait, by one
 //! of them: nobody waits for company, and nobody gets a state older than the moment of the question.
 
-use super::link::Conn;
+use super::link::{Conn, down};
 use super::names::Names;
 use super::rows::{RawHead, head_columns};
-use super::shared::{Shared, Tip};
+use super::shared::{Shared, TIP, Tip};
 use crate::StoreError;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -54,12 +54,15 @@ pub(super) struct Newest {
 enum Question {
     Tip,
     Record(Name),
+    /// The feed row, and the record as it is then or later.
+    Both(Name),
     Claim(ClaimName),
 }
 
 enum Answer {
     Tip(Tip, Arc<Names>),
     Record(Option<Box<Newest>>),
+    Both(Tip, Arc<Names>, Option<Box<Newest>>),
     Claim(Option<Vec<u8>>),
 }
 
@@ -134,6 +137,19 @@ impl Crowd {
         }
     }
 
+    /// Feed row and names, and the newest version of a record: read after the row, so it is none that the row's state had
+    /// left behind.
+    pub(super) fn tip_and_record(
+        &self,
+        shared: &Shared,
+        name: Name,
+    ) -> Result<(Tip, Arc<Names>, Option<Box<Newest>>), StoreError> {
+        match self.ask(shared, Question::Both(name))? {
+            Answer::Both(tip, names, found) => Ok((tip, names, found)),
+            _ => Err(mixed_up()),
+        }
+    }
+
     /// The newest version of a record, whatever it is.
     pub(super) fn record(
         &self,
@@ -191,8 +207,15 @@ impl Crowd {
         let mut taken = Taken(taken);
         let names: Vec<&Name> = taken.records().collect();
         let claimed: Vec<&ClaimName> = taken.claims().collect();
-        let wants_tip = taken.0.iter().any(|(q, _)| matches!(q, Question::Tip));
+        let wants_tip = taken
+            .0
+            .iter()
+            .any(|(q, _)| matches!(q, Question::Tip | Question::Both(_)));
         let found = shared.read(async |conn| {
+            // Prepared before: the statement is then sent at the first poll, ahead of that for the records.
+            if wants_tip {
+                conn.prepare(TIP).await.map_err(down)?;
+            }
             futures_util::try_join!(
                 async {
                     match wants_tip {
@@ -219,12 +242,16 @@ impl Crowd {
                     Some(found) => found.map(Answer::Record),
                     None => Err(mixed_up()),
                 },
+                (Question::Both(_), Some((tip, names))) => match records.next() {
+                    Some(found) => found.map(|found| Answer::Both(*tip, names.clone(), found)),
+                    None => Err(mixed_up()),
+                },
                 (Question::Claim(_), _) => match claims.next() {
                     Some(found) => Ok(Answer::Claim(found)),
                     None => Err(mixed_up()),
                 },
                 (Question::Tip, Some((tip, names))) => Ok(Answer::Tip(*tip, names.clone())),
-                (Question::Tip, None) => Err(mixed_up()),
+                (Question::Tip | Question::Both(_), None) => Err(mixed_up()),
             });
         }
         true
@@ -254,7 +281,7 @@ struct Taken(Vec<(Question, Arc<Seat>)>);
 impl Taken {
     fn records(&self) -> impl Iterator<Item = &Name> {
         self.0.iter().filter_map(|(question, _)| match question {
-            Question::Record(name) => Some(name),
+            Question::Record(name) | Question::Both(name) => Some(name),
             _ => None,
         })
     }

@@ -3,6 +3,7 @@
 //! interface; the database only narrows.
 
 use super::check::askable;
+use super::crowd;
 use super::link::Conn;
 use super::met::Met;
 use super::names::Names;
@@ -16,8 +17,8 @@ use crate::{
 };
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 const READ: &str = concat!(
     "SELECT ",
@@ -80,12 +81,40 @@ pub(super) struct PgReader {
     made: Instant,
     /// Heads that a walk has just met: whoever walks fetches the records next.
     met: Met,
+    /// A record that came with the feed row, for the first who reads it.
+    ahead: Mutex<Option<Ahead>>,
 }
+
+/// How long what came along with the feed row counts.
+const AHEAD_LIFE: Duration = Duration::from_secs(1);
+
+/// A record by name, and what was found of it.
+type Ahead = (crowd::Name, Option<Box<crowd::Newest>>);
 
 /// The newest flushed state.
 pub(super) fn newest(shared: &Arc<Shared>) -> Result<Snapshot, StoreError> {
     let (tip, names) = shared.crowd.tip(shared)?;
-    Ok(Arc::new(PgReader {
+    Ok(at_tip(shared, tip, names, None))
+}
+
+/// The newest flushed state, for somebody who reads this record first: one round trip instead of two.
+pub(super) fn newest_for(
+    shared: &Arc<Shared>,
+    repo: RepoId,
+    rtype: &str,
+    id: &str,
+) -> Result<Snapshot, StoreError> {
+    // A type of which this process has not heard yet has a number when the feed row has been read.
+    let Some(number) = shared.names().number(rtype).filter(|_| askable(id)) else {
+        return newest(shared);
+    };
+    let name = (repo.0 as i16, number, id.to_owned());
+    let (tip, names, found) = shared.crowd.tip_and_record(shared, name.clone())?;
+    Ok(at_tip(shared, tip, names, Some((name, found))))
+}
+
+fn at_tip(shared: &Arc<Shared>, tip: Tip, names: Arc<Names>, ahead: Option<Ahead>) -> Snapshot {
+    Arc::new(PgReader {
         shared: shared.clone(),
         seq: tip.seq,
         at: tip.at,
@@ -93,7 +122,8 @@ pub(super) fn newest(shared: &Arc<Shared>) -> Result<Snapshot, StoreError> {
         old: false,
         made: Instant::now(),
         met: Met::default(),
-    }))
+        ahead: Mutex::new(ahead),
+    })
 }
 
 /// An earlier state.
@@ -125,6 +155,7 @@ pub(super) fn earlier(shared: &Arc<Shared>, seq: Seq) -> Result<Snapshot, StoreE
         old: true,
         made: Instant::now(),
         met: Met::default(),
+        ahead: Mutex::default(),
     }))
 }
 
@@ -157,6 +188,17 @@ impl PgReader {
             }
             Ok(found)
         })
+    }
+
+    /// What came of this record with the feed row; told once, and only at first: purges hide at once.
+    fn came_along(&self, name: &crowd::Name) -> Option<Option<Box<crowd::Newest>>> {
+        if self.made.elapsed() > AHEAD_LIFE {
+            return None;
+        }
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        ahead
+            .take_if(|(named, _)| named == name)
+            .map(|(_, found)| found)
     }
 
     /// Whether a stored place belongs to this snapshot.
@@ -466,7 +508,11 @@ impl Reader for PgReader {
         if !self.aged() {
             crate::Patience::check()?;
             let name = (repo.0 as i16, number, id.to_owned());
-            match self.shared.crowd.record(&self.shared, name)? {
+            let found = match self.came_along(&name) {
+                Some(found) => found,
+                None => self.shared.crowd.record(&self.shared, name)?,
+            };
+            match found {
                 None => return Ok(None),
                 Some(newest) if newest.raw.op == Op::Purge => return Ok(None),
                 Some(newest) if self.reached(&newest.raw) => {
