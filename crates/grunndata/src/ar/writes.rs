@@ -228,8 +228,8 @@ impl Given {
     }
 
     /// Puts it on a party. An address that stays the same keeps its date; queues stay.
-    fn put(self, party: &mut PartyRecord) {
-        if let Some(mut electronic) = self.electronic {
+    fn put(&self, party: &mut PartyRecord) {
+        if let Some(mut electronic) = self.electronic.clone() {
             for address in &mut electronic {
                 let same = |old: &&ElectronicAddress| {
                     old.code == address.code
@@ -248,7 +248,7 @@ impl Given {
             electronic.extend(queues);
             party.electronic = electronic;
         }
-        if let Some(mut physical) = self.physical {
+        if let Some(mut physical) = self.physical.clone() {
             for address in &mut physical {
                 let mut as_before = address.clone();
                 let old = party.physical.iter().find(|old| {
@@ -261,8 +261,8 @@ impl Given {
             }
             party.physical = physical;
         }
-        if let Some(properties) = self.properties {
-            party.properties = properties;
+        if let Some(properties) = &self.properties {
+            party.properties.clone_from(properties);
         }
         if let Some(valid) = self.valid {
             party.valid = valid;
@@ -289,7 +289,7 @@ impl AddressRegister {
         &self,
         user: &User,
         her_id: u32,
-        change: impl FnOnce(&mut PartyRecord),
+        mut change: impl FnMut(&mut PartyRecord),
     ) -> Result<Value, Fault> {
         let by = user.name.clone();
         self.parties
@@ -297,7 +297,7 @@ impl AddressRegister {
                 let before = party.clone();
                 change(party);
                 if *party != before {
-                    party.by = Some(by);
+                    party.by = Some(by.clone());
                 }
             })
             .map_err(refused)?;
@@ -488,10 +488,10 @@ impl AddressRegister {
         errors.finish()?;
         self.change(user, party.content.her_id, |party| {
             if given.has("DisplayName") {
-                party.display_name = display_name;
+                party.display_name.clone_from(&display_name);
             }
             if business_type.is_some() {
-                party.business_type = business_type;
+                party.business_type.clone_from(&business_type);
             }
             fields.put(party);
         })
@@ -521,13 +521,13 @@ impl AddressRegister {
         errors.finish()?;
         self.change(user, party.content.her_id, |party| {
             if service.is_some() {
-                party.service = service;
+                party.service.clone_from(&service);
             }
             if given.has("Description") {
-                party.description = description;
+                party.description.clone_from(&description);
             }
             if given.has("LocationDescription") {
-                party.location = location;
+                party.location.clone_from(&location);
             }
             fields.put(party);
         })
@@ -543,7 +543,7 @@ impl AddressRegister {
         errors.finish()?;
         self.change(user, party.content.her_id, |party| {
             if given.has("Title") {
-                party.title = title;
+                party.title.clone_from(&title);
             }
             fields.put(party);
         })
@@ -598,7 +598,7 @@ impl AddressRegister {
             })
             .collect();
         self.change(user, party.content.her_id, |party| {
-            party.coverage = coverage
+            party.coverage = coverage.clone()
         })
     }
 
@@ -609,7 +609,9 @@ impl AddressRegister {
         for her_id in request.ints("herIdsForAssociatedIKS").take(MAX_ITEMS) {
             bodies.push(self.get(her_id)?.content.her_id);
         }
-        self.change(user, party.content.her_id, |party| party.iks = bodies)
+        self.change(user, party.content.her_id, |party| {
+            party.iks.clone_from(&bodies);
+        })
     }
 
     pub(super) fn add_attribute(
@@ -631,7 +633,7 @@ impl AddressRegister {
         };
         self.change(user, party.content.her_id, |party| {
             if !party.attributes.contains(&attribute) && party.attributes.len() < MAX_ITEMS {
-                party.attributes.push(attribute);
+                party.attributes.push(attribute.clone());
             }
         })?;
         Ok(codes::code(list, &value, dialect).into())

@@ -239,7 +239,7 @@ impl Flr {
         &self,
         id: Option<i64>,
         now: Moment,
-        edit: impl FnOnce(&mut GpContract) -> Result<(), Fault>,
+        mut edit: impl FnMut(&mut GpContract) -> Result<(), Fault>,
     ) -> Answer {
         let mut own = None;
         let done = self.parts.lists.edit_contract(id.unwrap_or(0), now, |c| {
@@ -258,7 +258,7 @@ impl Flr {
         &self,
         id: Option<i64>,
         now: Moment,
-        edit: impl FnOnce(&mut GpContract, u16) -> Result<(), Fault>,
+        mut edit: impl FnMut(&mut GpContract, u16) -> Result<(), Fault>,
     ) -> Answer {
         let found = self.parts.lists.by_part(id.unwrap_or(0));
         match found.as_ref().map(|(entry, part)| (&entry.content, *part)) {

@@ -39,7 +39,7 @@ impl Edit<'_> {
         &self,
         id: EntryId,
         known: Option<&str>,
-        edit: impl FnOnce(&mut Personnel) -> Result<T, Fault>,
+        mut edit: impl FnMut(&mut Personnel) -> Result<T, Fault>,
     ) -> Result<(Held, T), Fault> {
         let mut own = None;
         let done = self.hpr.register.edit(id, self.stamp, |p| {
@@ -58,7 +58,7 @@ impl Edit<'_> {
         &self,
         number: Option<i64>,
         known: Option<&str>,
-        edit: impl FnOnce(&mut Personnel, PartNo) -> Result<T, Fault>,
+        mut edit: impl FnMut(&mut Personnel, PartNo) -> Result<T, Fault>,
     ) -> Result<(Held, T), Fault> {
         let found = self.hpr.register.by_part(number.unwrap_or(0));
         let (entry, part) = found.ok_or_else(not_found)?;
@@ -597,9 +597,14 @@ impl Edit<'_> {
         let put = |number: Option<i64>, from: &Object| -> Answer {
             let number = number.map(|n| u32::try_from(n).map_err(|_| not_found()));
             let made = input::institution(from, at)?;
-            let number = register
-                .put_institution(number.transpose()?, made.clone())
-                .map_err(refused)?;
+            let number = match number.transpose()? {
+                None => register.create_institution(made.clone()).map_err(refused)?,
+                Some(number) => {
+                    let changed = register.edit_institution(number, |held| *held = made.clone());
+                    changed.map_err(refused)?;
+                    number
+                }
+            };
             Ok(institution(number, &made, at).into())
         };
         Some(match operation {
@@ -613,7 +618,7 @@ impl Edit<'_> {
             "FrigiHPRNummerliste" => {
                 let freed: Vec<i64> = request.ints("hprNummer").collect();
                 register
-                    .set(|s| s.reserved.retain(|n| !freed.contains(&i64::from(*n))))
+                    .set(|_, s| s.reserved.retain(|n| !freed.contains(&i64::from(*n))))
                     .map(|()| Value::Nil)
                     .map_err(refused)
             }
@@ -627,7 +632,7 @@ impl Edit<'_> {
                 };
                 let flag = request.flag("flagg");
                 register
-                    .set(|s| {
+                    .set(|_, s| {
                         s.internships.retain(|(known, _)| *known != profession);
                         s.internships.push((profession, flag));
                     })
@@ -643,13 +648,11 @@ impl Edit<'_> {
                 let number = request.int("utdanningsinstitusjonId").unwrap_or(-1);
                 let number = u32::try_from(number).map_err(|_| not_found());
                 number.and_then(|number| {
-                    let mut gone = register.institution(number).ok_or_else(not_found)?;
-                    gone.deleted = true;
-                    gone.updated = at;
-                    register
-                        .put_institution(Some(number), gone)
-                        .map(|_| Value::Nil)
-                        .map_err(refused)
+                    let gone = register.edit_institution(number, |held| {
+                        held.deleted = true;
+                        held.updated = at;
+                    });
+                    gone.map(|_| Value::Nil).map_err(refused)
                 })
             }
             _ => return None,

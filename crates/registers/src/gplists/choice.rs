@@ -1,8 +1,9 @@
 //! Choosing and changing GP, as a citizen or the office does it: a place when there is one, otherwise the waiting list.
 
 use super::record::Record;
-use super::register::{GpLists, WriteError};
+use super::register::{GpLists, WriteError, changed_contract};
 use super::rules::places;
+use crate::kernel::EntryId;
 use crate::kernel::period::Moment;
 use crate::personnel::Short;
 
@@ -39,6 +40,8 @@ pub enum Refused {
 pub const CHANGES_A_YEAR: usize = 2;
 const YEAR_MS: i64 = 365 * 86_400_000;
 
+type Changes = Vec<(EntryId, Record)>;
+
 /// How somebody chooses.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice {
@@ -57,11 +60,21 @@ pub struct Choice {
 }
 
 impl GpLists {
-    /// Chooses a list.
+    /// Chooses a list: the place, the lines of the lists left and the waiting lists change together.
     ///
     /// # Errors
     /// [`Refused`]; nothing is changed then.
     pub fn choose(&self, choice: Choice) -> Result<Chosen, Refused> {
+        let mut chosen = Chosen::Already;
+        self.write(|| {
+            let (changes, becomes) = self.chosen(&choice)?;
+            chosen = becomes;
+            Ok::<_, Refused>(changes)
+        })?;
+        Ok(chosen)
+    }
+
+    fn chosen(&self, choice: &Choice) -> Result<(Changes, Chosen), Refused> {
         let at = choice.from;
         let contract = self.contract(choice.contract).ok_or(Refused::NoList)?;
         if !contract.valid.contains(at) {
@@ -72,7 +85,7 @@ impl GpLists {
             .iter()
             .any(|on| on.contract == choice.contract && on.line.period().contains(at))
         {
-            return Ok(Chosen::Already);
+            return Ok((Vec::new(), Chosen::Already));
         }
         let recent = history
             .iter()
@@ -83,19 +96,21 @@ impl GpLists {
             return Err(Refused::TooOften(recent));
         }
         if places(&contract, self.active_count(choice.contract, at), at) > 0 {
-            self.move_patients(&[choice.nin], choice.contract, at, choice.begin)?;
-            self.leave_waiting(choice.nin)?;
-            return Ok(Chosen::OnList(at));
+            let mut changes = self.left_waiting(choice.nin, None)?;
+            let draft = self.moved(&[choice.nin], choice.contract, at, choice.begin)?;
+            changes.extend(draft.changes());
+            return Ok((changes, Chosen::OnList(at)));
         }
         if !choice.may_wait {
             return Err(Refused::Full);
         }
-        self.leave_waiting(choice.nin)?;
-        let (_, before) = self.edit_contract(choice.contract, at, |c| {
-            c.waiting.push(choice.nin);
-            Ok(c.waiting.len().saturating_sub(1))
-        })?;
-        Ok(Chosen::Waits(before))
+        let mut changes = self.left_waiting(choice.nin, Some(choice.contract))?;
+        let mut waited = contract.clone();
+        waited.waiting.retain(|waiting| *waiting != choice.nin);
+        waited.waiting.push(choice.nin);
+        let before = waited.waiting.len().saturating_sub(1);
+        changes.extend(changed_contract(&contract, &mut waited, at)?);
+        Ok((changes, Chosen::Waits(before)))
     }
 
     /// Takes somebody off every waiting list: one may wait for one list only.
@@ -103,16 +118,20 @@ impl GpLists {
     /// # Errors
     /// When the store refuses.
     pub fn leave_waiting(&self, nin: u64) -> Result<(), WriteError> {
+        self.write(|| self.left_waiting(nin, None))
+    }
+
+    fn left_waiting(&self, nin: u64, but: Option<i64>) -> Result<Changes, WriteError> {
+        let mut changes = Vec::new();
         for id in self.contracts_with_waiting() {
-            let waits = self.contract(id).is_some_and(|c| c.waiting.contains(&nin));
-            if waits {
-                self.edit_contract(id, Moment(0), |c| {
-                    c.waiting.retain(|waiting| *waiting != nin);
-                    Ok(())
-                })?;
+            let contract = self.contract(id).filter(|_| but != Some(id));
+            if let Some(before) = contract.filter(|c| c.waiting.contains(&nin)) {
+                let mut after = before.clone();
+                after.waiting.retain(|waiting| *waiting != nin);
+                changes.extend(changed_contract(&before, &mut after, Moment(0))?);
             }
         }
-        Ok(())
+        Ok(changes)
     }
 
     /// Gives free places to those who wait, first come first; says how many got one.
@@ -120,23 +139,28 @@ impl GpLists {
     /// # Errors
     /// When the store refuses.
     pub fn fill_from_waiting(&self, contract: i64, at: Moment) -> Result<usize, WriteError> {
-        let held = self.contract(contract).ok_or(WriteError::NotFound)?;
-        let free = places(&held, self.active_count(contract, at), at);
-        let next: Vec<u64> = held
-            .waiting
-            .iter()
-            .copied()
-            .take(usize::try_from(free).unwrap_or(usize::MAX))
-            .collect();
-        if next.is_empty() {
-            return Ok(0);
-        }
-        self.move_patients(&next, contract, at, Short::default())?;
-        self.edit_contract(contract, at, |c| {
-            c.waiting.retain(|nin| !next.contains(nin));
-            Ok(())
+        let mut given = 0;
+        self.write(|| {
+            let held = self.contract(contract).ok_or(WriteError::NotFound)?;
+            let free = places(&held, self.active_count(contract, at), at);
+            let next: Vec<u64> = held
+                .waiting
+                .iter()
+                .copied()
+                .take(usize::try_from(free).unwrap_or(usize::MAX))
+                .collect();
+            given = next.len();
+            if next.is_empty() {
+                return Ok(Vec::new());
+            }
+            let draft = self.moved(&next, contract, at, Short::default())?;
+            let mut after = held.clone();
+            after.waiting.retain(|nin| !next.contains(nin));
+            let mut changes = draft.changes();
+            changes.extend(changed_contract(&held, &mut after, at)?);
+            Ok::<_, WriteError>(changes)
         })?;
-        Ok(next.len())
+        Ok(given)
     }
 
     fn contracts_with_waiting(&self) -> Vec<i64> {

@@ -1,7 +1,8 @@
 //! The register of one process: who is on which list, when; and the ways of changing it.
 //!
 //! Where a patient is found is kept beside the kernel: (national id, page) in order, in one array, with what is new in a
-//! small set. A patient is on at most one list at a time: checked on the state in memory, under the register's turn.
+//! small set. A patient is on at most one list at a time: checked on the state in memory, and written only where nobody has
+//! written since.
 
 use super::record::{
     Association, GpContract, GpListEvent, PAGE_LINES, PartNo, PatientPage, Record, Team,
@@ -15,7 +16,7 @@ use crate::kernel::period::Moment;
 use crate::kernel::{EntryId, EntryNo};
 use crate::personnel::Short;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use store::{Granted, Store, StoreError};
 
 /// New places of patients kept beside the array before it is made anew.
@@ -148,7 +149,6 @@ impl Index {
 /// The GP lists of one process.
 pub struct GpLists {
     register: IndexedRegister<Record, Index>,
-    writing: Mutex<()>,
 }
 
 impl GpLists {
@@ -159,7 +159,6 @@ impl GpLists {
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
         Ok(Self {
             register: IndexedRegister::open(store, grant)?,
-            writing: Mutex::new(()),
         })
     }
 
@@ -389,6 +388,12 @@ impl GpLists {
         }
     }
 
+    /// An entry as it stands.
+    #[must_use]
+    pub fn entry(&self, id: EntryId) -> Option<Held> {
+        self.register.get(id)
+    }
+
     /// Events from a number on.
     ///
     /// # Errors
@@ -397,14 +402,32 @@ impl GpLists {
         self.register.events(from, limit)
     }
 
-    fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes what `decide` wants, decided on the lists as they are ([`IndexedRegister::change_with`]).
+    pub(super) fn write<E: From<WriteError>>(
+        &self,
+        mut decide: impl FnMut() -> Result<Vec<(EntryId, Record)>, E>,
+    ) -> Result<(), E> {
+        enum Stopped<E> {
+            Here(E),
+            There(ChangeError),
+        }
+        impl<E> From<ChangeError> for Stopped<E> {
+            fn from(error: ChangeError) -> Self {
+                Self::There(error)
+            }
+        }
+        let written = self
+            .register
+            .change_with(|| decide().map_err(Stopped::Here));
+        match written {
+            Ok(_) => Ok(()),
+            Err(Stopped::Here(error)) => Err(error),
+            Err(Stopped::There(error)) => Err(WriteError::from(error).into()),
+        }
     }
 
     fn put(&self, changes: &[(EntryId, Record)]) -> Result<(), WriteError> {
-        self.register.change(changes)?;
-        self.follow()?;
-        Ok(())
+        self.write(|| Ok(changes.to_vec()))
     }
 
     /// Sets the languages of a doctor.
@@ -412,7 +435,6 @@ impl GpLists {
     /// # Errors
     /// When the store refuses.
     pub fn set_languages(&self, hpr: u32, languages: Vec<Short>) -> Result<(), WriteError> {
-        let _turn = self.turn();
         let id = EntryId((5 << 64) | u128::from(hpr));
         self.put(&[(id, Record::Languages(hpr, languages))])
     }
@@ -422,7 +444,6 @@ impl GpLists {
     /// # Errors
     /// When the store refuses.
     pub fn set_team(&self, id: i64, team: Option<Team>) -> Result<(), WriteError> {
-        let _turn = self.turn();
         self.put(&[(Team::id_of(id), Record::Team(team.map(Box::new)))])
     }
 
@@ -431,14 +452,9 @@ impl GpLists {
     /// # Errors
     /// When the number is in use, or a doctor cannot be on it like this.
     pub fn create_contract(&self, mut contract: GpContract) -> Result<(), WriteError> {
-        let _turn = self.turn();
-        self.follow()?;
         let id = GpContract::id_of(contract.id);
         if contract.id <= 0 {
             return Err(WriteError::Invalid("the number of a contract is positive"));
-        }
-        if self.register.get(id).is_some() {
-            return Err(WriteError::Taken);
         }
         for at in 0..contract.doctors.len() {
             let no = contract.next_part();
@@ -449,10 +465,16 @@ impl GpLists {
         for doctor in &contract.doctors {
             rules::check_cycle(&contract, doctor)?;
         }
-        self.put(&[(id, Record::Contract(Box::new(contract)))])
+        self.write(|| {
+            if self.register.get(id).is_some() {
+                return Err(WriteError::Taken);
+            }
+            Ok(vec![(id, Record::Contract(Box::new(contract.clone())))])
+        })
     }
 
-    /// Changes a contract in one step. `at` is kept as its last change, unless it is earlier.
+    /// Changes a contract in one step. `at` is kept as its last change, unless it is earlier. `edit` is asked again when
+    /// another process changed the lists meanwhile.
     ///
     /// # Errors
     /// What `edit` says.
@@ -460,27 +482,18 @@ impl GpLists {
         &self,
         id: i64,
         at: Moment,
-        edit: impl FnOnce(&mut GpContract) -> Result<T, WriteError>,
+        mut edit: impl FnMut(&mut GpContract) -> Result<T, WriteError>,
     ) -> Result<(GpContract, T), WriteError> {
-        let _turn = self.turn();
-        self.follow()?;
-        let (_, mut contract) = self.contract_entry(id).ok_or(WriteError::NotFound)?;
-        let before = contract.clone();
-        let done = edit(&mut contract)?;
-        if i64::from(contract.last_part) >= PARTS {
-            return Err(WriteError::Invalid("the contract has too many parts"));
-        }
-        for doctor in &contract.doctors {
-            rules::check_cycle(&contract, doctor)?;
-        }
-        if contract != before {
-            contract.updated = at.max(before.updated);
-            self.put(&[(
-                GpContract::id_of(id),
-                Record::Contract(Box::new(contract.clone())),
-            )])?;
-        }
-        Ok((contract, done))
+        let mut made = None;
+        self.write(|| {
+            let (_, before) = self.contract_entry(id).ok_or(WriteError::NotFound)?;
+            let mut contract = before.clone();
+            let done = edit(&mut contract)?;
+            let change = changed_contract(&before, &mut contract, at)?;
+            made = Some((contract, done));
+            Ok::<_, WriteError>(change.into_iter().collect())
+        })?;
+        made.ok_or(WriteError::NotFound)
     }
 
     /// Puts patients on a list; the line of the list they were on ends then.
@@ -494,8 +507,29 @@ impl GpLists {
         from: Moment,
         begin: Short,
     ) -> Result<Vec<i64>, WriteError> {
-        let _turn = self.turn();
-        self.follow()?;
+        let mut ids = Vec::new();
+        self.write(|| {
+            let draft = self.moved(nins, contract, from, begin)?;
+            ids = draft.ids(nins, contract, from);
+            Ok::<_, WriteError>(draft.changes())
+        })?;
+        Ok(ids
+            .into_iter()
+            .filter_map(|(id, part)| {
+                let entry = self.register.get(id)?;
+                Some(Self::part_number(entry.no, part))
+            })
+            .collect())
+    }
+
+    /// The pages as they are when patients have come onto a list.
+    pub(super) fn moved(
+        &self,
+        nins: &[u64],
+        contract: i64,
+        from: Moment,
+        begin: Short,
+    ) -> Result<Draft<'_>, WriteError> {
         let held = self.contract(contract).ok_or(WriteError::NotFound)?;
         if !held.valid.contains(from) {
             return Err(WriteError::Invalid("the list is not valid at that time"));
@@ -505,19 +539,10 @@ impl GpLists {
             draft.end_active(*nin, from, Short::default(), Some(contract))?;
             draft.add(contract, *nin, from, begin);
         }
-        let ids = draft.ids(nins, contract, from);
-        let changes = draft.changes();
-        if changes.len() > MAX_CHANGES {
+        if draft.pages.len() > MAX_CHANGES {
             return Err(WriteError::Invalid("too many patients at once"));
         }
-        self.put(&changes)?;
-        Ok(ids
-            .into_iter()
-            .filter_map(|(id, part)| {
-                let entry = self.register.get(id)?;
-                Some(Self::part_number(entry.no, part))
-            })
-            .collect())
+        Ok(draft)
     }
 
     /// Takes patients off a list.
@@ -531,19 +556,19 @@ impl GpLists {
         at: Moment,
         end: Short,
     ) -> Result<(), WriteError> {
-        let _turn = self.turn();
-        self.follow()?;
-        let mut draft = Draft::new(self, at);
-        for nin in nins {
-            let is_on = self
-                .active(*nin, at)
-                .is_some_and(|on| on.contract == contract);
-            if !is_on {
-                return Err(WriteError::NotFound);
+        self.write(|| {
+            let mut draft = Draft::new(self, at);
+            for nin in nins {
+                let is_on = self
+                    .active(*nin, at)
+                    .is_some_and(|on| on.contract == contract);
+                if !is_on {
+                    return Err(WriteError::NotFound);
+                }
+                draft.end_active(*nin, at, end, None)?;
             }
-            draft.end_active(*nin, at, end, None)?;
-        }
-        self.put(&draft.changes())
+            Ok(draft.changes())
+        })
     }
 
     /// A patient has another national id from now on: all lines carry it, and no event tells of another list.
@@ -551,24 +576,47 @@ impl GpLists {
     /// # Errors
     /// When nobody has the old one, or the new one is on a list already.
     pub fn change_nin(&self, old: u64, new: u64, at: Moment) -> Result<(), WriteError> {
-        let _turn = self.turn();
-        self.follow()?;
-        if self.history(old).is_empty() {
-            return Err(WriteError::NotFound);
-        }
-        if self.active(new, at).is_some() && self.active(old, at).is_some() {
-            return Err(WriteError::Taken);
-        }
-        let mut draft = Draft::new(self, at);
-        for on in self.history(old) {
-            draft.with_line(on.id, |line| line.nin = new);
-        }
-        self.put(&draft.changes())
+        self.write(|| {
+            if self.history(old).is_empty() {
+                return Err(WriteError::NotFound);
+            }
+            if self.active(new, at).is_some() && self.active(old, at).is_some() {
+                return Err(WriteError::Taken);
+            }
+            let mut draft = Draft::new(self, at);
+            for on in self.history(old) {
+                draft.with_line(on.id, |line| line.nin = new);
+            }
+            Ok(draft.changes())
+        })
     }
 }
 
+/// The change from one state of a contract to another, where there is one: `at` is kept in it as its last change.
+///
+/// # Errors
+/// When it has too many parts, or a doctor cannot be on it like this.
+pub(super) fn changed_contract(
+    before: &GpContract,
+    contract: &mut GpContract,
+    at: Moment,
+) -> Result<Option<(EntryId, Record)>, WriteError> {
+    if i64::from(contract.last_part) >= PARTS {
+        return Err(WriteError::Invalid("the contract has too many parts"));
+    }
+    for doctor in &contract.doctors {
+        rules::check_cycle(contract, doctor)?;
+    }
+    if contract == before {
+        return Ok(None);
+    }
+    contract.updated = at.max(before.updated);
+    let id = GpContract::id_of(before.id);
+    Ok(Some((id, Record::Contract(Box::new(contract.clone())))))
+}
+
 /// Pages as they will be.
-struct Draft<'a> {
+pub(super) struct Draft<'a> {
     lists: &'a GpLists,
     at: Moment,
     pages: BTreeMap<EntryId, PatientPage>,
@@ -711,7 +759,7 @@ impl<'a> Draft<'a> {
         found
     }
 
-    fn changes(self) -> Vec<(EntryId, Record)> {
+    pub(super) fn changes(self) -> Vec<(EntryId, Record)> {
         let pages = self.pages.into_iter();
         pages
             .map(|(id, page)| (id, Record::Patients(Box::new(page))))

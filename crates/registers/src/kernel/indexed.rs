@@ -1,8 +1,9 @@
 //! A register in memory with an index of its own beside it: for look-ups by something other than an identifier.
 
-use super::EntryNo;
+use super::change::{ChangeError, Outcome};
 use super::log::{Content, Entry};
 use super::memory::MemoryRegister;
+use super::{EntryId, EntryNo};
 use std::ops::Deref;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use store::{Granted, Store, StoreError};
@@ -91,6 +92,10 @@ impl<C: Content, I: Index<C>> IndexedRegister<C, I> {
         self.register.follow()?;
         loop {
             let from = self.index().events + 1;
+            // Nothing came: no need to ask the store.
+            if from > self.register.counters().events {
+                break;
+            }
             let events = self.register.events(from, PAGE)?;
             if events.is_empty() {
                 break;
@@ -110,6 +115,22 @@ impl<C: Content, I: Index<C>> IndexedRegister<C, I> {
             *self.index.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
         Ok(())
+    }
+
+    /// As [`MemoryRegister::change_with`], with the index in step when it is decided and afterwards.
+    ///
+    /// # Errors
+    /// What `decide` says, a conflict of identifiers, or the store's.
+    pub fn change_with<E: From<ChangeError>>(
+        &self,
+        mut decide: impl FnMut() -> Result<Vec<(EntryId, C)>, E>,
+    ) -> Result<Vec<Outcome>, E> {
+        let outcomes = self.register.change_with(|| {
+            self.follow().map_err(ChangeError::from)?;
+            decide()
+        })?;
+        self.follow().map_err(ChangeError::from)?;
+        Ok(outcomes)
     }
 
     /// The index, as far as it has come.

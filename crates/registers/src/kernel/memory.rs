@@ -161,13 +161,28 @@ impl<C: Content> MemoryRegister<C> {
     /// # Errors
     /// A conflict of identifiers, or the store's.
     pub fn change(&self, changes: &[(EntryId, C)]) -> Result<Vec<Outcome>, ChangeError> {
+        self.change_with(|| Ok(changes.to_vec()))
+    }
+
+    /// Writes what `decide` wants, decided on this register as it is: whoever else writes meanwhile, here or in another
+    /// process, `decide` is asked again, so that no change is made on something that was not there any more.
+    ///
+    /// # Errors
+    /// What `decide` says, a conflict of identifiers, or the store's.
+    pub fn change_with<E: From<ChangeError>>(
+        &self,
+        mut decide: impl FnMut() -> Result<Vec<(EntryId, C)>, E>,
+    ) -> Result<Vec<Outcome>, E> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..ATTEMPTS {
-            self.follow()?;
-            let (batch, outcomes) = {
-                let held = self.read();
-                prepare(&*held, held.counters(), changes.to_vec())?
-            };
+            self.follow().map_err(ChangeError::from)?;
+            let at = self.counters();
+            let wanted = decide();
+            // Followed further while it was decided: it may have seen some of the old and some of the new.
+            if self.counters() != at {
+                continue;
+            }
+            let (batch, outcomes) = prepare(&*self.read(), at, wanted?)?;
             if batch.entries.is_empty() {
                 return Ok(outcomes);
             }
@@ -180,15 +195,22 @@ impl<C: Content> MemoryRegister<C> {
                             held.put(entry);
                         }
                         held.events = batch.then.events;
+                        // Nobody wrote between the state it was decided on and this commit.
+                        held.seq = seq;
                     }
                     return Ok(outcomes);
                 }
                 // Unknown: if it was written, deciding anew finds the same contents.
                 Err(AppendError::Moved | AppendError::Unknown(_)) => {}
-                Err(AppendError::Store(e)) => return Err(e.into()),
+                Err(AppendError::Store(e)) => return Err(ChangeError::from(e).into()),
             }
         }
-        Err(ChangeError::Busy)
+        Err(ChangeError::Busy.into())
+    }
+
+    /// Where the register stands in this process.
+    pub(super) fn counters(&self) -> Counters {
+        self.read().counters()
     }
 
     /// Loads an empty register at once.

@@ -148,16 +148,16 @@ impl Businesses {
         all.reverse();
         let mut outcomes = Vec::with_capacity(all.len());
         for chunk in all.chunks(PAGE) {
-            let changes: Vec<(EntryId, Business)> = chunk
-                .iter()
-                .map(|business| {
-                    let id = self.get(&business.orgnr).map(|e| e.id);
-                    (id.unwrap_or_else(EntryId::random), business.clone())
-                })
-                .collect();
-            outcomes.extend(self.register.change(&changes)?);
+            let written = self.register.change_with(|| {
+                let known = |orgnr: &str| self.get(orgnr).map(|entry| entry.id);
+                let changes = chunk.iter().map(|business| {
+                    let id = known(&business.orgnr).unwrap_or_else(EntryId::random);
+                    (id, business.clone())
+                });
+                Ok::<_, ChangeError>(changes.collect())
+            })?;
+            outcomes.extend(written);
         }
-        self.follow()?;
         Ok(outcomes)
     }
 

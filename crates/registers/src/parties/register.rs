@@ -6,19 +6,17 @@ use crate::directory::{Party, ServiceCode};
 use crate::kernel::EntryId;
 use crate::kernel::change::{ChangeError, Outcome};
 use crate::kernel::events::Event;
-use crate::kernel::identifiers::{Conflict, Packed};
+use crate::kernel::identifiers::Packed;
 use crate::kernel::indexed::{self, IndexedRegister};
 use crate::kernel::log::{Entry, Version};
 use crate::kernel::memory::MemoryRegister;
 use crate::kernel::period::Moment;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use store::{Granted, Store, StoreError};
 
 /// Entries written at a time.
 const PAGE: usize = 1_000;
-/// How often a new HER-id is drawn because another process was faster.
-const DRAWS: usize = 20;
 
 /// A party as it is held.
 pub type Held = Arc<Entry<PartyRecord>>;
@@ -123,8 +121,6 @@ impl indexed::Index<PartyRecord> for Index {
 /// The address register of one process.
 pub struct Parties {
     register: IndexedRegister<PartyRecord, Index>,
-    /// Read, change and write of one party belong together.
-    writing: Mutex<()>,
 }
 
 impl Parties {
@@ -135,7 +131,6 @@ impl Parties {
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
         Ok(Self {
             register: IndexedRegister::open(store, grant)?,
-            writing: Mutex::new(()),
         })
     }
 
@@ -246,20 +241,20 @@ impl Parties {
         records.reverse();
         let mut outcomes = Vec::with_capacity(records.len());
         for chunk in records.chunks(PAGE) {
-            let changes: Vec<(EntryId, PartyRecord)> = chunk
-                .iter()
-                .map(|record| {
-                    let id = self.get(record.her_id).map(|e| e.id);
-                    (id.unwrap_or_else(EntryId::random), record.clone())
-                })
-                .collect();
-            outcomes.extend(self.register.change(&changes)?);
+            let written = self.register.change_with(|| {
+                let known = |her_id| self.get(her_id).map(|entry| entry.id);
+                let changes = chunk.iter().map(|record| {
+                    let id = known(record.her_id).unwrap_or_else(EntryId::random);
+                    (id, record.clone())
+                });
+                Ok::<_, ChangeError>(changes.collect())
+            })?;
+            outcomes.extend(written);
         }
-        self.follow()?;
         Ok(outcomes)
     }
 
-    /// Changes one party. Whether it changed.
+    /// Changes one party. Whether it changed. `change` is asked again when another process wrote meanwhile.
     ///
     /// # Errors
     /// An unknown HER-id, or the register's.
@@ -267,20 +262,19 @@ impl Parties {
         &self,
         her_id: u32,
         at: Moment,
-        change: impl FnOnce(&mut PartyRecord),
+        mut change: impl FnMut(&mut PartyRecord),
     ) -> Result<bool, WriteError> {
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.follow()?;
-        let entry = self.get(her_id).ok_or(WriteError::Unknown)?;
-        let mut record = entry.content.clone();
-        change(&mut record);
-        if record == entry.content {
-            return Ok(false);
-        }
-        record.changed = at;
-        self.register.change(&[(entry.id, record)])?;
-        self.follow()?;
-        Ok(true)
+        let outcomes = self.register.change_with(|| {
+            let entry = self.get(her_id).ok_or(WriteError::Unknown)?;
+            let mut record = entry.content.clone();
+            change(&mut record);
+            if record == entry.content {
+                return Ok::<_, WriteError>(Vec::new());
+            }
+            record.changed = at;
+            Ok(vec![(entry.id, record)])
+        })?;
+        Ok(outcomes.iter().any(|outcome| *outcome != Outcome::Same))
     }
 
     /// Makes a party with the next free HER-id; `make` is given the number.
@@ -288,29 +282,13 @@ impl Parties {
     /// # Errors
     /// The register's.
     pub fn create(&self, make: impl Fn(u32) -> PartyRecord) -> Result<u32, WriteError> {
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..DRAWS {
-            self.follow()?;
-            let next = self
-                .register
-                .index()
-                .rows
-                .keys()
-                .next_back()
-                .map_or(1, |last| last.saturating_add(1));
-            match self.register.change(&[(EntryId::random(), make(next))]) {
-                Ok(_) => {
-                    self.follow()?;
-                    return Ok(next);
-                }
-                Err(ChangeError::Conflict {
-                    conflict: Conflict::InUse { .. },
-                    ..
-                }) => {}
-                Err(other) => return Err(other.into()),
-            }
-        }
-        Err(ChangeError::Busy.into())
+        let mut given = 0;
+        self.register.change_with(|| {
+            let last = self.register.index().rows.keys().next_back().copied();
+            given = last.map_or(1, |last| last.saturating_add(1));
+            Ok::<_, WriteError>(vec![(EntryId::random(), make(given))])
+        })?;
+        Ok(given)
     }
 
     /// Events from a number on (inclusive), at most `limit`.

@@ -8,7 +8,7 @@ use crate::kernel::log::Entry;
 use crate::kernel::memory::MemoryRegister;
 use crate::kernel::period::Moment;
 use crate::kernel::{EntryId, EntryNo};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use store::{Granted, Store, StoreError};
 
 /// Most versions of a person that are looked through for what changed.
@@ -79,8 +79,6 @@ pub struct Step {
 /// The personnel register of one process.
 pub struct PersonnelRegister {
     register: MemoryRegister<Record>,
-    /// Reading and changing a person is one step.
-    writing: Mutex<()>,
 }
 
 impl PersonnelRegister {
@@ -91,7 +89,6 @@ impl PersonnelRegister {
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
         Ok(Self {
             register: MemoryRegister::open(store, grant)?,
-            writing: Mutex::new(()),
         })
     }
 
@@ -252,12 +249,21 @@ impl PersonnelRegister {
             .collect())
     }
 
-    fn put(&self, id: EntryId, record: Record) -> Result<Held, WriteError> {
-        self.register.change(&[(id, record)])?;
+    /// Writes what `decide` wants, decided on the register as it is ([`MemoryRegister::change_with`]).
+    fn write(
+        &self,
+        mut decide: impl FnMut() -> Result<Vec<(EntryId, Record)>, WriteError>,
+    ) -> Result<(), WriteError> {
+        self.register.change_with(&mut decide)?;
+        Ok(())
+    }
+
+    fn written(&self, id: EntryId) -> Result<Held, WriteError> {
         self.register.get(id).ok_or(WriteError::NotFound)
     }
 
-    /// Changes a person in one step and keeps who did it and when.
+    /// Changes a person in one step and keeps who did it and when. `edit` is asked again when another process wrote
+    /// meanwhile.
     ///
     /// # Errors
     /// What `edit` says, or a conflict.
@@ -265,26 +271,28 @@ impl PersonnelRegister {
         &self,
         id: EntryId,
         stamp: (Moment, &str),
-        edit: impl FnOnce(&mut Personnel) -> Result<T, WriteError>,
+        mut edit: impl FnMut(&mut Personnel) -> Result<T, WriteError>,
     ) -> Result<(Held, T), WriteError> {
-        let _turn = self.turn();
-        self.register.follow()?;
-        let entry = self.register.get(id).ok_or(WriteError::NotFound)?;
-        let mut person = person(&entry).ok_or(WriteError::NotFound)?.clone();
-        if person.rest.deleted || person.rest.replaced_by.is_some() {
-            return Err(WriteError::NotFound);
-        }
-        let before = person.clone();
-        let done = edit(&mut person)?;
-        if person.last_part >= PartNo::try_from(PARTS).unwrap_or(PartNo::MAX) {
-            return Err(WriteError::Invalid("the person has too many parts"));
-        }
-        if person == before {
-            return Ok((entry, done));
-        }
-        person.updated = stamp.0.max(before.updated);
-        person.by = stamp.1.to_owned();
-        Ok((self.put(id, Record::Person(Box::new(person)))?, done))
+        let mut done = None;
+        self.write(|| {
+            let entry = self.written(id)?;
+            let mut person = person(&entry).ok_or(WriteError::NotFound)?.clone();
+            if person.rest.deleted || person.rest.replaced_by.is_some() {
+                return Err(WriteError::NotFound);
+            }
+            let before = person.clone();
+            done = Some(edit(&mut person)?);
+            if person.last_part >= PartNo::try_from(PARTS).unwrap_or(PartNo::MAX) {
+                return Err(WriteError::Invalid("the person has too many parts"));
+            }
+            if person == before {
+                return Ok(Vec::new());
+            }
+            person.updated = stamp.0.max(before.updated);
+            person.by = stamp.1.to_owned();
+            Ok(vec![(id, Record::Person(Box::new(person)))])
+        })?;
+        Ok((self.written(id)?, done.ok_or(WriteError::NotFound)?))
     }
 
     /// A new person. Without a number the next free one is given.
@@ -292,23 +300,27 @@ impl PersonnelRegister {
     /// # Errors
     /// When the number or the national id is taken.
     pub fn create(&self, mut person: Personnel) -> Result<Held, WriteError> {
-        let _turn = self.turn();
-        self.register.follow()?;
-        let mut settings = self.settings();
-        if person.hpr == 0 {
-            person.hpr = self.free_number(&mut settings);
-        }
-        let id = Personnel::id_of(person.hpr);
-        if self.register.get(id).is_some() {
-            return Err(WriteError::Taken);
-        }
-        let mut changes = vec![(id, Record::Person(Box::new(person.clone())))];
-        if settings.reserved.contains(&person.hpr) || settings.highest != self.settings().highest {
+        let given = person.hpr;
+        let mut id = Personnel::id_of(given);
+        self.write(|| {
+            let before = self.settings();
+            let mut settings = before.clone();
+            person.hpr = match given {
+                0 => self.free_number(&mut settings),
+                given => given,
+            };
+            id = Personnel::id_of(person.hpr);
+            if self.register.get(id).is_some() {
+                return Err(WriteError::Taken);
+            }
             settings.reserved.retain(|number| *number != person.hpr);
-            changes.push((SETTINGS, Record::Settings(Box::new(settings))));
-        }
-        self.register.change(&changes)?;
-        self.register.get(id).ok_or(WriteError::NotFound)
+            let mut changes = vec![(id, Record::Person(Box::new(person.clone())))];
+            if settings != before {
+                changes.push((SETTINGS, Record::Settings(Box::new(settings))));
+            }
+            Ok(changes)
+        })?;
+        self.written(id)
     }
 
     fn free_number(&self, settings: &mut Settings) -> u32 {
@@ -330,14 +342,11 @@ impl PersonnelRegister {
     /// # Errors
     /// When the store refuses.
     pub fn reserve(&self, count: usize) -> Result<Vec<u32>, WriteError> {
-        let _turn = self.turn();
-        self.register.follow()?;
-        let mut settings = self.settings();
-        let numbers: Vec<u32> = (0..count)
-            .map(|_| self.free_number(&mut settings))
-            .collect();
-        settings.reserved.extend(&numbers);
-        self.put(SETTINGS, Record::Settings(Box::new(settings)))?;
+        let mut numbers = Vec::new();
+        self.set(|register, settings| {
+            numbers = (0..count).map(|_| register.free_number(settings)).collect();
+            settings.reserved.extend(&numbers);
+        })?;
         Ok(numbers)
     }
 
@@ -345,37 +354,49 @@ impl PersonnelRegister {
     ///
     /// # Errors
     /// When the store refuses.
-    pub fn set(&self, edit: impl FnOnce(&mut Settings)) -> Result<(), WriteError> {
-        let _turn = self.turn();
-        self.register.follow()?;
-        let mut settings = self.settings();
-        edit(&mut settings);
-        self.put(SETTINGS, Record::Settings(Box::new(settings)))?;
-        Ok(())
+    pub fn set(&self, mut edit: impl FnMut(&Self, &mut Settings)) -> Result<(), WriteError> {
+        self.write(|| {
+            let mut settings = self.settings();
+            edit(self, &mut settings);
+            Ok(vec![(SETTINGS, Record::Settings(Box::new(settings)))])
+        })
     }
 
-    /// A new institution, or a change of one; its number.
+    /// A new institution; its number.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn create_institution(&self, institution: Institution) -> Result<u32, WriteError> {
+        let id = EntryId::random();
+        let record = Record::Institution(Box::new(institution));
+        self.write(|| Ok(vec![(id, record.clone())]))?;
+        Ok(self.written(id)?.no.0)
+    }
+
+    /// Changes an institution in one step; what it is then.
     ///
     /// # Errors
     /// When there is none of that number.
-    pub fn put_institution(
+    pub fn edit_institution(
         &self,
-        number: Option<u32>,
-        institution: Institution,
-    ) -> Result<u32, WriteError> {
-        let _turn = self.turn();
-        let id = match number {
-            None => EntryId::random(),
-            Some(number) => {
-                let entry = self.register.page(EntryNo(number), 1).into_iter().next();
-                let entry = entry.filter(|e| {
-                    e.no.0 == number && matches!(&e.content, Record::Institution(i) if !i.deleted)
-                });
-                entry.ok_or(WriteError::NotFound)?.id
-            }
-        };
-        let entry = self.put(id, Record::Institution(Box::new(institution)))?;
-        Ok(entry.no.0)
+        number: u32,
+        mut edit: impl FnMut(&mut Institution),
+    ) -> Result<Institution, WriteError> {
+        let mut made = None;
+        self.write(|| {
+            let entry = self.register.page(EntryNo(number), 1).into_iter().next();
+            let entry = entry
+                .filter(|e| e.no.0 == number)
+                .ok_or(WriteError::NotFound)?;
+            let mut institution = match &entry.content {
+                Record::Institution(i) if !i.deleted => Institution::clone(i),
+                _ => return Err(WriteError::NotFound),
+            };
+            edit(&mut institution);
+            made = Some(institution.clone());
+            Ok(vec![(entry.id, Record::Institution(Box::new(institution)))])
+        })?;
+        made.ok_or(WriteError::NotFound)
     }
 
     /// `gone` was found to be the same person as `stays`: the number of `gone` leads to `stays` from now on, which takes
@@ -384,57 +405,63 @@ impl PersonnelRegister {
     /// # Errors
     /// When one of them is not there, or they are one.
     pub fn merge(&self, stays: u32, gone: u32, stamp: (Moment, &str)) -> Result<Held, WriteError> {
-        let _turn = self.turn();
-        self.register.follow()?;
+        if stays == gone {
+            return Err(WriteError::Invalid("a number cannot be merged with itself"));
+        }
         let (to, from) = (Personnel::id_of(stays), Personnel::id_of(gone));
         let read = |id| {
-            let entry = self.register.get(id).ok_or(WriteError::NotFound)?;
+            let entry = self.written(id)?;
             match person(&entry) {
                 Some(p) if !p.rest.deleted && p.rest.replaced_by.is_none() => Ok(p.clone()),
                 _ => Err(WriteError::NotFound),
             }
         };
-        if stays == gone {
-            return Err(WriteError::Invalid("a number cannot be merged with itself"));
-        }
-        let (mut survivor, mut merged) = (read(to)?, read(from)?);
-        for approval in &merged.approvals {
-            let same = |a: &super::Approval| {
-                a.profession == approval.profession
-                    && a.authorisation == approval.authorisation
-                    && a.valid == approval.valid
-            };
-            if !survivor.approvals.iter().any(same) {
-                let mut taken = approval.clone();
-                renumber(&mut survivor, &mut taken);
-                survivor.approvals.push(taken);
-            }
-        }
-        let earlier = &mut survivor.rest.earlier_nins;
-        earlier.extend(merged.nin.filter(|nin| survivor.nin != Some(*nin)));
-        earlier.extend(&merged.rest.earlier_nins);
-        if survivor.nin.is_none() {
-            survivor.nin = merged.nin;
-            survivor
-                .rest
-                .earlier_nins
-                .retain(|n| Some(*n) != merged.nin);
-        }
-        merged.rest.replaced_by = Some(stays);
-        for p in [&mut survivor, &mut merged] {
-            p.updated = stamp.0.max(p.updated);
-            p.by = stamp.1.to_owned();
-        }
-        self.register.change(&[
-            (from, Record::Person(Box::new(merged))),
-            (to, Record::Person(Box::new(survivor))),
-        ])?;
-        self.register.get(to).ok_or(WriteError::NotFound)
+        self.write(|| {
+            let (survivor, merged) = merged(read(to)?, read(from)?, stays, stamp);
+            Ok(vec![
+                (from, Record::Person(Box::new(merged))),
+                (to, Record::Person(Box::new(survivor))),
+            ])
+        })?;
+        self.written(to)
     }
+}
 
-    fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+/// The survivor with what only the other had, and the other with its way to the survivor.
+fn merged(
+    mut survivor: Personnel,
+    mut merged: Personnel,
+    stays: u32,
+    stamp: (Moment, &str),
+) -> (Personnel, Personnel) {
+    for approval in &merged.approvals {
+        let same = |a: &super::Approval| {
+            a.profession == approval.profession
+                && a.authorisation == approval.authorisation
+                && a.valid == approval.valid
+        };
+        if !survivor.approvals.iter().any(same) {
+            let mut taken = approval.clone();
+            renumber(&mut survivor, &mut taken);
+            survivor.approvals.push(taken);
+        }
     }
+    let earlier = &mut survivor.rest.earlier_nins;
+    earlier.extend(merged.nin.filter(|nin| survivor.nin != Some(*nin)));
+    earlier.extend(&merged.rest.earlier_nins);
+    if survivor.nin.is_none() {
+        survivor.nin = merged.nin;
+        survivor
+            .rest
+            .earlier_nins
+            .retain(|n| Some(*n) != merged.nin);
+    }
+    merged.rest.replaced_by = Some(stays);
+    for p in [&mut survivor, &mut merged] {
+        p.updated = stamp.0.max(p.updated);
+        p.by = stamp.1.to_owned();
+    }
+    (survivor, merged)
 }
 
 fn renumber(survivor: &mut Personnel, taken: &mut super::Approval) {

@@ -490,6 +490,8 @@ impl PersonRegister {
                             overlay.put(no, row, seq.0);
                         }
                         held.events = batch.then.events;
+                        // Nobody wrote between the state it was decided on and this commit.
+                        held.seq = seq;
                     }
                     return Ok(outcomes);
                 }

@@ -14,3 +14,4 @@ mod kernel;
 mod personnel;
 mod persons;
 mod place;
+mod together;
