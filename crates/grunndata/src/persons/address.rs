@@ -4,7 +4,7 @@ use super::json::Json;
 use super::parts::Part;
 use codes::places;
 use registers::persons::codes::{AddressForm, ProtectionLevel};
-use registers::persons::document::Address;
+use registers::persons::document::{Abroad, Address};
 
 /// A municipality with the names that our tables know.
 pub(super) struct Municipality {
@@ -50,6 +50,13 @@ pub(super) fn municipality(json: &mut Json, names: [&str; 4], place: Option<&Mun
 /// Writes the members of an address into the open object. `grading` is the stricter of the person's and its own.
 pub(super) fn write(json: &mut Json, part: Part, address: &Address, grading: ProtectionLevel) {
     if part == Part::PresentAddress {
+        form(
+            json,
+            "foreignAddress",
+            address,
+            AddressForm::Foreign,
+            |json| foreign(json, address),
+        );
         let is_unknown = address.form == AddressForm::UnknownResidence;
         json.field_truth("isAddressUnknown", is_unknown);
     }
@@ -87,6 +94,9 @@ pub(super) fn write(json: &mut Json, part: Part, address: &Address, grading: Pro
     match part {
         Part::PresentAddress => {
             json.field_day("presentAddressDate", address.moved);
+            if let Some(elsewhere) = address.elsewhere {
+                json.field("stayElsewhere", elsewhere.name());
+            }
         }
         Part::ResidentialAddress => {
             json.field_day("moveDate", address.moved);
@@ -138,6 +148,26 @@ fn street(json: &mut Json, address: &Address, place: &Municipality) {
     json.field_or_null("addressAdditionalName", None);
     city(json, address);
     json.field_or_null("coAddressName", some(&address.care_of));
+}
+
+fn foreign(json: &mut Json, address: &Address) {
+    let nothing = Abroad::default();
+    let abroad = address.abroad.as_deref().unwrap_or(&nothing);
+    for (name, text) in [
+        ("coAddressName", &address.care_of),
+        ("addressName", &address.street),
+        ("building", &abroad.building),
+        ("floorNumber", &abroad.floor),
+        ("housingUnit", &abroad.unit),
+        ("postBox", &abroad.post_box),
+        ("postCode", &abroad.postcode),
+        ("cityOrPlaceName", &address.place),
+        ("districtName", &abroad.district),
+        ("region", &abroad.region),
+        ("countryCode", &abroad.country),
+    ] {
+        json.field_or_null(name, some(text));
+    }
 }
 
 /// The number is `land/title/lease/section`; the last two are often missing.

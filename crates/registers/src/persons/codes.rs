@@ -109,7 +109,12 @@ coded! {
 
 coded! {
     /// Form of an address.
-    AddressForm { Street = 1, Cadastral = 2, UnknownResidence = 3, }
+    AddressForm { Street = 1, Cadastral = 2, UnknownResidence = 3, Foreign = 4, }
+}
+
+coded! {
+    /// Why somebody stays elsewhere than at home (`oppholdAnnetSted`).
+    StayElsewhere { Military = 1, Abroad = 2, OnSvalbard = 3, Commuter = 4, }
 }
 
 coded! {

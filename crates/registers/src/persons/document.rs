@@ -4,7 +4,7 @@
 
 use super::codes::{
     AddressForm, FamilyRole, Gender, GuardianshipScope, GuardianshipType, IdentifierKind,
-    MaritalStatusType, OtherPart, PersonStatus, ProtectionLevel, ResponsibilityType,
+    MaritalStatusType, OtherPart, PersonStatus, ProtectionLevel, ResponsibilityType, StayElsewhere,
 };
 use crate::kernel::EntryId;
 use crate::kernel::identifiers::Packed;
@@ -153,6 +153,41 @@ pub struct Address {
     pub moved: Option<Date>,
     /// Grading of this address.
     pub grading: ProtectionLevel,
+    /// What only an address abroad has. Its street, place and c/o name stand in the members above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abroad: Option<Box<Abroad>>,
+    /// Why the person stays here and not at home; present addresses only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<StayElsewhere>,
+}
+
+/// What an address abroad has beside street, place and c/o name. Empty where nothing is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Abroad {
+    /// Building.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub building: String,
+    /// Floor.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub floor: String,
+    /// Flat or unit.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub unit: String,
+    /// Post box.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub post_box: String,
+    /// Postcode, in the country's own form.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub postcode: String,
+    /// District.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub district: String,
+    /// Region.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub region: String,
+    /// Country, alpha-2.
+    pub country: String,
 }
 
 impl Address {

@@ -25,7 +25,7 @@ use codec::Packs;
 use jiff::civil::Date;
 
 /// Version of the form.
-pub const FORM: u32 = 1;
+pub const FORM: u32 = 2;
 /// A row is never longer, bytes: whoever has more (hundreds of relations) keeps the rest in the log only.
 pub const MAX_ROW_BYTES: usize = 64 << 10;
 

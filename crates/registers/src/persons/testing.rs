@@ -2,10 +2,11 @@
 
 use super::codes::{
     AddressForm, FamilyRole, Gender, IdentifierKind, MaritalStatusType, OtherPart, PersonStatus,
-    ProtectionLevel, ResponsibilityType,
+    ProtectionLevel, ResponsibilityType, StayElsewhere,
 };
 use super::document::{
-    Address, Birth, FamilyRelation, Identifier, Marital, Name, PersonDocument, Responsibility,
+    Abroad, Address, Birth, FamilyRelation, Identifier, Marital, Name, PersonDocument,
+    Responsibility,
 };
 use crate::kernel::EntryId;
 use crate::kernel::identifiers::Packed;
@@ -61,6 +62,17 @@ pub fn address(a: u8, b: u8, grading: ProtectionLevel) -> Address {
         basic_unit: (b & 8 != 0).then_some(3_010_101),
         moved: (b & 16 != 0).then_some(Date::constant(2020, 5, 17)),
         grading,
+        abroad: (b & 32 != 0).then(|| {
+            Box::new(Abroad {
+                building: "Blk 3".to_owned(),
+                post_box: "17".to_owned(),
+                postcode: "SW1A".to_owned(),
+                region: "Scania".to_owned(),
+                country: "SE".to_owned(),
+                ..Abroad::default()
+            })
+        }),
+        elsewhere: (b & 64 != 0).then_some(StayElsewhere::Commuter),
     }
 }
 

@@ -254,6 +254,8 @@ pub fn stored_address(home: &directory::Address, grading: ProtectionLevel) -> Ad
         basic_unit: None,
         moved: None,
         grading,
+        abroad: None,
+        elsewhere: None,
     }
 }
 

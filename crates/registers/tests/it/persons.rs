@@ -58,6 +58,8 @@ fn person(n: u32) -> PersonDocument {
         basic_unit: None,
         moved: None,
         grading: ProtectionLevel::Unclassified,
+        abroad: None,
+        elsewhere: None,
     };
     let _ = p.residential.set(home, since, Origin::at(since));
     p

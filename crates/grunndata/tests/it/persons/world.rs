@@ -83,6 +83,8 @@ pub fn address(grading: ProtectionLevel) -> Address {
         basic_unit: Some(3_010_401),
         moved: Some(date(2020, 5, 17)),
         grading,
+        abroad: None,
+        elsewhere: None,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Addresses of the population register.
 
 use super::tree::Tree;
-use super::{Wrong, date, needed_code, number};
-use crate::persons::codes::{AddressForm, ProtectionLevel};
-use crate::persons::document::Address;
+use super::{Wrong, code, date, needed_code, number};
+use crate::persons::codes::{AddressForm, ProtectionLevel, StayElsewhere};
+use crate::persons::document::{Abroad, Address};
 
 /// Gradings by their names upstream.
 pub(super) const GRADINGS: &[(&str, ProtectionLevel)] = &[
@@ -11,6 +11,12 @@ pub(super) const GRADINGS: &[(&str, ProtectionLevel)] = &[
     ("klientadresse", ProtectionLevel::ClientAddress),
     ("fortrolig", ProtectionLevel::Confidential),
     ("strengtFortrolig", ProtectionLevel::StrictlyConfidential),
+];
+const ELSEWHERE: &[(&str, StayElsewhere)] = &[
+    ("militaer", StayElsewhere::Military),
+    ("utenriks", StayElsewhere::Abroad),
+    ("paaSvalbard", StayElsewhere::OnSvalbard),
+    ("pendler", StayElsewhere::Commuter),
 ];
 
 fn blank(grading: ProtectionLevel) -> Address {
@@ -28,6 +34,8 @@ fn blank(grading: ProtectionLevel) -> Address {
         basic_unit: None,
         moved: None,
         grading,
+        abroad: None,
+        elsewhere: None,
     }
 }
 
@@ -38,6 +46,8 @@ pub(super) fn read(tree: &Tree) -> Result<Address, Wrong> {
         street_address(street, grading)?
     } else if let Some(cadastral) = tree.one("matrikkeladresse") {
         cadastral_address(cadastral, grading)?
+    } else if let Some(foreign) = tree.one("utenlandskAdresse") {
+        foreign_address(foreign, grading)?
     } else {
         let mut address = blank(grading);
         if let Some(unknown) = tree.one("ukjentBosted") {
@@ -50,6 +60,30 @@ pub(super) fn read(tree: &Tree) -> Result<Address, Wrong> {
         None => date(tree, "oppholdsadressedato")?,
     };
     address.basic_unit = number(tree, "grunnkrets")?;
+    address.elsewhere = code(tree, "oppholdAnnetSted", ELSEWHERE)?;
+    Ok(address)
+}
+
+fn foreign_address(tree: &Tree, grading: ProtectionLevel) -> Result<Address, Wrong> {
+    let country = tree.text("landkode").ok_or(Wrong::Missing("landkode"))?;
+    if !(2..=3).contains(&country.len()) || !country.bytes().all(|b| b.is_ascii_uppercase()) {
+        return Err(Wrong::Value("landkode"));
+    }
+    let mut address = blank(grading);
+    address.form = AddressForm::Foreign;
+    address.street = text(tree, "adressenavn");
+    address.place = text(tree, "byEllerStedsnavn");
+    address.care_of = text(tree, "coAdressenavn");
+    address.abroad = Some(Box::new(Abroad {
+        building: text(tree, "bygning"),
+        floor: text(tree, "etasjenummer"),
+        unit: text(tree, "boenhet"),
+        post_box: text(tree, "postboks"),
+        postcode: text(tree, "postkode"),
+        district: text(tree, "distriktsnavn"),
+        region: text(tree, "region"),
+        country: country.to_owned(),
+    }));
     Ok(address)
 }
 

@@ -38,6 +38,8 @@ fn address(street: &str, moved: i8) -> Address {
         basic_unit: None,
         moved: Some(Date::constant(2020, 1, moved)),
         grading: ProtectionLevel::Unclassified,
+        abroad: None,
+        elsewhere: None,
     }
 }
 

@@ -4,10 +4,10 @@ use super::codec::{In, Out, Packs};
 use crate::kernel::identifiers::Packed;
 use crate::persons::codes::{
     AddressForm, FamilyRole, Gender, GuardianshipScope, GuardianshipType, IdentifierKind,
-    MaritalStatusType, PersonStatus, ProtectionLevel, ResponsibilityType,
+    MaritalStatusType, PersonStatus, ProtectionLevel, ResponsibilityType, StayElsewhere,
 };
 use crate::persons::document::{
-    Address, Birth, FamilyRelation, Guardianship, Identifier, Marital, Name, Responsibility,
+    Abroad, Address, Birth, FamilyRelation, Guardianship, Identifier, Marital, Name, Responsibility,
 };
 use jiff::civil::Date;
 
@@ -36,6 +36,7 @@ by_code!(
     PersonStatus,
     ProtectionLevel,
     ResponsibilityType,
+    StayElsewhere,
 );
 
 fn flags<const N: usize>(there: [bool; N]) -> u8 {
@@ -179,6 +180,8 @@ impl Packs for Address {
             self.district.is_some(),
             self.basic_unit.is_some(),
             self.moved.is_some(),
+            self.abroad.is_some(),
+            self.elsewhere.is_some(),
         ]));
         out.varint(self.postcode.into());
         out.varint(self.municipality.into());
@@ -195,6 +198,12 @@ impl Packs for Address {
         }
         if let Some(day) = self.moved {
             out.day(day);
+        }
+        if let Some(abroad) = &self.abroad {
+            abroad.pack(out);
+        }
+        if let Some(elsewhere) = self.elsewhere {
+            elsewhere.pack(out);
         }
     }
 
@@ -215,6 +224,39 @@ impl Packs for Address {
             district: optional(f, 3, || input.number())?,
             basic_unit: optional(f, 4, || input.number())?,
             moved: optional(f, 5, || input.day())?,
+            abroad: optional(f, 6, || Abroad::unpack(input).map(Box::new))?,
+            elsewhere: optional(f, 7, || StayElsewhere::unpack(input))?,
+        })
+    }
+}
+
+impl Packs for Abroad {
+    fn pack(&self, out: &mut Out) {
+        let texts = [
+            &self.building,
+            &self.floor,
+            &self.unit,
+            &self.post_box,
+            &self.postcode,
+            &self.district,
+            &self.region,
+            &self.country,
+        ];
+        for text in texts {
+            out.text(text);
+        }
+    }
+
+    fn unpack(input: &mut In<'_>) -> Option<Self> {
+        Some(Self {
+            building: input.text()?,
+            floor: input.text()?,
+            unit: input.text()?,
+            post_box: input.text()?,
+            postcode: input.text()?,
+            district: input.text()?,
+            region: input.text()?,
+            country: input.text()?,
         })
     }
 }
