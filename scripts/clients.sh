@@ -3,7 +3,7 @@
 #
 # Suites: node (openid-client, oauth4webapi, oidc-provider, rhea, fhir-kit-client, @medplum/core, an OpenAPI validator),
 # python (python-qpid-proton with openssl cms, requests_oauth2client, Authlib, fhirpy, fhirclient, fhir.resources), java
-# (Nimbus OAuth SDK, HAPI's FHIR client), web (Chromium). All of them without arguments.
+# (Nimbus OAuth SDK, HAPI's FHIR client, JAX-WS), web (Chromium). All of them without arguments.
 # Installs what they need into tests/clients and .tools/, starts a demo on free ports with a store of its own, stops it.
 # A suite whose tool chain is missing is skipped with a line that says so. HELSENAV_BIN: use this binary.
 # Exit code 0 when nothing failed.
@@ -116,7 +116,12 @@ suite_java() {
   keytool -importcert -noprompt -alias demo -file "$ca" -keystore "$work/trust.p12" -storepass changeit >/dev/null 2>&1
   java -Djavax.net.ssl.trustStore="$work/trust.p12" -Djavax.net.ssl.trustStorePassword=changeit \
     -cp "$out/classes:$out/lib/*" Clients "$HELSENAV_FACTS" 2>&1 | tee "$work/log"
-  count java "${PIPESTATUS[0]}" "$(grep -c '^ok - ' "$work/log")" "$(grep -c '^not ok - ' "$work/log")"
+  local code=${PIPESTATUS[0]}
+  # wsimport makes clients of the descriptions that the demo serves; what it makes goes with the rest of the demo.
+  java -Djava.io.tmpdir="$work" -cp "$out/classes:$out/lib/*" Soap "$HELSENAV_FACTS" "$root/tests/clients/java/src/soap" 2>&1 |
+    tee -a "$work/log"
+  [ "${PIPESTATUS[0]}" = 0 ] || code=1
+  count java "$code" "$(grep -c '^ok - ' "$work/log")" "$(grep -c '^not ok - ' "$work/log")"
 }
 
 suite_web() {
