@@ -1,12 +1,13 @@
 //! AppRec (applikasjonskvittering): the receipt of the application for one message.
 //!
-//! Version 1.1 is read and written, 1.0 is read. Sources: HIS 80415:2012 and HIS 80415:2004, messaging.md §2.
+//! Versions 1.1 and 1.0 are read and written. Sources: HIS 80415:2012 and HIS 80415:2004, messaging.md §2.
 
 use serde::Serialize;
 
 use crate::hcp::{AdditionalId, Address, Dept, HcPerson, HcProf};
-use crate::message::{Endpoint, Header, PartyId};
-use crate::value::{Coded, LIST_OID, Time, record, root};
+use crate::message::{Endpoint, Header, Identified, MessageKind, PartyId};
+use crate::value::{Coded, LIST_OID, ReadError, Time, XmlValue, record};
+use crate::xml::{Elem, Ns, XmlDoc};
 
 /// Namespace of version 1.1.
 pub const NS: &str = "http://www.kith.no/xmlstds/apprec/2012-02-15";
@@ -232,7 +233,88 @@ impl ErrorCode {
     }
 }
 
-root! { AppRec, "AppRec", NS, NS | NS_1_0, "AppRec 1.0 or 1.1" }
+/// A version of the receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Version {
+    /// 1.0, HIS 80415:2004.
+    V1_0,
+    /// 1.1, HIS 80415:2012.
+    V1_1,
+}
+
+impl Version {
+    /// The version that answers a message (messaging.md §2): the older documents are answered with the older receipt.
+    pub fn for_message(id: &Identified) -> Self {
+        let version = id.version.as_deref().unwrap_or_default();
+        let is_older = match id.kind {
+            MessageKind::Epikrise => version == "1.1" || version == "1.0",
+            MessageKind::Henvisning => version == "1.0" || version == "0.9",
+            MessageKind::Rekvisisjon => version != "1.6",
+            MessageKind::Svarrapport => version != "1.4",
+            MessageKind::Dialogmelding => version == "1.0",
+            MessageKind::Plo => version.starts_with("1.5"),
+            MessageKind::EResept
+            | MessageKind::Legeerklaering
+            | MessageKind::Sykmelding
+            | MessageKind::Trekk
+            | MessageKind::Behandlerkrav
+            | MessageKind::Egenandel
+            | MessageKind::Fastlege
+            | MessageKind::Pasientliste => true,
+            _ => false,
+        };
+        if is_older { Self::V1_0 } else { Self::V1_1 }
+    }
+
+    /// Value of `MIGversion`.
+    pub fn mig_version(self) -> &'static str {
+        match self {
+            Self::V1_0 => MIG_VERSION_1_0,
+            Self::V1_1 => MIG_VERSION,
+        }
+    }
+}
+
+impl AppRec {
+    /// Reads a receipt from a document with it as root.
+    ///
+    /// # Errors
+    /// [`ReadError`] when a part that it cannot exist without is missing, or it is another message.
+    pub fn read_doc(doc: &XmlDoc) -> Result<Self, ReadError> {
+        Self::read_elem(&doc.root)
+    }
+
+    /// Reads a receipt from its element.
+    ///
+    /// # Errors
+    /// As [`Self::read_doc`].
+    pub fn read_elem(e: &Elem) -> Result<Self, ReadError> {
+        if &*e.name != "AppRec" || !matches!(&*e.ns, NS | NS_1_0) {
+            return Err(ReadError::missing(e, "AppRec 1.0 or 1.1"));
+        }
+        XmlValue::read(e)
+    }
+
+    /// The element, in the namespace of its version.
+    pub fn to_elem(&self) -> Elem {
+        let ns = if self.is_1_0() { NS_1_0 } else { NS };
+        let mut e = Elem::new(&Ns::from(ns), "AppRec");
+        XmlValue::write(self, &mut e);
+        e
+    }
+
+    /// UTF-8 text, ready to be signed.
+    pub fn to_xml(&self) -> String {
+        crate::xml::to_xml(&self.to_elem())
+    }
+
+    /// The same receipt in a version.
+    #[must_use]
+    pub fn in_version(mut self, version: Version) -> Self {
+        self.mig_version = version.mig_version().to_owned();
+        self
+    }
+}
 
 impl AppRec {
     /// The receipt for a message: addresses mirrored and swapped, reference to the original filled in.

@@ -22,7 +22,7 @@
 //! svarrapport 1.4, epikrise 1.2, henvisning 2.0, dialogmelding 1.1), HIS 1153 (addressing), HITS 1216 (AMQP), W3C XML
 //! 1.0, Namespaces and XML Schema; our specifications messaging.md, nilar.md, documents.md, story.md §7.
 
-mod catalogue;
+pub mod catalogue;
 
 pub mod apprec;
 

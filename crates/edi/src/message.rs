@@ -11,7 +11,7 @@ use crate::value::{Coded, Time, XmlValue};
 use crate::xml::{At, Elem, XmlDoc, XmlError};
 use crate::{apprec, msghead};
 
-pub use crate::catalogue::{Head, MessageKind, Support};
+pub use crate::catalogue::{Head, MessageKind, Standing, Support};
 
 /// What some bytes are.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +32,8 @@ pub struct Identified {
     pub processing_status: Option<String>,
     /// How far this program goes with it.
     pub support: Support,
+    /// How its version stands in the sector's reference list.
+    pub standing: Standing,
     /// Why it could not be read as XML.
     #[serde(skip)]
     pub error: Option<XmlError>,
@@ -48,6 +50,7 @@ impl Identified {
             document_type: None,
             processing_status: None,
             support,
+            standing: Standing::NotListed,
             error: None,
         }
     }
@@ -95,6 +98,7 @@ pub fn identify_elem(root: &Elem) -> Identified {
             out.support = Support::Recognised;
         }
     }
+    out.standing = catalogue::versions::standing(&business.ns);
     out.root_namespace = root.ns.to_string();
     out.payload_namespace = payload.map(|p| p.ns.to_string());
     let header = Header::from_elem(root);

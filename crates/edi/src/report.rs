@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::check::ebxml::{self, Judged, Response};
 use crate::check::{self, Checked, Finding, NotRun, Options, Severity, Text, Transport, Verdict};
 use crate::message::{Endpoint, Head, Identified, PartyId};
 
@@ -111,6 +112,9 @@ pub struct Report {
 /// assert!(report.to_text(Language::En).contains("line 1, column 7"));
 /// ```
 pub fn explain(bytes: &[u8], options: &Options<'_>) -> Report {
+    if let Some(judged) = ebxml::judge(bytes, options) {
+        return from_judged(bytes.len(), judged);
+    }
     let checked = check::run(bytes, options);
     from_checked(bytes.len(), checked)
 }
@@ -136,6 +140,48 @@ pub fn from_checked(size_bytes: usize, checked: Checked) -> Report {
         passed: checked.passed,
         not_run: checked.not_run,
         identified: checked.identified,
+    }
+}
+
+/// A report on an ebXML message.
+fn from_judged(size_bytes: usize, judged: Judged) -> Report {
+    let answer = match &judged.response {
+        Response::Fault => Text::new("SOAP Fault", "SOAP fault"),
+        Response::Errors(codes) => {
+            let codes = codes.join(", ");
+            Text::new(
+                format!("ErrorList (Error) med {codes}"),
+                format!("ErrorList (Error) with {codes}"),
+            )
+        }
+        Response::Warnings => Text::new(
+            "ErrorList (Warning): tatt imot med advarsler",
+            "ErrorList (Warning): taken, with warnings",
+        ),
+        Response::Acknowledgment => Text::new("Acknowledgment", "Acknowledgment"),
+        Response::Nothing => Text::new(
+            "ingenting: signaler besvares aldri",
+            "nothing: signals are never answered",
+        ),
+    };
+    let action: String = judged
+        .action
+        .map(|a| format!(", {}", a.chars().take(60).collect::<String>()))
+        .unwrap_or_default();
+    let what = match judged.is_mail {
+        true => Text::new(
+            format!("ebXML-melding i e-post{action}"),
+            format!("ebXML message in a mail{action}"),
+        ),
+        false => Text::new(
+            format!("ebXML-konvolutt (SOAP){action}"),
+            format!("ebXML envelope (SOAP){action}"),
+        ),
+    };
+    Report {
+        what,
+        answer,
+        ..from_checked(size_bytes, judged.checked)
     }
 }
 

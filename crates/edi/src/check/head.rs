@@ -101,19 +101,8 @@ fn times(c: &mut Context<'_>, h: &Header) {
 fn document_type(c: &mut Context<'_>, h: &Header) {
     let Some(t) = &h.document_type else { return };
     let code = t.code();
-    let fits = match c.identified.kind {
-        MessageKind::Svarrapport => code.starts_with("SVAR_"),
-        MessageKind::Epikrise => code.ends_with("EPIKRISE"),
-        MessageKind::Henvisning => code.starts_with("HENVISNING"),
-        MessageKind::Dialogmelding => {
-            code.starts_with("DIALOG_")
-                || matches!(code, "TILBAKEMELD" | "TEST")
-                || code.starts_with("NOTIFIKASJON_")
-        }
-        MessageKind::AppRec => code == "APPREC",
-        MessageKind::Rekvisisjon => code.starts_with("REQ_"),
-        _ => true,
-    };
+    let fits = crate::catalogue::carries(c.identified.kind, code)
+        || (c.identified.kind == MessageKind::Dialogmelding && code == "TEST");
     if !fits {
         let (nb, en) = c.identified.kind.name();
         c.warn(

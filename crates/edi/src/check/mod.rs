@@ -6,7 +6,9 @@
 
 mod attachments;
 mod business;
+pub mod ebxml;
 mod head;
+mod known;
 mod patient;
 mod verdict;
 mod vocabulary;
@@ -15,10 +17,9 @@ use codes::ident::Nin;
 use serde::Serialize;
 
 use crate::apprec::ErrorCode;
-use crate::message::{self, Header, Identified, MessageKind, Support};
-use crate::structure;
+use crate::message::{self, Header, Identified, MessageKind};
 use crate::xml::{At, Elem, Limits, XmlDoc, XmlErrorKind};
-use crate::xsd::{SchemaOutcome, SchemaSet};
+use crate::xsd::SchemaSet;
 
 pub use verdict::{Transport, Verdict};
 
@@ -86,6 +87,8 @@ pub enum Rule {
     Receipt,
     /// Rules of the business document.
     Business,
+    /// Numbered rules of the ebXML envelope (HITS 1172).
+    Ebxml,
 }
 
 /// The order in which broken rules answer: the first with an error decides.
@@ -184,6 +187,28 @@ pub enum CodeState {
     NoList,
 }
 
+/// What the address register says of a communication party.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PartyFacts {
+    /// A service or a person of an organisation.
+    pub is_level_2: bool,
+    /// EDI (mail) address; empty for none.
+    pub edi_address: String,
+    /// Signing certificate, DER.
+    pub signing_certificate: Option<Vec<u8>>,
+}
+
+/// What is agreed between two parties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreementFacts {
+    /// The parties.
+    pub her_ids: [u32; 2],
+    /// From when, seconds since 1970.
+    pub start_s: i64,
+    /// Until when, seconds since 1970.
+    pub end_s: i64,
+}
+
 /// Look-ups in registers, given by the caller. Every answer may be "not available" (`None`).
 pub trait Lookups {
     /// Whether somebody has, or has had, this national identifier.
@@ -195,6 +220,24 @@ pub trait Lookups {
     /// Whether the HER-id is a communication party.
     fn party_exists(&self, her_id: u32) -> Option<bool> {
         let _ = her_id;
+        None
+    }
+
+    /// What the address register says of a party: `Some(None)` when it has no such party.
+    fn party(&self, her_id: u32) -> Option<Option<PartyFacts>> {
+        let _ = her_id;
+        None
+    }
+
+    /// An agreement (CPA) by its UUID: `Some(None)` when there is none.
+    fn agreement(&self, cpa_id: &str) -> Option<Option<AgreementFacts>> {
+        let _ = cpa_id;
+        None
+    }
+
+    /// Opens an encrypted attachment, where the one who validates has the key.
+    fn decrypt(&self, cms: &[u8]) -> Option<Vec<u8>> {
+        let _ = cms;
         None
     }
 
@@ -444,8 +487,8 @@ pub fn run(bytes: &[u8], options: &Options<'_>) -> Checked {
         format!("Velformet XML ({encoding}), uten DOCTYPE"),
         format!("Well-formed XML ({encoding}), no DOCTYPE"),
     );
-    known(&mut c);
-    structural(&mut c);
+    known::check(&mut c);
+    known::structural(&mut c);
     if c.header.is_some() {
         head::check(&mut c);
         patient::check(&mut c);
@@ -546,206 +589,6 @@ fn capital(text: &str) -> String {
         .next()
         .map(|c| c.to_uppercase().chain(chars).collect())
         .unwrap_or_default()
-}
-
-/// Known, and in a version that is taken (B13).
-fn known(c: &mut Context<'_>) {
-    const RULE: &str = "MeldingsVersjoner";
-    let (nb, en) = c.identified.kind.name();
-    let version = c.identified.version.clone().unwrap_or_default();
-    let at = c.root.at;
-    match c.identified.support {
-        Support::Full => c.pass(
-            format!("Kjent melding: {nb} {version}"),
-            format!("Known message: {en} {version}"),
-        ),
-        Support::TooOld => c.error(
-            Rule::Version,
-            ErrorCode::T10,
-            RULE,
-            at,
-            &format!("{nb} {version} er en utgått versjon; send gjeldende versjon"),
-            &format!("{en} {version} is an obsolete version; send the current one"),
-        ),
-        Support::Recognised => match c.options.accepts {
-            Some(_) => c.error(
-                Rule::Version,
-                ErrorCode::T10,
-                RULE,
-                at,
-                &format!("{nb} {version} støttes ikke av mottakeren"),
-                &format!("{en} {version} is not supported by the receiver"),
-            ),
-            None => c.info(
-                Rule::Version,
-                RULE,
-                at,
-                format!("{nb} {version} er gjenkjent; en mottaker i denne løsningen svarer T10"),
-                format!("{en} {version} is recognised; a receiver in this hub answers T10"),
-            ),
-        },
-        Support::Wrapper => c.warn(
-            Rule::Known,
-            RULE,
-            at,
-            format!("{nb}: selve meldingen ligger inni og må valideres for seg"),
-            format!("{en}: the message itself is inside and must be validated by itself"),
-        ),
-        Support::Unknown => c.error(
-            Rule::Known,
-            ErrorCode::T10,
-            RULE,
-            at,
-            "Rotelementets navnerom er ikke en kjent melding; kontroller xmlns",
-            "The root element's namespace is no known message; check xmlns",
-        ),
-    }
-    if let Some(accepts) = c.options.accepts
-        && c.identified.support == Support::Full
-        && c.identified.kind != MessageKind::AppRec
-        && !accepts.contains(&c.identified.kind)
-    {
-        c.error(
-            Rule::Version,
-            ErrorCode::T10,
-            RULE,
-            at,
-            &format!("mottakeren tar ikke imot {nb}"),
-            &format!("the receiver does not take {en}"),
-        );
-    }
-}
-
-/// Structure by our tables and, when there are, by official schemas (B12).
-fn structural(c: &mut Context<'_>) {
-    let tables = structure::check(c.root);
-    let mut places = Vec::new();
-    for f in tables.faults {
-        places.push(f.at.line);
-        let new = New {
-            severity: Severity::Error,
-            code: Some(ErrorCode::T02),
-            rule_id: Rule::Structure,
-            rule: &f.rule,
-        };
-        c.find(new, f.at, f.text_nb, f.text_en);
-    }
-    let title = structure::covers(&c.business().ns).or_else(|| structure::covers(&c.root.ns));
-    match (title, places.is_empty()) {
-        (Some(title), true) => {
-            c.pass(
-                format!("Struktur etter tabellen for {title}"),
-                format!("Structure by the table for {title}"),
-            );
-        }
-        (Some(_), false) => {}
-        (None, _) => {}
-    }
-    let how = Text::new(
-        "gi en mappe med offisielle skjema: --schemas MAPPE",
-        "give a folder of official schemas: --schemas DIR",
-    );
-    for ns in tables
-        .unchecked
-        .iter()
-        .filter(|ns| !ns.contains("xmldsig"))
-        .take(10)
-    {
-        if c.options.schemas.is_none() {
-            c.skip(
-                Text::new(
-                    format!("Strukturen i navnerommet {}", short(ns)),
-                    format!("Structure in namespace {}", short(ns)),
-                ),
-                how.clone(),
-            );
-        }
-    }
-    let Some(set) = c.options.schemas else {
-        c.skip(
-            Text::new(
-                "Validering mot offisielle XML-skjema",
-                "Validation against official XML schemas",
-            ),
-            how,
-        );
-        return;
-    };
-    if !std::ptr::eq(c.root, &c.doc.root) {
-        c.skip(
-            Text::new(
-                "XML-skjema for melding i innpakning",
-                "XML schema of a message inside a wrapper",
-            ),
-            Text::new(
-                "valider MsgHead-elementet for seg",
-                "validate the MsgHead element by itself",
-            ),
-        );
-        return;
-    }
-    match set.check(c.doc) {
-        SchemaOutcome::Checked { faults, unknown } => {
-            if faults.is_empty() {
-                c.pass(
-                    "Gyldig etter offisielle XML-skjema",
-                    "Valid by official XML schemas",
-                );
-            }
-            for f in faults {
-                let (_, at) = crate::xsd::place(c.doc, &f);
-                // One break, one finding: our own words are better and in two languages.
-                if places
-                    .iter()
-                    .any(|line| *line == f.line || *line == at.line)
-                {
-                    continue;
-                }
-                let new = New {
-                    severity: Severity::Error,
-                    code: Some(ErrorCode::T02),
-                    rule_id: Rule::Structure,
-                    rule: "offisielt XML-skjema",
-                };
-                c.find(
-                    new,
-                    at,
-                    format!("Bryter XML-skjemaet: {}", f.text),
-                    format!("Breaks the XML schema: {}", f.text),
-                );
-            }
-            for ns in unknown.iter().filter(|ns| !ns.contains("1999/xhtml")) {
-                c.skip(
-                    Text::new(
-                        format!("XML-skjema for navnerommet {}", short(ns)),
-                        format!("XML schema of namespace {}", short(ns)),
-                    ),
-                    Text::new("legg skjemaet i mappen", "add the schema to the folder"),
-                );
-            }
-        }
-        SchemaOutcome::NoSchema { namespace } => c.skip(
-            Text::new(
-                format!("XML-skjema for navnerommet {}", short(&namespace)),
-                format!("XML schema of namespace {}", short(&namespace)),
-            ),
-            Text::new("legg skjemaet i mappen", "add the schema to the folder"),
-        ),
-        SchemaOutcome::Unusable { reason } => c.skip(
-            Text::new(
-                "Validering mot offisielle XML-skjema",
-                "Validation against official XML schemas",
-            ),
-            Text::new(
-                format!("skjemaene kan ikke brukes: {reason}"),
-                format!("the schemas cannot be used: {reason}"),
-            ),
-        ),
-    }
-}
-
-fn short(ns: &str) -> String {
-    ns.chars().take(100).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@
 )]
 
 mod bad_cases;
+mod catalogue;
+mod ebxml;
 mod hostile;
 mod made;
 mod oracle;

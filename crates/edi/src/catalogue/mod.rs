@@ -1,8 +1,15 @@
-//! Which messages exist: namespace → kind, version, head, and how far this program goes with them.
+//! Which messages exist: namespace → kind, version, head, how the version stands, and how far this program goes with
+//! them; and which document belongs to a message function ([`functions`]).
 //!
 //! Source: messaging.md §3 (targetNamespace of the national schemas, HISD 1209).
 
 use serde::Serialize;
+
+pub mod functions;
+pub mod versions;
+
+pub(crate) use functions::carries;
+pub use versions::Standing;
 
 /// Kind of business document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -34,6 +41,7 @@ pub enum MessageKind {
     Tjenesteoversikt,
     Kalender,
     PasientKommunikasjon,
+    KjernejournalAdm,
     /// A MsgHead around something that the catalogue does not have.
     OtherInMsgHead,
     /// An ebXML (SOAP) envelope: the message is an attachment of it.
@@ -93,6 +101,10 @@ impl MessageKind {
             Self::Tjenesteoversikt => ("tjenesteoversikt", "service overview"),
             Self::Kalender => ("kalender (iCalendar)", "calendar (iCalendar)"),
             Self::PasientKommunikasjon => ("pasientkommunikasjon", "patient communication"),
+            Self::KjernejournalAdm => (
+                "administrativ melding til kjernejournal",
+                "administrative message to the core record",
+            ),
             Self::OtherInMsgHead => ("annen melding i MsgHead", "another message in MsgHead"),
             Self::EbxmlEnvelope => ("ebXML-konvolutt (SOAP)", "ebXML envelope (SOAP)"),
             Self::Fellesformat => ("fellesformat (NAV)", "fellesformat (NAV)"),
@@ -256,7 +268,7 @@ const KITH: &[(&str, MessageKind, &str, Head, Support)] = &[
     (
         "sykmelding/2011-03-04",
         M::Sykmelding,
-        "1.0",
+        "1.1",
         H::MsgHead,
         S::Recognised,
     ),
@@ -284,6 +296,27 @@ const KITH: &[(&str, MessageKind, &str, Head, Support)] = &[
     (
         "nav/pasientliste/2010-02-01",
         M::Pasientliste,
+        "1.0",
+        H::MsgHead,
+        S::Recognised,
+    ),
+    (
+        "lom/2003-12-01",
+        M::Behandlerkrav,
+        "0.91",
+        H::Own,
+        S::TooOld,
+    ),
+    (
+        "reservasjon/2016-12",
+        M::Personvern,
+        "1.0",
+        H::MsgHead,
+        S::Recognised,
+    ),
+    (
+        "kjernejournaladm/2007-06-07",
+        M::KjernejournalAdm,
         "1.0",
         H::MsgHead,
         S::Recognised,
