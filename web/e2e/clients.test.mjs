@@ -165,6 +165,42 @@ test('by keyboard: register a client, close and delete it', { skip }, async () =
   await page.context().close();
 });
 
+test('an app of citizens: a system, a client without a key, rights that wait', { skip }, async () => {
+  const page = await open('/drift/klienter');
+  await page.getByRole('button', { name: 'Nytt klientsystem' }).click();
+  await dialog(page).getByLabel('Navn på systemet').fill('Timebok');
+  await dialog(page).getByLabel('Leverandørens organisasjonsnummer').fill('918108393');
+  await dialog(page).getByLabel('Innbyggere, i en app uten nøkkel').check();
+  assert.equal(await dialog(page).getByText('Hvem bruker en installasjon?').count(), 0);
+  await checked(page, 'system of citizens');
+  await dialog(page).getByRole('button', { name: 'Registrer systemet' }).click();
+  await dialog(page).waitFor({ state: 'detached' });
+  await page.getByRole('cell', { name: 'Innbyggere (app)' }).waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Ny API-nøkkel for Timebok' }).count(), 0);
+
+  // By links: a reload would be another session of the fixtures.
+  await page.getByRole('link', { name: 'Registrer klient' }).click();
+  await page.getByLabel('Klientsystem').selectOption({ label: 'Timebok (Vår EPJ AS)' });
+  await page.getByLabel('Navn på klienten').fill('Timebok');
+  await page.getByLabel('Organisasjonsnummer til virksomheten').fill('889640782');
+  const [sent] = await Promise.all([page.waitForRequest((one) => one.method() === 'POST'), page.keyboard.press('Enter')]);
+  assert.deepEqual(JSON.parse(sent.postData()).scopes, []);
+  await page.waitForURL('**/drift/klienter/ny-klient');
+  await page.getByText('Innbyggerne som logger inn').waitFor();
+  await page.getByText('hver installasjon viser sitt eget sertifikat').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Ny nøkkel' }).count(), 0);
+  await page.getByRole('button', { name: 'Be om tilgang' }).click();
+  await dialog(page).getByText('Ingen kan logge inn før den første er godkjent.').waitFor();
+  await dialog(page).getByLabel('Navnet').check();
+  await checked(page, 'rights');
+  await dialog(page).getByRole('button', { name: 'Be om tilgang' }).click();
+  await dialog(page).waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Godkjenn oidcnavn for Timebok' }).waitFor();
+  await checked(page, 'client of citizens');
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
 test('systems, API keys and delegations', { skip }, async () => {
   const page = await open('/drift/klienter');
   await page.getByRole('button', { name: 'Nytt klientsystem' }).click();

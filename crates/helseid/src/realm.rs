@@ -23,6 +23,8 @@ pub(crate) struct Realm {
     pub end_session: &'static str,
     /// Back from a logout at an identity provider.
     pub signed_out: &'static str,
+    /// Name of the login pages in counters.
+    pub login_endpoint: &'static str,
     /// Cookie of the browser session. Cookies do not know ports: each issuer has its own names.
     pub session_cookie: &'static str,
     /// Cookie that binds a login page to its browser; one per page, by its path.
@@ -47,6 +49,7 @@ pub(crate) static PERSONNEL: Realm = Realm {
     token: path::TOKEN,
     end_session: path::END_SESSION,
     signed_out: path::SIGNED_OUT,
+    login_endpoint: "login",
     session_cookie: "helseid.session",
     login_cookie: "helseid.login",
     away_cookie: "helseid.at.",
@@ -69,6 +72,7 @@ pub(crate) static CITIZENS: Realm = Realm {
     token: citizen::path::TOKEN,
     end_session: citizen::path::LOGOUT,
     signed_out: "/sts/oidcprov/signout/done",
+    login_endpoint: "citizen-login",
     session_cookie: "helsenorge.session",
     login_cookie: "helsenorge.login",
     away_cookie: "helsenorge.at.",

@@ -1,4 +1,4 @@
-//! `helsenav client …`: registrations of HelseID clients from the command line, and `helsenav demo add-client`.
+//! `helsenav client …`: registrations of clients, of HelseID and of the citizens' issuer, from the command line, and `helsenav demo add-client`.
 //!
 //! Keys are made here, on the machine of whoever asks; the store is given the public half only. On the embedded engine
 //! the hub must be stopped; beside PostgreSQL it may run, and takes changes over within a second.
@@ -7,7 +7,8 @@ use crate::cli::StoreArgs;
 use crate::demo::{CA_FILE, FACTS_FILE, write_private};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use helseid::registry::model::{ApiOwner, Origin, Rules, SystemTenancy};
+use helseid::citizen::{RIGHT_NAME, RIGHT_PID};
+use helseid::registry::model::{ApiOwner, Origin, Rules, SystemTenancy, SystemUsers};
 use helseid::registry::rules::SELF_SERVICE_SCOPE;
 use helseid::registry::{Actor, NewClient, NewSystem, Registry, RegistryParts};
 use hub::{Config, Opened};
@@ -63,7 +64,8 @@ pub(crate) enum ClientCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
-    /// Let a client exchange tokens sent to APIs, and say where it is told of logouts; replaces what was there.
+    /// Let a client exchange tokens sent to APIs, say where it is told of logouts, and for whom the tokens of a citizens'
+    /// client are; replaces what was there.
     Roles {
         /// Client id.
         client_id: String,
@@ -76,6 +78,9 @@ pub(crate) enum ClientCommand {
         /// Address that gets a logout token when a login ends.
         #[arg(long)]
         backchannel_logout_uri: Option<String>,
+        /// Audience of the access tokens of a citizens' client; may be given several times.
+        #[arg(long = "audience")]
+        audiences: Vec<String>,
         #[command(flatten)]
         store: StoreArgs,
     },
@@ -157,6 +162,27 @@ pub(crate) struct KeyArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Which issuer a client is of.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct IssuerArgs {
+    /// It logs citizens in, at their issuer; its scopes are rights (oidcnavn, oidcfodselsnummer, …).
+    #[arg(long, conflicts_with = "user")]
+    pub citizens: bool,
+    /// An application without a key: each instance shows a certificate of its own.
+    #[arg(long, requires = "citizens", conflicts_with_all = ["jwk", "kind"])]
+    pub app: bool,
+}
+
+impl IssuerArgs {
+    const fn users(self) -> SystemUsers {
+        match (self.citizens, self.app) {
+            (false, _) => SystemUsers::Personnel,
+            (true, false) => SystemUsers::Citizens,
+            (true, true) => SystemUsers::CitizensApp,
+        }
+    }
+}
+
 /// A client to be registered.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AddArgs {
@@ -194,6 +220,8 @@ pub(crate) struct AddArgs {
     #[arg(long = "child")]
     pub children: Vec<String>,
     #[command(flatten)]
+    pub issuer: IssuerArgs,
+    #[command(flatten)]
     pub key: KeyArgs,
     #[command(flatten)]
     pub store: StoreArgs,
@@ -214,8 +242,9 @@ pub(crate) struct DemoClientArgs {
     /// Client id; a GUID is made when absent.
     #[arg(long)]
     pub client_id: Option<String>,
-    /// A scope, approved at once; may be given several times.
-    #[arg(long = "scope", default_values = ["nhn:pps/provesvar-read", "nhn:kjernejournal/api"])]
+    /// A scope (with --citizens a right), approved at once; may be given several times. Without one: results and core
+    /// record, or name and national identity number.
+    #[arg(long = "scope")]
     pub scopes: Vec<String>,
     /// Users log in with it.
     #[arg(long)]
@@ -226,6 +255,11 @@ pub(crate) struct DemoClientArgs {
     /// Strict rules, as in production; else stock OAuth libraries pass.
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    pub issuer: IssuerArgs,
+    /// File with a public JWK; without one a key is made.
+    #[arg(long)]
+    pub jwk: Option<PathBuf>,
     /// Kind of the key.
     #[arg(long, value_enum, default_value = "p256")]
     pub kind: Kind,
@@ -233,6 +267,10 @@ pub(crate) struct DemoClientArgs {
     #[arg(long, default_value = "client.json")]
     pub out: PathBuf,
 }
+
+/// What a client of the demo may do when nothing is asked for.
+const DEMO_SCOPES: [&str; 2] = ["nhn:pps/provesvar-read", "nhn:kjernejournal/api"];
+const DEMO_RIGHTS: [&str; 2] = [RIGHT_NAME, RIGHT_PID];
 
 /// Runs one command.
 pub(crate) fn run(command: &ClientCommand) -> Result<ExitCode> {
@@ -260,12 +298,14 @@ pub(crate) fn run(command: &ClientCommand) -> Result<ExitCode> {
             acts_for,
             frontchannel_logout_uri,
             backchannel_logout_uri,
+            audiences,
             store,
         } => {
             let roles = helseid::registry::model::Roles {
                 acts_for: acts_for.iter().cloned().collect(),
                 frontchannel_logout_uri: frontchannel_logout_uri.clone(),
                 backchannel_logout_uri: backchannel_logout_uri.clone(),
+                audiences: audiences.iter().cloned().collect(),
             };
             on(store, |registry| {
                 Ok(registry.set_roles(&Actor::Console, client_id, &roles)?)
@@ -333,10 +373,12 @@ fn public_key(args: &KeyArgs) -> Result<(Value, Option<PrivateJwk>)> {
         let key = make_key(args.kind)?;
         return Ok((Value::Object(key.public().to_members()), Some(key)));
     };
+    Ok((read_jwk(path)?, None))
+}
+
+fn read_jwk(path: &Path) -> Result<Value> {
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let jwk = serde_json::from_slice(&text)
-        .with_context(|| format!("{} holds no JWK", path.display()))?;
-    Ok((jwk, None))
+    serde_json::from_slice(&text).with_context(|| format!("{} holds no JWK", path.display()))
 }
 
 /// Refuses to write over a file before anything is registered.
@@ -364,26 +406,36 @@ fn hand_out(key: Option<&PrivateJwk>, client_id: &str, out: Option<&Path>) -> Re
     Ok(())
 }
 
+/// The scopes asked for; clients of HelseID also get the one with which they renew their keys.
+fn with_self_service(asked: &[String], users: SystemUsers) -> Vec<String> {
+    let mut scopes = asked.to_vec();
+    if users.is_personnel() && !scopes.iter().any(|scope| scope == SELF_SERVICE_SCOPE) {
+        scopes.push(SELF_SERVICE_SCOPE.to_owned());
+    }
+    scopes
+}
+
 fn add(args: &AddArgs) -> Result<ExitCode> {
     if let Some(out) = &args.key.out {
         check_free(out)?;
     }
-    let (public, private) = public_key(&args.key)?;
-    let mut scopes = args.scopes.clone();
-    if !scopes.iter().any(|scope| scope == SELF_SERVICE_SCOPE) {
-        scopes.push(SELF_SERVICE_SCOPE.to_owned());
-    }
+    let users = args.issuer.users();
+    let (public, private) = match users {
+        SystemUsers::CitizensApp => (None, None),
+        _ => public_key(&args.key).map(|(public, private)| (Some(public), private))?,
+    };
     let system = NewSystem {
         name: args.name.clone(),
         supplier: args.organisation.clone(),
+        users,
         tenancy: if args.multi_tenant {
             SystemTenancy::Multi
         } else {
             SystemTenancy::Single
         },
-        user_login: args.user,
-        machine: true,
-        refresh: args.user,
+        user_login: args.user || args.issuer.citizens,
+        machine: !args.issuer.citizens,
+        refresh: args.user || args.issuer.citizens,
         native: args.native,
         rules: args.compatible.then_some(Rules::Compatible),
         scopes: None,
@@ -399,8 +451,8 @@ fn add(args: &AddArgs) -> Result<ExitCode> {
             name: args.name.clone(),
             organisation: args.organisation.clone(),
             children: args.children.clone(),
-            key: Some(public),
-            scopes,
+            key: public,
+            scopes: with_self_service(&args.scopes, users),
             redirect_uris: args.redirect_uris.clone(),
             post_logout_redirect_uris: Vec::new(),
         };
@@ -415,7 +467,7 @@ fn add(args: &AddArgs) -> Result<ExitCode> {
     println!("Client {client_id}");
     if !args.approve && !args.scopes.is_empty() {
         println!(
-            "The scopes wait for the owners of their APIs (helsenav client scope {client_id} SCOPE approve)"
+            "The scopes wait for whoever decides on them (helsenav client scope {client_id} SCOPE approve)"
         );
     }
     hand_out(private.as_ref(), &client_id, args.key.out.as_deref())?;
@@ -519,16 +571,28 @@ pub(crate) fn demo_add(args: &DemoClientArgs) -> Result<ExitCode> {
             .and_then(Value::as_str)
             .unwrap_or_default()
     };
-    let mut scopes = args.scopes.clone();
-    if !scopes.iter().any(|scope| scope == SELF_SERVICE_SCOPE) {
-        scopes.push(SELF_SERVICE_SCOPE.to_owned());
-    }
-    let redirect_uris = if args.user && args.redirect_uris.is_empty() {
+    let users = args.issuer.users();
+    let asked = match (args.scopes.is_empty(), args.issuer.citizens) {
+        (false, _) => args.scopes.clone(),
+        (true, false) => DEMO_SCOPES.map(str::to_owned).into(),
+        (true, true) => DEMO_RIGHTS.map(str::to_owned).into(),
+    };
+    let scopes = with_self_service(&asked, users);
+    let logs_in = args.user || args.issuer.citizens;
+    let redirect_uris = if logs_in && args.redirect_uris.is_empty() {
         vec!["http://localhost:3000/callback".to_owned()]
     } else {
         args.redirect_uris.clone()
     };
-    let key = make_key(args.kind)?;
+    let key = match (args.issuer.app, &args.jwk) {
+        (false, None) => Some(make_key(args.kind)?),
+        _ => None,
+    };
+    let public = match (&key, &args.jwk) {
+        (Some(key), _) => Some(Value::Object(key.public().to_members())),
+        (None, Some(path)) => Some(read_jwk(path)?),
+        (None, None) => None,
+    };
     let wanted = json!({
         "client_id": args.client_id,
         "name": args.name,
@@ -537,7 +601,8 @@ pub(crate) fn demo_add(args: &DemoClientArgs) -> Result<ExitCode> {
         "scopes": scopes,
         "redirect_uris": redirect_uris,
         "strict": args.strict,
-        "public_jwk": key.public().to_members(),
+        "users": users,
+        "public_jwk": public,
     });
     let mut made = post(text_of("/base"), "/demo/clients", &wanted)?;
     let client_id = made
@@ -556,24 +621,40 @@ pub(crate) fn demo_add(args: &DemoClientArgs) -> Result<ExitCode> {
         .flatten()
         .filter_map(|(name, address)| Some((name.clone(), json!(over_tls(address.as_str()?)))))
         .collect();
-    let own = [
-        ("issuer", json!(text_of("/helseid/issuer"))),
-        ("ca_file", json!(ca_file)),
-        ("fhir", Value::Object(fhir)),
-        (
-            "selvbetjening",
-            json!(over_tls(text_of("/endpoints/selvbetjening"))),
-        ),
-        ("private_jwk", Value::Object(key.to_secret_members())),
-    ];
+    let issuer = text_of(match users {
+        SystemUsers::Personnel => "/helseid/issuer",
+        _ => "/citizen_sts/issuer",
+    });
+    let mut own = vec![("issuer", json!(issuer)), ("ca_file", json!(ca_file))];
+    match users {
+        SystemUsers::Personnel => own.extend([
+            ("fhir", Value::Object(fhir)),
+            (
+                "selvbetjening",
+                json!(over_tls(text_of("/endpoints/selvbetjening"))),
+            ),
+        ]),
+        SystemUsers::Citizens => {}
+        SystemUsers::CitizensApp => own.push(("mtls", json!(text_of("/citizen_sts/mtls")))),
+    }
+    if let Some(key) = &key {
+        own.push(("private_jwk", Value::Object(key.to_secret_members())));
+    }
     if let Some(members) = made.as_object_mut() {
-        members.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        members.extend(
+            own.into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
     }
     write_private(&args.out, serde_json::to_string_pretty(&made)?.as_bytes())?;
     println!(
-        "Client {client_id} at {}\nScopes {}\nEverything it needs, private key included: {}\nTrust the demo CA: {}",
-        text_of("/helseid/issuer"),
+        "Client {client_id} at {issuer}\nScopes {}\nEverything it needs{}: {}\nTrust the demo CA: {}",
         scopes.join(" "),
+        if key.is_some() {
+            ", private key included"
+        } else {
+            ""
+        },
         args.out.display(),
         ca_file.display(),
     );

@@ -5,7 +5,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use edge::Problem;
-use helseid::registry::model::{Rules, SystemTenancy};
+use helseid::registry::model::{Rules, SystemTenancy, SystemUsers};
 use helseid::registry::{Actor, NewClient, NewSystem, Registry, RegistryError};
 use registers::Directory;
 use serde::Deserialize;
@@ -50,7 +50,12 @@ struct Wanted {
     /// Strict rules; else compatible ones, with which stock libraries pass.
     #[serde(default)]
     strict: bool,
-    public_jwk: Value,
+    /// Whom it logs in, when not health personnel (spec helseid §18).
+    #[serde(default)]
+    users: SystemUsers,
+    /// Absent for applications of citizens, whose instances show certificates.
+    #[serde(default)]
+    public_jwk: Option<Value>,
 }
 
 async fn list(State(clients): State<DemoClients>) -> Json<Value> {
@@ -90,15 +95,17 @@ impl DemoClients {
         let name = wanted
             .name
             .unwrap_or_else(|| format!("{} (prøve)", organisation.name));
+        let personnel = wanted.users.is_personnel();
         let system = self.registry.create_system(
             &actor,
             &NewSystem {
                 name: name.clone(),
                 supplier: organisation.orgnr.clone(),
+                users: wanted.users,
                 tenancy: SystemTenancy::Single,
-                user_login: wanted.user,
-                machine: true,
-                refresh: wanted.user,
+                user_login: wanted.user || !personnel,
+                machine: personnel,
+                refresh: wanted.user || !personnel,
                 // Any port on a loopback address: what is tried is rarely on the port that was registered.
                 native: true,
                 rules: Some(if wanted.strict {
@@ -119,7 +126,7 @@ impl DemoClients {
                 name,
                 organisation: organisation.orgnr.clone(),
                 children: organisation.units.iter().map(|u| u.orgnr.clone()).collect(),
-                key: Some(wanted.public_jwk),
+                key: wanted.public_jwk,
                 scopes: wanted.scopes.clone(),
                 redirect_uris: wanted.redirect_uris.clone(),
                 post_logout_redirect_uris: Vec::new(),
@@ -131,7 +138,12 @@ impl DemoClients {
         }
         Ok(json!({
             "client_id": client_id,
-            "use": if wanted.user { "user" } else { "machine" },
+            "use": match (wanted.users, wanted.user) {
+                (SystemUsers::CitizensApp, _) => "public",
+                (SystemUsers::Citizens, _) => "confidential",
+                (_, true) => "user",
+                (_, false) => "machine",
+            },
             "orgnr_parent": organisation.orgnr,
             "orgnr_child": organisation.units.first().map(|u| u.orgnr.clone()),
             "scopes": wanted.scopes,

@@ -250,7 +250,7 @@ pub fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use helseid::registry::model::{ConfigurationState, Origin, SystemTenancy};
+    use helseid::registry::model::{ConfigurationState, Origin, SystemTenancy, SystemUsers};
     use helseid::registry::{NewClient, NewSystem, RegistryError};
     use jose::jwk::KeyKind;
     use jose::{Alg, PrivateJwk, system_clock};
@@ -303,6 +303,7 @@ mod tests {
         let system = NewSystem {
             name: "EPJ".to_owned(),
             supplier: OFFICE.to_owned(),
+            users: SystemUsers::Personnel,
             tenancy: SystemTenancy::Single,
             user_login: false,
             machine: true,

@@ -474,8 +474,13 @@ impl Hub {
                 is_demo,
             };
             let (config, addresses) = (config.clone(), addresses.clone());
-            tokio::task::spawn_blocking(move || citizens::start(&config, &addresses, parts))
-                .await??
+            let registry = clients.clone();
+            let start = move || -> Result<_> {
+                let citizens = citizens::start(&config, &addresses, parts)?;
+                registry.serve_citizens(citizens.clone());
+                Ok(citizens)
+            };
+            tokio::task::spawn_blocking(start).await??
         };
         let login = Arc::new(HelseidLogin::new(
             &helseid,

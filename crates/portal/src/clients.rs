@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use edge::{Problem, blocking};
-use helseid::registry::model::{Origin, Rules, SystemTenancy};
+use helseid::registry::model::{Origin, Rules, SystemTenancy, SystemUsers};
 use helseid::registry::{Actor, NewClient, NewSystem, Registry, RegistryError};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -412,6 +412,8 @@ struct SystemBody {
     name: String,
     #[serde(default)]
     supplier: Option<String>,
+    #[serde(default)]
+    users: SystemUsers,
     tenancy: SystemTenancy,
     user_login: bool,
     machine: bool,
@@ -432,6 +434,7 @@ async fn create_system(
         let new = NewSystem {
             name: body.name,
             supplier: body.supplier.or(own).unwrap_or_default(),
+            users: body.users,
             tenancy: body.tenancy,
             user_login: body.user_login,
             machine: body.machine,

@@ -16,7 +16,8 @@ export interface ClientRow {
   state: ClientState;
   keys: number;
   keys_until: string | null;
-  keys_state: 'ok' | 'ends_soon' | 'none';
+  /** `not_needed`: an app of citizens, whose installations show certificates. */
+  keys_state: 'ok' | 'ends_soon' | 'none' | 'not_needed';
   /** Approved, asked for, refused. */
   scopes: [number, number, number];
 }
@@ -32,10 +33,14 @@ export interface WaitingDecision {
   since: string;
 }
 
+/** Whom the clients of a system log in; citizens have an issuer of their own. */
+export type Users = 'personnel' | 'citizens' | 'citizens-app';
+
 export interface ClientSystem {
   id: string;
   name: string;
   supplier: Named;
+  users: Users;
   tenancy: 'single' | 'multi';
   user_login: boolean;
   machine: boolean;
@@ -97,7 +102,7 @@ export interface ClientClaim {
 export interface ClientDetail extends ClientRow {
   about: ClientSystem | null;
   issuer: string | null;
-  tenancy: 'single-tenant' | 'multi-tenant' | 'none';
+  tenancy: 'single-tenant' | 'multi-tenant' | 'none' | 'citizens';
   children: Named[];
   delegations: Named[];
   key_list: ClientKey[];

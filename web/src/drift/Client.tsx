@@ -114,7 +114,7 @@ function About({ client }: { client: ClientDetail }) {
   const format = useFormat();
   const { about } = client;
   const named = (list: readonly { orgnr: string; name: string }[]) => list.map((one) => `${one.name} (${one.orgnr})`).join(', ');
-  const uses = about && [about.user_login && t('use.login'), about.machine && t('use.machine')].filter(Boolean).join(', ');
+  const uses = about?.users !== 'personnel' ? null : [about.user_login && t('use.login'), about.machine && t('use.machine')].filter(Boolean).join(', ');
   return (
     <Facts
       rows={[

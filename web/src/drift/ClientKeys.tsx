@@ -32,20 +32,21 @@ export function KeySection({ client, onChange }: OfClient) {
     setRemoving(undefined);
     onChange(view);
   };
+  const isKeyless = client.keys_state === 'not_needed';
   const isLast = removing?.state !== 'expired' && client.key_list.filter((key) => key.state !== 'expired').length === 1;
   return (
     <Section
       id="keys"
       title={t('key.list')}
       aside={
-        client.may_change && (
+        client.may_change && !isKeyless && (
           <Button variant="outline" onClick={() => setAdding(true)}>
             {t('key.new')}
           </Button>
         )
       }
     >
-      {client.key_list.length === 0 ? <Empty text={t('key.none')} /> : <Table client={client} onRemove={setRemoving} />}
+      {client.key_list.length === 0 ? <Empty text={t(isKeyless ? 'key.not_needed' : 'key.none')} /> : <Table client={client} onRemove={setRemoving} />}
       {isAdding && <AddDialog client={client} onClose={() => setAdding(false)} onChange={change} />}
       {removing && (
         <Sure

@@ -61,7 +61,8 @@ function Form({ overview }: { overview: ClientsOverview }) {
         system: systemId,
         name: name.trim(),
         organisation: asksForOrganisation ? organisation.trim() : null,
-        scopes: ['nhn:selvbetjening/client'],
+        // With it a client of HelseID renews its own key.
+        scopes: system?.users === 'personnel' ? ['nhn:selvbetjening/client'] : [],
       });
       navigate(clientPage(made.client_id));
     });

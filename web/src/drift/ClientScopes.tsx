@@ -259,17 +259,27 @@ function ScopeRow({ scope, client, onDecide, onRemove }: { scope: ClientScope; c
   );
 }
 
+/** Rights of citizens' clients in words. */
+const RIGHTS = {
+  oidcnavn: 'right.name',
+  oidcfodselsdatoinformasjon: 'right.birthdate',
+  oidcfodselsnummer: 'right.pid',
+  'nhn:helsenorge/fullmakt/read': 'right.attorney',
+} as const;
+
 function RequestDialog({ client, onClose, onChange }: OfClient & { onClose: () => void }) {
   const t = useTexts(clients);
   const s = useTexts(shell);
   const { fault, isBusy, run } = useAct();
   const [taken, setTaken] = useState<ReadonlySet<string>>(new Set());
   const [isMissing, setMissing] = useState(false);
+  const isOfCitizens = client.tenancy === 'citizens';
   const groups = new Map<string, string[]>();
   for (const scope of client.offered_scopes) {
-    const audience = scope.slice(0, scope.indexOf('/'));
-    groups.set(audience, [...(groups.get(audience) ?? []), scope]);
+    const group = isOfCitizens ? t('right.list') : scope.slice(0, scope.indexOf('/'));
+    groups.set(group, [...(groups.get(group) ?? []), scope]);
   }
+  const right = (scope: string) => (scope in RIGHTS ? t(RIGHTS[scope as keyof typeof RIGHTS]) : scope);
   const ask = () => {
     setMissing(taken.size === 0);
     if (taken.size === 0) return;
@@ -296,9 +306,15 @@ function RequestDialog({ client, onClose, onChange }: OfClient & { onClose: () =
         <p>{t('scope.request.all')}</p>
       ) : (
         <>
-          <p>{t('scope.request.text')}</p>
-          {[...groups].map(([audience, scopes]) => (
-            <Checks key={audience} legend={audience} options={scopes.map((scope) => [scope, scope.slice(audience.length + 1)] as const)} taken={taken} onChange={setTaken} />
+          <p>{t(isOfCitizens ? 'right.text' : 'scope.request.text')}</p>
+          {[...groups].map(([group, scopes]) => (
+            <Checks
+              key={group}
+              legend={group}
+              options={scopes.map((scope) => [scope, isOfCitizens ? right(scope) : scope.slice(group.length + 1)] as const)}
+              taken={taken}
+              onChange={setTaken}
+            />
           ))}
         </>
       )}

@@ -1,7 +1,7 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
 import { useId, useState, type FormEvent } from 'react';
 import { post } from '../api/client.ts';
-import type { ClientSystem, Delegation } from '../api/clients.ts';
+import type { ClientSystem, Delegation, Users } from '../api/clients.ts';
 import { clients } from '../i18n/clients.ts';
 import { useFormat } from '../i18n/format.ts';
 import { shell } from '../i18n/shell.ts';
@@ -52,10 +52,10 @@ export function Systems({ systems, isOperator, onChange }: { systems: readonly C
                 </th>
                 <td data-label={t('col.supplier')}>{system.supplier.name}</td>
                 <td data-label={t('col.use')}>
-                  {t(`tenancy.${system.tenancy}`)}: {uses(system)}
+                  {system.users === 'personnel' ? `${t(`tenancy.${system.tenancy}`)}: ${uses(system)}` : t(`users.${system.users}`)}
                 </td>
                 <td data-label={t('col.apikey')}>
-                  {system.tenancy === 'single' ? (
+                  {system.tenancy === 'single' && system.users !== 'citizens-app' ? (
                     <span className="acts">
                       <span>{system.has_api_key ? t('apikey.has') : t('apikey.no')}</span>
                       {system.is_own && (
@@ -143,10 +143,12 @@ function SystemDialog({ isOperator, onClose, onDone }: { isOperator: boolean; on
   const { fault, isBusy, run } = useAct();
   const [name, setName] = useState('');
   const [supplier, setSupplier] = useState('');
+  const [users, setUsers] = useState<Users>('personnel');
   const [tenancy, setTenancy] = useState<'single' | 'multi'>('single');
   const [uses, setUses] = useState<ReadonlySet<string>>(new Set(['user_login', 'machine']));
   const [errors, setErrors] = useState<{ name?: string; supplier?: string }>({});
   const form = useFirstWrong(errors);
+  const isOfPersonnel = users === 'personnel';
 
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -160,10 +162,11 @@ function SystemDialog({ isOperator, onClose, onDone }: { isOperator: boolean; on
       await post('/api/drift/client-systems', {
         name: name.trim(),
         supplier: isOperator ? supplier.trim() : null,
-        tenancy,
-        user_login: uses.has('user_login'),
-        machine: uses.has('machine'),
-        refresh: uses.has('user_login'),
+        users,
+        tenancy: isOfPersonnel ? tenancy : 'single',
+        user_login: !isOfPersonnel || uses.has('user_login'),
+        machine: isOfPersonnel && uses.has('machine'),
+        refresh: !isOfPersonnel || uses.has('user_login'),
         native: uses.has('native'),
       });
       onDone();
@@ -199,25 +202,40 @@ function SystemDialog({ isOperator, onClose, onDone }: { isOperator: boolean; on
           />
         )}
         <Radios
-          legend={t('system.tenancy')}
-          name={`${id}-tenancy`}
+          legend={t('system.users')}
+          name={`${id}-users`}
           options={[
-            ['single', t('tenancy.single')],
-            ['multi', t('tenancy.multi')],
+            ['personnel', t('system.users.personnel')],
+            ['citizens', t('system.users.citizens')],
+            ['citizens-app', t('system.users.citizens-app')],
           ]}
-          taken={tenancy}
-          onChange={setTenancy}
+          taken={users}
+          onChange={setUsers}
         />
-        <Checks
-          legend={t('system.use')}
-          options={[
-            ['user_login', t('system.user_login')],
-            ['machine', t('system.machine')],
-            ['native', t('system.native')],
-          ]}
-          taken={uses}
-          onChange={setUses}
-        />
+        {isOfPersonnel && (
+          <>
+            <Radios
+              legend={t('system.tenancy')}
+              name={`${id}-tenancy`}
+              options={[
+                ['single', t('tenancy.single')],
+                ['multi', t('tenancy.multi')],
+              ]}
+              taken={tenancy}
+              onChange={setTenancy}
+            />
+            <Checks
+              legend={t('system.use')}
+              options={[
+                ['user_login', t('system.user_login')],
+                ['machine', t('system.machine')],
+                ['native', t('system.native')],
+              ]}
+              taken={uses}
+              onChange={setUses}
+            />
+          </>
+        )}
         {/* A form with a field is sent by Enter. */}
         <button type="submit" className="hidden" tabIndex={-1} aria-hidden="true" />
       </form>

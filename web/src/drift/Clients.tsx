@@ -114,6 +114,7 @@ function Table({ rows }: { rows: readonly ClientRow[] }) {
 function Keys({ row }: { row: ClientRow }) {
   const t = useTexts(clients);
   const format = useFormat();
+  if (row.keys_state === 'not_needed') return t('keys.not_needed');
   if (row.keys === 0) return <State tone="watch">{t('keys.none')}</State>;
   const text = row.keys_until ? t('keys.until', { n: row.keys, date: format.shortDate(row.keys_until.slice(0, 10)) }) : t('keys.count', { n: row.keys });
   return row.keys_state === 'ends_soon' ? <State tone="watch">{text}</State> : text;

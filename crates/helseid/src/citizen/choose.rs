@@ -5,15 +5,14 @@
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Request, Response};
-use jose::encoding::equal_secret;
 use maud::html;
 
 use super::texts::words;
 use super::{Ground, Represented, registrations};
 use crate::Helseid;
 use crate::edge::authorize::{complete, start_session_at};
-use crate::edge::login::{back_with, comes_from_own_page, find, key, shown};
-use crate::edge::{Form, Language, Page, bar, error_answer, gone_page, see_other};
+use crate::edge::login::{Posted, answered, back_with, cancel, find, key, shown};
+use crate::edge::{Language, Page, bar, gone_page, see_other};
 use crate::error::{Code, OAuthError};
 use crate::grants::{LOGIN_S, OpenLogin, Session, UpstreamSession};
 use crate::rules::claims::Login;
@@ -129,14 +128,14 @@ pub(super) async fn show(
 ) -> Response<Body> {
     let proven = match find(&helseid, &id, &headers).await {
         Ok(open) => open.and_then(|open| open.proven),
-        Err(error) => return error_answer(&helseid, "citizen-login", &error),
+        Err(error) => return answered(&helseid, Err(error)),
     };
     let Some(session) = proven else {
         return gone_page(helseid.inner.realm.brand, Language::choose(None, &headers));
     };
     let others = match represented_by(&helseid, &session.login.pid).await {
         Ok(others) => others,
-        Err(error) => return error_answer(&helseid, "citizen-login", &error),
+        Err(error) => return answered(&helseid, Err(error)),
     };
     shown(&helseid, &id, query, &headers, |open, language, _| {
         page(&helseid, &id, open, language, &session.login, &others)
@@ -150,50 +149,38 @@ pub(super) async fn submit(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Response<Body> {
-    match act(&helseid, &id, request).await {
-        Ok(answer) => answer,
-        Err(error) => error_answer(&helseid, "citizen-login", &error),
+    match Posted::read(&helseid, &id, request).await {
+        Ok(posted) => answered(&helseid, act(&helseid, &id, posted).await),
+        Err(answer) => *answer,
     }
 }
 
-async fn act(
-    helseid: &Helseid,
-    id: &str,
-    request: Request<Body>,
-) -> Result<Response<Body>, OAuthError> {
-    let own_page = comes_from_own_page(helseid, request.headers());
-    let (headers, form) = Form::read(request).await?;
-    let language = Language::choose(form.get("lang"), &headers);
-    let brand = helseid.inner.realm.brand;
-    let open = find(helseid, id, &headers).await?;
-    let Some(open) = open.filter(|open| open.proven.is_some()) else {
-        return Ok(gone_page(brand, language));
+async fn act(helseid: &Helseid, id: &str, posted: Posted) -> Result<Response<Body>, OAuthError> {
+    let Posted {
+        headers,
+        form,
+        open,
+        language,
+    } = posted;
+    let realm = helseid.inner.realm;
+    if open.proven.is_none() {
+        return Ok(gone_page(realm.brand, language));
+    }
+    if form.get("action") == Some("cancel") {
+        return cancel(helseid, id, &open, language).await;
+    }
+    let Some(chosen) = form.get("pid") else {
+        return Ok(see_other(&format!("{}/for", realm.login_path(id))));
     };
-    let csrf = form.get("csrf").unwrap_or_default();
-    if !own_page || !equal_secret(csrf.as_bytes(), open.csrf.as_bytes()) {
-        return Err(OAuthError::new(
-            Code::AccessDenied,
-            "the form did not come from the login page",
-        ));
-    }
-    let cancelled = form.get("action") == Some("cancel");
-    let chosen = form.get("pid").map(str::to_owned);
-    if !cancelled && chosen.is_none() {
-        return Ok(see_other(&format!(
-            "{}/for",
-            helseid.inner.realm.login_path(id)
-        )));
-    }
     // Only one of several submits of the same page goes on.
     let taken: Option<OpenLogin> = helseid.inner.grants().take(&key(id)).await?;
     let Some(mut open) = taken else {
-        return Ok(gone_page(brand, language));
+        return Ok(gone_page(realm.brand, language));
     };
-    let (Some(mut session), Some(chosen), false) = (open.proven.take(), chosen, cancelled) else {
-        let error = OAuthError::new(Code::AccessDenied, "the user cancelled the login");
-        return Ok(back_with(helseid, &open, &error, language));
+    let Some(mut session) = open.proven.take() else {
+        return Ok(gone_page(realm.brand, language));
     };
-    match act_for(helseid, &mut session.login, &chosen).await {
+    match act_for(helseid, &mut session.login, chosen).await {
         Ok(()) => finish(helseid, &headers, &open, session, language).await,
         Err(error) => Ok(back_with(helseid, &open, &error, language)),
     }
@@ -252,7 +239,7 @@ fn page(
                 }
             }
         }
-        form method="post" action=(path) {
+        form.gap method="post" action=(path) {
             (hidden)
             button.quiet type="submit" name="action" value="cancel" { (texts.cancel) }
         }

@@ -3,7 +3,6 @@
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Request, Response};
-use jose::encoding::equal_secret;
 use maud::html;
 use registers::directory::Person;
 
@@ -11,8 +10,8 @@ use super::texts::words;
 use super::{NoLogin, choose, registrations};
 use crate::Helseid;
 use crate::edge::authorize::login_from;
-use crate::edge::login::{back_with, comes_from_own_page, find, key, shown};
-use crate::edge::{Form, Language, Page, bar, error_answer, gone_page};
+use crate::edge::login::{Posted, answered, cancel, shown, wrong_number};
+use crate::edge::{Language, Page, bar};
 use crate::error::{Code, OAuthError};
 use crate::grants::OpenLogin;
 use crate::idp;
@@ -78,43 +77,25 @@ pub(super) async fn submit(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Response<Body> {
-    match act(&helseid, &id, request).await {
-        Ok(answer) => answer,
-        Err(error) => error_answer(&helseid, "citizen-login", &error),
+    match Posted::read(&helseid, &id, request).await {
+        Ok(posted) => answered(&helseid, act(&helseid, &id, posted).await),
+        Err(answer) => *answer,
     }
 }
 
-async fn act(
-    helseid: &Helseid,
-    id: &str,
-    request: Request<Body>,
-) -> Result<Response<Body>, OAuthError> {
-    let own_page = comes_from_own_page(helseid, request.headers());
-    let (headers, form) = Form::read(request).await?;
-    let brand = helseid.inner.realm.brand;
-    let Some(open) = find(helseid, id, &headers).await? else {
-        let language = Language::choose(form.get("lang"), &headers);
-        return Ok(gone_page(brand, language));
-    };
-    let csrf = form.get("csrf").unwrap_or_default();
-    if !own_page || !equal_secret(csrf.as_bytes(), open.csrf.as_bytes()) {
-        return Err(OAuthError::new(
-            Code::AccessDenied,
-            "the form did not come from the login page",
-        ));
-    }
-    let locales = open.request.ui_locales.as_deref();
-    let language = Language::choose_for(form.get("lang"), locales, &headers);
+async fn act(helseid: &Helseid, id: &str, posted: Posted) -> Result<Response<Body>, OAuthError> {
+    let Posted {
+        headers,
+        form,
+        open,
+        language,
+    } = posted;
     let again = |error: Option<&'static str>, search: Option<&str>| {
         Ok(page(helseid, id, &open, language, error, search))
     };
     let texts = language.texts();
     match form.get("action") {
-        Some("cancel") => {
-            helseid.inner.grants().take::<OpenLogin>(&key(id)).await?;
-            let error = OAuthError::new(Code::AccessDenied, "the user cancelled the login");
-            return Ok(back_with(helseid, &open, &error, language));
-        }
+        Some("cancel") => return cancel(helseid, id, &open, language).await,
         Some("search") => return again(None, form.get("name")),
         _ => {}
     }
@@ -164,19 +145,12 @@ fn page(
         input type="hidden" name="csrf" value=(open.csrf);
         input type="hidden" name="lang" value=(language.tag());
     };
-    let described = if error.is_some() {
-        "pid-hint error"
-    } else {
-        "pid-hint"
-    };
+    let described = error.map_or("pid-hint", |_| "pid-hint error");
     let body = html! {
         (bar(realm.brand, language, &path))
         h1 { (texts.title) }
         p { (texts.login_for) " " strong { (client_name) } ". " (texts.intro) }
         p.notice { (texts.test_banner) " " (words.level) }
-        @if let Some(error) = error {
-            div.error role="alert" id="error" { strong { (texts.problem) } " " (error) }
-        }
         section aria-labelledby="by-choice" {
             h2 id="by-choice" { (texts.choose) }
             form method="post" action=(path) role="search" {
@@ -192,7 +166,7 @@ fn page(
             }
             form method="post" action=(path) {
                 (hidden)
-                p.hint.gap { (texts.choose_hint) }
+                @if !people.is_empty() { p.hint.gap { (texts.choose_hint) } }
                 ul.people {
                     @for person in &people {
                         li {
@@ -213,6 +187,7 @@ fn page(
             h2 id="by-number" { (texts.by_number) }
             form method="post" action=(path) autocomplete="off" {
                 (hidden)
+                @if let Some(error) = error { (wrong_number(texts, error)) }
                 label for="pid" { (texts.number_label) }
                 p.hint id="pid-hint" { (texts.number_hint) }
                 input type="text" id="pid" name="pid" inputmode="numeric" maxlength="11" required
@@ -221,7 +196,7 @@ fn page(
                 div.row { button type="submit" { (texts.log_in) } }
             }
         }
-        form method="post" action=(path) {
+        form.gap method="post" action=(path) {
             (hidden)
             button.quiet type="submit" name="action" value="cancel" { (texts.cancel) }
         }

@@ -104,6 +104,9 @@ pub const RIGHT_PID: &str = "oidcfodselsnummer";
 /// The right to fetch the power of attorney as a token.
 pub const RIGHT_ATTORNEY: &str = "nhn:helsenorge/fullmakt/read";
 
+/// All rights a client of citizens can have.
+pub const RIGHTS: [&str; 4] = [RIGHT_NAME, RIGHT_BIRTH_DATE, RIGHT_PID, RIGHT_ATTORNEY];
+
 /// On what ground somebody acts for another (spec privacy §6.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ground {
@@ -291,6 +294,13 @@ impl Registrations {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(client.client.client_id.clone(), Arc::new(extra));
     }
+
+    fn remove(&self, client_id: &str) {
+        self.clients
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(client_id);
+    }
 }
 
 /// What only the citizens' issuer has; asked in its own handlers alone.
@@ -371,6 +381,26 @@ impl Citizens {
             registrations.register(&client);
         }
         self.core.put_client(client.client);
+    }
+
+    /// A registered client.
+    #[must_use]
+    pub fn client(&self, client_id: &str) -> Option<Arc<Client>> {
+        self.core.client(client_id)
+    }
+
+    /// Ids of all registered clients.
+    #[must_use]
+    pub fn client_ids(&self) -> std::collections::BTreeSet<String> {
+        self.core.client_ids()
+    }
+
+    /// Removes a client; its tokens run out by themselves.
+    pub fn remove_client(&self, client_id: &str) {
+        self.core.remove_client(client_id);
+        if let Some(registrations) = &self.core.inner.citizens {
+            registrations.remove(client_id);
+        }
     }
 
     /// The published key set.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::form::Form;
-use super::page::{Page, error_page};
+use super::page::{Page, bar, error_page};
 use super::texts::Language;
 use super::{cookie, logout_notice, see_other, set_cookie};
 use crate::Helseid;
@@ -50,7 +50,8 @@ async fn respond(
     parameters: Result<Form, OAuthError>,
     own_button: bool,
 ) -> Response<Body> {
-    let language = Language::choose(None, headers);
+    let asked = |name| parameters.as_ref().ok().and_then(|form| form.get(name));
+    let language = Language::choose_for(asked("lang"), asked("ui_locales"), headers);
     let result = match parameters {
         Ok(form) => log_out(helseid, headers, &form, own_button, language).await,
         Err(error) => Err(error),
@@ -281,9 +282,11 @@ fn cleared(helseid: &Helseid, headers: &HeaderMap, mut answer: Response<Body>) -
 fn question_page(realm: &Realm, language: Language) -> Response<Body> {
     let texts = language.texts();
     let body = html! {
+        (bar(realm.brand, language, realm.end_session))
         h1 { (texts.sign_out_question) }
-        form method="post" action=(realm.end_session) {
+        form.gap method="post" action=(realm.end_session) {
             input type="hidden" name="confirm" value="1";
+            input type="hidden" name="lang" value=(language.tag());
             button type="submit" { (texts.sign_out) }
         }
     };
@@ -299,6 +302,7 @@ fn signed_out_page(
 ) -> Response<Body> {
     let texts = language.texts();
     let body = html! {
+        div.bar { span.brand { (realm.brand) } }
         h1 { (texts.signed_out) }
         @if let Some(onward) = &onward {
             p { a href=(onward) { (texts.continue_) } }

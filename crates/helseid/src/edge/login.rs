@@ -27,8 +27,8 @@ const PEOPLE_SHOWN: usize = 12;
 #[derive(Default)]
 struct View<'a> {
     search: Option<&'a str>,
+    /// What is wrong with the number.
     error: Option<&'static str>,
-    number_error: bool,
 }
 
 /// `GET /login/{id}`.
@@ -64,7 +64,7 @@ pub(crate) async fn shown(
             helseid.inner.realm.brand,
             Language::choose(query.get("lang"), headers),
         ),
-        Err(error) => error_answer(helseid, "login", &error),
+        Err(error) => answered(helseid, Err(error)),
     }
 }
 
@@ -74,10 +74,60 @@ pub async fn submit(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Response<Body> {
-    match act(&helseid, &id, request).await {
-        Ok(answer) => answer,
-        Err(error) => error_answer(&helseid, "login", &error),
+    match Posted::read(&helseid, &id, request).await {
+        Ok(posted) => answered(&helseid, act(&helseid, &id, posted).await),
+        Err(answer) => *answer,
     }
+}
+
+/// A form that a page of an open login sent: from the browser the login began in, and from the page that was shown there.
+pub(crate) struct Posted {
+    pub(crate) headers: HeaderMap,
+    pub(crate) form: Form,
+    pub(crate) open: OpenLogin,
+    pub(crate) language: Language,
+}
+
+impl Posted {
+    /// Reads a form and checks where it came from.
+    ///
+    /// # Errors
+    /// The answer that says what is wrong: the login is gone or another browser's, or the form is another page's.
+    pub(crate) async fn read(
+        helseid: &Helseid,
+        id: &str,
+        request: Request<Body>,
+    ) -> Result<Self, Box<Response<Body>>> {
+        let own_page = comes_from_own_page(helseid, request.headers());
+        let refused = |error: OAuthError| Box::new(answered(helseid, Err(error)));
+        let (headers, form) = Form::read(request).await.map_err(refused)?;
+        let Some(open) = find(helseid, id, &headers).await.map_err(refused)? else {
+            let language = Language::choose(form.get("lang"), &headers);
+            return Err(Box::new(gone_page(helseid.inner.realm.brand, language)));
+        };
+        let csrf = form.get("csrf").unwrap_or_default();
+        if !own_page || !equal_secret(csrf.as_bytes(), open.csrf.as_bytes()) {
+            return Err(refused(OAuthError::new(
+                Code::AccessDenied,
+                "the form did not come from the login page",
+            )));
+        }
+        let language = language(&open, form.get("lang"), &headers);
+        Ok(Self {
+            headers,
+            form,
+            open,
+            language,
+        })
+    }
+}
+
+/// The answer of a login page.
+pub(crate) fn answered(
+    helseid: &Helseid,
+    result: Result<Response<Body>, OAuthError>,
+) -> Response<Body> {
+    result.unwrap_or_else(|error| error_answer(helseid, helseid.inner.realm.login_endpoint, &error))
 }
 
 fn language(open: &OpenLogin, chosen: Option<&str>, headers: &HeaderMap) -> Language {
@@ -102,83 +152,62 @@ pub(crate) fn key(id: &str) -> String {
     format!("login/{}", id.get(..64).unwrap_or(id))
 }
 
-async fn act(
-    helseid: &Helseid,
-    id: &str,
-    request: Request<Body>,
-) -> Result<Response<Body>, OAuthError> {
-    let own_page = comes_from_own_page(helseid, request.headers());
-    let (headers, form) = Form::read(request).await?;
-    let Some(open) = find(helseid, id, &headers).await? else {
-        return Ok(gone_page(
-            helseid.inner.realm.brand,
-            Language::choose(form.get("lang"), &headers),
-        ));
-    };
-    let csrf = form.get("csrf").unwrap_or_default();
-    if !own_page || !equal_secret(csrf.as_bytes(), open.csrf.as_bytes()) {
-        return Err(OAuthError::new(
-            Code::AccessDenied,
-            "the form did not come from the login page",
-        ));
-    }
-    let language = language(&open, form.get("lang"), &headers);
+async fn act(helseid: &Helseid, id: &str, posted: Posted) -> Result<Response<Body>, OAuthError> {
+    let Posted {
+        headers,
+        form,
+        open,
+        language,
+    } = posted;
     let again = |view: &View<'_>| Ok(render(helseid, id, &open, language, view));
-    match form.get("action") {
-        Some("cancel") => cancel(helseid, id, &open, language).await,
-        Some("search") => again(&View {
-            search: form.get("name"),
+    let wrong = |error: &'static str| {
+        again(&View {
+            error: Some(error),
             ..View::default()
-        }),
-        _ => {
-            let level = form
-                .get("level")
-                .and_then(Level::from_text)
-                .unwrap_or(Level::High);
-            let texts = language.texts();
-            let pid = form.get("pid").map(str::trim).unwrap_or_default();
-            if pid.len() != 11 || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
-                return again(&View {
-                    error: Some(texts.error_number),
-                    number_error: true,
-                    ..View::default()
-                });
-            }
-            match new_login(helseid, pid, level) {
-                Ok(login) => {
-                    // Only one of several submits of the same page goes on.
-                    if helseid
-                        .inner
-                        .grants()
-                        .take::<OpenLogin>(&key(id))
-                        .await?
-                        .is_none()
-                    {
-                        return Ok(gone_page(helseid.inner.realm.brand, language));
-                    }
-                    let outcome = complete(helseid, &headers, &open.request, login.clone()).await;
-                    let mut answer = match outcome {
-                        Ok(answer) => answer,
-                        Err(error) => return Ok(back_with(helseid, &open, &error, language)),
-                    };
-                    start_session(helseid, &headers, &login, &mut answer).await?;
-                    Ok(answer)
-                }
-                Err(error) if error.code == Code::AccessDenied => {
-                    let dead = helseid.inner.directory.person(pid).is_some();
-                    again(&View {
-                        error: Some(if dead {
-                            texts.error_dead
-                        } else {
-                            texts.error_unknown_person
-                        }),
-                        number_error: true,
-                        ..View::default()
-                    })
-                }
-                Err(error) => Err(error),
-            }
+        })
+    };
+    match form.get("action") {
+        Some("cancel") => return cancel(helseid, id, &open, language).await,
+        Some("search") => {
+            return again(&View {
+                search: form.get("name"),
+                ..View::default()
+            });
         }
+        _ => {}
+    }
+    let level = form
+        .get("level")
+        .and_then(Level::from_text)
+        .unwrap_or(Level::High);
+    let texts = language.texts();
+    let pid = form.get("pid").map(str::trim).unwrap_or_default();
+    if pid.len() != 11 || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+        return wrong(texts.error_number);
+    }
+    let login = match new_login(helseid, pid, level) {
+        Ok(login) => login,
+        Err(error) if error.code == Code::AccessDenied => {
+            let is_known = helseid.inner.directory.person(pid).is_some();
+            return wrong(if is_known {
+                texts.error_dead
+            } else {
+                texts.error_unknown_person
+            });
+        }
+        Err(error) => return Err(error),
+    };
+    // Only one of several submits of the same page goes on.
+    let taken: Option<OpenLogin> = helseid.inner.grants().take(&key(id)).await?;
+    if taken.is_none() {
+        return Ok(gone_page(helseid.inner.realm.brand, language));
+    }
+    match complete(helseid, &headers, &open.request, login.clone()).await {
+        Ok(mut answer) => {
+            start_session(helseid, &headers, &login, &mut answer).await?;
+            Ok(answer)
+        }
+        Err(error) => Ok(back_with(helseid, &open, &error, language)),
     }
 }
 
@@ -193,7 +222,8 @@ pub(crate) fn comes_from_own_page(helseid: &Helseid, headers: &HeaderMap) -> boo
     helseid.inner.origins().any(|own| own == origin)
 }
 
-async fn cancel(
+/// Ends an open login at the user's wish.
+pub(crate) async fn cancel(
     helseid: &Helseid,
     id: &str,
     open: &OpenLogin,
@@ -297,9 +327,6 @@ fn render(
         h1 { (texts.title) }
         p { (texts.login_for) " " strong { (client_name) } ". " (texts.intro) }
         p.notice { (texts.test_banner) }
-        @if let Some(error) = view.error {
-            div.error role="alert" id="error" { strong { (texts.problem) } " " (error) }
-        }
         (form.by_choice(&people, view))
         (form.by_number(view))
         (form.cancel())
@@ -312,6 +339,11 @@ fn render(
     let mut page = Page::new(realm.brand, language, title, body);
     page.form_target = form_action_source(&open.request.redirect_uri);
     page.answer()
+}
+
+/// What is wrong with the number that was written: beside the field, where the focus goes.
+pub(crate) fn wrong_number(texts: &Texts, error: &str) -> Markup {
+    html! { div.error role="alert" id="error" { strong { (texts.problem) } " " (error) } }
 }
 
 struct LoginForm<'a> {
@@ -344,23 +376,20 @@ impl LoginForm<'_> {
     }
 
     fn by_number(&self, view: &View<'_>) -> Markup {
-        let described = if view.number_error {
-            "pid-hint error"
-        } else {
-            "pid-hint"
-        };
+        let described = view.error.map_or("pid-hint", |_| "pid-hint error");
         html! {
             section aria-labelledby="by-number" {
                 h2 id="by-number" { (self.texts.by_number) }
                 form method="post" action=(self.action) autocomplete="off" {
                     (self.hidden())
+                    @if let Some(error) = view.error { (wrong_number(self.texts, error)) }
                     div.row {
                         div {
                             label for="pid" { (self.texts.number_label) }
                             p.hint id="pid-hint" { (self.texts.number_hint) }
                             input type="text" id="pid" name="pid" inputmode="numeric" maxlength="11" required
-                                autofocus[view.number_error] aria-describedby=(described)
-                                aria-invalid=[view.number_error.then_some("true")];
+                                autofocus[view.error.is_some()] aria-describedby=(described)
+                                aria-invalid=[view.error.map(|_| "true")];
                         }
                         (self.level("level-number"))
                     }
@@ -381,7 +410,7 @@ impl LoginForm<'_> {
                 form method="post" action=(self.action) {
                     (self.hidden())
                     div.gap { (self.level("level-choice")) }
-                    p.hint.gap { (self.texts.choose_hint) }
+                    @if !people.is_empty() { p.hint.gap { (self.texts.choose_hint) } }
                     ul.people {
                         @for person in people {
                             li {
@@ -414,7 +443,7 @@ impl LoginForm<'_> {
 
     fn cancel(&self) -> Markup {
         html! {
-            form method="post" action=(self.action) {
+            form.gap method="post" action=(self.action) {
                 (self.hidden())
                 button.quiet type="submit" name="action" value="cancel" { (self.texts.cancel) }
             }

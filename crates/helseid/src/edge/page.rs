@@ -160,7 +160,7 @@ pub fn error_page(
         div.bar { span.brand { (brand) } }
         h1 { (texts.bad_request) }
         p { (texts.bad_request_help) }
-        p.detail { (detail) }
+        p.detail lang="en" { (detail) }
     };
     let mut page = Page::new(brand, language, texts.bad_request, body);
     page.status = status;

@@ -270,7 +270,7 @@ impl Registry {
             });
         }
         for client in self.configured_clients() {
-            let organisation = super::view::parent_of(&client).unwrap_or_default();
+            let organisation = super::configured::parent_of(&client).unwrap_or_default();
             if !client.scopes.contains(scope) || !is_seen(organisation, None) {
                 continue;
             }

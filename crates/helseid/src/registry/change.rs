@@ -135,6 +135,7 @@ impl Registry {
             .as_ref()
             .map(|uris| rules::check_uris("redirectUris", uris, new.native))
             .transpose()?;
+        rules::check_users(new.users, new.tenancy, new.user_login, new.machine)?;
         if !new.user_login && !new.machine {
             return Err(RegistryError::Invalid {
                 place: "grants",
@@ -145,6 +146,7 @@ impl Registry {
             id: new_id(),
             name,
             supplier: new.supplier.clone(),
+            users: new.users,
             tenancy: new.tenancy,
             user_login: new.user_login,
             machine: new.machine,
@@ -246,6 +248,7 @@ impl Registry {
                 &new.children,
             )?;
             if let Some(key) = &key {
+                rules::check_has_keys(system)?;
                 rules::add_key(&mut made, key, Origin::Gui, now_s)?;
             }
             let write = held.configurations.put(&made).map_err(unwritable)?;
@@ -273,10 +276,11 @@ impl Registry {
             "helseid://scopes/hpr/hpr_number",
         ];
         let mut all: Vec<String> = Vec::new();
-        if system.user_login {
+        let personnel = system.users.is_personnel();
+        if system.user_login && personnel {
             all.extend(OF_LOGIN.map(str::to_owned));
         }
-        if system.refresh {
+        if system.refresh && personnel {
             all.push("offline_access".to_owned());
         }
         all.extend_from_slice(wanted);
@@ -335,7 +339,8 @@ impl Registry {
     ) -> Result<i64, RegistryError> {
         let key = rules::read_key(key)?;
         let now_s = self.now_s();
-        self.edit(actor, client_id, "client.key.add", |held, _, next| {
+        self.edit(actor, client_id, "client.key.add", |held, system, next| {
+            rules::check_has_keys(system)?;
             let expires_s = rules::add_key(next, &key, origin, now_s)?;
             let write = held.configurations.put(next).map_err(unwritable)?;
             let mut plan = Plan::of(write, client_id, expires_s);
@@ -503,7 +508,8 @@ impl Registry {
             });
         }
         rules::check_uris("logoutUris", &uris, false)?;
-        self.edit(actor, client_id, "client.roles", |held, _, next| {
+        self.edit(actor, client_id, "client.roles", |held, system, next| {
+            rules::check_roles(system, roles)?;
             next.roles = roles.clone();
             let write = held.configurations.put(next).map_err(unwritable)?;
             Ok(Plan::of(write, client_id, ()))
@@ -682,10 +688,11 @@ pub(super) fn key_of(key: Option<&jose::PublicJwk>, client_id: &str) -> Vec<(Str
         .collect()
 }
 
-/// The API that a scope or an API-specific claim type belongs to.
+/// The API that a scope or an API-specific claim type belongs to; Helsenorge for a right of citizens' clients.
 pub(super) fn audience_of<'a>(subject: &'a str, apis: &'a [crate::Api]) -> Option<&'a str> {
     match subject.split_once("/client/claims/") {
         Some((audience, _)) => Some(audience),
+        None if crate::citizen::RIGHTS.contains(&subject) => Some(rules::CITIZENS),
         None => crate::rules::scopes::api_of(subject, apis).map(|api| api.audience.as_str()),
     }
 }

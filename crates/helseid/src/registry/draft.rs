@@ -45,6 +45,7 @@ impl Registry {
             let system = held.systems.get(&system_id);
             let system = system.filter(is_it).ok_or(RegistryError::NotFound)?;
             rules::check_draft(system, &draft.organisation)?;
+            rules::check_has_keys(system)?;
             let drafts = |c: &&Configuration| {
                 c.system == system.id && c.state == ConfigurationState::Draft
             };

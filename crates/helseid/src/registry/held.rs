@@ -146,6 +146,17 @@ impl Held {
             .collect()
     }
 
+    /// A configuration with its system, when it logs in those users.
+    pub(super) fn registered(
+        &self,
+        client_id: &str,
+        personnel: bool,
+    ) -> Option<(&Configuration, &System)> {
+        let configuration = self.configurations.get(client_id)?;
+        let system = self.systems.get(&configuration.system)?;
+        (system.users.is_personnel() == personnel).then_some((configuration, system))
+    }
+
     /// Organisations that have delegated to a supplier.
     pub(super) fn delegated_to(&self, supplier: &str) -> BTreeSet<String> {
         self.delegations

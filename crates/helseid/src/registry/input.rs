@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::model::{Rules, SystemTenancy};
+use super::model::{Rules, SystemTenancy, SystemUsers};
 
 /// A client system to be registered.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct NewSystem {
     pub name: String,
     /// Organisation number of the supplier.
     pub supplier: String,
+    /// Whom its configurations log in.
+    pub users: SystemUsers,
     /// Whom its configurations act for.
     pub tenancy: SystemTenancy,
     /// Whether users log in with it.

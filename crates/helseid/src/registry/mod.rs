@@ -10,11 +10,15 @@
 //! 2. A key belongs to the first client that brought it, for ever; private and weak keys are refused.
 //! 3. Every key has an expiry.
 //! 4. A stranger does not learn whether a registration exists.
+//! 5. A client of citizens is never known to HelseID, one of personnel never to the citizens' issuer.
 
 #[cfg(test)]
 mod api_tests;
 mod apis;
 mod change;
+#[cfg(test)]
+mod citizen_tests;
+mod configured;
 mod draft;
 mod held;
 mod input;
@@ -37,6 +41,7 @@ pub use rules::{Actor, RegistryError};
 pub use store::{Act, ActError, Journal, MemoryRegistryStore, RegistryStore, Stored, Write};
 
 use crate::Helseid;
+use crate::citizen::Citizens;
 use crate::config::Api;
 use held::Held;
 
@@ -61,11 +66,18 @@ pub struct Registry {
     /// What is handed to the issuer is made and handed over by one thread at a time: an old state never comes last.
     handing: Mutex<()>,
     issuer: OnceLock<Issuer>,
+    citizens: OnceLock<CitizenIssuer>,
 }
 
 struct Issuer {
     helseid: Helseid,
     /// Clients of the configuration: the registry never replaces them.
+    configured: BTreeSet<String>,
+}
+
+struct CitizenIssuer {
+    citizens: Citizens,
+    /// As with [`Issuer`].
     configured: BTreeSet<String>,
 }
 
@@ -84,6 +96,7 @@ impl Registry {
             changing: Mutex::new(()),
             handing: Mutex::new(()),
             issuer: OnceLock::new(),
+            citizens: OnceLock::new(),
         })
     }
 
@@ -96,14 +109,28 @@ impl Registry {
         };
         let _one = self.handing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.issuer.set(issuer).is_ok() {
-            let all = self
-                .read()
-                .configurations
-                .values()
-                .map(|c| c.client_id.clone())
-                .collect();
-            self.hand_over(&all);
+            self.hand_over(&self.all_client_ids());
         }
+    }
+
+    /// Hands every active client of citizens to their issuer, now and after each change.
+    pub fn serve_citizens(&self, citizens: Citizens) {
+        let configured = citizens.client_ids();
+        let issuer = CitizenIssuer {
+            citizens,
+            configured,
+        };
+        let _one = self.handing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.citizens.set(issuer).is_ok() {
+            self.hand_over(&self.all_client_ids());
+        }
+    }
+
+    fn all_client_ids(&self) -> BTreeSet<String> {
+        let held = self.read();
+        let all = held.configurations.values();
+        all.map(|configuration| configuration.client_id.clone())
+            .collect()
     }
 
     /// Takes over what other processes committed. Call now and then from a blocking thread.
@@ -152,33 +179,31 @@ impl Registry {
     }
 
     fn hand_over(&self, client_ids: &BTreeSet<String>) {
-        let Some(issuer) = self.issuer.get() else {
-            return;
-        };
         let held = self.read();
-        for client_id in client_ids {
-            if issuer.configured.contains(client_id) {
-                tracing::warn!(
-                    client_id,
-                    "helseid: a registration has the id of a client of the configuration; the configuration counts"
-                );
-                continue;
-            }
-            let client = held
-                .configurations
-                .get(client_id)
-                .and_then(|configuration| {
-                    let system = held.systems.get(&configuration.system)?;
-                    let name = self.name_of(&configuration.organisation);
+        if let Some(issuer) = self.issuer.get() {
+            for client_id in of_registry(client_ids, &issuer.configured) {
+                let client = held.registered(client_id, true).and_then(|(c, system)| {
                     let delegations = held.delegated_to(&system.supplier);
-                    configuration.to_client(system, &name, delegations)
+                    c.to_client(system, &self.name_of(&c.organisation), delegations)
                 });
-            match client {
-                Some(client) => issuer.helseid.put_client(client),
-                None => issuer.helseid.remove_client(client_id),
+                match client {
+                    Some(client) => issuer.helseid.put_client(client),
+                    None => issuer.helseid.remove_client(client_id),
+                }
+            }
+            issuer.helseid.set_terms(held.terms_of_use());
+        }
+        if let Some(issuer) = self.citizens.get() {
+            for client_id in of_registry(client_ids, &issuer.configured) {
+                let client = held.registered(client_id, false).and_then(|(c, system)| {
+                    c.to_citizen_client(system, &self.name_of(&c.organisation))
+                });
+                match client {
+                    Some(client) => issuer.citizens.put_client(client),
+                    None => issuer.citizens.remove_client(client_id),
+                }
             }
         }
-        issuer.helseid.set_terms(held.terms_of_use());
     }
 
     fn name_of(&self, orgnr: &str) -> String {
@@ -186,10 +211,28 @@ impl Registry {
         found.map_or_else(|| orgnr.to_owned(), |organisation| organisation.name)
     }
 
-    /// Whether the id belongs to a client of the configuration.
+    /// Whether the id belongs to a client of the configuration, at either issuer.
     fn is_configured(&self, client_id: &str) -> bool {
-        self.issuer
-            .get()
-            .is_some_and(|issuer| issuer.configured.contains(client_id))
+        let issuer = self.issuer.get();
+        let citizens = self.citizens.get();
+        issuer.is_some_and(|issuer| issuer.configured.contains(client_id))
+            || citizens.is_some_and(|citizens| citizens.configured.contains(client_id))
     }
+}
+
+/// Without the clients of the configuration, which the registry leaves alone.
+fn of_registry<'a>(
+    client_ids: &'a BTreeSet<String>,
+    configured: &'a BTreeSet<String>,
+) -> impl Iterator<Item = &'a String> {
+    client_ids.iter().filter(move |client_id| {
+        let is_taken = configured.contains(*client_id);
+        if is_taken {
+            tracing::warn!(
+                client_id,
+                "helseid: a registration has the id of a client of the configuration; the configuration counts"
+            );
+        }
+        !is_taken
+    })
 }

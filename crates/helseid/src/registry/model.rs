@@ -9,6 +9,7 @@ use jose::encoding::{b64url, hex_upper, sha256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+use crate::citizen::CitizenClient;
 use crate::config::{Client, ClientKey, Mode, Tenancy};
 
 /// How long a new key is valid, seconds.
@@ -109,6 +110,27 @@ pub enum SystemTenancy {
     Multi,
 }
 
+/// Whom the configurations of a system log in, and so at which issuer they are clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SystemUsers {
+    /// Health personnel, at HelseID.
+    #[default]
+    Personnel,
+    /// Citizens, at their own issuer (spec §18), with a key.
+    Citizens,
+    /// Citizens, by an application without a key: its instances show certificates.
+    CitizensApp,
+}
+
+impl SystemUsers {
+    /// Whether they are clients of HelseID.
+    #[must_use]
+    pub fn is_personnel(&self) -> bool {
+        *self == Self::Personnel
+    }
+}
+
 /// What a vendor registers once: the product from which configurations are made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(
@@ -122,6 +144,9 @@ pub struct System {
     pub name: String,
     /// Organisation number of the supplier.
     pub supplier: String,
+    /// Whom its configurations log in.
+    #[serde(default, skip_serializing_if = "SystemUsers::is_personnel")]
+    pub users: SystemUsers,
     /// Whom its configurations act for.
     pub tenancy: SystemTenancy,
     /// Whether users log in with it.
@@ -149,6 +174,14 @@ pub struct System {
     pub api_key_sha256: Option<String>,
     /// When it was made.
     pub created_s: i64,
+}
+
+impl System {
+    /// Whether its configurations prove themselves by keys.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.users != SystemUsers::CitizensApp
+    }
 }
 
 impl Kept for System {
@@ -295,7 +328,8 @@ pub struct Configuration {
     pub roles: Roles,
 }
 
-/// What only an operator gives a client: whose tokens it may exchange, and where it is told of logouts.
+/// What only an operator gives a client: whose tokens it may exchange, where it is told of logouts, for whom the tokens of
+/// a citizens' client are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roles {
     /// Audiences of the APIs it calls other APIs for (token exchange, spec §11).
@@ -307,6 +341,9 @@ pub struct Roles {
     /// Told by the issuer when a login ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backchannel_logout_uri: Option<String>,
+    /// Audiences of the access tokens of a citizens' client; none: the issuer.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub audiences: BTreeSet<String>,
 }
 
 impl Roles {
@@ -393,6 +430,29 @@ impl Configuration {
             .backchannel_logout_uri
             .clone_from(&self.roles.backchannel_logout_uri);
         Some(client)
+    }
+
+    /// As the citizens' issuer uses it; `None` unless it is active.
+    #[must_use]
+    pub fn to_citizen_client(
+        &self,
+        system: &System,
+        organisation_name: &str,
+    ) -> Option<CitizenClient> {
+        let mut client = self.to_client(system, organisation_name, BTreeSet::new())?;
+        let public = !system.has_keys();
+        // It acts for no organisation, gets no machine tokens, and its tokens are bound by certificates if at all.
+        client.tenancy = Tenancy::None;
+        client.machine = false;
+        // Until an operator has granted it a right it logs nobody in.
+        client.user_login &= !client.scopes.is_empty();
+        client.bearer_allowed = true;
+        client.native |= public;
+        Some(CitizenClient {
+            client,
+            public,
+            audiences: self.roles.audiences.iter().cloned().collect(),
+        })
     }
 }
 

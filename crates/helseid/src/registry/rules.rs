@@ -8,9 +8,10 @@ use registers::directory::Directory;
 use serde_json::{Map, Value};
 
 use super::model::{
-    ApiOwner, Claim, Configuration, ConfigurationState, KEY_LIFE_S, Key, OVERLAP_S, Origin, Scope,
-    ScopeState, System, SystemTenancy,
+    ApiOwner, Claim, Configuration, ConfigurationState, KEY_LIFE_S, Key, OVERLAP_S, Origin, Roles,
+    Scope, ScopeState, System, SystemTenancy, SystemUsers,
 };
+use crate::citizen;
 use crate::config::Api;
 use crate::rules::redirect;
 use crate::rules::scopes::{api_of, is_identity};
@@ -19,12 +20,15 @@ use crate::rules::scopes::{api_of, is_identity};
 pub const SELF_SERVICE: &str = "nhn:selvbetjening";
 /// The scope with which a client works on its own registration.
 pub const SELF_SERVICE_SCOPE: &str = "nhn:selvbetjening/client";
+/// What the rights of citizens' clients belong to; the operator decides on them.
+pub const CITIZENS: &str = "nhn:helsenorge";
 
 const MAX_NAME_CHARS: usize = 100;
 const MAX_URIS: usize = 50;
 const MAX_SCOPES: usize = 100;
 const MAX_CLAIMS: usize = 50;
 const MAX_CHILDREN: usize = 1_000;
+const MAX_AUDIENCES: usize = 10;
 /// Keys that may be valid at the same time.
 pub const MAX_LIVE_KEYS: usize = 10;
 /// How long an expired key is still listed, seconds.
@@ -281,6 +285,77 @@ pub fn read_key(value: &Value) -> Result<PublicJwk, RegistryError> {
     Ok(key)
 }
 
+/// What a system of citizens' clients cannot be (spec §18).
+///
+/// # Errors
+/// It logs citizens in and does nothing else; it acts for no organisation but its own.
+pub fn check_users(
+    users: SystemUsers,
+    tenancy: SystemTenancy,
+    logs_in: bool,
+    machine: bool,
+) -> Result<(), RegistryError> {
+    if users.is_personnel() {
+        return Ok(());
+    }
+    if !logs_in || machine {
+        return Err(invalid(
+            "users",
+            "a client of citizens logs them in and gets no tokens of its own",
+        ));
+    }
+    if tenancy == SystemTenancy::Multi {
+        return Err(invalid(
+            "users",
+            "a client of citizens acts for no organisation; register the system as single-tenant",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a key may be given to the configurations of a system.
+///
+/// # Errors
+/// Applications of citizens have none.
+pub fn check_has_keys(system: &System) -> Result<(), RegistryError> {
+    if system.has_keys() {
+        return Ok(());
+    }
+    Err(invalid(
+        "publicJwk",
+        "this application has no key: each of its instances shows a certificate of its own",
+    ))
+}
+
+/// What an operator may give the configurations of a system besides.
+///
+/// # Errors
+/// Token exchange to a client of citizens, audiences to one of personnel (their scopes say those), audiences that are none.
+pub fn check_roles(system: &System, roles: &Roles) -> Result<(), RegistryError> {
+    if !system.users.is_personnel() && !roles.acts_for.is_empty() {
+        return Err(invalid(
+            "actsFor",
+            "a client of citizens exchanges no tokens",
+        ));
+    }
+    if system.users.is_personnel() && !roles.audiences.is_empty() {
+        return Err(invalid(
+            "audiences",
+            "only tokens of citizens' clients have audiences of their own; elsewhere the scopes say them",
+        ));
+    }
+    let is_word = |one: &String| {
+        (3..=100).contains(&one.len()) && one.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if roles.audiences.len() > MAX_AUDIENCES || !roles.audiences.iter().all(is_word) {
+        return Err(invalid(
+            "audiences",
+            "at most ten, each of 3 to 100 characters without spaces",
+        ));
+    }
+    Ok(())
+}
+
 /// Adds a key. A key that the client itself sends replaces the old ones, which live on for a day.
 ///
 /// # Errors
@@ -356,8 +431,18 @@ pub struct ScopeRules<'a> {
 
 impl ScopeRules<'_> {
     fn begin(&self, scope: &str, system: &System, now_s: i64) -> Result<Scope, RegistryError> {
+        let of_citizens = !system.users.is_personnel();
+        if of_citizens && !citizen::RIGHTS.contains(&scope) {
+            return Err(invalid(
+                "apiScopes",
+                format!(
+                    "a client of citizens asks for rights: {}",
+                    citizen::RIGHTS.join(", ")
+                ),
+            ));
+        }
         let api = api_of(scope, self.apis);
-        if api.is_none() && !is_identity(scope) {
+        if api.is_none() && !is_identity(scope) && !of_citizens {
             let shown: String = if scope.bytes().filter(u8::is_ascii_digit).count() > 8 {
                 "(not shown)".to_owned()
             } else {
@@ -374,7 +459,7 @@ impl ScopeRules<'_> {
         }
         let is_own = api.is_some_and(|api| api.audience == SELF_SERVICE);
         if !is_own
-            && api.is_some()
+            && (api.is_some() || of_citizens)
             && system
                 .scopes
                 .as_ref()
@@ -385,7 +470,8 @@ impl ScopeRules<'_> {
                 "a scope is not part of what the client system may ask for",
             ));
         }
-        let is_free = is_own || api.is_none_or(|api| (self.automatic)(&api.audience));
+        let is_free =
+            !of_citizens && (is_own || api.is_none_or(|api| (self.automatic)(&api.audience)));
         Ok(Scope {
             scope: scope.to_owned(),
             state: if is_free {

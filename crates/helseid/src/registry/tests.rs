@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::model::{
     ApiOwner, ConfigurationState, DRAFT_LIFE_S, KEY_LIFE_S, Kept as _, Key, OVERLAP_S, Origin,
-    Rules, ScopeState, SystemTenancy,
+    Rules, ScopeState, SystemTenancy, SystemUsers,
 };
 use super::*;
 use crate::config::national_apis;
@@ -126,6 +126,7 @@ pub(super) fn system(tenancy: SystemTenancy) -> NewSystem {
     NewSystem {
         name: "Vår EPJ".to_owned(),
         supplier: VENDOR.to_owned(),
+        users: SystemUsers::Personnel,
         tenancy,
         user_login: true,
         machine: true,
@@ -138,7 +139,7 @@ pub(super) fn system(tenancy: SystemTenancy) -> NewSystem {
     }
 }
 
-fn new_key() -> Value {
+pub(super) fn new_key() -> Value {
     let key = PrivateJwk::generate(KeyKind::P256, Some(Alg::Es256)).unwrap();
     Value::Object(key.public().to_members())
 }

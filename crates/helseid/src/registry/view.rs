@@ -9,10 +9,10 @@ use super::change::{audience_of, find};
 use super::held::Held;
 use super::model::{
     Claim, Configuration, ConfigurationState, Key, Origin, Rules, Scope, ScopeState, System,
-    SystemTenancy,
+    SystemTenancy, SystemUsers,
 };
 use super::rules::{self, Actor, RegistryError, may_change, may_decide};
-use crate::config::{Client, Mode, Tenancy};
+use crate::citizen;
 use crate::rules::scopes::is_identity;
 
 /// Rows of a list.
@@ -50,6 +50,8 @@ pub struct SystemView {
     pub name: String,
     /// Supplier.
     pub supplier: Named,
+    /// `personnel`, `citizens`, or `citizens-app` for applications without keys.
+    pub users: SystemUsers,
     /// `single` or `multi`.
     pub tenancy: SystemTenancy,
     /// Users log in.
@@ -88,7 +90,7 @@ pub struct ClientRow {
     pub keys: usize,
     /// When the last of them ends.
     pub keys_until: Option<String>,
-    /// `ok`, `ends_soon`, `none`.
+    /// `ok`, `ends_soon`, `none`, or `not_needed` for applications without keys.
     pub keys_state: &'static str,
     /// Scopes of APIs approved, asked for, refused.
     pub scopes: [usize; 3],
@@ -216,7 +218,7 @@ pub struct ClientView {
     pub about: Option<SystemView>,
     /// Issuer to configure in the client.
     pub issuer: Option<String>,
-    /// `single-tenant`, `multi-tenant`, `none`.
+    /// `single-tenant`, `multi-tenant`, `none`, or `citizens` for clients of the citizens' issuer.
     pub tenancy: &'static str,
     /// Sub-units it may name.
     pub children: Vec<Named>,
@@ -268,22 +270,7 @@ impl Registry {
             })
             .map(|c| self.row(&held, c, now_s))
             .collect();
-        if let Some(issuer) = self.issuer.get() {
-            let configured = issuer
-                .configured
-                .iter()
-                .filter_map(|id| issuer.helseid.client(id));
-            clients.extend(
-                configured
-                    .filter(|client| {
-                        actor.is_operator()
-                            || actor
-                                .orgnr()
-                                .is_some_and(|own| parent_of(client) == Some(own))
-                    })
-                    .map(|client| self.configured_row(&client, now_s)),
-            );
-        }
+        clients.extend(self.configured_rows(actor, now_s));
         clients.sort_by(|a, b| (&a.name, &a.client_id).cmp(&(&b.name, &b.client_id)));
         let is_cut = clients.len() > MAX_ROWS;
         clients.truncate(MAX_ROWS);
@@ -406,11 +393,11 @@ impl Registry {
         Ok(ClientView {
             row: self.row(&held, configuration, now_s),
             about: Some(self.system_view(actor, system)),
-            issuer: self.helseid().map(|h| h.config().issuer.clone()),
-            tenancy: if is_multi {
-                "multi-tenant"
-            } else {
-                "single-tenant"
+            issuer: self.issuer_of(system.users),
+            tenancy: match system.users {
+                SystemUsers::Personnel if is_multi => "multi-tenant",
+                SystemUsers::Personnel => "single-tenant",
+                _ => "citizens",
             },
             children: configuration
                 .children
@@ -460,14 +447,24 @@ impl Registry {
                     .as_ref()
                     .is_none_or(|allowed| allowed.contains(*scope))
         };
-        self.parts
-            .apis
-            .iter()
-            .flat_map(|api| &api.scopes)
+        let rights = citizen::RIGHTS.map(str::to_owned);
+        let all: Vec<&String> = match system.users {
+            SystemUsers::Personnel => self.parts.apis.iter().flat_map(|api| &api.scopes).collect(),
+            _ => rights.iter().collect(),
+        };
+        all.into_iter()
             .filter(is_open)
             .filter(is_allowed)
             .cloned()
             .collect()
+    }
+
+    /// The issuer that the clients of a system use.
+    pub(super) fn issuer_of(&self, users: SystemUsers) -> Option<String> {
+        match users {
+            SystemUsers::Personnel => self.helseid().map(|h| h.config().issuer.clone()),
+            _ => self.citizens.get().map(|c| c.citizens.issuer().to_owned()),
+        }
     }
 
     fn row(&self, held: &Held, configuration: &Configuration, now_s: i64) -> ClientRow {
@@ -477,23 +474,23 @@ impl Registry {
             let of_api = |s: &&Scope| !is_identity(&s.scope) && s.state == state;
             configuration.scopes.iter().filter(of_api).count()
         };
+        let system = held.systems.get(&configuration.system);
+        let has_keys = system.is_none_or(System::has_keys);
         ClientRow {
             client_id: configuration.client_id.clone(),
             name: configuration.name.clone(),
             organisation: self.named(&configuration.organisation),
-            system: held
-                .systems
-                .get(&configuration.system)
-                .map(|s| s.name.clone()),
+            system: system.map(|s| s.name.clone()),
             state: match configuration.state {
                 ConfigurationState::Draft => "draft",
-                ConfigurationState::Active if until.is_none() => "keyless",
+                ConfigurationState::Active if until.is_none() && has_keys => "keyless",
                 ConfigurationState::Active => "active",
                 ConfigurationState::Blocked => "blocked",
             },
             keys: live.count(),
             keys_until: until.map(time),
             keys_state: match until {
+                _ if !has_keys => "not_needed",
                 None => "none",
                 Some(until) if until < now_s + ENDS_SOON_S => "ends_soon",
                 Some(_) => "ok",
@@ -506,123 +503,8 @@ impl Registry {
         }
     }
 
-    fn configured_row(&self, client: &Client, now_s: i64) -> ClientRow {
-        let live = client.active_keys(now_s);
-        let organisation = match parent_of(client) {
-            Some(orgnr) => self.named(orgnr),
-            None => Named {
-                orgnr: String::new(),
-                name: client.organisation_name.clone(),
-            },
-        };
-        ClientRow {
-            client_id: client.client_id.clone(),
-            name: client.name.clone(),
-            organisation,
-            system: None,
-            state: "configured",
-            keys: live.len(),
-            keys_until: None,
-            keys_state: if live.is_empty() { "none" } else { "ok" },
-            scopes: [
-                client.scopes.iter().filter(|s| !is_identity(s)).count(),
-                0,
-                0,
-            ],
-        }
-    }
-
-    fn configured_view(
-        &self,
-        actor: &Actor,
-        client_id: &str,
-        now_s: i64,
-    ) -> Result<ClientView, RegistryError> {
-        let client = self
-            .helseid()
-            .and_then(|helseid| helseid.client(client_id))
-            .filter(|client| {
-                actor.is_operator()
-                    || actor
-                        .orgnr()
-                        .is_some_and(|own| parent_of(client) == Some(own))
-            })
-            .ok_or(RegistryError::NotFound)?;
-        let children = match &client.tenancy {
-            Tenancy::Single { children, .. } => children.iter().map(|c| self.unit(c)).collect(),
-            _ => Vec::new(),
-        };
-        Ok(ClientView {
-            row: self.configured_row(&client, now_s),
-            about: Some(SystemView {
-                id: String::new(),
-                name: String::new(),
-                supplier: self.configured_row(&client, now_s).organisation,
-                tenancy: SystemTenancy::Single,
-                user_login: client.user_login,
-                machine: client.machine,
-                refresh: client.refresh,
-                native: client.native,
-                rules: client.mode.map(|mode| match mode {
-                    Mode::Strict => Rules::Strict,
-                    Mode::Compatible => Rules::Compatible,
-                }),
-                has_api_key: false,
-                fixes_redirect_uris: true,
-                is_own: false,
-            }),
-            issuer: self.helseid().map(|h| h.config().issuer.clone()),
-            tenancy: match client.tenancy {
-                Tenancy::None => "none",
-                Tenancy::Single { .. } => "single-tenant",
-                Tenancy::Multi { .. } => "multi-tenant",
-            },
-            children,
-            delegations: Vec::new(),
-            key_list: client
-                .keys
-                .iter()
-                .map(|key| KeyView {
-                    kid: key.key.kid().map(str::to_owned),
-                    thumbprint: key.key.thumbprint().to_owned(),
-                    kind: kind_of(&key.key),
-                    alg: key.key.alg().map(|alg| alg.name().to_owned()),
-                    origin: Origin::Gui,
-                    created: String::new(),
-                    expires: key.expires_s.map(time).unwrap_or_default(),
-                    state: match key.expires_s {
-                        Some(expires_s) if expires_s < now_s => "expired",
-                        _ => "ok",
-                    },
-                })
-                .collect(),
-            scope_list: client
-                .scopes
-                .iter()
-                .map(|scope| ScopeView {
-                    scope: scope.clone(),
-                    audience: audience_of(scope, &self.parts.apis).map(str::to_owned),
-                    owner: None,
-                    state: ScopeState::Approved,
-                    reason: None,
-                    requested: String::new(),
-                    decided: None,
-                    may_decide: false,
-                })
-                .collect(),
-            claims: Vec::new(),
-            redirect_uris: client.redirect_uris.clone(),
-            post_logout_redirect_uris: client.post_logout_redirect_uris.clone(),
-            offered_scopes: Vec::new(),
-            created: None,
-            may_change: false,
-            may_confirm: false,
-            may_block: false,
-        })
-    }
-
     /// A sub-unit with its own name.
-    fn unit(&self, orgnr: &str) -> Named {
+    pub(super) fn unit(&self, orgnr: &str) -> Named {
         let found = self
             .parts
             .directory
@@ -645,6 +527,7 @@ impl Registry {
             id: system.id.clone(),
             name: system.name.clone(),
             supplier: self.named(&system.supplier),
+            users: system.users,
             tenancy: system.tenancy,
             user_login: system.user_login,
             machine: system.machine,
@@ -709,14 +592,6 @@ fn is_own(actor: &Actor, system: &System) -> bool {
     actor.is_operator() || actor.orgnr() == Some(system.supplier.as_str())
 }
 
-pub(super) fn parent_of(client: &Client) -> Option<&str> {
-    match &client.tenancy {
-        Tenancy::None => None,
-        Tenancy::Single { parent, .. } => Some(parent),
-        Tenancy::Multi { supplier, .. } => Some(supplier),
-    }
-}
-
 fn key_view(key: &Key, now_s: i64) -> KeyView {
     let parsed = PublicJwk::from_members(&key.jwk).ok();
     KeyView {
@@ -742,7 +617,7 @@ fn key_view(key: &Key, now_s: i64) -> KeyView {
 }
 
 /// `RSA 4096`, `EC P-256`.
-fn kind_of(key: &PublicJwk) -> String {
+pub(super) fn kind_of(key: &PublicJwk) -> String {
     match key.rsa_bits() {
         Some(bits) => format!("RSA {bits}"),
         None => {

@@ -417,7 +417,12 @@ mod tests {
         for (parent, original, actor, judged) in [
             (Some(own), Some(&multi), &single(own), Judged::Nobody),
             (Some(other), Some(&multi), &single(own), named(other)),
-            (Some(other), Some(&single(other)), &single(own), named(other)),
+            (
+                Some(other),
+                Some(&single(other)),
+                &single(own),
+                named(other),
+            ),
             (Some(other), Some(&single(other)), &multi, named(other)),
             (Some(own), Some(&single(own)), &multi, named(own)),
             (Some(other), Some(&multi), &none, named(other)),

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use helseid::config::national_apis;
-use helseid::registry::model::{OVERLAP_S, SystemTenancy};
+use helseid::registry::model::{OVERLAP_S, SystemTenancy, SystemUsers};
 use helseid::registry::{Actor, MemoryRegistryStore, NewSystem, Registry, RegistryParts};
 use jose::jwk::KeyKind;
 use jose::{Alg, MemoryState, PrivateJwk, dpop};
@@ -55,6 +55,7 @@ fn desk() -> Desk {
     let system = NewSystem {
         name: "Vår EPJ".to_owned(),
         supplier: SUPPLIER.to_owned(),
+        users: SystemUsers::Personnel,
         tenancy: SystemTenancy::Single,
         user_login: true,
         machine: true,

@@ -1,7 +1,7 @@
 //! Logins of the demo: bus users, HelseID clients, the operator. Made at first start, kept as one wrapped secret.
 
 use anyhow::{Context, Result};
-use helseid::registry::model::SystemTenancy;
+use helseid::registry::model::{ApiOwner, SystemTenancy, SystemUsers};
 use helseid::registry::rules::SELF_SERVICE_SCOPE;
 use helseid::registry::{Actor, NewClient, NewSystem, Registry};
 use helseid::{Client, ClientKey, Mode, Tenancy};
@@ -52,6 +52,8 @@ pub(crate) struct Credentials {
 }
 
 const NAME: &str = "demo-credentials";
+/// The API of requisitions, which no story of the demo uses.
+const REQUISITIONS: &str = "nhn:parek";
 /// User name of the operator.
 pub(crate) const OPERATOR: &str = "drift";
 const OPERATOR_NAME: &str = "Tore Andersen";
@@ -224,7 +226,7 @@ pub(crate) fn audiences(kind: &str) -> Value {
 }
 
 /// Registrations for the first look at the pages of self-service: a vendor's two products, one installation whose
-/// scope waits for an answer, one organisation that has delegated.
+/// scope waits for an answer, one organisation that has delegated, one API whose owner has given it terms of use.
 pub(crate) fn register_examples(registry: &Registry, nation: &Nation) -> Result<()> {
     let of = |key: &str| nation.organisation_by_key(key).map(|o| o.orgnr.to_string());
     let (Some(vendor), Some(office)) = (of("vaar-epj"), of("fjordglott")) else {
@@ -234,6 +236,7 @@ pub(crate) fn register_examples(registry: &Registry, nation: &Nation) -> Result<
     let system = |name: &str, tenancy: SystemTenancy| NewSystem {
         name: name.to_owned(),
         supplier: vendor.clone(),
+        users: SystemUsers::Personnel,
         tenancy,
         user_login: true,
         machine: true,
@@ -263,5 +266,17 @@ pub(crate) fn register_examples(registry: &Registry, nation: &Nation) -> Result<
     )?;
     registry.decide(&actor, &client_id, "nhn:kjernejournal/api", true, None)?;
     registry.delegate(&actor, &office, &vendor, true)?;
+    if let Some(hospital) = of("nordlys") {
+        let owner = ApiOwner {
+            audience: REQUISITIONS.to_owned(),
+            organisation: Some(hospital.clone()),
+            automatic: false,
+            terms: None,
+        };
+        registry.set_owner(&actor, &owner)?;
+        let terms = "Rekvisisjoner hentes bare når det trengs for å gi helsehjelp.\nVirksomheten kontrollerer oppslagene sine jevnlig.";
+        registry.set_terms(&actor, REQUISITIONS, Some(terms))?;
+        registry.accept_terms(&actor, REQUISITIONS, &hospital, 1, true)?;
+    }
     Ok(())
 }

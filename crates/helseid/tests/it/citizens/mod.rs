@@ -6,6 +6,7 @@ mod attacks;
 mod flows;
 mod outside;
 mod pages;
+mod registered;
 mod represent;
 
 use std::sync::atomic::{AtomicI64, Ordering};
