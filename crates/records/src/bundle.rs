@@ -280,6 +280,7 @@ fn inner_call(call: &Call, item: &Item<'_>) -> Result<Call, Failure> {
         query: params::decode(item.query.as_bytes()),
         body,
         upload: None,
+        ahead: None,
         headers,
         method: match verb {
             Verb::Get | Verb::Head => Method::GET,

@@ -7,6 +7,7 @@ mod elsewhere;
 mod finish;
 mod meters;
 mod negotiate;
+mod soon;
 
 use crate::bulk::upload::{self, Upload};
 use crate::gate::Caller;
@@ -106,6 +107,8 @@ pub(crate) struct Call {
     pub body: Bytes,
     /// A body that went to disk instead (`$import`).
     pub upload: Option<Upload>,
+    /// The state to read the addressed record from, when it was waited for before.
+    pub ahead: Option<store::Snapshot>,
     /// The public base by which the caller came.
     pub base: String,
     /// What the answer of a write carries.
@@ -300,6 +303,7 @@ async fn handle(
             query,
             body: read?,
             upload: uploaded,
+            ahead: None,
             headers: parts.headers,
             method: if is_head { Method::GET } else { parts.method },
             returns: preferences.returns.unwrap_or_default(),
@@ -311,6 +315,14 @@ async fn handle(
     let response = match prepared {
         Err(failure) => finish(&repository, Err(failure), uuid::Uuid::now_v7(), shown),
         Ok(mut call) => {
+            if let Some(response) = soon::answer(&repository, &mut call, &full_path, shown).await {
+                meters.count(
+                    interaction,
+                    response.status().as_u16(),
+                    began.elapsed().as_secs_f64(),
+                );
+                return response;
+            }
             let is_quick = is_quick(&repository, &call, shown);
             let is_read =
                 call.method == Method::GET || call.segments.last().is_some_and(|s| s == "_search");
@@ -356,6 +368,11 @@ async fn handle(
 /// A read by id out of an open repository on the embedded engine, answered as it is stored: done before another thread
 /// would have taken it over. Everything else decides, searches, waits for the disk or converts.
 fn is_quick(repository: &Repository, call: &Call, shown: Shown) -> bool {
+    is_open_read(repository, call) && shown.is_plain() && repository.config.store.reads_are_quick()
+}
+
+/// A read by id, and nothing more, out of an open repository.
+fn is_open_read(repository: &Repository, call: &Call) -> bool {
     let is_read = match call.segments.as_slice() {
         [rtype, id] => repository.has_type(rtype) && crate::read::is_id(id),
         _ => false,
@@ -364,10 +381,8 @@ fn is_quick(repository: &Repository, call: &Call, shown: Shown) -> bool {
         && call.method == Method::GET
         && call.query.is_empty()
         && call.body.is_empty()
-        && shown.is_plain()
         && !repository.is_clinical()
         && repository.config.originals.is_none()
-        && repository.config.store.reads_are_quick()
 }
 
 /// Length of the body as the request announces it.

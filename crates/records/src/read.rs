@@ -164,7 +164,10 @@ impl Repository {
             return Err(Failure::not_found());
         }
         let config = &self.config;
-        let snapshot = config.store.snapshot_for(config.repo, rtype, id)?;
+        let snapshot = match &call.ahead {
+            Some(ahead) => ahead.clone(),
+            None => config.store.snapshot_for(config.repo, rtype, id)?,
+        };
         let gated = self.decide_by_id(&snapshot, caller, rtype, id, Action::Read)?;
         if self.is_clinical() && rtype == "Patient" {
             return self.read_patient(&snapshot, &gated, id, &subset);

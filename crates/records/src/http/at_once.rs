@@ -66,6 +66,7 @@ impl edge::front::AtOnce for Mounted {
             query,
             body: Bytes::new(),
             upload: None,
+            ahead: None,
             method: Method::GET,
             returns: preferences.returns.unwrap_or_default(),
             has_return: preferences.returns.is_some(),
@@ -110,7 +111,7 @@ fn is_short(query: &[(String, String)]) -> bool {
 }
 
 /// It took too long, or what is left to do would.
-fn is_for_others(result: &Result<Answer, Failure>, shown: Shown) -> bool {
+pub(super) fn is_for_others(result: &Result<Answer, Failure>, shown: Shown) -> bool {
     match result {
         Err(failure) => failure.issues.iter().any(|i| i.code == "too-costly"),
         Ok(answer) => match &answer.content {

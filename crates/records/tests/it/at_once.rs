@@ -271,3 +271,42 @@ async fn a_page_link_goes_on_where_the_page_ended() {
     }
     assert_eq!(seen.len(), 7, "the link holds the state of the first page");
 }
+
+/// On an engine behind a network a task waits for the record; what it answers is what a thread would have.
+#[tokio::test]
+async fn reads_that_a_task_waits_for_are_those_of_the_ordinary_way() {
+    let Some(world) = World::on_postgres() else {
+        return;
+    };
+    let (router, _) = mounted(&world);
+    for n in 0..8 {
+        put(&router, &format!("o{n}"), "718-7").await;
+    }
+    put(&router, "o2", "8867-4").await;
+    send(&router, "DELETE", "sandbox/Observation/o1", &[], "").await;
+    let reads = (0..200).map(|n| {
+        let router = router.clone();
+        tokio::spawn(async move {
+            let ids = ["o0", "o1", "o2", "never"];
+            let address = format!("sandbox/Observation/{}", ids[n % ids.len()]);
+            let headers: &[(&str, &str)] = match n % 3 {
+                0 => &[],
+                1 => &[("if-none-match", "W/\"1\"")],
+                _ => &[("accept-encoding", "gzip")],
+            };
+            let soon = send(&router, "GET", &address, headers, "").await;
+            // A parameter takes the request off the short way.
+            let address = format!("{address}?_format=json");
+            let ordinary = send(&router, "GET", &address, headers, "").await;
+            assert_eq!(soon.status, ordinary.status, "{address}");
+            assert_eq!(soon.bytes, ordinary.bytes, "{address}");
+            assert_eq!(sorted(&soon.headers), sorted(&ordinary.headers));
+            soon.status
+        })
+    });
+    let mut seen = std::collections::BTreeSet::new();
+    for read in futures_util::future::join_all(reads).await {
+        seen.insert(read.unwrap());
+    }
+    assert_eq!(seen, [200, 304, 404, 410].into());
+}

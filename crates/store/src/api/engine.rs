@@ -110,6 +110,10 @@ fn lost() -> CommitError {
     CommitError::OutcomeUnknown("the writer stopped".to_owned())
 }
 
+/// A snapshot that a task waits for.
+pub type SnapshotSoon =
+    std::pin::Pin<Box<dyn Future<Output = Result<Snapshot, StoreError>> + Send>>;
+
 /// What an engine offers for writing and for everything outside snapshots. All methods block; call them from
 /// blocking threads (`tokio::task::spawn_blocking`), never from async tasks (except `submit`).
 pub trait Engine: Send + Sync {
@@ -122,6 +126,15 @@ pub trait Engine: Send + Sync {
     fn snapshot_for(&self, repo: RepoId, rtype: &str, id: &str) -> Result<Snapshot, StoreError> {
         let _ = (repo, rtype, id);
         self.snapshot()
+    }
+    /// The same, waited for by a task instead of a thread. Under a [`Patience`] that has run out the record can then be
+    /// read on an async thread: either it is there, or the read refuses with [`StoreError::TimedOut`] instead of waiting.
+    /// `None`: the engine has no such way for this record.
+    ///
+    /// [`Patience`]: crate::Patience
+    fn snapshot_soon(&self, repo: RepoId, rtype: &str, id: &str) -> Option<SnapshotSoon> {
+        let _ = (repo, rtype, id);
+        None
     }
     /// The state at an earlier seq, for paging; `SnapshotExpired` when too old.
     fn snapshot_at(&self, seq: Seq) -> Result<Snapshot, StoreError>;

@@ -2,7 +2,8 @@
 //!
 //! A round trip to the server costs far more than one record or the feed row; under load dozens of callers ask for just
 //! those at the same moment. Who comes while rounds are under way waits and is asked for with all others who wait, by one
-//! of them: nobody waits for company, and nobody gets a state older than the moment of the question.
+//! of them: nobody waits for company, and nobody gets a state older than the moment of the question. Tasks wait too
+//! ([`Crowd::tip_and_record_soon`]): they cannot ask, so where none but tasks wait a thread of the engine asks for them.
 
 use super::link::{Conn, down};
 use super::names::Names;
@@ -12,6 +13,7 @@ use crate::StoreError;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 use tokio_postgres::Row;
 
 /// Rounds under way at once: one is answered while the next is asked.
@@ -67,8 +69,24 @@ enum Answer {
 }
 
 /// One caller.
+enum Seat {
+    Thread(Arc<Chair>),
+    Task(oneshot::Sender<Result<Answer, StoreError>>),
+}
+
+impl Seat {
+    fn tell(self, answer: Result<Answer, StoreError>) {
+        match self {
+            Self::Thread(chair) => chair.tell(answer),
+            // who has gone meanwhile is not told
+            Self::Task(told) => drop(told.send(answer)),
+        }
+    }
+}
+
+/// A thread that waits.
 #[derive(Default)]
-struct Seat {
+struct Chair {
     state: Mutex<Told>,
     bell: Condvar,
 }
@@ -85,7 +103,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Seat {
+impl Chair {
     fn tell(&self, answer: Result<Answer, StoreError>) {
         locked(&self.state).answer = Some(answer);
         self.bell.notify_one();
@@ -118,7 +136,7 @@ impl Seat {
 
 #[derive(Default)]
 struct Waiting {
-    questions: VecDeque<(Question, Arc<Seat>)>,
+    questions: VecDeque<(Question, Seat)>,
     rounds: usize,
 }
 
@@ -130,7 +148,7 @@ pub(super) struct Crowd {
 
 impl Crowd {
     /// The feed row, and names at least as new as it.
-    pub(super) fn tip(&self, shared: &Shared) -> Result<(Tip, Arc<Names>), StoreError> {
+    pub(super) fn tip(&self, shared: &Arc<Shared>) -> Result<(Tip, Arc<Names>), StoreError> {
         match self.ask(shared, Question::Tip)? {
             Answer::Tip(tip, names) => Ok((tip, names)),
             _ => Err(mixed_up()),
@@ -141,7 +159,7 @@ impl Crowd {
     /// left behind.
     pub(super) fn tip_and_record(
         &self,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         name: Name,
     ) -> Result<(Tip, Arc<Names>, Option<Box<Newest>>), StoreError> {
         match self.ask(shared, Question::Both(name))? {
@@ -153,7 +171,7 @@ impl Crowd {
     /// The newest version of a record, whatever it is.
     pub(super) fn record(
         &self,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         name: Name,
     ) -> Result<Option<Box<Newest>>, StoreError> {
         match self.ask(shared, Question::Record(name))? {
@@ -165,7 +183,7 @@ impl Crowd {
     /// The value of a claim that is held now.
     pub(super) fn claim(
         &self,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         space: &str,
         key: &[u8],
     ) -> Result<Option<Vec<u8>>, StoreError> {
@@ -176,27 +194,49 @@ impl Crowd {
         }
     }
 
-    fn ask(&self, shared: &Shared, question: Question) -> Result<Answer, StoreError> {
-        let seat = Arc::new(Seat::default());
-        let leads = {
-            let mut waiting = locked(&self.waiting);
-            waiting.questions.push_back((question, seat.clone()));
-            let free = waiting.rounds < MOST_ROUNDS;
-            waiting.rounds += usize::from(free);
-            free
-        };
-        if leads || seat.wait() {
+    /// [`Crowd::tip_and_record`] for a task.
+    pub(super) fn tip_and_record_soon(
+        shared: &Arc<Shared>,
+        name: Name,
+    ) -> impl Future<Output = Result<(Tip, Arc<Names>, Option<Box<Newest>>), StoreError>> + use<>
+    {
+        let (tell, told) = oneshot::channel();
+        if shared.crowd.sit(Question::Both(name), Seat::Task(tell)) {
+            Lead(shared).elsewhere();
+        }
+        async move {
+            match told.await {
+                Ok(Ok(Answer::Both(tip, names, found))) => Ok((tip, names, found)),
+                Ok(Err(error)) => Err(error),
+                _ => Err(mixed_up()),
+            }
+        }
+    }
+
+    fn ask(&self, shared: &Arc<Shared>, question: Question) -> Result<Answer, StoreError> {
+        crate::Patience::check()?;
+        let seat = Arc::new(Chair::default());
+        if self.sit(question, Seat::Thread(seat.clone())) || seat.wait() {
             // gives the lead on even if a round should panic: nobody waits for ever
-            let lead = Lead(self);
+            let lead = Lead(shared);
             while !seat.is_answered() && self.round(shared) {}
             drop(lead);
         }
         seat.answer()
     }
 
+    /// Joins those who wait; whether it is the newcomer who has to see to a round.
+    fn sit(&self, question: Question, seat: Seat) -> bool {
+        let mut waiting = locked(&self.waiting);
+        waiting.questions.push_back((question, seat));
+        let free = waiting.rounds < MOST_ROUNDS;
+        waiting.rounds += usize::from(free);
+        free
+    }
+
     /// Asks for all who wait; whether there was anybody.
     fn round(&self, shared: &Shared) -> bool {
-        let taken: Vec<(Question, Arc<Seat>)> = {
+        let taken: Vec<(Question, Seat)> = {
             let mut waiting = locked(&self.waiting);
             let most = waiting.questions.len().min(MOST_QUESTIONS);
             waiting.questions.drain(..most).collect()
@@ -258,25 +298,66 @@ impl Crowd {
     }
 }
 
-/// The lead of a round; whoever waits longest gets it next.
-struct Lead<'a>(&'a Crowd);
+/// The lead of a round; the thread that waits longest gets it next, or one of the engine's where none waits.
+struct Lead<'a>(&'a Arc<Shared>);
+
+impl Lead<'_> {
+    /// Asks from a thread of the engine for as long as somebody waits.
+    fn elsewhere(self) {
+        let errand = Errand(Some(self.0.clone()));
+        let handle = self.0.link.handle.clone();
+        std::mem::forget(self);
+        drop(handle.spawn_blocking(move || errand.run()));
+    }
+}
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        let mut waiting = locked(&self.0.waiting);
-        match waiting.questions.front() {
+        let mut waiting = locked(&self.0.crowd.waiting);
+        let mut chairs = waiting.questions.iter().filter_map(|(_, seat)| match seat {
+            Seat::Thread(chair) => Some(chair),
+            Seat::Task(_) => None,
+        });
+        if let Some(chair) = chairs.next() {
             // told while nobody can take the question: who is answered has seen that it leads
-            Some((_, seat)) => {
-                locked(&seat.state).leads = true;
-                seat.bell.notify_one();
-            }
-            None => waiting.rounds = waiting.rounds.saturating_sub(1),
+            locked(&chair.state).leads = true;
+            chair.bell.notify_one();
+        } else if waiting.questions.is_empty() {
+            waiting.rounds = waiting.rounds.saturating_sub(1);
+        } else {
+            drop(waiting);
+            Lead(self.0).elsewhere();
         }
     }
 }
 
+/// A lead on its way to a thread of the engine.
+struct Errand(Option<Arc<Shared>>);
+
+impl Errand {
+    fn run(mut self) {
+        if let Some(shared) = self.0.take() {
+            let lead = Lead(&shared);
+            while shared.crowd.round(&shared) {}
+            drop(lead);
+        }
+    }
+}
+
+impl Drop for Errand {
+    /// The engine's threads ended before it began: there is nobody who could ask.
+    fn drop(&mut self) {
+        let Some(shared) = self.0.take() else { return };
+        let mut waiting = locked(&shared.crowd.waiting);
+        waiting.rounds = waiting.rounds.saturating_sub(1);
+        let left = Taken(waiting.questions.drain(..).collect());
+        drop(waiting);
+        drop(left);
+    }
+}
+
 /// Questions of a round that are not answered yet; should it break off, they are told so.
-struct Taken(Vec<(Question, Arc<Seat>)>);
+struct Taken(Vec<(Question, Seat)>);
 
 impl Taken {
     fn records(&self) -> impl Iterator<Item = &Name> {

@@ -11,8 +11,8 @@ use super::{blobs, bulk, feed, keeper, queue, reader, rekey, schema, sink, sourc
 use crate::{
     AuditEntry, BlobHash, BulkWriter, Commit, DeadLetter, Durability, Engine, EngineConfig,
     FeedEntry, HeadSigner, JournalEntry, Leased, LogHead, MicrosUtc, Pending, PersonKey,
-    PurgeState, QueueMessageId, QueueStats, Rekey, RepoId, Rid, Seq, Snapshot, StoreConfig,
-    StoreError,
+    PurgeState, QueueMessageId, QueueStats, Rekey, RepoId, Rid, Seq, Snapshot, SnapshotSoon,
+    StoreConfig, StoreError,
 };
 use bytes::Bytes;
 use std::io::{Read, Write};
@@ -240,6 +240,10 @@ impl Engine for Postgres {
 
     fn snapshot_for(&self, repo: RepoId, rtype: &str, id: &str) -> Result<Snapshot, StoreError> {
         reader::newest_for(&self.shared, repo, rtype, id)
+    }
+
+    fn snapshot_soon(&self, repo: RepoId, rtype: &str, id: &str) -> Option<SnapshotSoon> {
+        reader::newest_soon(&self.shared, repo, rtype, id)
     }
 
     fn snapshot_at(&self, seq: Seq) -> Result<Snapshot, StoreError> {

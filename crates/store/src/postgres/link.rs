@@ -170,7 +170,7 @@ pub(super) struct Link {
     config: Config,
     /// Schema of the tables, checked to be a plain name.
     pub(super) schema: String,
-    handle: tokio::runtime::Handle,
+    pub(super) handle: tokio::runtime::Handle,
     pool: Mutex<Pool>,
     freed: Condvar,
     most: usize,

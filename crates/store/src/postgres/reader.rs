@@ -2,6 +2,8 @@
 //! asked for the version of that time. Filters are evaluated on every row, in the program, by the one rule of the
 //! interface; the database only narrows.
 
+mod begin;
+
 use super::check::askable;
 use super::crowd;
 use super::link::Conn;
@@ -15,6 +17,7 @@ use crate::{
     Direction, Granted, Head, HistoryScope, IndexKey, IndexRow, KeyRange, MicrosUtc, Op, PersonKey,
     Reader, Record, RepoId, Rid, Seq, Snapshot, StoreError, Vno,
 };
+pub(super) use begin::{newest, newest_for, newest_soon};
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -90,41 +93,6 @@ const AHEAD_LIFE: Duration = Duration::from_secs(1);
 
 /// A record by name, and what was found of it.
 type Ahead = (crowd::Name, Option<Box<crowd::Newest>>);
-
-/// The newest flushed state.
-pub(super) fn newest(shared: &Arc<Shared>) -> Result<Snapshot, StoreError> {
-    let (tip, names) = shared.crowd.tip(shared)?;
-    Ok(at_tip(shared, tip, names, None))
-}
-
-/// The newest flushed state, for somebody who reads this record first: one round trip instead of two.
-pub(super) fn newest_for(
-    shared: &Arc<Shared>,
-    repo: RepoId,
-    rtype: &str,
-    id: &str,
-) -> Result<Snapshot, StoreError> {
-    // A type of which this process has not heard yet has a number when the feed row has been read.
-    let Some(number) = shared.names().number(rtype).filter(|_| askable(id)) else {
-        return newest(shared);
-    };
-    let name = (repo.0 as i16, number, id.to_owned());
-    let (tip, names, found) = shared.crowd.tip_and_record(shared, name.clone())?;
-    Ok(at_tip(shared, tip, names, Some((name, found))))
-}
-
-fn at_tip(shared: &Arc<Shared>, tip: Tip, names: Arc<Names>, ahead: Option<Ahead>) -> Snapshot {
-    Arc::new(PgReader {
-        shared: shared.clone(),
-        seq: tip.seq,
-        at: tip.at,
-        names,
-        old: false,
-        made: Instant::now(),
-        met: Met::default(),
-        ahead: Mutex::new(ahead),
-    })
-}
 
 /// An earlier state.
 pub(super) fn earlier(shared: &Arc<Shared>, seq: Seq) -> Result<Snapshot, StoreError> {
@@ -506,7 +474,6 @@ impl Reader for PgReader {
             return Ok(None);
         }
         if !self.aged() {
-            crate::Patience::check()?;
             let name = (repo.0 as i16, number, id.to_owned());
             let found = match self.came_along(&name) {
                 Some(found) => found,

@@ -9,8 +9,8 @@ use store::conformance::kit::{
     Bench, PutExt as _, SYSTEM, create, message, messages, nin, person, puts, range, update,
 };
 use store::{
-    Alias, Commit, CommitError, EngineConfig, Expect, KeyRange, Refusal, Rid, Seq, Settle,
-    Settlement, Store, StoreConfig, StoreError, Vno,
+    Alias, Commit, CommitError, EngineConfig, Expect, KeyRange, Patience, Refusal, Rid, Seq,
+    Settle, Settlement, Store, StoreConfig, StoreError, Vno,
 };
 
 /// Two stores on one schema, as two processes would have them.
@@ -412,4 +412,68 @@ fn a_large_range_is_estimated_and_walked_by_compartment() {
             .len(),
         20
     );
+}
+
+/// A task is told the feed row and the record; the record is then read without waiting, or the read refuses.
+#[test]
+fn tasks_wait_like_threads() {
+    let Some(url) = postgres_url() else { return };
+    let b = Bench::with(make_postgres(&url));
+    b.put(create(b.open, "Basic", "0").id("x"));
+    let done = AtomicBool::new(false);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    std::thread::scope(|scope| {
+        // Threads ask among the tasks, so the lead goes from the ones to the others.
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                let s = b.now();
+                assert!(s.read(&b.all(), b.open, "Basic", "x").unwrap().is_some());
+            }
+        });
+        scope.spawn(|| {
+            for n in 1..=60u32 {
+                b.put(update(b.open, "Basic", "x", &n.to_string()));
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        let tasks: Vec<_> = (0..32)
+            .map(|task| {
+                let (store, all, repo) = (b.store.clone(), b.all(), b.open);
+                runtime.spawn(async move {
+                    let (mut last, mut refused) = (Seq(0), 0);
+                    for _ in 0..20 {
+                        let missing = format!("nobody{task}");
+                        let none = store.snapshot_soon(repo, "Basic", &missing).unwrap();
+                        let none = none.await.unwrap();
+                        let s = store.snapshot_soon(repo, "Basic", "x").unwrap();
+                        let s = s.await.unwrap();
+                        assert!(s.seq() >= last, "never an older state");
+                        last = s.seq();
+                        Patience::new(Duration::ZERO).hold(|| {
+                            let found = none.read(&all, repo, "Basic", &missing);
+                            assert!(matches!(found, Ok(None) | Err(StoreError::TimedOut)));
+                            match s.read(&all, repo, "Basic", "x") {
+                                Ok(read) => assert!(read.unwrap().head.seq <= last),
+                                // changed between the row and the record: to be asked for again
+                                Err(error) => {
+                                    assert_eq!(error, StoreError::TimedOut);
+                                    refused += 1;
+                                }
+                            }
+                            let again = s.read(&all, repo, "Basic", "x");
+                            assert_eq!(again.unwrap_err(), StoreError::TimedOut, "told once");
+                        });
+                    }
+                    refused
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert!(runtime.block_on(task).unwrap() < 20, "hardly ever refused");
+        }
+    });
+    assert!(b.store.snapshot_soon(b.open, "Unheard", "x").is_none());
 }
