@@ -1,20 +1,20 @@
 //! What `/drift` shows and does.
 
+use crate::counts;
 use crate::demo::Demo;
+use crate::validator::Validator;
 use bytes::Bytes;
 use edge::Problem;
-use edi::check::Options;
-use edi::xsd::SchemaSet;
 use meldinger::Exchange;
+use meldinger::counter::Counter;
 use meldinger::view::{MessageFilter, Viewer};
+use portal::counts::CountsQuery;
 use portal::drift::{MessageQuery, Operations, PartyQuery};
-use records::intake::RegisterLookups;
 use registers::{Directory, RegisterTable};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
 
@@ -30,8 +30,10 @@ pub struct OperationsParts {
     pub store: Store,
     /// (user name, name, password) of the operator.
     pub operator: Option<(String, String, String)>,
-    /// Official schemas for the validator.
-    pub schemas: Option<PathBuf>,
+    /// Explains messages.
+    pub validator: Arc<Validator>,
+    /// Counts messages.
+    pub counter: Counter,
     /// Clock and story, in demo mode.
     pub demo: Option<Demo>,
     /// Where the hub listens: key of the configuration and address.
@@ -40,6 +42,8 @@ pub struct OperationsParts {
 
 /// How far back receipts are missed: longer than the last reminder (spec/messaging.md §9).
 const RECEIPTS_US: i64 = 14 * 24 * 3_600 * 1_000_000;
+/// What the pages ask for that is not one state but several.
+const NEEDS_HUMAN: &str = "needs_human";
 /// A listener on this machine that has not answered by then does not answer.
 const LISTENER_MS: u64 = 300;
 
@@ -47,7 +51,6 @@ const LISTENER_MS: u64 = 300;
 pub struct HubOperations {
     parts: OperationsParts,
     operator: Option<(String, String, String)>,
-    schemas: OnceLock<Option<SchemaSet>>,
 }
 
 impl HubOperations {
@@ -60,11 +63,7 @@ impl HubOperations {
                 .ok()?;
             Some((user, name, hash.to_string()))
         });
-        Self {
-            parts,
-            operator,
-            schemas: OnceLock::new(),
-        }
+        Self { parts, operator }
     }
 
     fn viewer(&self, orgnr: Option<&str>) -> Result<Viewer, Problem> {
@@ -88,17 +87,6 @@ impl HubOperations {
         let demo = self.parts.demo.as_ref();
         demo.map_or_else(edge::clock::real_now_us, |d| d.clock.now_us())
     }
-
-    fn schemas(&self) -> Option<&SchemaSet> {
-        self.schemas
-            .get_or_init(|| {
-                let folder = self.parts.schemas.as_ref()?;
-                SchemaSet::load(folder)
-                    .inspect_err(|error| tracing::warn!(%error, "schemas could not be loaded"))
-                    .ok()
-            })
-            .as_ref()
-    }
 }
 
 impl Operations for HubOperations {
@@ -119,7 +107,8 @@ impl Operations for HubOperations {
         let filter = MessageFilter {
             her_id: query.her_id,
             subject: query.function.clone(),
-            state: query.state.clone(),
+            needs_human: query.state.as_deref() == Some(NEEDS_HUMAN),
+            state: query.state.clone().filter(|state| state != NEEDS_HUMAN),
             cursor: query.before.clone(),
             limit: Some(50),
             ..MessageFilter::default()
@@ -148,6 +137,24 @@ impl Operations for HubOperations {
         serde_json::to_value(detail).map_err(|_| Problem::internal())
     }
 
+    fn put_back(&self, orgnr: Option<&str>, id: &str) -> Result<Value, Problem> {
+        counts::put_back(&self.parts.exchange, self.viewer(orgnr)?, id)
+    }
+
+    fn counts(&self, orgnr: Option<&str>, query: &CountsQuery) -> Result<Value, Problem> {
+        let viewer = self.viewer(orgnr)?;
+        counts::report(&self.parts.counter, viewer, query, self.now_us())
+    }
+
+    fn counts_csv(&self, orgnr: Option<&str>, query: &CountsQuery) -> Result<String, Problem> {
+        let viewer = self.viewer(orgnr)?;
+        counts::csv(&self.parts.counter, viewer, query, self.now_us())
+    }
+
+    fn count_again(&self) -> Result<Value, Problem> {
+        counts::again(&self.parts.counter)
+    }
+
     fn original(&self, orgnr: &str, id: &str) -> Result<(Bytes, String), Problem> {
         let viewer = self.viewer(Some(orgnr))?;
         let bytes = self
@@ -160,24 +167,7 @@ impl Operations for HubOperations {
     }
 
     fn validate(&self, bytes: &[u8], language: &str) -> Result<Value, Problem> {
-        let lookups = RegisterLookups(self.parts.directory.as_ref());
-        let options = Options {
-            schemas: self.schemas(),
-            lookups: &lookups,
-            ..Options::default()
-        };
-        let report = edi::report::explain(bytes, &options);
-        let words = if language == "en" {
-            edi::report::Language::En
-        } else {
-            edi::report::Language::Nb
-        };
-        let text = report.to_text(words);
-        let mut value = serde_json::to_value(&report).map_err(|_| Problem::internal())?;
-        if let Some(members) = value.as_object_mut() {
-            members.insert("text".to_owned(), Value::from(text));
-        }
-        Ok(value)
+        self.parts.validator.explain(bytes, language)
     }
 
     fn timeline(&self) -> Value {
@@ -212,6 +202,10 @@ impl Operations for HubOperations {
 
     fn parties(&self, query: &PartyQuery) -> Result<Value, Problem> {
         crate::parties::list(&self.parts.registers, query, self.now_us())
+    }
+
+    fn party_map(&self) -> Result<Value, Problem> {
+        Ok(crate::parties::map(&self.parts.registers, self.now_us()))
     }
 
     fn party(&self, her_id: u32) -> Result<Value, Problem> {

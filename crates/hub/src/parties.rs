@@ -12,6 +12,7 @@ use registers::parties::register::Held;
 use registers::parties::rules::{self, Expiry};
 use registers::parties::search::{Facet, Query, kind_name};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Parties on a page.
 const PAGE: usize = 50;
@@ -248,6 +249,57 @@ pub fn list(registers: &RegisterTable, query: &PartyQuery, now_us: i64) -> Resul
     Browser { registers, now }.list(query)
 }
 
+/// Organisations by municipality, each with the middle of where its organisations are.
+#[must_use]
+pub fn map(registers: &RegisterTable, now_us: i64) -> Value {
+    let now = Moment(now_us.div_euclid(1_000));
+    let mut places: BTreeMap<String, Place> = BTreeMap::new();
+    let mut without = 0u32;
+    for party in registers.parties().organisations() {
+        let content = &party.content;
+        if !rules::is_active(content, now) {
+            continue;
+        }
+        let Some(municipality) = &content.municipality else {
+            without += 1;
+            continue;
+        };
+        let business = registers.businesses().get(&content.orgnr);
+        let place = places.entry(municipality.clone()).or_default();
+        place.organisations += 1;
+        if let Some(at) = business.and_then(|b| b.content.coordinates) {
+            place.located += 1;
+            place.latitude += f64::from(at.latitude_udeg) / 1_000_000.0;
+            place.longitude += f64::from(at.longitude_udeg) / 1_000_000.0;
+        }
+    }
+    let rows: Vec<Value> = places
+        .iter()
+        .map(|(number, place)| {
+            let known = codes::places::municipality(number);
+            let mean = |sum: f64| (place.located > 0).then(|| sum / f64::from(place.located));
+            json!({
+                "number": number,
+                "name": known.map_or(number.as_str(), |m| m.name),
+                "county": known.and_then(|m| m.county()).map(|c| c.name),
+                "organisations": place.organisations,
+                "latitude": mean(place.latitude),
+                "longitude": mean(place.longitude),
+            })
+        })
+        .collect();
+    json!({ "municipalities": rows, "without_municipality": without })
+}
+
+/// What is added up for a municipality.
+#[derive(Default)]
+struct Place {
+    organisations: u32,
+    located: u32,
+    latitude: f64,
+    longitude: f64,
+}
+
 /// One party.
 ///
 /// # Errors
@@ -317,6 +369,11 @@ mod tests {
         assert_eq!(ward["tree"]["top"]["her_id"], 10);
         assert_eq!(ward["electronic"][0]["inherited"], true);
         assert_eq!(ward["municipality"], "Oslo");
+        let map = map(&registers, NOW_US);
+        assert_eq!(map["municipalities"][0]["name"], "Oslo");
+        assert_eq!(map["municipalities"][0]["organisations"], 1);
+        assert!(map["municipalities"][0]["latitude"].is_null(), "no business, no place");
+        assert_eq!(map["without_municipality"], 0);
         assert_eq!(ward["changes"].as_array().unwrap().len(), 1);
         assert_eq!(one(&registers, 99, NOW_US).unwrap_err().status, 404);
         drop(registers);

@@ -2,6 +2,7 @@
 //! party sees its own messages with their originals.
 
 use crate::PortalState;
+use crate::counts::CountsQuery;
 use crate::session::{DriftSession, Portal, Who, enter};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -57,6 +58,22 @@ pub trait Operations: Send + Sync {
     fn message(&self, orgnr: Option<&str>, id: &str) -> Result<Value, Problem>;
     /// The original, for its parties only.
     fn original(&self, orgnr: &str, id: &str) -> Result<(bytes::Bytes, String), Problem>;
+    /// Sends once more what nobody has taken.
+    fn put_back(&self, _orgnr: Option<&str>, _id: &str) -> Result<Value, Problem> {
+        Err(Problem::not_found())
+    }
+    /// Numbers of messages.
+    fn counts(&self, _orgnr: Option<&str>, _query: &CountsQuery) -> Result<Value, Problem> {
+        Err(Problem::not_found())
+    }
+    /// The same as CSV.
+    fn counts_csv(&self, _orgnr: Option<&str>, _query: &CountsQuery) -> Result<String, Problem> {
+        Err(Problem::not_found())
+    }
+    /// Begins counting anew from the log.
+    fn count_again(&self) -> Result<Value, Problem> {
+        Err(Problem::not_found())
+    }
     /// Explains a message.
     fn validate(&self, bytes: &[u8], language: &str) -> Result<Value, Problem>;
     /// The story's steps with their states.
@@ -69,6 +86,10 @@ pub trait Operations: Send + Sync {
     fn health(&self) -> Value;
     /// A page of the address register; public information.
     fn parties(&self, _query: &PartyQuery) -> Result<Value, Problem> {
+        Err(Problem::not_found())
+    }
+    /// Organisations by municipality; public information.
+    fn party_map(&self) -> Result<Value, Problem> {
         Err(Problem::not_found())
     }
     /// One communication party.
@@ -92,6 +113,7 @@ pub(crate) fn router() -> Router<PortalState> {
         .route("/api/drift/timeline/advance", post(advance))
         .route("/api/drift/health", get(health))
         .route("/api/drift/parties", get(parties))
+        .route("/api/drift/parties/map", get(party_map))
         .route("/api/drift/parties/{her_id}", get(party))
 }
 
@@ -151,6 +173,13 @@ async fn parties(
     blocking(move || state.operations.parties(&query).map(Json)).await?
 }
 
+async fn party_map(
+    State(state): State<PortalState>,
+    _session: DriftSession,
+) -> Result<Json<Value>, Problem> {
+    blocking(move || state.operations.party_map().map(Json)).await?
+}
+
 async fn party(
     State(state): State<PortalState>,
     _session: DriftSession,
@@ -203,7 +232,7 @@ struct Play {
     until: String,
 }
 
-fn only_operator(session: &DriftSession) -> Result<(), Problem> {
+pub(crate) fn only_operator(session: &DriftSession) -> Result<(), Problem> {
     match session {
         DriftSession::Operator { .. } => Ok(()),
         DriftSession::Party(_) => Err(Problem::forbidden("only an operator may do this")),

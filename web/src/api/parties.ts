@@ -56,9 +56,25 @@ export interface PartyDetails {
   changes: { version: number; at: number; by: string | null }[];
 }
 
+/** `GET /api/drift/parties/map`. */
+export interface PartyMap {
+  municipalities: {
+    number: string;
+    name: string;
+    county: string | null;
+    organisations: number;
+    latitude: number | null;
+    longitude: number | null;
+  }[];
+  without_municipality: number;
+}
+
 export const PARTIES = '/drift/parter';
 
 /** Page of a party. */
 export function partyPage(herId: number): string {
   return `${PARTIES}/${herId}`;
 }
+
+/** Page of the map. */
+export const PARTY_MAP = `${PARTIES}/kart`;

@@ -1,7 +1,7 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
 import { useState, type FormEvent } from 'react';
 import { useLoad } from '../api/load.ts';
-import { partyPage, type PartyFacet, type PartyPage, type PartyRow } from '../api/parties.ts';
+import { PARTY_MAP, partyPage, type PartyFacet, type PartyPage, type PartyRow } from '../api/parties.ts';
 import { useFormat } from '../i18n/format.ts';
 import { parties } from '../i18n/parties.ts';
 import { useTexts } from '../i18n/texts.tsx';
@@ -27,6 +27,9 @@ export function PartiesPage() {
   return (
     <Page isWide title={t('title')}>
       <p className="lead">{t('lead')}</p>
+      <p>
+        <a href={PARTY_MAP}>{t('map.open')}</a>
+      </p>
       <Search facets={load.data?.facets ?? []} />
       <Loaded load={load} waiting={t('loading')}>
         {(page) => <Found page={page} />}

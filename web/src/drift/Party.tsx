@@ -7,6 +7,7 @@ import { Facts } from '../parts/facts.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Loaded } from '../parts/source.tsx';
 import { State, type Tone } from '../parts/state.tsx';
+import { Outline, across, down } from './Outline.tsx';
 import { PartyState, PartyTable } from './Parties.tsx';
 
 const CERTIFICATE_TONES: Record<PartyDetails['certificates'][number]['state'], Tone> = {
@@ -153,29 +154,14 @@ function Certificates({ party }: { party: PartyDetails }) {
   );
 }
 
-/** Norway's mainland in degrees; the drawing keeps to it. */
-const WEST = 4;
-const EAST = 32;
-const SOUTH = 57.5;
-const NORTH = 71.5;
-/** A few points of the coast and the border, enough to see where north and south are. */
-const OUTLINE = [
-  [5.0, 58.9], [7.0, 58.0], [10.6, 59.0], [11.2, 59.1], [12.2, 61.0], [12.1, 63.6], [14.0, 64.5], [16.0, 67.0], [20.0, 69.0],
-  [25.5, 68.9], [29.0, 69.0], [31.0, 70.3], [25.8, 71.1], [19.0, 69.9], [14.5, 68.4], [12.5, 66.0], [10.0, 64.2], [6.2, 62.5], [4.9, 61.8],
-] as const;
-
 function Place({ place }: { place: NonNullable<PartyDetails['place']> }) {
   const t = useTexts(parties);
-  // A degree of longitude is about half as wide as one of latitude here.
-  const x = (longitude: number) => ((longitude - WEST) / (EAST - WEST)) * 140;
-  const y = (latitude: number) => ((NORTH - latitude) / (NORTH - SOUTH)) * 160;
   const text = t('map.text', { latitude: place.latitude.toFixed(1), longitude: place.longitude.toFixed(1) });
   return (
     <Section id="map" title={t('map')}>
-      <svg className="party-map" viewBox="0 0 140 160" role="img" aria-label={text}>
-        <polygon className="party-map__land" points={OUTLINE.map(([lon, lat]) => `${x(lon)},${y(lat)}`).join(' ')} />
-        <circle className="party-map__place" cx={x(place.longitude)} cy={y(place.latitude)} r="4" />
-      </svg>
+      <Outline label={text} className="party-map">
+        <circle className="party-map__place" cx={across(place.longitude)} cy={down(place.latitude)} r="4" />
+      </Outline>
       <p className="muted">{text}</p>
     </Section>
   );

@@ -1,6 +1,8 @@
+import { PARTY_MAP } from '../api/parties.ts';
 import { useSession } from '../api/session.tsx';
 import { apis } from '../i18n/apis.ts';
 import { clients } from '../i18n/clients.ts';
+import { counts } from '../i18n/counts.ts';
 import { drift } from '../i18n/drift.ts';
 import { parties } from '../i18n/parties.ts';
 import { useTexts } from '../i18n/texts.tsx';
@@ -13,6 +15,7 @@ import { ApisPage } from './Apis.tsx';
 import { ClientPage } from './Client.tsx';
 import { ClientNewPage } from './ClientNew.tsx';
 import { ClientsPage } from './Clients.tsx';
+import { CountsPage } from './Counts.tsx';
 import './drift.css';
 import { HealthPage } from './Health.tsx';
 import { LoginPage } from './Login.tsx';
@@ -20,6 +23,7 @@ import { MessagePage } from './Message.tsx';
 import { MessagesPage } from './Messages.tsx';
 import { PartiesPage } from './Parties.tsx';
 import { PartyPageView } from './Party.tsx';
+import { PartyMapPage } from './PartyMap.tsx';
 import { TimelinePage } from './Timeline.tsx';
 import { ValidatorPage } from './Validator.tsx';
 
@@ -29,10 +33,12 @@ export default function Drift() {
   const c = useTexts(clients);
   const a = useTexts(apis);
   const p = useTexts(parties);
+  const n = useTexts(counts);
   const { view } = useSession();
   const menu = [
     { href: '/drift', text: t('menu.home') },
     { href: '/drift/meldinger', text: t('menu.messages') },
+    { href: '/drift/teller', text: n('menu') },
     { href: '/drift/validator', text: t('menu.validator') },
     ...(view?.is_demo ? [{ href: '/drift/tidslinje', text: t('menu.timeline') }] : []),
     { href: '/drift/parter', text: p('menu') },
@@ -58,6 +64,7 @@ function Pages() {
   if (path === '/drift') return <Overview />;
   if (path === '/drift/meldinger') return <MessagesPage />;
   if (message?.['id']) return <MessagePage key={message['id']} id={message['id']} />;
+  if (path === '/drift/teller') return <CountsPage />;
   if (path === '/drift/validator') return <ValidatorPage />;
   if (path === '/drift/tidslinje' && view.is_demo) return <TimelinePage />;
   if (path === '/drift/klienter') return <ClientsPage />;
@@ -66,6 +73,7 @@ function Pages() {
   if (path === '/drift/api') return <ApisPage />;
   if (api?.['audience']) return <ApiPage key={api['audience']} audience={decodeURIComponent(api['audience'])} />;
   if (path === '/drift/parter') return <PartiesPage />;
+  if (path === PARTY_MAP) return <PartyMapPage />;
   if (party?.['her']) return <PartyPageView key={party['her']} herId={party['her']} />;
   if (path === '/drift/tilstand') return <HealthPage />;
   return <NotFound home="/drift" />;
@@ -76,9 +84,11 @@ function Overview() {
   const c = useTexts(clients);
   const a = useTexts(apis);
   const p = useTexts(parties);
+  const n = useTexts(counts);
   const { view } = useSession();
   const tiles = [
     ['/drift/meldinger', t('menu.messages'), t('home.messages')],
+    ['/drift/teller', n('menu'), n('tile')],
     ['/drift/validator', t('menu.validator'), t('home.validator')],
     ...(view?.is_demo ? [['/drift/tidslinje', t('menu.timeline'), t('home.timeline')]] : []),
     ['/drift/parter', p('menu'), p('tile')],
