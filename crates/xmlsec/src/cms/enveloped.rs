@@ -6,7 +6,8 @@ use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::{rand, rsa};
 
 use super::{
-    CertificateId, CmsError, SealError, content_info, write_content_info, write_issuer_and_serial,
+    CertificateId, CmsError, SealError, content_info, triple_des, write_content_info,
+    write_issuer_and_serial,
 };
 use crate::algorithm::{AlgorithmId, oaep, oaep_sha256_parameters};
 use crate::asn1::{Asn1Error, Limits, Reader, Tlv, tag, to_der, write};
@@ -17,7 +18,7 @@ use crate::x509::Certificate;
 const MAX_RECIPIENTS: usize = 64;
 const AES_BLOCK_BYTES: usize = 16;
 
-/// The content ciphers accepted. 3DES and DES are not.
+/// The content ciphers accepted. DES never is, and 3DES only by [`open_legacy_envelope`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cipher {
     /// AES with a 128-bit key.
@@ -26,6 +27,8 @@ pub enum Cipher {
     Aes192Cbc,
     /// AES with a 256-bit key: what the norm asks for.
     Aes256Cbc,
+    /// Triple DES with three keys: read from ebXML partners that still send it, never written.
+    TripleDesCbc,
 }
 
 impl Cipher {
@@ -34,6 +37,7 @@ impl Cipher {
             oid::AES128_CBC => Some(Self::Aes128Cbc),
             oid::AES192_CBC => Some(Self::Aes192Cbc),
             oid::AES256_CBC => Some(Self::Aes256Cbc),
+            oid::DES_EDE3_CBC => Some(Self::TripleDesCbc),
             _ => None,
         }
     }
@@ -43,21 +47,31 @@ impl Cipher {
             Self::Aes128Cbc => oid::AES128_CBC,
             Self::Aes192Cbc => oid::AES192_CBC,
             Self::Aes256Cbc => oid::AES256_CBC,
+            Self::TripleDesCbc => oid::DES_EDE3_CBC,
         }
     }
 
-    fn algorithm(self) -> &'static Algorithm {
+    /// The cipher in the crypto library, which has no 3DES.
+    fn algorithm(self) -> Option<&'static Algorithm> {
         match self {
-            Self::Aes128Cbc => &AES_128,
-            Self::Aes192Cbc => &AES_192,
-            Self::Aes256Cbc => &AES_256,
+            Self::Aes128Cbc => Some(&AES_128),
+            Self::Aes192Cbc => Some(&AES_192),
+            Self::Aes256Cbc => Some(&AES_256),
+            Self::TripleDesCbc => None,
+        }
+    }
+
+    fn block_bytes(self) -> usize {
+        match self {
+            Self::TripleDesCbc => triple_des::BLOCK_BYTES,
+            _ => AES_BLOCK_BYTES,
         }
     }
 
     fn key_bytes(self) -> usize {
         match self {
             Self::Aes128Cbc => 16,
-            Self::Aes192Cbc => 24,
+            Self::Aes192Cbc | Self::TripleDesCbc => 24,
             Self::Aes256Cbc => 32,
         }
     }
@@ -129,7 +143,8 @@ fn encrypt(
     content_key: &[u8],
 ) -> Result<(Vec<u8>, Vec<u8>), SealError> {
     let failed = |_| SealError::Encryption;
-    let key = UnboundCipherKey::new(cipher.algorithm(), content_key).map_err(failed)?;
+    let algorithm = cipher.algorithm().ok_or(SealError::Encryption)?;
+    let key = UnboundCipherKey::new(algorithm, content_key).map_err(failed)?;
     let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).map_err(failed)?;
     let mut buffer = Vec::with_capacity(content.len() + AES_BLOCK_BYTES);
     buffer.extend_from_slice(content);
@@ -192,6 +207,27 @@ pub fn open_envelope(
     keys: &[Identity],
     limits: Limits,
 ) -> Result<OpenedEnvelope, CmsError> {
+    open_with(bytes, keys, limits, |cipher| cipher != Cipher::TripleDesCbc)
+}
+
+/// The same, and also reads 3DES: for ebXML, where the national insurance administration still sends it (spec messaging §5.1).
+///
+/// # Errors
+/// As [`open_envelope`].
+pub fn open_legacy_envelope(
+    bytes: &[u8],
+    keys: &[Identity],
+    limits: Limits,
+) -> Result<OpenedEnvelope, CmsError> {
+    open_with(bytes, keys, limits, |_| true)
+}
+
+fn open_with(
+    bytes: &[u8],
+    keys: &[Identity],
+    limits: Limits,
+    is_accepted: fn(Cipher) -> bool,
+) -> Result<OpenedEnvelope, CmsError> {
     if bytes.len() > limits.max_bytes {
         return Err(CmsError::TooLarge {
             max_bytes: limits.max_bytes,
@@ -202,17 +238,19 @@ pub fn open_envelope(
     let refused = |content: &[u8]| CmsError::RefusedAlgorithm {
         oid: oid::dotted(content),
     };
-    let cipher = Cipher::from_oid(parts.cipher.oid).ok_or_else(|| refused(parts.cipher.oid))?;
+    let cipher = Cipher::from_oid(parts.cipher.oid)
+        .filter(|cipher| is_accepted(*cipher))
+        .ok_or_else(|| refused(parts.cipher.oid))?;
     let iv = parts
         .cipher
         .parameters
         .filter(|parameters| parameters.tag == tag::OCTET_STRING)
         .map(|parameters| parameters.content);
     let iv = iv
-        .and_then(|iv| <[u8; AES_BLOCK_BYTES]>::try_from(iv).ok())
+        .filter(|iv| iv.len() == cipher.block_bytes())
         .ok_or(Asn1Error::new(
             0,
-            "an initialisation vector of 16 bytes expected",
+            "an initialisation vector as long as a block of the cipher expected",
         ))?;
     let (recipient, key_index, identity) = parts
         .recipients
@@ -239,9 +277,13 @@ fn decrypt(
     mut ciphertext: Vec<u8>,
     cipher: Cipher,
     content_key: &[u8],
-    iv: [u8; AES_BLOCK_BYTES],
+    iv: &[u8],
 ) -> Option<Vec<u8>> {
-    let key = UnboundCipherKey::new(cipher.algorithm(), content_key).ok()?;
+    let Some(algorithm) = cipher.algorithm() else {
+        return triple_des::decrypt(ciphertext, content_key, iv);
+    };
+    let iv = <[u8; AES_BLOCK_BYTES]>::try_from(iv).ok()?;
+    let key = UnboundCipherKey::new(algorithm, content_key).ok()?;
     let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).ok()?;
     let length = key
         .decrypt(

@@ -8,8 +8,9 @@
 mod enveloped;
 mod error;
 mod signed;
+mod triple_des;
 
-pub use enveloped::{Cipher, KeyTransport, envelope, open_envelope};
+pub use enveloped::{Cipher, KeyTransport, envelope, open_envelope, open_legacy_envelope};
 pub use error::{CmsError, SealError};
 pub use signed::{Signed, Signer, sign, verify};
 

@@ -1,0 +1,211 @@
+//! The accept loop of both protocols, and their limits.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::port::Post;
+
+/// What a peer may cost.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest mail in bytes.
+    pub max_mail_bytes: usize,
+    /// Most bytes of mail that all sessions together hold while they come in, in units of 64 KiB.
+    pub incoming_units: usize,
+    /// Longest line of a mail, without its end.
+    pub max_text_line: usize,
+    /// Most commands of one session.
+    pub max_commands: usize,
+    /// Most faults of one session.
+    pub max_faults: usize,
+    /// Most failed log-ins of one session.
+    pub max_failed_logins: usize,
+    /// Longest wait for a line, and for a peer that does not read.
+    pub patience: Duration,
+    /// Longest time for one mail to come in.
+    pub mail_time: Duration,
+    /// Longest session.
+    pub session_time: Duration,
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address.
+    pub connections_per_address: usize,
+}
+
+impl Default for Limits {
+    /// 48 MiB a mail (as `ebxml` reads), 256 MiB coming in together, lines of 4 096 bytes, a minute of patience, ten minutes for a mail, half an
+    /// hour for a session, 400 connections, 100 from one address.
+    fn default() -> Self {
+        Self {
+            max_mail_bytes: 48 << 20,
+            incoming_units: 4_096,
+            max_text_line: 4_096,
+            max_commands: 2_000,
+            max_faults: 20,
+            max_failed_logins: 3,
+            patience: Duration::from_secs(60),
+            mail_time: Duration::from_secs(600),
+            session_time: Duration::from_secs(1_800),
+            connections: 400,
+            connections_per_address: 100,
+        }
+    }
+}
+
+/// Which protocol a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Mail comes in.
+    Smtp,
+    /// Mail is fetched.
+    Pop3,
+}
+
+/// Ends the servers that hold it.
+#[derive(Debug, Clone)]
+pub struct Shutdown(watch::Sender<bool>);
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self(watch::channel(false).0)
+    }
+}
+
+impl Shutdown {
+    /// Ends them.
+    pub fn set(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn wait(&self) {
+        let mut receiver = self.0.subscribe();
+        let _ = receiver.wait_for(|is_set| *is_set).await;
+    }
+}
+
+/// What sessions share.
+pub(crate) struct Shared<P> {
+    pub post: Arc<P>,
+    pub limits: Limits,
+    /// Name in greetings.
+    pub host: String,
+    /// Room for mail coming in, units of 64 KiB.
+    pub room: Arc<Semaphore>,
+    /// Mailboxes that a POP3 session has open.
+    pub open_boxes: Mutex<HashSet<String>>,
+}
+
+/// Both servers over one port. Cheap to clone.
+pub struct Server<P> {
+    pub(crate) shared: Arc<Shared<P>>,
+    shutdown: Shutdown,
+}
+
+impl<P> Clone for Server<P> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            shutdown: self.shutdown.clone(),
+        }
+    }
+}
+
+impl<P: Post> Server<P> {
+    /// Servers that greet as `host`.
+    #[must_use]
+    pub fn new(post: Arc<P>, host: &str, limits: Limits, shutdown: Shutdown) -> Self {
+        let room = Arc::new(Semaphore::new(limits.incoming_units));
+        Self {
+            shared: Arc::new(Shared {
+                post,
+                limits,
+                host: host.to_owned(),
+                room,
+                open_boxes: Mutex::default(),
+            }),
+            shutdown,
+        }
+    }
+
+    /// Serves a listener until shutdown. Sessions that run are let go.
+    pub async fn serve(&self, listener: TcpListener, protocol: Protocol) {
+        let counts: Counts = Arc::default();
+        let mut sessions = tokio::task::JoinSet::new();
+        loop {
+            while sessions.try_join_next().is_some() {}
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.shutdown.wait() => break,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let Some(place) = Place::take(&counts, peer.ip(), &self.shared.limits) else {
+                continue;
+            };
+            let _ = stream.set_nodelay(true);
+            let server = self.clone();
+            sessions.spawn(async move {
+                let _place = place;
+                let limit = server.shared.limits.session_time;
+                let session = async {
+                    match protocol {
+                        Protocol::Smtp => crate::smtp::serve(&server, stream, peer.ip()).await,
+                        Protocol::Pop3 => crate::pop3::serve(&server, stream, peer.ip()).await,
+                    }
+                };
+                tokio::select! {
+                    _ = tokio::time::timeout(limit, session) => {}
+                    () = server.shutdown.wait() => {}
+                }
+            });
+        }
+        while sessions.join_next().await.is_some() {}
+    }
+}
+
+type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// A connection's place among those allowed.
+struct Place {
+    counts: Counts,
+    address: IpAddr,
+}
+
+impl Place {
+    fn take(counts: &Counts, address: IpAddr, limits: &Limits) -> Option<Self> {
+        let mut held = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = held.values().sum();
+        let own = held.get(&address).copied().unwrap_or(0);
+        if all >= limits.connections || own >= limits.connections_per_address {
+            return None;
+        }
+        held.insert(address, own + 1);
+        Some(Self {
+            counts: counts.clone(),
+            address,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.address);
+            }
+        }
+    }
+}
