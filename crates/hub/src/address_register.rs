@@ -8,6 +8,7 @@ use edge::listen::Shutdown;
 use edge::soap::{Host, Mount, User, Users};
 use grunndata::ar::{self, AddressRegister, NowFn, Places};
 use grunndata::cppa::{self, Cppa};
+use grunndata::flr::events::ListEvents;
 use grunndata::subscriptions::broker::{EventBroker, OwnerOf};
 use grunndata::subscriptions::feed::{self, Agreements, EventSource, Profiles};
 use grunndata::subscriptions::{self, Subscriptions};
@@ -48,6 +49,7 @@ pub struct AddressEdges {
     registers: Arc<RegisterTable>,
     resh: Arc<Resh>,
     health: Arc<HealthRegisters>,
+    list_events: Arc<ListEvents>,
     now: NowFn,
 }
 
@@ -80,8 +82,8 @@ pub fn open(parts: EdgeParts<'_>) -> Result<AddressEdges> {
     let mut mounts = ar::service::mounts(&register).context("contracts of the address register")?;
     mounts.push(cppa::soap::mount(&cppa).context("contract of CPPA")?);
     mounts.push(subscriptions::soap::mount(&subscriptions, &now).context("contract of events")?);
-    let (health, services) = crate::health_registers::open(trust, registers, parts.clock)?;
-    mounts.extend(services);
+    let health = crate::health_registers::open(trust, registers, parts.clock)?;
+    mounts.extend(health.mounts);
     let router = ar::rest::router(register, parts.communication_party, real_s.clone())
         .merge(cppa::rest::router(cppa.clone(), parts.cppa, real_s));
     Ok(AddressEdges {
@@ -91,7 +93,8 @@ pub fn open(parts: EdgeParts<'_>) -> Result<AddressEdges> {
         cppa,
         registers: registers.clone(),
         resh,
-        health,
+        health: health.registers,
+        list_events: health.list_events,
         now,
     })
 }
@@ -121,6 +124,7 @@ impl AddressEdges {
             self.registers.parties().clone(),
             self.resh.clone(),
             self.health.personnel.clone(),
+            self.list_events.clone(),
             Arc::new(Profiles(cppa.clone())),
             Arc::new(Agreements(cppa.clone())),
         ]);

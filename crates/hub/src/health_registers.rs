@@ -4,6 +4,7 @@
 use anyhow::{Context, Result};
 use edge::Clock;
 use edge::soap::{DateTime, Mount};
+use grunndata::flr::events::ListEvents;
 use grunndata::flr::{self, Flr, FlrParts};
 use grunndata::hpr::Hpr;
 use registers::gplists::GpLists;
@@ -21,6 +22,16 @@ pub struct HealthRegisters {
     pub lists: Arc<GpLists>,
 }
 
+/// What is served of them.
+pub struct HealthEdges {
+    /// The registers.
+    pub registers: Arc<HealthRegisters>,
+    /// SOAP services.
+    pub mounts: Vec<Mount>,
+    /// Events of the GP lists for subscribers.
+    pub list_events: Arc<ListEvents>,
+}
+
 /// Opens the registers and makes their services. Blocks.
 ///
 /// # Errors
@@ -29,7 +40,7 @@ pub fn open(
     trust: &Arc<Trust>,
     registers: &Arc<RegisterTable>,
     clock: &Clock,
-) -> Result<(Arc<HealthRegisters>, Vec<Mount>)> {
+) -> Result<HealthEdges> {
     let store = trust.store().clone();
     // At national size both take seconds to read: side by side.
     let (personnel, lists) = std::thread::scope(|scope| {
@@ -56,6 +67,7 @@ pub fn open(
         lists: Arc::new(lists),
     });
     registers.attach_personnel(opened.personnel.clone());
+    registers.attach_gp_lists(opened.lists.clone());
     let hpr = Arc::new(Hpr {
         register: opened.personnel.clone(),
         now: clock.as_fn(),
@@ -68,7 +80,12 @@ pub fn open(
     });
     let mut mounts = flr.mounts().context("contracts of FLR")?;
     mounts.push(hpr.mount().context("contract of HPR")?);
-    Ok((opened, mounts))
+    let list_events = Arc::new(ListEvents::new(flr).context("contract of FLR")?);
+    Ok(HealthEdges {
+        registers: opened,
+        mounts,
+        list_events,
+    })
 }
 
 fn moment_of(clock: &Clock) -> Moment {

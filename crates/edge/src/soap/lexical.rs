@@ -245,6 +245,14 @@ pub(super) fn unset(of: Builtin) -> &'static str {
 }
 
 /// Writes a `dateTime` as .NET does: a fraction only where there is one, without zeros at its end.
+/// A time as answers have it.
+#[must_use]
+pub fn time_text(time: DateTime) -> String {
+    let mut out = String::with_capacity(40);
+    write_time(&mut out, time);
+    out
+}
+
 pub(super) fn write_time(out: &mut String, time: DateTime) {
     let t = time.written;
     let _ = write!(

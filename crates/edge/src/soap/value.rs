@@ -3,6 +3,7 @@
 use super::lexical::DateTime;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// A value. `{:?}` shows its form only: it may hold national ids.
 #[derive(Clone, PartialEq)]
@@ -25,6 +26,35 @@ pub enum Value {
     List(Vec<Value>),
     /// An object.
     Object(Object),
+    /// A place in content that is written once and sent often: filled in when it is sent ([`Ready`]).
+    Hole,
+    /// Content that was written before ([`super::write::content`]).
+    Ready(Ready),
+}
+
+/// The content of an answer as it was written, and what goes into its holes this time.
+#[derive(Clone, PartialEq)]
+pub struct Ready {
+    /// Content, with [`HOLE`] wherever a [`Value::Hole`] was.
+    pub content: Arc<str>,
+    /// What goes there: text without markup.
+    pub filling: String,
+}
+
+/// Stands for a hole: no character of XML.
+pub const HOLE: char = '\0';
+
+impl Ready {
+    /// Writes the content with its holes filled.
+    pub fn write(&self, out: &mut String) {
+        out.reserve(self.content.len() + 16 * self.filling.len());
+        let mut pieces = self.content.split(HOLE);
+        out.push_str(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            out.push_str(&self.filling);
+            out.push_str(piece);
+        }
+    }
 }
 
 impl fmt::Debug for Value {
@@ -38,6 +68,8 @@ impl fmt::Debug for Value {
             Self::Bytes(_) => f.write_str("bytes"),
             Self::List(items) => f.debug_list().entries(items).finish(),
             Self::Object(object) => object.fmt(f),
+            Self::Hole => f.write_str("hole"),
+            Self::Ready(_) => f.write_str("ready"),
         }
     }
 }
@@ -87,6 +119,25 @@ impl Object {
         match self.fields.iter_mut().find(|(known, _)| known == name) {
             Some(field) => field.1 = value,
             None => self.fields.push((Cow::Borrowed(name), value)),
+        }
+    }
+
+    /// Makes a hole of every element of this name that is not nil, in the objects below too.
+    pub fn punch(&mut self, name: &str) {
+        for (known, value) in &mut self.fields {
+            match value {
+                Value::Nil => {}
+                value if *known == name => *value = Value::Hole,
+                Value::Object(below) => below.punch(name),
+                Value::List(items) => {
+                    for item in items {
+                        if let Value::Object(below) = item {
+                            below.punch(name);
+                        }
+                    }
+                }
+                _ => {}
+            }
         }
     }
 

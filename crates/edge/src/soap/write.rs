@@ -5,7 +5,7 @@ use super::contract::{Builtin, Contract, Field, Kind, NamespaceId, Operation, Re
 use super::fault::{Code, DISPATCHER, Fault, Subcode};
 use super::lexical::{unset, write_text, write_time};
 use super::read::{ADDRESSING, Addressing, Version};
-use super::value::{Object, Value};
+use super::value::{HOLE, Object, Value};
 use base64::Engine;
 use std::fmt::Write as _;
 
@@ -64,13 +64,39 @@ pub fn answer(
         None => out.push_str("/>"),
         Some(field) => {
             out.push('>');
-            let mut writer = Writer::new(&mut out, contract);
-            writer.declare_xsi = true;
-            writer.field(NamespaceId(0), field, Some(result))?;
+            match result {
+                Value::Ready(ready) => ready.write(&mut out),
+                other => write_field(&mut out, contract, field, other)?,
+            }
             let _ = write!(out, "</{}Response>", operation.name);
         }
     }
     out.push_str(CLOSE);
+    Ok(out)
+}
+
+fn write_field(
+    out: &mut String,
+    contract: &Contract,
+    field: &Field,
+    value: &Value,
+) -> Result<(), Misfit> {
+    let mut writer = Writer::new(out, contract);
+    writer.declare_xsi = true;
+    writer.field(NamespaceId(0), field, Some(value))
+}
+
+/// The content of an operation's answer, the same in every version of SOAP, to be sent many times: as
+/// [`super::value::Ready`].
+///
+/// # Errors
+/// [`Misfit`] when the contract has no such operation, it answers nothing, or something else.
+pub fn content(contract: &Contract, operation: &str, result: &Value) -> Result<String, Misfit> {
+    let of = contract.operations().iter().find(|o| o.name == operation);
+    let field = of.and_then(|o| o.result.as_ref());
+    let field = field.ok_or_else(|| Misfit(operation.to_owned()))?;
+    let mut out = String::with_capacity(4_096);
+    write_field(&mut out, contract, field, result)?;
     Ok(out)
 }
 
@@ -410,6 +436,7 @@ impl<'a> Writer<'a> {
 
     fn simple(&mut self, of: Builtin, value: &Value) -> Result<(), Misfit> {
         match (of, value) {
+            (_, Value::Hole) => self.out.push(HOLE),
             (_, Value::Nil) => self.out.push_str(unset(of)),
             (Builtin::Boolean, Value::Bool(value)) => {
                 self.out.push_str(if *value { "true" } else { "false" });

@@ -1,6 +1,7 @@
 //! Objects as JSON: names and order as in SOAP, times as .NET writes them, null for what is not there.
 
 use base64::Engine;
+use edge::soap::value::HOLE;
 use edge::soap::{DateTime, Object, Value};
 use serde_json::{Map, Number, Value as Json};
 
@@ -32,11 +33,13 @@ fn json(value: &Value) -> Json {
         }
         Value::List(items) => Json::Array(items.iter().map(json).collect()),
         Value::Object(inner) => object(inner),
+        Value::Hole => Json::String(HOLE.to_string()),
+        Value::Ready(_) => Json::Null,
     }
 }
 
 /// A time with the offset it was given, if any.
-fn written(at: DateTime) -> String {
+pub(super) fn written(at: DateTime) -> String {
     let mut text = at.written.to_string();
     if let Some(offset) = at.offset {
         let minutes = offset.seconds() / 60;

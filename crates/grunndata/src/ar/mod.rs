@@ -10,6 +10,7 @@ mod certificates;
 mod codes;
 pub mod json;
 mod reads;
+mod ready;
 pub mod rest;
 mod search;
 pub mod service;

@@ -2,9 +2,8 @@
 
 use super::codes;
 use super::view::{Depth, with_offset};
-use super::{AddressRegister, Dialect, time, unknown_her_id};
+use super::{AddressRegister, Dialect, time};
 use edge::soap::{Fault, Object, Value};
-use registers::directory::PartyKind;
 use registers::kernel::identifiers::Packed;
 use registers::parties::register::Held;
 
@@ -25,25 +24,6 @@ impl AddressRegister {
     /// Of one declared type: no `i:type` on the items.
     fn organisations(&self, parties: &[Held], dialect: Dialect) -> Value {
         self.list(parties, dialect)
-    }
-
-    pub(super) fn details(&self, request: &Object, dialect: Dialect) -> Result<Value, Fault> {
-        let party = self.get(request.int("herId").unwrap_or(0))?;
-        Ok(self.object(&party.content, dialect, Depth::Whole).into())
-    }
-
-    /// Details of a party of one kind; another kind's HER-id is no such party.
-    pub(super) fn details_of(
-        &self,
-        request: &Object,
-        kind: PartyKind,
-        dialect: Dialect,
-    ) -> Result<Value, Fault> {
-        let party = self.get(request.int("herId").unwrap_or(0))?;
-        if party.content.kind != kind {
-            return Err(unknown_her_id());
-        }
-        Ok(self.object(&party.content, dialect, Depth::Whole).into())
     }
 
     /// By HER-id, organisation number, HPR number or RESH id, whichever the text is.

@@ -4,7 +4,8 @@
 //! Rules: spec/grunndata.md §7.3, spec/messaging.md §8.4. Access: HelseID with DPoP, audience and scope below. Paths are
 //! found whatever their case, because clients differ.
 
-use super::view::Depth;
+use super::ready::Answers;
+use super::view::{Depth, with_offset};
 use super::{AddressRegister, Dialect, json, time};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -15,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use edge::Problem;
 use edge::soap::Object;
+use edge::soap::value::Ready;
 use futures_util::StreamExt as _;
 use jose::Alg;
 use jose::rs::{Presented, Requirement, ResourceServer};
@@ -27,7 +29,11 @@ use registers::parties::rules;
 use registers::parties::search::kind_name;
 use registers::parties::{CertificateLine, CertificateUse};
 use serde_json::{Map, Value, json};
+use std::convert::Infallible;
 use std::sync::Arc;
+
+/// How JSON writes a hole.
+const ESCAPED: &str = "\\u0000";
 
 /// Where the API stands.
 pub const PREFIX: &str = "/nasjonal/communicationparty";
@@ -44,11 +50,14 @@ const MAX_EVENTS: usize = 1_000;
 /// Most HER-ids of one question, and the longest body that holds them.
 const MAX_PARTIES: usize = 100;
 const MAX_BODY: usize = 16 * 1_024;
+/// Bytes of answers kept, twice.
+const KEPT_BYTES: usize = 32 << 20;
 
 struct Api {
     register: Arc<AddressRegister>,
     server: ResourceServer,
     clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    answers: Answers,
 }
 
 /// The routes. `clock` is the real clock in seconds, for tokens.
@@ -61,6 +70,7 @@ pub fn router(
         register,
         server,
         clock,
+        answers: Answers::new(KEPT_BYTES),
     });
     Router::new()
         .route(PREFIX, axum::routing::get(overview))
@@ -174,11 +184,11 @@ impl Api {
             // Parties stand in memory; whatever reads the log waits for the store, on a thread that may.
             ["communicationparties", her_id] => {
                 let party = self.party(her_id)?;
-                Ok(self.conditional(parts, &party, || self.legacy(&party)))
+                Ok(self.conditional(parts, &party, || self.legacy_text(&party)))
             }
             ["communicationparty", her_id] if *her_id != "export" => {
                 let party = self.party(her_id)?;
-                Ok(self.conditional(parts, &party, || self.slim(&party)))
+                Ok(self.conditional(parts, &party, || self.slim(&party).to_string()))
             }
             _ => {
                 let (api, parts) = (Arc::clone(self), parts.clone());
@@ -226,24 +236,47 @@ impl Api {
         })
     }
 
-    /// A party in the names of SOAP: its own elements first, then those every party has.
+    /// [`Self::legacy`] as text, kept.
+    fn legacy_text(&self, party: &Held) -> String {
+        let now = self.register.moment();
+        let write = || Ok::<_, Infallible>(self.legacy(party).to_string().replace(ESCAPED, "\0"));
+        let key = (party.content.her_id, 0);
+        let Ok(kept) = self.answers.answer(&self.register, key, party, now, write);
+        let ready = Ready {
+            content: kept.text.clone(),
+            filling: json::written(with_offset(now)),
+        };
+        let mut text = String::new();
+        ready.write(&mut text);
+        text
+    }
+
+    /// A party in the names of SOAP: its own elements first, then those every party has. Where the time is, is a hole.
     fn legacy(&self, party: &Held) -> Value {
         let content = &party.content;
         json!({
             "herId": content.her_id,
             "parentHerId": content.parent.map_or(-1, i64::from),
             "type": kind_name(content.kind),
-            "communicationParty": self.inner(content, Depth::Whole),
+            "communicationParty": self.filled(content, Depth::Whole, true),
         })
     }
 
     fn inner(&self, party: &PartyRecord, depth: Depth) -> Value {
+        self.filled(party, depth, false)
+    }
+
+    fn filled(&self, party: &PartyRecord, depth: Depth, with_holes: bool) -> Value {
         let register = &self.register;
         let parent = register.parent(party);
         let parent = parent.as_ref().map(|p| &p.content);
         let (mut own, mut common) = (Object::new(), Object::new());
         register.own(&mut own, party, Dialect::Rest, depth);
         register.common(&mut common, party, parent, Dialect::Rest, register.moment());
+        if with_holes {
+            own.punch("ServerTime");
+            common.punch("ServerTime");
+        }
         let mut map = Map::new();
         json::fill(&mut map, &own);
         json::fill(&mut map, &common);
@@ -567,17 +600,18 @@ impl Api {
     }
 
     /// An answer with its version; 304 when the caller has it (clients poll parties that rarely change).
-    fn conditional(&self, parts: &Parts, party: &Held, body: impl FnOnce() -> Value) -> Response {
+    fn conditional(&self, parts: &Parts, party: &Held, body: impl FnOnce() -> String) -> Response {
         let tag = self.version(party);
         let known = parts
             .headers
             .get(header::IF_NONE_MATCH)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|given| given.split(',').any(|t| t.trim() == tag));
+            .is_some_and(|given| given.split(',').any(|t| t.trim() == tag || t.trim() == "*"));
         let mut response = if known {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            axum::Json(body()).into_response()
+            let json = HeaderValue::from_static("application/json");
+            ([(header::CONTENT_TYPE, json)], body()).into_response()
         };
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             response.headers_mut().insert(header::ETAG, tag);

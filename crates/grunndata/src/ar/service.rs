@@ -1,10 +1,13 @@
 //! The SOAP services: `ICommunicationPartyService` in two generations, and `IARExportService`.
 
-use super::view::Depth;
+use super::ready::Answers;
+use super::view::{Depth, with_offset};
 use super::{AddressRegister, Dialect, unknown_her_id};
 use edge::soap::contract::ContractError;
+use edge::soap::lexical::time_text;
+use edge::soap::value::Ready;
 use edge::soap::{
-    Call, Contract, Fault, Mount, Object, Ports, Reply, RequestLimits, Service, Value,
+    Call, Contract, Fault, Mount, Object, Ports, Reply, RequestLimits, Service, Value, write,
 };
 use registers::directory::PartyKind;
 use registers::parties::CertificateUse::{Encryption, Signing};
@@ -28,8 +31,14 @@ simple StreamBody base64Binary
 /// `ICommunicationPartyService` in one generation.
 struct Parties {
     register: Arc<AddressRegister>,
+    contract: Arc<Contract>,
     dialect: Dialect,
+    answers: Answers,
 }
+
+/// Bytes of answers kept by each generation of the service, twice.
+const KEPT_BYTES: usize = 96 << 20;
+const KEPT_BYTES_2016: usize = 16 << 20;
 
 /// Operations that look up one party in memory: done before they could be handed to another thread.
 const QUICK: [&str; 8] = [
@@ -73,14 +82,10 @@ impl Parties {
             "Ping" => Ok("Pong".into()),
             "Search" => register.search(request, dialect),
             "SearchById" => register.search_by_id(request, dialect),
-            "GetCommunicationPartyDetails" => register.details(request, dialect),
-            "GetOrganizationDetails" => {
-                register.details_of(request, PartyKind::Organisation, dialect)
-            }
-            "GetServiceDetails" => register.details_of(request, PartyKind::Service, dialect),
-            "GetOrganizationPersonDetails" => {
-                register.details_of(request, PartyKind::Person, dialect)
-            }
+            "GetCommunicationPartyDetails" => self.details(call, None),
+            "GetOrganizationDetails" => self.details(call, Some(PartyKind::Organisation)),
+            "GetServiceDetails" => self.details(call, Some(PartyKind::Service)),
+            "GetOrganizationPersonDetails" => self.details(call, Some(PartyKind::Person)),
             "GetChangedCommunicationPartiesInfo" => register.changed_info(request),
             "GetOrganizationsHavingCode" => register.having_code(request, dialect),
             "GetOrganizationsOwnedBy" => register.owned_by(request, dialect),
@@ -143,6 +148,40 @@ impl Parties {
     }
 }
 
+impl Parties {
+    /// Details of a party, of one kind or any; another kind's HER-id is no such party.
+    fn details(&self, call: &Call, kind: Option<PartyKind>) -> Result<Value, Fault> {
+        let register = &self.register;
+        let party = register.get(call.request.int("herId").unwrap_or(0))?;
+        if kind.is_some_and(|kind| party.content.kind != kind) {
+            return Err(unknown_her_id());
+        }
+        // Content begins with the result's name, so each operation has its own.
+        let form = match kind {
+            None => 0,
+            Some(PartyKind::Organisation) => 1,
+            Some(PartyKind::Service) => 2,
+            Some(PartyKind::Person) => 3,
+        };
+        let now = register.moment();
+        let write = || {
+            let mut object = register.object(&party.content, self.dialect, Depth::Whole);
+            object.punch("ServerTime");
+            let text = write::content(&self.contract, &call.operation, &object.into());
+            text.map_err(|misfit| {
+                tracing::error!(%misfit, "a party does not fit its contract");
+                Fault::internal()
+            })
+        };
+        let key = (party.content.her_id, form);
+        let kept = self.answers.answer(register, key, &party, now, write)?;
+        Ok(Value::Ready(Ready {
+            content: kept.text.clone(),
+            filling: time_text(with_offset(now)),
+        }))
+    }
+}
+
 /// `IARExportService`: every party in one document.
 struct Export {
     register: Arc<AddressRegister>,
@@ -171,7 +210,7 @@ impl Export {
             .filter_map(|her_id| register.parties.get(her_id))
             .map(|party| register.object(&party.content, Dialect::Soap2025, Depth::Alone))
             .collect();
-        edge::soap::write::document(
+        write::document(
             &self.contract,
             "ArrayOfCommunicationParty",
             &Value::from(objects),
@@ -198,10 +237,13 @@ fn ports(v12: Option<&str>, v11: &str) -> Ports {
 /// Never, as long as the contracts of this crate can be read.
 pub fn mounts(register: &Arc<AddressRegister>) -> Result<Vec<Mount>, ContractError> {
     let contract_2025 = Arc::new(Contract::parse(CONTRACT_2025)?);
-    let parties = |dialect| -> Arc<dyn Service> {
+    let contract_2016 = Arc::new(Contract::parse(CONTRACT_2016)?);
+    let parties = |dialect, contract: &Arc<Contract>, budget| -> Arc<dyn Service> {
         Arc::new(Parties {
             register: register.clone(),
+            contract: contract.clone(),
             dialect,
+            answers: Answers::new(budget),
         })
     };
     Ok(vec![
@@ -209,13 +251,13 @@ pub fn mounts(register: &Arc<AddressRegister>) -> Result<Vec<Mount>, ContractErr
             contract: contract_2025.clone(),
             ports: ports(Some("/v1/AR"), "/v1/AR/Basic"),
             limits: RequestLimits::default(),
-            service: parties(Dialect::Soap2025),
+            service: parties(Dialect::Soap2025, &contract_2025, KEPT_BYTES),
         },
         Mount {
-            contract: Arc::new(Contract::parse(CONTRACT_2016)?),
+            contract: contract_2016.clone(),
             ports: ports(Some("/v1/AR/2016"), "/v1/AR/2016/Basic"),
             limits: RequestLimits::default(),
-            service: parties(Dialect::Soap2016),
+            service: parties(Dialect::Soap2016, &contract_2016, KEPT_BYTES_2016),
         },
         Mount {
             contract: Arc::new(Contract::parse(CONTRACT_EXPORT)?),

@@ -270,6 +270,15 @@ impl Given {
     }
 }
 
+/// A new party below an organisation, as far as every kind has it.
+fn below(top: &PartyRecord, kind: PartyKind, name: &str, user: &User, now: Moment) -> PartyRecord {
+    PartyRecord {
+        parent: Some(top.her_id),
+        by: Some(user.name.clone()),
+        ..PartyRecord::new(0, kind, name, &top.orgnr, now)
+    }
+}
+
 impl AddressRegister {
     /// Whether the user may change parties of this organisation.
     fn may_change(user: &User, orgnr: &str) -> bool {
@@ -427,12 +436,10 @@ impl AddressRegister {
             .as_ref()
             .and_then(|s| codes::text(s.list.parse().ok()?, &s.code))
             .unwrap_or("Tjeneste");
-        let mut party = PartyRecord::new(0, PartyKind::Service, name, &top.content.orgnr, now);
-        party.parent = Some(top.content.her_id);
+        let mut party = below(&top.content, PartyKind::Service, name, user, now);
         party.service = service;
         party.description = description;
         party.location = location;
-        party.by = Some(user.name.clone());
         fields.put(&mut party);
         self.create(party, dialect)
     }
@@ -464,11 +471,9 @@ impl AddressRegister {
         let fields = Given::read(given, now, &mut errors);
         errors.finish()?;
         let name = of.map_or_else(String::new, |p| p.name.full());
-        let mut party = PartyRecord::new(0, PartyKind::Person, &name, &top.content.orgnr, now);
-        party.parent = Some(top.content.her_id);
+        let mut party = below(&top.content, PartyKind::Person, &name, user, now);
         party.hpr = Some(hpr);
         party.title = title;
-        party.by = Some(user.name.clone());
         fields.put(&mut party);
         self.create(party, dialect)
     }

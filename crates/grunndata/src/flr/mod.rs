@@ -8,6 +8,7 @@
 //! Read first: [`Flr`], [`view`]. Rules: spec/grunndata.md §5.
 
 mod codes;
+pub mod events;
 mod export;
 pub mod import;
 mod reads;
@@ -158,7 +159,8 @@ impl Flr {
     ) -> Result<(), Fault> {
         let is_protected = |nin: &String| {
             let person = self.parts.directory.person(nin);
-            person.is_some_and(|p| p.protection >= Protection::Confidential)
+            // Client addresses too (spec/privacy.md §9.1).
+            person.is_some_and(|p| p.protection != Protection::Unclassified)
         };
         let (protected, open): (Vec<&String>, Vec<&String>) =
             nins.iter().partition(|nin| is_protected(nin));
@@ -168,7 +170,7 @@ impl Flr {
         ];
         for (nins, durability) in groups {
             for some in nins.chunks(PERSONS_PER_ENTRY) {
-                let entry = self.entry(user, operation, some);
+                let entry = self.entry(user.orgnr(), operation, some);
                 if let Err(error) = (self.parts.journal)(entry, durability) {
                     tracing::error!(%error, "look-ups of GPs cannot be written to the access journal");
                     return Err(Fault::internal());
@@ -178,10 +180,13 @@ impl Flr {
         Ok(())
     }
 
-    fn entry(&self, user: &User, operation: &str, nins: &[&String]) -> AuditEntry {
-        let organisation = user
-            .orgnr()
-            .and_then(|orgnr| self.parts.directory.organisation(orgnr));
+    pub(crate) fn entry(
+        &self,
+        orgnr: Option<&str>,
+        operation: &str,
+        nins: &[&String],
+    ) -> AuditEntry {
+        let organisation = orgnr.and_then(|orgnr| self.parts.directory.organisation(orgnr));
         let members = [
             ("service", serde_json::json!("flr")),
             ("api", serde_json::json!("flr/2")),
@@ -189,7 +194,7 @@ impl Flr {
             ("outcome", serde_json::json!("allow")),
             ("operation", serde_json::json!(operation)),
             ("actor.kind", serde_json::json!("system")),
-            ("actor.orgnr_parent", serde_json::json!(user.orgnr())),
+            ("actor.orgnr_parent", serde_json::json!(orgnr)),
             (
                 "actor.organisation",
                 serde_json::json!(organisation.map(|o| o.name)),

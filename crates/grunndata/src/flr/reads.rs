@@ -223,15 +223,9 @@ impl Flr {
     fn patient_list(&self, call: &Call) -> Answer {
         let (_, contract) = self.contract_of(&call.request)?;
         let office = contract.office.to_string();
-        let is_own = call.user.orgnr().is_some_and(|orgnr| {
-            orgnr == office
-                || self
-                    .parts
-                    .directory
-                    .organisation(&office)
-                    .is_some_and(|main| main.orgnr == orgnr)
-        });
-        if !is_own {
+        let own = self.of_office(&office);
+        let orgnr = call.user.orgnr();
+        if !orgnr.is_some_and(|orgnr| own.iter().any(|o| o == orgnr)) {
             allowed(&call.user, &[ALL_PATIENTS])?;
         }
         let now = self.now();

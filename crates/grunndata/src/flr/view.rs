@@ -5,7 +5,8 @@ use super::codes::{code, short};
 use crate::hpr::written;
 use edge::soap::{DateTime, Object, Value};
 use registers::directory::{Person, PersonName, Sex};
-use registers::gplists::rules::{MessageTo, doctors_at, message_to, places};
+use registers::gplists::reach;
+use registers::gplists::rules::{doctors_at, places};
 use registers::gplists::{AwayOffice, DoctorCycle, GpContract, GpLists, OnList, Team};
 use registers::kernel::EntryNo;
 use registers::kernel::identifiers::Packed;
@@ -20,9 +21,6 @@ const DAYS: [&str; 7] = [
     "Friday",
     "Saturday",
 ];
-
-/// List and code of an office's service for lists without own doctor.
-const NO_DOCTOR: (&str, &str) = ("8663", "KX17");
 
 fn period(period: &Period) -> Value {
     let from = period.from.unwrap_or(Moment(-62_135_596_800_000));
@@ -81,27 +79,7 @@ impl Flr {
 
     /// HER-id that messages to the list's GP go to now.
     pub(super) fn gp_her_id(&self, contract: &GpContract, at: Moment) -> Option<u32> {
-        let directory = &self.parts.directory;
-        let office = contract.office.to_string();
-        match message_to(contract, at) {
-            MessageTo::Doctor(hpr) => {
-                let doctor = directory.practitioner_by_hpr(&hpr.to_string())?;
-                let works = doctor.workplaces;
-                let here = works.iter().find(|w| w.orgnr_child == office);
-                here.or(works.first()).and_then(|w| w.her_id)
-            }
-            MessageTo::OfficeService(_) => {
-                let main = directory.organisation(&office)?.orgnr;
-                let parties = directory.parties_of(&main);
-                let service = parties.iter().find(|party| {
-                    party
-                        .service
-                        .as_ref()
-                        .is_some_and(|s| (s.list.as_str(), s.code.as_str()) == NO_DOCTOR)
-                });
-                service.map(|party| party.her_id)
-            }
-        }
+        reach::her_id(&*self.parts.directory, contract, at)
     }
 
     /// A doctor on a contract.
@@ -126,7 +104,7 @@ impl Flr {
             .with("WorkingPercentage", d.percentage)
     }
 
-    fn away(&self, no: EntryNo, contract: &GpContract, a: &AwayOffice) -> Object {
+    pub(super) fn away(&self, no: EntryNo, contract: &GpContract, a: &AwayOffice) -> Object {
         let address = Object::new()
             .with("City", a.place.clone())
             .with("PostalCode", a.postcode.parse::<u32>().unwrap_or(0))

@@ -30,6 +30,7 @@ impl EventSource for PersonnelRegister {
                 number: event.number,
                 name: event.kind.name(),
                 properties,
+                ..Happened::default()
             }
         });
         Ok(happened.collect())

@@ -4,7 +4,7 @@
 use super::problem::Fault;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use jose::rs::{Presented, Requirement, ResourceServer, Scheme};
+use jose::rs::{Presented, Requirement, ResourceServer, RsError, Scheme};
 use trust::register::PersonGround;
 
 /// Audience of the tokens.
@@ -35,6 +35,15 @@ fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     all.filter_map(|value| value.to_str().ok()).collect()
 }
 
+/// Why a request is refused, and who made it, where the token was valid.
+#[derive(Debug)]
+pub struct Refused {
+    /// The answer.
+    pub fault: Fault,
+    /// Known when only the right is missing.
+    pub who: Option<Who>,
+}
+
 /// Checks the token of a request.
 ///
 /// # Errors
@@ -44,14 +53,15 @@ pub fn caller(
     parts: &Parts,
     ground: PersonGround,
     now_s: i64,
-) -> Result<Who, Fault> {
+) -> Result<Who, Refused> {
     let scopes = match ground {
         PersonGround::LegalBasis => [WITH_LEGAL_BASIS, FULL_ACCESS],
         PersonGround::NoLegalBasis => [NO_LEGAL_BASIS, FULL_ACCESS],
     };
+    // Scope and organisation are looked at below: who lacks them is named in the journal.
     let requirement = Requirement {
         scheme: Scheme::DpopOrBearer,
-        ..Requirement::scope(&scopes).with_organisation()
+        ..Requirement::scope(&[])
     };
     let presented = Presented {
         method: parts.method.as_str(),
@@ -62,13 +72,31 @@ pub fn caller(
     };
     let token = server
         .check(&presented, &requirement)
-        .map_err(|error| Fault::token(&error, server.algs()))?;
-    Ok(Who {
+        .map_err(|error| Refused {
+            fault: Fault::token(&error, server.algs()),
+            who: None,
+        })?;
+    let who = Who {
         client_id: token.client_id().unwrap_or_default().to_owned(),
         orgnr_parent: token.orgnr_parent().unwrap_or_default().to_owned(),
         orgnr_child: token.orgnr_child().map(str::to_owned),
         hpr: token.hpr_number().map(str::to_owned),
-    })
+    };
+    let held = token.claims.text_list("scope").unwrap_or_default();
+    let lacks = if !held.iter().any(|scope| scopes.contains(scope)) {
+        Some(RsError::MissingScope)
+    } else if token.orgnr_parent().is_none() {
+        Some(RsError::NoOrganisation)
+    } else {
+        None
+    };
+    match lacks {
+        None => Ok(who),
+        Some(error) => Err(Refused {
+            fault: Fault::token(&error, server.algs()),
+            who: Some(who),
+        }),
+    }
 }
 
 /// Checks `api-version`: required, and 2.

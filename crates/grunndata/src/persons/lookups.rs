@@ -5,6 +5,9 @@
 //! stand in a line by their entry numbers in the register, four bytes each; national ids are not repeated. Look-ups of
 //! persons with a protected address are entries of their own, durable before the answer, in those persons' lines.
 //!
+//! A look-up that found nobody leaves a line without persons; what was refused for want of a right stands in entries of
+//! its own, with the outcome `deny`.
+//!
 //! When the journal cannot be written, nothing is answered any more: [`Lookups::add`] refuses.
 
 use super::access::Who;
@@ -73,11 +76,18 @@ struct Group {
     persons: u64,
 }
 
+/// Lines of one entry: of one caller, and all answered or all refused.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Heading {
+    who: Who,
+    is_denied: bool,
+}
+
 #[derive(Default)]
 struct Waiting {
-    groups: HashMap<Who, Group>,
+    groups: HashMap<Heading, Group>,
     /// Closed entries: full ones, and those that the journal did not take.
-    closed: Vec<(Who, Group)>,
+    closed: Vec<(Heading, Group)>,
     bytes: usize,
     failing: bool,
     ended: bool,
@@ -124,6 +134,22 @@ impl Lookups {
     /// # Errors
     /// When the journal cannot be written: the answer must not go out.
     pub fn add(&self, who: &Who, lookup: &Lookup) -> Result<(), StoreError> {
+        self.line(who, false, lookup)
+    }
+
+    /// Adds the line of a request that is about to be refused because the caller has no right to it.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn deny(&self, who: &Who, lookup: &Lookup) -> Result<(), StoreError> {
+        self.line(who, true, lookup)
+    }
+
+    fn line(&self, who: &Who, is_denied: bool, lookup: &Lookup) -> Result<(), StoreError> {
+        let heading = Heading {
+            who: who.clone(),
+            is_denied,
+        };
         let mut waiting = self.inner.lock();
         if waiting.failing || waiting.ended || waiting.bytes > MAX_WAITING_BYTES {
             return Err(StoreError::Unavailable(
@@ -131,14 +157,17 @@ impl Lookups {
             ));
         }
         let is_first = waiting.groups.is_empty() && waiting.closed.is_empty();
-        let group = match waiting.groups.get_mut(who) {
+        let group = match waiting.groups.get_mut(&heading) {
             Some(group) => group,
-            None => waiting.groups.entry(who.clone()).or_insert_with(|| Group {
-                first_at: lookup.at,
-                lines: String::with_capacity(256),
-                requests: 0,
-                persons: 0,
-            }),
+            None => waiting
+                .groups
+                .entry(heading.clone())
+                .or_insert_with(|| Group {
+                    first_at: lookup.at,
+                    lines: String::with_capacity(256),
+                    requests: 0,
+                    persons: 0,
+                }),
         };
         let before = group.lines.len();
         write_line(&mut group.lines, group.first_at, lookup);
@@ -149,8 +178,8 @@ impl Lookups {
             group.lines.len() > MAX_LINES_BYTES,
         );
         waiting.bytes += added;
-        if is_full && let Some(closed) = waiting.groups.remove(who) {
-            waiting.closed.push((who.clone(), closed));
+        if is_full && let Some(closed) = waiting.groups.remove(&heading) {
+            waiting.closed.push((heading, closed));
         }
         if is_first || is_full {
             self.inner.wake.notify_one();
@@ -168,7 +197,7 @@ impl Lookups {
         lookup: &Lookup,
         protected: &[String],
     ) -> Result<(), StoreError> {
-        let mut entry = self.inner.entry(who, lookup.at);
+        let mut entry = self.inner.entry(who, false, lookup.at);
         entry.persons = protected
             .iter()
             .map(|nin| PersonRef::id(FNR_SYSTEM, nin))
@@ -245,10 +274,10 @@ impl Inner {
     }
 
     /// Writes entries; gives back those that the journal did not take.
-    fn write(&self, ready: Vec<(Who, Group)>) -> Vec<(Who, Group)> {
+    fn write(&self, ready: Vec<(Heading, Group)>) -> Vec<(Heading, Group)> {
         let mut failed = Vec::new();
-        for (who, group) in ready {
-            let mut entry = self.entry(&who, group.first_at);
+        for (heading, group) in ready {
+            let mut entry = self.entry(&heading.who, heading.is_denied, group.first_at);
             for (name, value) in [
                 ("requests", json!(group.requests)),
                 ("shown", json!(group.persons)),
@@ -258,13 +287,14 @@ impl Inner {
             }
             if let Err(error) = (self.append)(entry, Durability::WithinOneSecond) {
                 tracing::error!(%error, "look-ups cannot be written to the access journal");
-                failed.push((who, group));
+                failed.push((heading, group));
             }
         }
         failed
     }
 
-    fn entry(&self, who: &Who, at: MicrosUtc) -> AuditEntry {
+    fn entry(&self, who: &Who, is_denied: bool, at: MicrosUtc) -> AuditEntry {
+        let outcome = if is_denied { "deny" } else { "allow" };
         let kind = if who.hpr.is_some() {
             "personnel"
         } else {
@@ -275,7 +305,7 @@ impl Inner {
             ("service", json!(SERVICE)),
             ("api", json!("persontjenesten/2")),
             ("action", json!("LookUp")),
-            ("outcome", json!("allow")),
+            ("outcome", json!(outcome)),
             ("actor.kind", json!(kind)),
             ("actor.hpr", json!(who.hpr)),
             ("client_id", json!(who.client_id)),

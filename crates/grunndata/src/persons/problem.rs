@@ -61,6 +61,12 @@ impl Fault {
         Self::new(StatusCode::NOT_FOUND, title)
     }
 
+    /// Whether it says that nobody was found.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     /// 404 with a reason.
     #[must_use]
     pub fn not_found_because(title: &'static str, detail: impl Into<String>) -> Self {

@@ -76,6 +76,18 @@ impl Persontjenesten {
     fn now(&self) -> Moment {
         Moment((self.parts.clock)() / 1_000)
     }
+
+    /// The line of a request that was not looked into.
+    fn empty(&self, operation: &Operation, ground: PersonGround) -> Lookup {
+        Lookup {
+            at: (self.parts.clock)(),
+            operation: operation.name().to_owned(),
+            ground,
+            parts: 0,
+            count: 0,
+            persons: Vec::new(),
+        }
+    }
 }
 
 /// What there is, for somebody who opens the address from the facts.
@@ -122,12 +134,17 @@ async fn answer(service: Arc<Persontjenesten>, parts: &Parts, body: Body) -> Res
     let path = parts.uri.path();
     let below = path.get(PREFIX.len()..).unwrap_or_default();
     let (ground, operation) = route::read(below, &parts.method)?;
-    let who = access::caller(
-        &service.parts.server,
-        parts,
-        ground,
-        (service.parts.now_s)(),
-    )?;
+    let now_s = (service.parts.now_s)();
+    let who = match access::caller(&service.parts.server, parts, ground, now_s) {
+        Ok(who) => who,
+        Err(refused) => {
+            if let Some(who) = refused.who {
+                let lookup = service.empty(&operation, ground);
+                service.lookups.deny(&who, &lookup)?;
+            }
+            return Err(refused.fault);
+        }
+    };
     access::version(&parts.headers)?;
     let query = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes())?;
     let form = if parts.method == Method::POST {
@@ -210,12 +227,22 @@ impl Call {
         let service = Arc::clone(&self.service);
         let work = move || service.persons(&wanted, &view);
         // History comes from the store; what holds now from the read form, which is near.
-        let (json, seen) = if view.with_history {
-            edge::blocking(work).await??
+        let found = if view.with_history {
+            edge::blocking(work).await?
         } else {
-            edge::quick(work).await??
+            edge::quick(work).await?
         };
-        self.journalled(json, seen, view).await
+        match found {
+            Ok((json, seen)) => self.journalled(json, seen, view).await,
+            Err(fault) => {
+                if fault.is_not_found() {
+                    // Somebody was looked for.
+                    self.journalled(Json::with_capacity(0), Seen::default(), view)
+                        .await?;
+                }
+                Err(fault)
+            }
+        }
     }
 
     fn wanted(&self, broken: &mut Broken) -> Result<Wanted, Fault> {

@@ -221,6 +221,7 @@ fn lease(subscriptions: &Subscriptions, queue: &str, limit: usize) -> Vec<Delive
                 message.header.first_acquirer = one.deliveries == 1;
                 message.header.delivery_count = one.deliveries.saturating_sub(1);
                 message.header.durable = true;
+                message.body = one.body;
                 found.push(Delivery { lease, message });
             }
             Err(_) => {

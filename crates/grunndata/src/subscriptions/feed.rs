@@ -9,7 +9,7 @@ use bytes::Bytes;
 use registers::organisations::resh::Resh;
 use registers::parties::Parties;
 use std::sync::Arc;
-use store::{Commit, CommitError, Enqueue, Expect, Position, Seq, StoreError};
+use store::{AuditEntry, Commit, CommitError, Enqueue, Expect, Position, Seq, StoreError};
 
 /// Events of one commit.
 const BATCH: usize = 200;
@@ -21,7 +21,7 @@ const KEPT_US: i64 = 90 * 86_400 * 1_000_000;
 const MAX_DELIVERIES: u32 = 10;
 
 /// An event on its way to the queues.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Happened {
     /// Number in its register.
     pub number: u64,
@@ -29,6 +29,26 @@ pub struct Happened {
     pub name: &'static str,
     /// Properties besides the name.
     pub properties: Vec<(&'static str, Simple)>,
+    /// The object it is about as XML, where the message is more than a pointer.
+    pub document: Option<String>,
+    /// Organisations whose subscribers it is for, and the national id it tells them; `None`: it is for everybody.
+    pub only_for: Option<Confidence>,
+}
+
+/// An event that tells something about a patient.
+#[derive(Clone, PartialEq)]
+pub struct Confidence {
+    /// Organisation numbers of those who may know.
+    pub orgnrs: Vec<String>,
+    /// National id of the patient, where one is told.
+    pub nin: Option<String>,
+}
+
+/// National ids never reach a log.
+impl std::fmt::Debug for Confidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Confidence({:?})", self.orgnrs)
+    }
 }
 
 /// A register whose events are fed.
@@ -42,6 +62,19 @@ pub trait EventSource: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn events(&self, from: u64, limit: usize) -> Result<Vec<Happened>, StoreError>;
+    /// The line of the access journal that telling a subscriber leaves; none where nothing is told about a person.
+    fn line(&self, _happened: &Happened, _user: &str, _now_us: i64) -> Option<AuditEntry> {
+        None
+    }
+}
+
+/// Whether a subscriber's organisation is one of those the event is for.
+fn may_know(subscription: &Subscription, happened: &Happened) -> bool {
+    let Some(confidence) = &happened.only_for else {
+        return true;
+    };
+    let orgnr = subscription.user.strip_prefix("OrgUsr");
+    orgnr.is_some_and(|orgnr| confidence.orgnrs.iter().any(|may| may == orgnr))
 }
 
 /// HER-ids and RESH ids: signed, 32 bits.
@@ -64,6 +97,7 @@ impl EventSource for Parties {
             number: e.number,
             name: e.kind.kind.name(),
             properties: vec![("herId", her_id(e.kind.her_id))],
+            ..Happened::default()
         });
         Ok(happened.collect())
     }
@@ -84,6 +118,7 @@ impl EventSource for Resh {
             number: e.number,
             name: e.kind.name(),
             properties: vec![("reshId", her_id(e.kind.id))],
+            ..Happened::default()
         });
         Ok(happened.collect())
     }
@@ -107,6 +142,7 @@ impl EventSource for Profiles {
             number: e.number,
             name: "CppUpdated",
             properties: vec![("herId", her_id(e.kind.her_id))],
+            ..Happened::default()
         });
         Ok(happened.collect())
     }
@@ -136,6 +172,7 @@ impl EventSource for Agreements {
                     ("otherHerId", her_id(second)),
                     ("cpaId", Simple::String(e.kind.id.clone())),
                 ],
+                ..Happened::default()
             }
         });
         Ok(happened.collect())
@@ -160,6 +197,10 @@ pub fn message(consumer: &str, happened: &Happened, queue: &str) -> Message {
     for (name, value) in &happened.properties {
         message.set_property(name, value.clone());
     }
+    if let Some(document) = &happened.document {
+        message.properties.content_type = Some("application/xml".to_owned());
+        message.body = Bytes::from(document.clone());
+    }
     message
 }
 
@@ -182,12 +223,12 @@ pub fn feed_once(
     // After the events were read: whoever subscribed before them is known.
     subscriptions.follow()?;
     let subscribers: Vec<Subscription> = subscriptions.all();
-    let mut enqueue = Vec::new();
+    let (mut enqueue, mut audit) = (Vec::new(), Vec::new());
     let mut to = at;
     for happened in &events {
         let wanted: Vec<&Subscription> = subscribers
             .iter()
-            .filter(|s| s.wants(register.source(), happened.name))
+            .filter(|s| s.wants(register.source(), happened.name) && may_know(s, happened))
             .collect();
         if !enqueue.is_empty() && enqueue.len() + wanted.len() > MAX_MESSAGES {
             break;
@@ -202,8 +243,9 @@ pub fn feed_once(
                 expires_at: Some(now_us.saturating_add(KEPT_US)),
                 max_deliveries: MAX_DELIVERIES,
                 headers: Bytes::from(headers),
-                body: Bytes::new(),
+                body: message.body,
             });
+            audit.extend(register.line(happened, &subscription.user, now_us));
         }
         to = Seq(happened.number);
     }
@@ -218,6 +260,7 @@ pub fn feed_once(
             to,
         }],
         enqueue,
+        audit,
         ..Commit::default()
     };
     match store.commit(commit) {

@@ -21,16 +21,19 @@ pub enum Source {
     Lsr,
     /// Collaboration protocols.
     Cppa,
+    /// GP lists: no longer in the national service's enumeration, so it stands last in ours.
+    Flr,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AddressRegister,
         Self::Resh,
         Self::Hpr,
         Self::Lsr,
         Self::Cppa,
+        Self::Flr,
     ];
 
     /// Name on the wire.
@@ -42,6 +45,7 @@ impl Source {
             Self::Hpr => "Hpr",
             Self::Lsr => "Lsr",
             Self::Cppa => "Cppa",
+            Self::Flr => "Flr",
         }
     }
 
@@ -51,7 +55,7 @@ impl Source {
         Self::ALL.into_iter().find(|s| s.name() == name)
     }
 
-    /// Its events (spec/grunndata.md §4.6, §6, §8, §9).
+    /// Its events (spec/grunndata.md §4.6, §5.4, §6, §8, §9).
     #[must_use]
     pub fn events(self) -> &'static [&'static str] {
         match self {
@@ -92,6 +96,21 @@ impl Source {
                 "PositionUpdated",
             ],
             Self::Cppa => &["CppUpdated", "CpaCreated", "CpaTerminated"],
+            Self::Flr => &[
+                "ContractCreated",
+                "ContractUpdated",
+                "ContractCanceled",
+                "GPOnContractCreated",
+                "GPOnContractUpdated",
+                "GPOnContractDeleted",
+                "PatientOnContractCreated",
+                "PatientOnContractUpdated",
+                "PatientOnContractCanceled",
+                "PatientNinChanged",
+                "OutOfOfficeLocationCreated",
+                "OutOfOfficeLocationUpdated",
+                "OutOfOfficeLocationDeleted",
+            ],
         }
     }
 }

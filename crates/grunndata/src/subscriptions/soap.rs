@@ -3,6 +3,7 @@
 use super::held::{Source, Subscription};
 use super::{SubscribeError, Subscriptions};
 use crate::ar::NowFn;
+use crate::flr;
 use edge::soap::contract::ContractError;
 use edge::soap::{
     Call, Contract, Fault, Mount, Object, Ports, Reply, RequestLimits, Service, Value,
@@ -25,7 +26,7 @@ operation Unsubscribe !common:GenericFault
 operation GetSubscriptions !common:GenericFault
   -> ArrayOfEventSubscription?
 in bus
-enum SubscriptionEventSource AddressRegister Resh Hpr Lsr Cppa
+enum SubscriptionEventSource AddressRegister Resh Hpr Lsr Cppa Flr
 type EventSubscription
   EventName string?
   EventSource SubscriptionEventSource
@@ -37,6 +38,14 @@ type GenericFault
   ErrorCode string?
   Message string?
 ";
+
+/// Roles that may follow the GP lists (spec/grunndata.md §5.2).
+const READERS: [&str; 4] = [
+    flr::READ,
+    flr::EXTENDED,
+    flr::ALL_PATIENTS,
+    flr::ADMINISTRATOR,
+];
 
 struct Manager {
     subscriptions: Arc<Subscriptions>,
@@ -98,6 +107,9 @@ impl Manager {
             "Subscribe" => {
                 let source = request.text("eventSource").unwrap_or("AddressRegister");
                 let source = Source::named(source).ok_or_else(Fault::internal)?;
+                if source == Source::Flr && !user.has_any(&READERS) {
+                    return Err(Fault::denied());
+                }
                 let event = request.text("eventName").unwrap_or_default();
                 let ident = request.text("userSystemIdent").unwrap_or_default();
                 let made = self

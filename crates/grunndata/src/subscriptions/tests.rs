@@ -58,6 +58,7 @@ fn a_message_points_to_the_party() {
         number: 7,
         name: "CommunicationPartyUpdated",
         properties: vec![("herId", Simple::Signed(93252, 32))],
+        ..Happened::default()
     };
     let made = message("subscriptions/parties", &happened, "q");
     assert_eq!(

@@ -133,6 +133,13 @@ impl<C: Content, I: Index<C>> IndexedRegister<C, I> {
         Ok(outcomes)
     }
 
+    /// Rises whenever an entry changes or the index has taken something in.
+    #[must_use]
+    pub fn stamp(&self) -> u64 {
+        let index = self.index();
+        self.register.stamp() + index.events + u64::from(index.next)
+    }
+
     /// The index, as far as it has come.
     pub fn index(&self) -> RwLockReadGuard<'_, Indexed<I>> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)

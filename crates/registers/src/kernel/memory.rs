@@ -251,6 +251,13 @@ impl<C: Content> MemoryRegister<C> {
         self.len() == 0
     }
 
+    /// Rises whenever an entry changes: for whoever keeps what was made of the entries.
+    #[must_use]
+    pub fn stamp(&self) -> u64 {
+        let held = self.read();
+        held.events + held.entries.len() as u64
+    }
+
     /// An entry by its id; a merged one as it stands, not what it was merged into.
     #[must_use]
     pub fn get(&self, id: EntryId) -> Option<Arc<Entry<C>>> {

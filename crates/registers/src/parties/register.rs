@@ -148,6 +148,12 @@ impl Parties {
         &self.register
     }
 
+    /// Rises whenever a party changes, or who is below whom: for whoever keeps what was made of parties.
+    #[must_use]
+    pub fn stamp(&self) -> u64 {
+        self.register.stamp()
+    }
+
     /// Number of parties, ended ones included.
     #[must_use]
     pub fn len(&self) -> usize {

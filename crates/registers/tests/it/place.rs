@@ -1,4 +1,4 @@
-//! Where a test keeps its store.
+//! Where a test keeps its store. The edge tests of `grunndata` use this file too.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use store::{Filter, Granted, RepoKind, RepositoryDecl, Seq, Store, StoreConfig};
@@ -22,8 +22,7 @@ impl Node {
 }
 
 impl Place {
-    fn config(&self, repository: &str) -> StoreConfig {
-        let declared = vec![RepositoryDecl::new(repository, RepoKind::Internal)];
+    fn config(&self, declared: Vec<RepositoryDecl>) -> StoreConfig {
         let mut config = match self {
             Self::Folder(folder) => StoreConfig::sqlite(folder.path().join("store"), declared),
             Self::Schema(schema) => {
@@ -42,9 +41,14 @@ impl Place {
         config
     }
 
-    /// Starts a process here.
+    /// Starts a process here, with one repository.
     pub fn start(&self, repository: &str) -> Node {
-        let (store, mint) = Store::open(self.config(repository)).unwrap();
+        self.open(vec![RepositoryDecl::new(repository, RepoKind::Internal)])
+    }
+
+    /// Starts a process here.
+    pub fn open(&self, declared: Vec<RepositoryDecl>) -> Node {
+        let (store, mint) = Store::open(self.config(declared)).unwrap();
         Node { store, mint }
     }
 

@@ -1,7 +1,8 @@
 //! The address register, collaboration protocols and event subscriptions at their edges, on every engine at hand.
 
 mod cppa;
-mod events;
+pub mod events;
+mod kept;
 mod rest;
 mod shapes;
 mod soap;
@@ -36,6 +37,7 @@ use registers::table::Row;
 use registers::{Authorisation, Person, PersonName, Practitioner, Protection, RegisterTable, Sex};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use tower::ServiceExt;
 
 pub const NOW_S: i64 = 1_795_000_000;
@@ -56,6 +58,9 @@ pub struct World {
     pub table: Arc<RegisterTable>,
     pub cppa: Arc<Cppa>,
     pub subscriptions: Arc<Subscriptions>,
+    pub register: Arc<AddressRegister>,
+    /// The clock of rules, seconds.
+    pub clock: Arc<AtomicI64>,
     ring: Keyring,
     client: PrivateJwk,
 }
@@ -227,7 +232,7 @@ fn resh(node: &Node) -> Arc<Resh> {
     Arc::new(register)
 }
 
-fn users() -> Users {
+pub fn users() -> Users {
     let user = |name: &str, roles: &[&str]| {
         let user = User {
             name: name.to_owned(),
@@ -261,7 +266,9 @@ impl World {
             rows.extend(people());
             table.import(rows).unwrap();
         }
-        let now: NowFn = Arc::new(|| NOW_S * 1_000_000);
+        let clock_s = Arc::new(AtomicI64::new(NOW_S));
+        let seconds = clock_s.clone();
+        let now: NowFn = Arc::new(move || seconds.load(Ordering::SeqCst) * 1_000_000);
         let register = Arc::new(AddressRegister {
             parties: table.parties().clone(),
             businesses: table.businesses().clone(),
@@ -290,7 +297,7 @@ impl World {
         let router = host
             .router()
             .merge(ar::rest::router(
-                register,
+                register.clone(),
                 server(ar::rest::AUDIENCE),
                 clock.clone(),
             ))
@@ -304,6 +311,8 @@ impl World {
             table,
             cppa,
             subscriptions,
+            register,
+            clock: clock_s,
             ring,
             client: PrivateJwk::generate(KeyKind::P256, Some(Alg::Es256)).unwrap(),
         }
@@ -416,7 +425,7 @@ pub fn text_of<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 /// Runs a test with a world on every engine.
 pub fn everywhere(test: impl AsyncFn(World)) {
     crate::place::everywhere(|place| {
-        let node = place.start();
+        let node = place.start_hub();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let world = runtime.block_on(async { tokio::task::block_in_place(|| World::new(&node)) });
         runtime.block_on(test(world));

@@ -2,6 +2,7 @@
 
 use super::{HPR, OFFICE, OTHER, OWNER, PATIENT, PROTECTED, USER, World, everywhere, text_of};
 use axum::http::StatusCode;
+use registers::Directory as _;
 use store::Durability;
 
 async fn flr(
@@ -26,7 +27,7 @@ async fn read(world: &World, user: &str, operation: &str, parameters: &str) -> S
     text
 }
 
-async fn write(world: &World, operation: &str, parameters: &str) -> String {
+pub async fn write(world: &World, operation: &str, parameters: &str) -> String {
     let (status, text) = flr(world, WRITE, OWNER, operation, parameters).await;
     assert_eq!(status, 200, "{operation}: {text}");
     text
@@ -44,7 +45,7 @@ fn association(nin: &str, contract: u32, from: &str) -> String {
     )
 }
 
-async fn filled(world: &World) {
+pub async fn filled(world: &World) {
     write(world, "CreateGPContract", &contract(1001, 2)).await;
     write(world, "CreateGPContract", &contract(1002, 10)).await;
     for nin in [PATIENT, PROTECTED] {
@@ -241,6 +242,82 @@ fn changes_of_lists() {
         )
         .await;
         assert_eq!(world.lists.history(PATIENT.parse().unwrap()).len(), 3);
+    });
+}
+
+/// What services and portals ask: the person with her GP.
+#[test]
+fn a_change_of_gp_reaches_whoever_asks_for_the_person() {
+    everywhere(async |world: World| {
+        let gp = || world.table.person(PATIENT).unwrap().gp;
+        assert_eq!(gp(), None, "on no list");
+        filled(&world).await;
+        let at_first = gp().unwrap();
+        assert_eq!(
+            (at_first.hpr.as_deref(), at_first.orgnr.as_str()),
+            (Some(HPR), OFFICE)
+        );
+        assert!(at_first.substitutes.is_empty());
+        // Half past twelve in Norway has been when it is noon in UTC.
+        let from = "2026-11-22T12:30:00";
+        let without_doctor = contract(1003, 10)
+            .replace("LPFL", "LPVI")
+            .replace(HPR, "1010045");
+        write(&world, "CreateGPContract", &without_doctor).await;
+        let line = format!(
+            "<PatientToGPContractAssociation><GPContractId>1003</GPContractId><PatientNIN>{PATIENT}</PatientNIN><Period><en:From>{from}</en:From></Period></PatientToGPContractAssociation>"
+        );
+        let moved = format!(
+            "<fromGPContractId>1001</fromGPContractId><patientsToMove>{line}</patientsToMove>"
+        );
+        write(&world, "MovePatients", &moved).await;
+        assert_eq!(
+            gp().unwrap().hpr,
+            None,
+            "the new list has no doctor of its own"
+        );
+        let substitute = format!(
+            "<association><GPContractId>1001</GPContractId><HprNumber>77</HprNumber><Relationship><c:CodeValue>LPVI</c:CodeValue></Relationship><SubstituteForHprNumber>{HPR}</SubstituteForHprNumber><Valid><en:From>2026-01-01T00:00:00</en:From><en:To>2026-12-01T00:00:00</en:To></Valid></association>"
+        );
+        write(&world, "CreateGPOnContractAssociation", &substitute).await;
+        let other = world.table.person(PROTECTED).unwrap().gp.unwrap();
+        let [substitute] = &other.substitutes[..] else {
+            panic!("one substitute: {other:?}")
+        };
+        assert_eq!(substitute.hpr, "77");
+        assert_eq!(
+            substitute.to,
+            jiff::civil::date(2026, 11, 30),
+            "the last day inside"
+        );
+        let cancelled = format!(
+            "<gpContractId>1003</gpContractId><patientNin>{PATIENT}</patientNin><lastChanged>2026-11-22T12:45:00</lastChanged>"
+        );
+        write(&world, "CancelPatientOnGPContract", &cancelled).await;
+        assert_eq!(gp(), None, "off every list");
+    });
+}
+
+/// Whoever comes into the registers with a GP is put on that list.
+#[test]
+fn a_newcomer_with_a_gp_comes_onto_the_list() {
+    everywhere(async |world: World| {
+        filled(&world).await;
+        let mut newcomer = world.table.person(PROTECTED).unwrap();
+        newcomer.nin = "12705825562".to_owned();
+        newcomer.protection = registers::Protection::Unclassified;
+        let row = |p: &registers::Person| registers::table::Row::Person(Box::new(p.clone()));
+        let import = |p: &registers::Person| {
+            tokio::task::block_in_place(|| world.table.import(vec![row(p)]))
+        };
+        import(&newcomer).unwrap();
+        import(&newcomer).unwrap();
+        let number = newcomer.nin.parse().unwrap();
+        assert_eq!(world.lists.history(number).len(), 1, "once");
+        assert_eq!(world.table.person(&newcomer.nin).unwrap().gp, newcomer.gp);
+        newcomer.gp.as_mut().unwrap().orgnr = "999977775".to_owned();
+        newcomer.nin = "13116900216".to_owned();
+        assert!(import(&newcomer).is_err(), "no such list");
     });
 }
 

@@ -17,7 +17,7 @@ async fn read(world: &World, operation: &str, parameters: &str) -> String {
     text
 }
 
-async fn write(world: &World, operation: &str, parameters: &str) -> String {
+pub async fn write(world: &World, operation: &str, parameters: &str) -> String {
     let (status, text) = hpr(world, OWNER, operation, parameters).await;
     assert_eq!(status, 200, "{operation}: {text}");
     text

@@ -1,5 +1,6 @@
 //! The registers of personnel and GP lists at their edges, on every engine at hand.
 
+mod events;
 mod flr;
 mod hpr;
 
@@ -11,6 +12,7 @@ use base64::Engine;
 use edge::soap::{Host, User, Users};
 use grunndata::flr::{Flr, FlrParts};
 use grunndata::hpr::Hpr;
+use grunndata::subscriptions::Subscriptions;
 use http_body_util::BodyExt;
 use jiff::civil::date;
 use registers::gplists::GpLists;
@@ -40,6 +42,8 @@ pub struct World {
     pub journal: Journal,
     pub lists: Arc<GpLists>,
     pub personnel: Arc<PersonnelRegister>,
+    pub flr: Arc<Flr>,
+    pub subscriptions: Arc<Subscriptions>,
 }
 
 fn name(given: &str, family: &str) -> PersonName {
@@ -119,6 +123,7 @@ impl World {
         assert_eq!(loaded, Ok(1));
         table.attach_personnel(personnel.clone());
         let lists = Arc::new(GpLists::open(node.store.clone(), node.grant()).unwrap());
+        table.attach_gp_lists(lists.clone());
         let journal = Journal::default();
         let lines = journal.clone();
         let flr = Flr::new(FlrParts {
@@ -139,12 +144,16 @@ impl World {
             host.mount(mount);
         }
         host.mount(hpr.mount().unwrap());
+        let subscriptions = Subscriptions::open(node.store.clone(), node.grant()).unwrap();
+        let subscriptions = Arc::new(subscriptions);
         Self {
             router: host.router(),
             table,
             journal,
             lists,
             personnel,
+            flr,
+            subscriptions,
         }
     }
 
@@ -207,7 +216,7 @@ fn text_of<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 /// Runs a test with a world on every engine.
 fn everywhere(test: impl AsyncFn(World)) {
     crate::place::everywhere(|place| {
-        let node = place.start();
+        let node = place.start_hub();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let world = runtime.block_on(async { tokio::task::block_in_place(|| World::new(&node)) });
         runtime.block_on(test(world));

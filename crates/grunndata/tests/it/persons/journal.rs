@@ -42,7 +42,7 @@ fn one_line_per_request_with_its_list_of_persons() {
             .await
             .ok();
         world.post(&by_nin, "nin=17912099997").await.refused(404);
-        let lines = gathered(&world, 3);
+        let lines = gathered(&world, 4);
         let told: Vec<(&str, u64, Vec<EntryNo>)> = lines
             .iter()
             .map(|l| (l.operation.as_str(), l.count, l.persons.clone()))
@@ -52,6 +52,8 @@ fn one_line_per_request_with_its_list_of_persons() {
             ("get-by-nin", 1, vec![no(KARI)]),
             ("bulk-by-nin", 2, vec![no(CHILD), no(LOST)]),
             ("match-count", 6, vec![]),
+            // Nobody was found, but somebody was looked for.
+            ("get-by-nin", 0, vec![]),
         ] {
             assert!(told.contains(&expected), "{told:?}");
         }
@@ -129,5 +131,27 @@ fn without_a_journal_there_is_no_answer() {
             before >= 2,
             "what could not be written was kept and written later"
         );
+    });
+}
+
+#[test]
+fn who_has_no_right_stands_there_too() {
+    on_worlds(|world| async move {
+        let path = format!("{TREE}/person/get-by-nin?informationParts=Name");
+        let token = world.token(&[access::NO_LEGAL_BASIS], json!({}));
+        let request = axum::http::Request::post(format!("{PREFIX}{path}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("api-version", "2")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(axum::body::Body::from(format!("nin={KARI}")));
+        world.send(request.unwrap()).await.refused(403);
+        let lines = gathered(&world, 1);
+        assert_eq!(lines.len(), 1);
+        assert_eq!((lines[0].count, lines[0].persons.len()), (0, 0));
+        let entries = world.journal.lock().unwrap();
+        let (entry, _) = &entries[0];
+        assert_eq!(entry.members["outcome"], "deny");
+        assert_eq!(entry.members["client_id"], "epj");
+        assert!(!serde_json::to_string(entry).unwrap().contains(KARI));
     });
 }

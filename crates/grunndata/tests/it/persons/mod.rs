@@ -2,7 +2,7 @@
 
 mod journal;
 mod privacy;
-mod world;
+pub mod world;
 
 use crate::place::everywhere;
 use axum::body::Body;
@@ -20,7 +20,7 @@ const TREE: &str = "/api/legal-basis";
 /// Runs a test on a world of each engine.
 fn on_worlds<F: Future<Output = ()>>(test: impl Fn(World) -> F) {
     everywhere(|place| {
-        let node = place.start();
+        let node = place.start_hub();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

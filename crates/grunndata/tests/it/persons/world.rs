@@ -34,10 +34,10 @@ use tower::ServiceExt as _;
 
 pub const NOW_S: i64 = 1_795_000_000;
 pub const NOW: Moment = Moment(NOW_S * 1_000);
-const ISSUER: &str = "https://localhost:8444";
-const BASE: &str = "http://127.0.0.1:8080";
+pub const ISSUER: &str = "https://localhost:8444";
+pub const BASE: &str = "http://127.0.0.1:8080";
 pub const HOSPITAL: &str = "315900077";
-const SINCE: Moment = Moment(1_600_000_000_000);
+pub const SINCE: Moment = Moment(1_600_000_000_000);
 
 /// In every address of these persons; never in an answer that must not have one.
 pub const STREET: &str = "Hemmeligveien";
@@ -239,7 +239,7 @@ pub fn kept() -> Vec<(OtherPart, Value)> {
     ]
 }
 
-fn everybody() -> Vec<(EntryId, PersonDocument)> {
+pub fn everybody() -> Vec<(EntryId, PersonDocument)> {
     let mut kari = person(KARI, "Kari", ProtectionLevel::Unclassified);
     let earlier = Identifier {
         in_use: false,
@@ -280,7 +280,7 @@ fn everybody() -> Vec<(EntryId, PersonDocument)> {
 }
 
 /// [`DOUBLE`] is found to be [`KARI`].
-fn merged(register: &PersonRegister) {
+pub fn merged(register: &PersonRegister) {
     let entry = |nin| register.log().entry(id(nin)).unwrap().unwrap().content;
     let (mut gone, mut stays) = (entry(DOUBLE), entry(KARI));
     life::merge((id(DOUBLE), &mut gone), (id(KARI), &mut stays), SINCE);
@@ -461,7 +461,7 @@ impl World {
     }
 }
 
-fn hospital() -> Organisation {
+pub fn hospital() -> Organisation {
     Organisation {
         orgnr: HOSPITAL.to_owned(),
         name: "Nordlys sykehus HF".to_owned(),
