@@ -67,11 +67,28 @@ pub(crate) fn import_standards(folder: &Path, args: &StoreArgs) -> Result<ExitCo
     }
     let target = config.data.join(hub::config::SCHEMAS_FOLDER);
     let copied = copy_schemas(folder, &target, 0)?;
+    // Which file counts where several have the same namespace.
+    let choice = folder.join("namespaces.json");
+    if choice.is_file() {
+        std::fs::copy(&choice, target.join("namespaces.json"))?;
+    }
+    // What was imported is tried as it lies there, and a running hub reads it anew when this file changes.
+    let set = edi::xsd::SchemaSet::load(&target)?;
+    std::fs::write(target.join(hub::validator::IMPORTED), made_at())?;
     println!(
-        "{copied} schemas imported into {}; the hub uses them from its next start on",
+        "{copied} schemas of {} namespaces imported into {}; a running hub uses them at once",
+        set.namespaces().count(),
         target.display()
     );
+    for skipped in set.skipped() {
+        println!("left out: {skipped}");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// When the import was made, for people.
+fn made_at() -> String {
+    jiff::Timestamp::now().to_string()
 }
 
 const MAX_DEPTH: usize = 16;

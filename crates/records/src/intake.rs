@@ -7,11 +7,14 @@
 use bytes::Bytes;
 use codes::ident::Nin;
 use edi::apprec::{ErrorCode, Status};
-use edi::check::{Checked, Envelope, Finding, Lookups, Options, Severity, Transport, Verdict};
+use edi::check::{
+    Checked, Envelope, Finding, Lookups, Options, PartyFacts, Severity, Transport, Verdict,
+};
 use edi::errorqueue::TransportError;
 use edi::message::{Header, MessageKind};
 use edi::value::Coded;
 use registers::Directory;
+use registers::directory::PartyKind;
 use store::{Commit, MicrosUtc, Snapshot, StoreError};
 
 /// A message whose envelope is in order: decrypted, signature and certificate checked.
@@ -118,6 +121,14 @@ impl Lookups for RegisterLookups<'_> {
 
     fn party_exists(&self, her_id: u32) -> Option<bool> {
         Some(self.0.party(her_id).is_some())
+    }
+
+    fn party(&self, her_id: u32) -> Option<Option<PartyFacts>> {
+        Some(self.0.party(her_id).map(|party| PartyFacts {
+            is_level_2: party.kind != PartyKind::Organisation,
+            edi_address: party.edi_address,
+            signing_certificate: party.signing_certificate,
+        }))
     }
 }
 

@@ -77,7 +77,7 @@ class Authlib(unittest.TestCase):
 
     def test_scope_not_granted(self):
         with self.assertRaises(OAuthError) as caught:
-            Party("demo-system-nordlys").fetch(grant_type="client_credentials", scope="nhn:msh/api")
+            Party("demo-system-nordlys").fetch(grant_type="client_credentials", scope="nhn:deft/api")
         self.assertEqual(caught.exception.error, "invalid_scope")
 
     def test_login(self):

@@ -29,7 +29,7 @@ class HelseId(unittest.TestCase):
 
     def test_scope_not_granted(self):
         with self.assertRaises(OAuth2Error) as caught:
-            connect("demo-system-nordlys").client_credentials(scope="nhn:msh/api")
+            connect("demo-system-nordlys").client_credentials(scope="nhn:deft/api")
         self.assertIn("nhn:msh/api", str(caught.exception) + str(vars(caught.exception)))
 
     def test_login_lookup_refresh(self):

@@ -100,7 +100,7 @@ export function ValidatorPage() {
         </div>
         <p className="samples">
           <span>{t('validator.samples')}:</span>
-          {(['apprec', 'typo', 'broken'] as const).map((key) => (
+          {(['apprec', 'typo', 'broken', 'mail'] as const).map((key) => (
             <button
               key={key}
               type="button"

@@ -519,6 +519,17 @@ fn lines_are_those_of_the_mail_when_the_envelope_is_plain() {
     );
 }
 
+/// An official sample has the service's name turned around (messaging.md §5.3).
+#[test]
+fn a_service_with_its_letter_behind_is_seen() {
+    let found = rules_of(&message(On::Soap, "S-EPIKRISE<", "EPIKRISE-S<"));
+    assert_eq!(
+        found.iter().filter(|r| r.ends_with(" 269")).count(),
+        1,
+        "{found:?}"
+    );
+}
+
 #[test]
 fn an_envelope_alone_is_judged_without_its_mail() {
     let soap = signed(&payload(), Some(&cms()));

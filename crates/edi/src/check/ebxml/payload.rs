@@ -134,9 +134,9 @@ pub(super) fn check(
     }
     // A sector service is named after its message; others (NAV, Helsenorge) have names of their own.
     if let (Some(service), Some(action)) = (service, action)
-        && let Some(of) = service.strip_prefix("S-")
         && action != "APPREC"
-        && of != action
+        && (service.strip_prefix("S-").is_some_and(|of| of != action)
+            || service.strip_suffix("-S") == Some(action))
     {
         let at = child(message, EB, "Service").map_or(message.at, |e| e.at);
         h.hit(269, Place::Elem(at));

@@ -1,0 +1,213 @@
+//! What the service's users have set up for their HER-ids: one record each.
+
+use serde::{Deserialize, Serialize};
+use store::{Commit, CommitError, Expect, Op, Privacy, Put, PutId, Vno};
+
+use crate::exchange::{ATTEMPTS, Exchange, ExchangeError};
+
+const RTYPE: &str = "MshConfiguration";
+const PACK: u32 = 1;
+
+/// How a user is told of news.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Channel {
+    /// It asks.
+    #[default]
+    ApiPolling,
+    /// A stream of the national service that is not run here.
+    Kafka,
+}
+
+/// One refusal of messages before they are taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct RejectFilter {
+    /// From this sender; any when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender_her_id: Option<u32>,
+    /// Of this function (8279); any when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_type_identificator: Option<String>,
+}
+
+/// What is set up for a HER-id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Configuration {
+    /// HER-id.
+    pub her_id: u32,
+    /// Only the client that set it up may use it.
+    pub client_locked: bool,
+    /// How news are told.
+    pub receive_notification_channel: Channel,
+    /// Whether messages that a filter refused are told of.
+    pub receive_refused_message_notices: bool,
+    /// Messages that are refused.
+    pub reject_message_filters: Vec<RejectFilter>,
+    /// Client that set it up.
+    pub client: String,
+    /// Set up by asking for messages in version 2, not by version 3.
+    pub is_implicit: bool,
+}
+
+impl Configuration {
+    /// Whether a message is refused before it is taken.
+    pub fn refuses(&self, sender: u32, function: &str) -> bool {
+        self.reject_message_filters.iter().any(|filter| {
+            filter.sender_her_id.is_none_or(|id| id == sender)
+                && filter
+                    .message_type_identificator
+                    .as_deref()
+                    .is_none_or(|f| f.eq_ignore_ascii_case(function))
+        })
+    }
+}
+
+/// The records.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    exchange: Exchange,
+}
+
+impl Settings {
+    pub fn new(exchange: &Exchange) -> Self {
+        Self {
+            exchange: exchange.clone(),
+        }
+    }
+
+    fn read(&self, her_id: u32) -> Result<Option<(Configuration, Vno)>, ExchangeError> {
+        let tracks = &self.exchange.inner.tracks;
+        let found = tracks.other(RTYPE, &her_id.to_string())?;
+        Ok(found.and_then(|(body, vno)| {
+            let mut configuration: Configuration = serde_json::from_slice(&body).ok()?;
+            configuration.her_id = her_id;
+            Some((configuration, vno))
+        }))
+    }
+
+    pub fn get(&self, her_id: u32) -> Result<Option<Configuration>, ExchangeError> {
+        Ok(self.read(her_id)?.map(|found| found.0))
+    }
+
+    /// Keeps a configuration; `allowed` looks at what is there.
+    pub fn put(
+        &self,
+        configuration: &Configuration,
+        allowed: impl Fn(Option<&Configuration>) -> bool,
+    ) -> Result<bool, ExchangeError> {
+        self.change(configuration.her_id, |found| {
+            allowed(found).then(|| Some(configuration.clone()))
+        })
+    }
+
+    /// The same for one that is there only because its user reads.
+    pub fn put_first(&self, her_id: u32, client: &str) -> Result<(), ExchangeError> {
+        self.change(her_id, |found| {
+            found.is_none().then(|| {
+                Some(Configuration {
+                    her_id,
+                    client: client.to_owned(),
+                    is_implicit: true,
+                    ..Configuration::default()
+                })
+            })
+        })?;
+        Ok(())
+    }
+
+    /// Takes a configuration away.
+    pub fn remove(
+        &self,
+        her_id: u32,
+        allowed: impl Fn(Option<&Configuration>) -> bool,
+    ) -> Result<bool, ExchangeError> {
+        self.change(her_id, |found| allowed(found).then_some(None))
+    }
+
+    /// `decide` gives what there shall be (`None` = nothing), or nothing to do.
+    fn change(
+        &self,
+        her_id: u32,
+        decide: impl Fn(Option<&Configuration>) -> Option<Option<Configuration>>,
+    ) -> Result<bool, ExchangeError> {
+        let inner = &self.exchange.inner;
+        for _ in 0..ATTEMPTS {
+            let found = self.read(her_id)?;
+            let Some(wanted) = decide(found.as_ref().map(|f| &f.0)) else {
+                return Ok(false);
+            };
+            let (repo, rtype, id) = (inner.tracks.repo(), RTYPE.to_owned(), her_id.to_string());
+            let expect = match &found {
+                None => Expect::Absent {
+                    repo,
+                    rtype: rtype.clone(),
+                    id: id.clone(),
+                },
+                Some((_, vno)) => Expect::Version {
+                    repo,
+                    rtype: rtype.clone(),
+                    id: id.clone(),
+                    vno: *vno,
+                },
+            };
+            let op = match (&found, &wanted) {
+                (None, None) => return Ok(true),
+                (None, Some(_)) => Op::Create,
+                (Some(_), Some(_)) => Op::Update,
+                (Some(_), None) => Op::Delete,
+            };
+            let body = wanted
+                .as_ref()
+                .and_then(|w| serde_json::to_vec(w).ok())
+                .unwrap_or_default();
+            let put = Put {
+                repo,
+                rtype,
+                id: PutId::Given(id),
+                op,
+                body: body.into(),
+                keys: Vec::new(),
+                pack: PACK,
+                persons: Vec::new(),
+                privacy: Privacy {
+                    controller: "MELDINGER".to_owned(),
+                    ..Privacy::default()
+                },
+                blobs: Vec::new(),
+            };
+            let commit = Commit {
+                expect: vec![expect],
+                put: vec![put],
+                ..Commit::default()
+            };
+            match inner.store.commit(commit) {
+                Ok(_) => return Ok(true),
+                Err(CommitError::Refused { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ExchangeError::Interrupted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_refuse_what_they_name() {
+        let filter = |sender_her_id, function: Option<&str>| Configuration {
+            reject_message_filters: vec![RejectFilter {
+                sender_her_id,
+                message_type_identificator: function.map(str::to_owned),
+            }],
+            ..Configuration::default()
+        };
+        assert!(filter(Some(1), None).refuses(1, "EPIKRISE"));
+        assert!(!filter(Some(1), None).refuses(2, "EPIKRISE"));
+        assert!(filter(None, Some("epikrise")).refuses(2, "EPIKRISE"));
+        assert!(!filter(Some(1), Some("SVAR_LAB")).refuses(1, "EPIKRISE"));
+        assert!(!Configuration::default().refuses(1, "EPIKRISE"));
+    }
+}
