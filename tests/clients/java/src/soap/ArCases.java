@@ -20,6 +20,17 @@ public class ArCases extends Case {
     Set<String> kinds = party.getElectronicAddresses().getValue().getElectronicAddress().stream()
         .map(a -> a.getTypeCodeValue().getValue()).collect(Collectors.toSet());
     holds(kinds.containsAll(Set.of("E_EDI", "E_SB_ASYNC", "E_DS")), "addresses: " + kinds);
+    // As address-register clients of municipalities read it: type by type, numbers padded again.
+    for (var one : party.getElectronicAddresses().getValue().getElectronicAddress()) {
+      same(one.getTypeCodeValue().getValue(), one.getType().getValue().getCodeValue().getValue());
+    }
+    var physical = party.getPhysicalAddresses().getValue().getPhysicalAddress();
+    holds(!physical.isEmpty(), "a physical address");
+    for (var one : physical) {
+      holds("%04d".formatted(one.getPostalCode()).matches("\\d{4}") && one.getType().getValue() != null, "a postcode and a type");
+    }
+    same(office.get("orgnr"), "%09d".formatted(((Organization) party).getOrganizationNumber()));
+    same(-1, party.getParentHerId());
     same(herId, register.getOrganizationDetails(herId).getHerId());
     var certificate = register.getCertificateDetailsForEncryption(herId);
     holds(certificate.getCertificate().getValue().length > 500, "a certificate");
