@@ -156,7 +156,7 @@ fn content(
     })?;
     check_signer(
         exchange,
-        track,
+        track.from,
         &signer,
         &opened.certificates,
         config.revocation,
@@ -164,9 +164,10 @@ fn content(
     Ok((opened.content, Some(signer)))
 }
 
-fn check_signer(
+/// Whether a certificate counts as the signature of `from`: trusted, valid, not revoked, of its organisation.
+pub(crate) fn check_signer(
     exchange: &Exchange,
-    track: &Track,
+    from: u32,
     signer: &Certificate,
     others: &[Certificate],
     revocation: RevocationPolicy,
@@ -196,11 +197,18 @@ fn check_signer(
         error.data = vec![signer.thumbprint_sha1()];
         return Err(OpenError::Refuse { error, alert: None });
     }
-    let party = exchange.inner.directory.party(track.from);
+    let party = exchange.inner.directory.party(from);
+    // What the address register has under the sender; a service has its organisation's where it has none of its own.
     let registered = party
         .as_ref()
-        .and_then(|party| party.signing_certificate.as_deref())
-        == Some(signer.der());
+        .and_then(|party| party.signing_certificate.as_deref());
+    if !registered.is_some_and(|der| Certificate::from_der(der).is_ok()) {
+        let description = format!(
+            "the address register has no signing certificate of HER-id {from} that can be read"
+        );
+        return Err(refuse(ErrorCondition::UnverifiedCertificate, description));
+    }
+    let registered = registered == Some(signer.der());
     let same_organisation = party
         .as_ref()
         .is_some_and(|party| signer.organisation_number() == Some(party.orgnr.as_str()));
@@ -209,10 +217,7 @@ fn check_signer(
     }
     let mut error = TransportError::new(
         ErrorCondition::InvalidCertificate,
-        format!(
-            "signed with a certificate of another organisation than that of HER-id {}",
-            track.from
-        ),
+        format!("signed with a certificate of another organisation than that of HER-id {from}"),
     );
     error.data = vec![signer.thumbprint_sha1()];
     Err(OpenError::Refuse { error, alert: None })

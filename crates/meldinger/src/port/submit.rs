@@ -14,6 +14,7 @@ use super::{Road, Schema, Transport};
 use crate::exchange::{ATTEMPTS, Exchange, ExchangeError};
 use crate::rules::envelope::{APPREC, organisation_of};
 use crate::rules::queue::{QueueKind, QueueName};
+use crate::rules::resend::{Resend, judge};
 use crate::rules::track::{Alert, Receipt, State, StepKind, Track};
 use crate::tracks::{Stored, hex, param};
 
@@ -82,6 +83,13 @@ pub struct Submission {
     /// Mail that shall go out in the same commit, such as the acknowledgment to the sender. It is kept with the track: a duplicate is answered with the
     /// same again.
     pub answer: Option<Relay>,
+}
+
+impl Submission {
+    fn detail(&self, name: &str) -> Option<&str> {
+        let found = self.details.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
 }
 
 /// Mail for somebody's mailbox that is no message of its own (a signal).
@@ -436,6 +444,7 @@ impl Exchange {
         track.step(now, StepKind::Queued { queue: place }, "");
         match &submission.kind {
             Kind::Business { expects_receipt } => {
+                self.note_earlier(&mut track, &mut commit)?;
                 if *expects_receipt {
                     track.expect_receipt();
                     commit.enqueue.extend(self.reminder(&track));
@@ -451,7 +460,14 @@ impl Exchange {
                         let id = id.to_lowercase();
                         self.inner.tracks.find(param::MSG_ID, id.as_bytes(), 8)?
                     }
-                    None => Vec::new(),
+                    // A sealed receipt over ebXML says in its envelope which message it answers.
+                    None => match submission.detail("ref_to_message_id") {
+                        Some(id) => {
+                            let id = id.as_bytes();
+                            self.inner.tracks.find(param::MESSAGE_ID, id, 8)?
+                        }
+                        None => Vec::new(),
+                    },
                 };
                 let receipt = known.clone().unwrap_or(Receipt::Sealed);
                 self.match_receipt(&mut track, found, receipt, &mut commit);
@@ -465,7 +481,8 @@ impl Exchange {
         Ok((commit, rings))
     }
 
-    /// Ties a receipt to the message it answers. The answering party must be the one that was written to.
+    /// Ties a receipt to the message it answers, and to what repeats it: a receiver answers once. The answering party must be the one that was
+    /// written to.
     pub(crate) fn match_receipt(
         &self,
         track: &mut Track,
@@ -489,12 +506,57 @@ impl Exchange {
             track.step(now, StepKind::Note { text }, "");
             return;
         };
-        let mut original = original.clone();
         track.about = Some(original.track.id.clone());
-        original.track.receipt_arrived(now, receipt);
-        let (expect, put) = self.inner.tracks.update(&original);
-        commit.expect.push(expect);
-        commit.put.push(put);
+        let repeats = found.iter().filter(|stored| {
+            stored.track.id != original.track.id
+                && stored.track.from == original.track.from
+                && stored.track.to == original.track.to
+                && stored.track.state.awaits_receipt()
+        });
+        for stored in std::iter::once(original).chain(repeats) {
+            let mut stored = stored.clone();
+            stored.track.receipt_arrived(now, receipt.clone());
+            let (expect, put) = self.inner.tracks.update(&stored);
+            commit.expect.push(expect);
+            commit.put.push(put);
+        }
+    }
+
+    /// A message with a MsgId of before: says what the rules say of it, and puts aside the one it takes the place of.
+    pub(crate) fn note_earlier(
+        &self,
+        track: &mut Track,
+        commit: &mut Commit,
+    ) -> Result<(), StoreError> {
+        let Some(msg_id) = track.msg_id.as_ref().map(|id| id.to_lowercase()) else {
+            return Ok(());
+        };
+        let found = self
+            .inner
+            .tracks
+            .find(param::MSG_ID, msg_id.as_bytes(), 8)?;
+        let now = track.received_at_us;
+        let mut newest = None;
+        for mut stored in found.into_iter().filter(|stored| {
+            stored.track.from == track.from
+                && stored.track.to == track.to
+                && stored.track.subject != APPREC
+        }) {
+            let rule = judge(stored.track.state.stage());
+            newest.get_or_insert_with(|| (rule, stored.track.id.clone()));
+            if rule == Resend::Replaces {
+                let by = track.id.clone();
+                stored.track.step(now, StepKind::Replaced { by }, "");
+                stored.track.noted("resent");
+                let (expect, put) = self.inner.tracks.update(&stored);
+                commit.expect.push(expect);
+                commit.put.push(put);
+            }
+        }
+        if let Some((rule, of)) = newest {
+            track.step(now, StepKind::Resend { rule, of }, "");
+        }
+        Ok(())
     }
 
     /// The row that the hub's own desk takes: an opened document.

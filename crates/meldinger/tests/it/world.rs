@@ -26,6 +26,8 @@ pub const HOSPITAL: u32 = 8_900_300;
 pub const HEART: u32 = 8_900_301;
 pub const EPJ: u32 = 8_900_900;
 pub const EPJ_SERVICE: u32 = 8_900_901;
+/// Without certificates in the address register.
+pub const EPJ_BARE: u32 = 8_900_902;
 pub const HUB: u32 = 8_900_000;
 pub const RESULTS: u32 = 8_900_008;
 pub const PASSWORD: &str = "hemmelig";
@@ -110,7 +112,7 @@ type Row<'a> = (
 
 impl Parties {
     fn new() -> Self {
-        let table: [Row<'_>; 9] = [
+        let table: [Row<'_>; 10] = [
             (
                 GP,
                 None,
@@ -160,6 +162,14 @@ impl Parties {
                 Some(&PKI.epj),
             ),
             (
+                EPJ_BARE,
+                Some(EPJ),
+                "Uten sertifikat",
+                "315900239",
+                PartyKind::Service,
+                None,
+            ),
+            (
                 HUB,
                 None,
                 "Helsenav drift",
@@ -191,7 +201,7 @@ impl Parties {
             name: name.to_owned(),
             service: None,
             orgnr: orgnr.to_owned(),
-            edi_address: String::new(),
+            edi_address: format!("edi@her{}.example", parent_her_id.unwrap_or(her_id)),
             encryption_certificate: keys.map(|keys| keys.encryption.certificate().der().to_vec()),
             signing_certificate: keys.map(|keys| keys.signing.certificate().der().to_vec()),
             hub_run: parent_her_id == Some(HUB),
@@ -216,11 +226,15 @@ impl Directory for Parties {
     fn practitioners_of(&self, _orgnr: &str, _limit: usize) -> Vec<Practitioner> {
         Vec::new()
     }
-    fn parties_of(&self, _orgnr: &str) -> Vec<Party> {
-        Vec::new()
+    fn parties_of(&self, orgnr: &str) -> Vec<Party> {
+        let all = self.0.values();
+        all.filter(|party| party.orgnr == orgnr).cloned().collect()
     }
     fn top_parties(&self) -> Vec<Party> {
-        Vec::new()
+        let all = self.0.values();
+        all.filter(|party| party.parent_her_id.is_none())
+            .cloned()
+            .collect()
     }
     fn organisation(&self, _orgnr: &str) -> Option<Organisation> {
         None
@@ -267,7 +281,7 @@ pub struct World {
     pub store: Store,
     pub results: Arc<Results>,
     pub desk: Desk,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 pub async fn world() -> World {
@@ -286,6 +300,24 @@ fn build(change: impl FnOnce(&mut Parts)) -> World {
         unsafe_no_sync: true,
         ..StoreConfig::sqlite(folder.path(), meldinger::repositories())
     };
+    build_on(config, Some(folder), change)
+}
+
+/// The same nation on a store of its own.
+pub async fn world_on(
+    config: StoreConfig,
+    change: impl FnOnce(&mut Parts) + Send + 'static,
+) -> World {
+    tokio::task::spawn_blocking(move || build_on(config, None, change))
+        .await
+        .unwrap()
+}
+
+fn build_on(
+    config: StoreConfig,
+    folder: Option<tempfile::TempDir>,
+    change: impl FnOnce(&mut Parts),
+) -> World {
     let (store, mint) = Store::open(config).unwrap();
     let clock = Clock::default();
     let user = |name: &str, her_id| meldinger::AmqpUser::new(name, PASSWORD, her_id);

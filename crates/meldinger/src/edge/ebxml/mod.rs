@@ -1,0 +1,101 @@
+//! Transport B: ebXML (ebMS 2.0) over mail and HTTP. The hub is the post office of all communication parties, and the message service
+//! handler (MSH) of its own receivers and of the API's users.
+//!
+//! ```text
+//! SMTP ─▶ mail to a party      ─▶ its mailbox, untouched (POP3); envelope noted, signals move the track
+//!      ─▶ mail to the hub      ─▶ judged, opened, kept; signed acknowledgment or error list into the sender's mailbox
+//! HTTP ─▶ message to the hub   ─▶ the same, the signal in the response
+//! receipts, messages of the API ─▶ signed, encrypted, into the receiver's mailbox, again until acknowledged
+//! ```
+//!
+//! **Invariants**
+//! - A mail is answered `250`, a message acknowledged, only after the commit that holds it; acknowledgment and message are one commit.
+//! - The hub opens only what is addressed to itself and to users of its API. What is for others it passes on byte for byte, whatever it thinks
+//!   of it: their handlers answer.
+//! - Signals and faults are never answered. A track moves only by a signal that its receiver signed.
+//!
+//! Rules: spec/messaging.md §5 (HIS 1037, HITS 1171, HITS 1172). Not here: bridging to AMQP (off by design), agreements by UUID from the CPPA
+//! registry (their id is carried, not looked up), mail to other servers.
+
+mod addresses;
+mod checks;
+mod http;
+mod office;
+mod receive;
+mod send;
+mod signals;
+
+pub use office::PostOffice;
+pub use send::Sender;
+
+use std::sync::Arc;
+
+use xmlsec::key::Identity;
+
+use crate::edge::rest::Roads;
+use crate::exchange::Exchange;
+use addresses::Addresses;
+
+/// Where messages are posted over HTTP.
+pub const PATH: &str = "/ebxml";
+
+/// The handler of ebXML messages. Cheap to clone.
+#[derive(Clone)]
+pub struct MessageHandler {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    exchange: Exchange,
+    roads: Roads,
+    addresses: Addresses,
+    /// Right side of the ids of mails made here.
+    host: String,
+    limits: ebxml::mime::Limits,
+}
+
+impl MessageHandler {
+    /// A handler that names itself `host` in the ids of its mails.
+    #[must_use]
+    pub fn new(exchange: Exchange, host: &str) -> Self {
+        let roads = Roads::new(&exchange, true);
+        let addresses = Addresses::new(exchange.inner.directory.clone());
+        Self {
+            inner: Arc::new(Inner {
+                exchange,
+                roads,
+                addresses,
+                host: host.to_owned(),
+                limits: ebxml::mime::Limits::default(),
+            }),
+        }
+    }
+
+    fn exchange(&self) -> &Exchange {
+        &self.inner.exchange
+    }
+
+    fn now_us(&self) -> i64 {
+        self.inner.exchange.inner.clock.now_us()
+    }
+
+    fn hub(&self) -> u32 {
+        self.inner.exchange.inner.config.hub_her_id
+    }
+
+    fn signing_key(&self) -> Identity {
+        let keys = &self.inner.exchange.inner.keys;
+        let keys = keys
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        keys.signing.clone()
+    }
+
+    fn decryption_keys(&self) -> Vec<Identity> {
+        let keys = &self.inner.exchange.inner.keys;
+        let keys = keys
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        keys.decryption.clone()
+    }
+}

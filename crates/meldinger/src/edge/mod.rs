@@ -1,0 +1,4 @@
+//! Transport adapters on the exchange's port.
+
+pub mod ebxml;
+pub mod rest;
