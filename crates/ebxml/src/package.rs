@@ -127,17 +127,17 @@ impl Received {
     ///
     /// # Errors
     /// [`Unreadable`], with what the mail says of its sender.
-    pub fn from_mail(bytes: &[u8], limits: &Limits) -> Result<Self, (MailFacts, Unreadable)> {
+    pub fn from_mail(bytes: &[u8], limits: &Limits) -> Result<Self, Box<(MailFacts, Unreadable)>> {
         let too_large = MimeError::TooLarge {
             max_bytes: limits.max_bytes,
         };
         if bytes.len() > limits.max_bytes {
-            return Err((MailFacts::default(), too_large.into()));
+            return Err(Box::new((MailFacts::default(), too_large.into())));
         }
-        let (headers, body) =
-            Headers::read(bytes, limits).map_err(|error| (MailFacts::default(), error.into()))?;
+        let (headers, body) = Headers::read(bytes, limits)
+            .map_err(|error| Box::new((MailFacts::default(), error.into())))?;
         Self::from_parts(&headers, body, Via::Mail, limits)
-            .map_err(|error| (MailFacts::of(&headers), error))
+            .map_err(|error| Box::new((MailFacts::of(&headers), error)))
     }
 
     /// Reads header fields and body.

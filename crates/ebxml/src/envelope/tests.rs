@@ -107,7 +107,8 @@ fn what_is_written_is_read_without_remark() {
 fn each_fault_has_its_rule() {
     use Level::{Error, Fault, Info, Warning};
     let text = write(&letter());
-    let table: [(&str, &str, &[(u16, Level)]); 22] = [
+    type Found = &'static [(u16, Level)];
+    let table: [(&str, &str, Found); 22] = [
         (" eb:version=\"2.0\"><eb:From>", "><eb:From>", &[(8, Error)]),
         (
             "SOAP:mustUnderstand=\"1\" eb:version=\"2.0\"><eb:From>",
@@ -197,9 +198,9 @@ fn each_fault_has_its_rule() {
             "{from} -> {to}"
         );
     }
-    let start = text.find("<eb:AckRequested").unwrap();
-    let end = start + text[start..].find("/>").unwrap() + 2;
-    let without = format!("{}{}", &text[..start], &text[end..]);
+    let (before, rest) = text.split_once("<eb:AckRequested").unwrap();
+    let (_, after) = rest.split_once("/>").unwrap();
+    let without = format!("{before}{after}");
     assert_eq!(rules(&without), [(75, Warning)]);
 }
 

@@ -160,13 +160,13 @@ fn what_is_no_message_says_why() {
         (whole.replace("=3D", "=ZZ"), "quoted-printable"),
     ];
     for (mail, expected) in table {
-        let (mail, error) = Received::from_mail(mail.as_bytes(), &Limits::default()).unwrap_err();
+        let (mail, error) = *Received::from_mail(mail.as_bytes(), &Limits::default()).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(mail.reply_to.as_deref(), Some("sender@edi.example"));
         assert!(!error.is_fault());
     }
     let fault = Outgoing::unsigned(signal::fault(signal::FaultCode::Client, "no"));
-    let (_, error) = Received::from_mail(&fault.mail(&fields()), &Limits::default()).unwrap_err();
+    let (_, error) = *Received::from_mail(&fault.mail(&fields()), &Limits::default()).unwrap_err();
     assert!(matches!(error, Unreadable::NotEbxml(_)) && error.is_fault());
     let small = Limits {
         max_bytes: 1000,

@@ -63,11 +63,11 @@ fn broken_mails_of_others_are_told_apart() {
         unsigned.check_signature(Signer::Carried).unwrap_err().rule,
         45
     );
-    let (mail, error) = read("not_ebxml").unwrap_err();
+    let (mail, error) = *read("not_ebxml").unwrap_err();
     assert!(mail.reply_to.is_some());
     assert!(matches!(error, Unreadable::NotEbxml(_)), "{error:?}");
     // Its SOAP part was cut in the middle.
-    let (_, error) = read("content_description").unwrap_err();
+    let (_, error) = *read("content_description").unwrap_err();
     assert!(
         matches!(error, Unreadable::NotEbxml(NotEbxml::Xml(_))),
         "{error:?}"

@@ -61,7 +61,8 @@ impl MessageHandler {
         let done = match read {
             Ok(received) if self.is_ours(organisation, &received) => self.take_own(&received),
             Ok(received) => self.pass_on(organisation, &received, mail),
-            Err((facts, unreadable)) if organisation == self.hub() => {
+            Err(not_read) if organisation == self.hub() => {
+                let (facts, unreadable) = *not_read;
                 self.unreadable(recipient, &facts, &unreadable)
             }
             Err(_) => self.put(&Relay {

@@ -245,7 +245,7 @@ async fn what_cannot_be_read_or_addressed_gets_a_fault() {
         assert_eq!(mails.len(), 1);
         let fault = String::from_utf8(mails[0].to_vec()).unwrap();
         let (_, error) =
-            ebxml::package::Received::from_mail(&mails[0], &ebxml::mime::Limits::default())
+            *ebxml::package::Received::from_mail(&mails[0], &ebxml::mime::Limits::default())
                 .unwrap_err();
         assert!(error.is_fault());
         assert!(fault.replace("=\r\n", "").contains(text), "{fault}");
