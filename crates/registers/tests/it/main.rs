@@ -8,10 +8,12 @@
     clippy::indexing_slicing
 )]
 
+mod births;
 mod freg;
 mod gplists;
 mod kernel;
 mod personnel;
 mod persons;
 mod place;
+mod positions;
 mod together;

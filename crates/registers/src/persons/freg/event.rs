@@ -1,6 +1,7 @@
 //! Event documents (`dokumentForHendelse`): what happened to one person, and the entries it registered, corrected or
 //! annulled.
 
+use super::birth;
 use super::fact::{self, Fact};
 use super::tree::Tree;
 use super::{Wrong, moment, needed, needed_code, nin};
@@ -149,7 +150,10 @@ impl Event {
             Some(Fact::Shared(held)) => single(&mut d.shared, how, Some(held), at),
             Some(Fact::Protection(held)) => single(&mut d.protection, how, Some(held), at),
             Some(Fact::Marital(held)) => single(&mut d.marital, how, Some(held), at),
-            Some(Fact::Family(held)) => several(&mut d.family, how, held, at),
+            Some(Fact::Family(held)) => {
+                birth::give_way(&mut d.family, &held.value);
+                several(&mut d.family, how, held, at);
+            }
             Some(Fact::Parental(held)) => several(&mut d.parental, how, held, at),
             Some(Fact::Citizenship(held)) => several(&mut d.citizenship, how, held, at),
             Some(Fact::Guardianship(held)) => several(&mut d.guardianship, how, held, at),

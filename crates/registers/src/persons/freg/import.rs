@@ -186,6 +186,7 @@ impl<'r> Importer<'r> {
         let taken = match item {
             Item::Person(person) => self.person(place, *person),
             Item::Event(number, event) => self.event(place, number, &event),
+            Item::Birth(notice) => self.birth(place, &notice),
             Item::Death(number, day) => self.death(place, number, day),
         };
         if let Err(error) = taken {
@@ -199,7 +200,16 @@ impl<'r> Importer<'r> {
         Ok(())
     }
 
-    fn note(&mut self, place: u64) {
+    /// Decides what is current.
+    pub(super) fn now(&self) -> Moment {
+        self.now
+    }
+
+    pub(super) fn put(&mut self, id: EntryId, document: PersonDocument) {
+        self.batch.put(id, document);
+    }
+
+    pub(super) fn note(&mut self, place: u64) {
         if self.batch.items == 0 {
             self.batch.first = place;
         }
@@ -216,12 +226,17 @@ impl<'r> Importer<'r> {
                 break;
             }
         }
+        if known.is_none()
+            && let Some(number) = life::leading(&person)
+        {
+            known = self.named(number, &person, self.now)?;
+        }
         match known {
             Some(at) => {
                 let old = self.document(at)?;
                 *old = person::replacing(old, person);
             }
-            None => self.batch.put(EntryId::random(), person),
+            None => self.put(EntryId::random(), person),
         }
         self.note(place);
         Ok(())
@@ -255,10 +270,7 @@ impl<'r> Importer<'r> {
             Kind::Created | Kind::Other => {
                 let at = match (self.find(event.person)?, event.kind) {
                     (Some(at), _) => at,
-                    (None, Kind::Created) => {
-                        self.batch.put(EntryId::random(), PersonDocument::default());
-                        self.batch.persons.len() - 1
-                    }
+                    (None, Kind::Created) => self.created(event)?,
                     (None, _) => return Err(ImportError::Nobody { place }),
                 };
                 self.apply(at, event)?;
@@ -268,6 +280,17 @@ impl<'r> Importer<'r> {
         self.report.events += 1;
         self.note(place);
         Ok(())
+    }
+
+    /// Somebody new: a child that a notice of birth told of, or an entry of its own.
+    fn created(&mut self, event: &Event) -> Result<usize, ImportError> {
+        let mut said = PersonDocument::default();
+        event.apply(&mut said);
+        if let Some(child) = self.named(event.person, &said, event.at)? {
+            return Ok(child);
+        }
+        self.put(EntryId::random(), PersonDocument::default());
+        Ok(self.batch.persons.len() - 1)
     }
 
     fn apply(&mut self, at: usize, event: &Event) -> Result<(), ImportError> {
@@ -352,7 +375,7 @@ impl<'r> Importer<'r> {
     }
 
     /// The person that a number leads to, brought into the batch.
-    fn find(&mut self, number: Packed) -> Result<Option<usize>, ImportError> {
+    pub(super) fn find(&mut self, number: Packed) -> Result<Option<usize>, ImportError> {
         if let Some(at) = self
             .batch
             .numbers
@@ -379,7 +402,7 @@ impl<'r> Importer<'r> {
         Ok(self.batch.persons.len() - 1)
     }
 
-    fn document(&mut self, at: usize) -> Result<&mut PersonDocument, ImportError> {
+    pub(super) fn document(&mut self, at: usize) -> Result<&mut PersonDocument, ImportError> {
         let found = self.batch.persons.get_mut(at);
         found.map(|(_, document)| document).ok_or_else(|| {
             StoreError::Invalid("an import lost a person of its own batch".to_owned()).into()

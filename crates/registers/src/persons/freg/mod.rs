@@ -1,5 +1,5 @@
 //! The population register (Folkeregisteret) as the source of the person register: person documents, events with their
-//! documents, notices of death, in the XML of its published schemas or the JSON of the same names.
+//! documents, notices of birth and death, in the XML of its published schemas or the JSON of the same names.
 //!
 //! ```text
 //! bytes → tree → document | feed entry | notice → one change of the person register
@@ -8,16 +8,18 @@
 //! It deliberately knows nothing of how the bytes came (a file, a poll of the upstream service). Errors say which item and
 //! which element, never a value: values are people's.
 //!
-//! Rules: spec/grunndata.md §3.4, §3.6, §3.7; the schemas `PersondokumentMedHistorikk`, `Hendelsedokument` and
-//! `MeldingOmDoedsfall` of the tax administration. Two choices of ours: an instant without an offset is UTC; elements that
+//! Rules: spec/grunndata.md §3.4, §3.6, §3.7; the schemas `PersondokumentMedHistorikk`, `Hendelsedokument`,
+//! `Foedselsmelding` and `MeldingOmDoedsfall` of the tax administration. Two choices of ours: an instant without an offset is UTC; elements that
 //! no schema names are passed over, because the upstream adds some.
 //!
 //! Read first: [`source::Items`], [`import::Importer`].
 
 mod address;
+pub mod birth;
 pub mod event;
 mod fact;
 pub mod import;
+mod newborn;
 pub mod person;
 pub mod source;
 pub mod tree;
@@ -49,15 +51,12 @@ pub enum Wrong {
     TooMuch(&'static str),
     /// None of the documents that are understood.
     #[error(
-        "neither a person document, a feed entry with its event document, nor a notice of death"
+        "neither a person document, a feed entry with its event document, nor a notice of birth or death"
     )]
     Unknown,
     /// An event document without its number in the feed.
     #[error("an event document needs its sekvensnummer: give it as a feed entry")]
     Unnumbered,
-    /// A notice of birth: the child has no number yet.
-    #[error("a notice of birth has no identifier of the child: the child comes with the feed")]
-    Birth,
     /// Something must be there.
     #[error("{0} is missing")]
     Missing(&'static str),

@@ -1,5 +1,6 @@
 //! Items of a file: one document on each line, as JSON or XML, or one XML file with all of them inside.
 
+use super::birth::{self, BirthNotice};
 use super::event::{self, Event};
 use super::tree::{MAX_DOCUMENT_BYTES, Tree};
 use super::{Wrong, date, nin, person};
@@ -18,6 +19,8 @@ pub enum Item {
     Person(Box<PersonDocument>),
     /// An event with its number in the feed.
     Event(u64, Box<Event>),
+    /// A notice of birth.
+    Birth(Box<BirthNotice>),
     /// A notice of death.
     Death(Packed, Date),
 }
@@ -182,7 +185,7 @@ fn of_tree(name: &str, tree: &Tree) -> Result<Item, Wrong> {
         "feedhendelse" => feed_entry(tree),
         "meldingOmDoedsfall" => death(tree),
         "dokumentForHendelse" => Err(Wrong::Unnumbered),
-        "foedselsmelding" => Err(Wrong::Birth),
+        "foedselsmelding" => Ok(Item::Birth(Box::new(birth::read(tree)?))),
         _ => Err(Wrong::Unknown),
     }
 }

@@ -159,7 +159,10 @@ fn what_is_wrong_is_named_and_nothing_of_the_value() {
             Wrong::Missing("identifikasjonsnummer"),
         ),
         ("<dokumentForHendelse/>".to_owned(), Wrong::Unnumbered),
-        ("<foedselsmelding/>".to_owned(), Wrong::Birth),
+        (
+            "<foedselsmelding/>".to_owned(),
+            Wrong::Missing("forespoersel"),
+        ),
         ("<noe/>".to_owned(), Wrong::Unknown),
         ("{\"noe\": 1, \"annet\": 2}".to_owned(), Wrong::Unknown),
         (
@@ -370,6 +373,29 @@ fn forms_of_files() {
         .unwrap()
         .unwrap();
     assert!(matches!(item, (1, Item::Event(7, _))));
+    let birth = "<foedselsmelding xmlns=\"folkeregisteret:melding:nyfolkeregisterperson:foedselsmelding:v1\"><forespoersel><foedsel><foreldreErGift>false</foreldreErGift><barn><foedselsdato>2026-03-01</foedselsdato><erLevendefoedt>1</erLevendefoedt><kjoenn>mann</kjoenn></barn><mor><foedselsEllerDNummer>14888598765</foedselsEllerDNummer></mor><foedestedIUtlandet><foedeland>SWE</foedeland><foedestedIUtlandet>Kiruna</foedestedIUtlandet></foedestedIUtlandet></foedsel><registreringsdato>2026-03-02</registreringsdato></forespoersel></foedselsmelding>";
+    let Ok(Item::Birth(told)) = of_text(birth) else {
+        panic!("no birth")
+    };
+    assert!(told.alive && told.mother == Packed(14_888_598_765));
+    assert_eq!(told.day, Date::constant(2026, 3, 1));
+    assert_eq!(format!("{told:?}"), "BirthNotice(…)");
+    for (was, put, wrong) in [
+        (
+            "<foedselsEllerDNummer>14888598765</foedselsEllerDNummer>",
+            "",
+            Wrong::Missing("the number of mor"),
+        ),
+        (
+            "<kjoenn>",
+            "<rekkefoelgenummerVedFlerfoedsel>24</rekkefoelgenummerVedFlerfoedsel><kjoenn>",
+            Wrong::Value("rekkefoelgenummerVedFlerfoedsel"),
+        ),
+        ("mann", "annet", Wrong::Value("kjoenn")),
+    ] {
+        let damaged = birth.replace(was, put);
+        assert_eq!(of_text(&damaged), Err(wrong));
+    }
     let death = "<meldingOmDoedsfall xmlns=\"folkeregisteret:melding:doedsfall:v1\"><forespoersel><doedPerson><foedselsnummer>14888598765</foedselsnummer><doedsdato>2026-03-01</doedsdato></doedPerson></forespoersel></meldingOmDoedsfall>";
     assert_eq!(
         of_text(death).unwrap(),
