@@ -20,11 +20,17 @@ use std::sync::atomic::Ordering::Relaxed;
 const CHUNK: usize = 256;
 /// Bytes of bodies written in one batch.
 const CHUNK_BYTES: usize = 8 << 20;
-/// What a record adds to the write-ahead log besides its body: ids come in no order, so each touches a page of its own.
+/// A page of the file: what an id adds to the write-ahead log where ids lie far apart.
 const PAGE_BYTES: usize = 4 << 10;
-/// Index rows sorted and written at once.
+/// What a record adds to the write-ahead log besides its body: its head, and pages that are written again.
+const RECORD_BYTES: usize = 512;
+/// Index rows, and ids, sorted and written at once.
 const RUN: usize = 400_000;
+/// Ids written in one batch.
+const IDS: usize = 2_048;
 
+/// Key in the table of ids, record.
+type Ident = (Vec<u8>, u64);
 /// (key, record, place as stored).
 type IndexRow = (Vec<u8>, u64, u64);
 /// (record, head, keys, blobs).
@@ -53,6 +59,8 @@ struct Loader {
     waiting: Vec<Loaded>,
     waiting_bytes: usize,
     rows: Vec<Row>,
+    /// Ids that are not written yet: they come in no order, and each by itself would touch a page of its own.
+    idents: Vec<Ident>,
     finished: bool,
 }
 
@@ -75,6 +83,7 @@ pub(super) fn begin(inner: &Arc<Inner>, repo: RepoId) -> Result<Box<dyn BulkWrit
         waiting: Vec::new(),
         waiting_bytes: 0,
         rows: Vec::new(),
+        idents: Vec::new(),
         finished: false,
     }))
 }
@@ -87,19 +96,40 @@ impl Loader {
             return Ok(());
         }
         // The janitor copies the write-ahead log back by what it is told was written.
-        let written = u64::try_from(bytes + records.len() * PAGE_BYTES).unwrap_or(u64::MAX);
+        let written = u64::try_from(bytes + records.len() * RECORD_BYTES).unwrap_or(u64::MAX);
         self.inner.unsaved.fetch_add(written, Relaxed);
         let number = self.number;
-        let rows = self.inner.in_writer(move |batch| {
-            let mut rows = Vec::new();
+        let (rows, idents) = self.inner.in_writer(move |batch| {
+            let (mut rows, mut idents) = (Vec::new(), Vec::with_capacity(records.len()));
             for record in records {
-                batch.write_loaded(number, record, &mut rows)?;
+                idents.push(batch.write_loaded(number, record, &mut rows)?);
             }
-            Ok(rows)
+            Ok((rows, idents))
         })?;
         self.rows.extend(rows);
+        self.idents.extend(idents);
         if self.rows.len() >= RUN {
             self.index()?;
+        }
+        if self.idents.len() >= RUN {
+            self.name()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the ids that wait, in order of the table.
+    fn name(&mut self) -> Result<(), StoreError> {
+        let mut idents = std::mem::take(&mut self.idents);
+        idents.sort_unstable();
+        let mut idents = idents.into_iter().peekable();
+        while idents.peek().is_some() {
+            let some: Vec<Ident> = idents.by_ref().take(IDS).collect();
+            let written = u64::try_from(some.len() * PAGE_BYTES / 4).unwrap_or(u64::MAX);
+            self.inner.unsaved.fetch_add(written, Relaxed);
+            self.inner.in_writer(move |batch| {
+                some.iter()
+                    .try_for_each(|(key, rid)| batch.place_ident(key, *rid))
+            })?;
         }
         Ok(())
     }
@@ -132,6 +162,7 @@ impl BulkWriter for Loader {
     fn finish(mut self: Box<Self>) -> Result<Seq, StoreError> {
         self.write()?;
         self.index()?;
+        self.name()?;
         let (number, repo, name) = (self.number, self.repo, self.repo_name.clone());
         let seq = self
             .inner
@@ -223,13 +254,14 @@ impl Batch<'_> {
         here || self.loads.running_in(repo)
     }
 
-    /// One record of a load; notes its index rows.
+    /// One record of a load; notes its index rows, and returns the id that leads to it, to be written by
+    /// [`Batch::place_ident`].
     pub(super) fn write_loaded(
         &mut self,
         number: u64,
         record: Loaded,
         rows: &mut Vec<Row>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Ident, StoreError> {
         let rid = self.next.rid;
         self.next.rid += 1;
         let mut head = record.head;
@@ -260,10 +292,26 @@ impl Batch<'_> {
             rid,
             seq: LOAD_BASE + number,
         }));
-        Ok(rid)
+        Ok((codec::ident_key(head.repo, head.rtype, &head.id), rid))
     }
 
-    /// The rows of a loaded record.
+    /// The id of a loaded record.
+    pub(super) fn place_ident(&mut self, key: &[u8], rid: u64) -> Result<(), StoreError> {
+        let fresh = self
+            .log
+            .prepare_cached("INSERT OR IGNORE INTO ident(k, rid) VALUES(?1, ?2)")
+            .and_then(|mut s| s.execute(params![key, rid]))
+            .map_err(unavailable)?;
+        if fresh == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Invalid(
+                "a record stands twice in a bulk load".to_owned(),
+            ))
+        }
+    }
+
+    /// The rows of a loaded record, but for its id.
     pub(super) fn place_loaded(
         &mut self,
         number: u64,
@@ -274,12 +322,6 @@ impl Batch<'_> {
         keys: &[IndexKey],
         hashes: &[crate::BlobHash],
     ) -> Result<(), StoreError> {
-        let known: Option<u64> = self.lens().rid_of(head.repo, head.rtype, &head.id)?;
-        if known.is_some() {
-            return Err(StoreError::Invalid(
-                "a record stands twice in a bulk load".to_owned(),
-            ));
-        }
         let packed = codec::pack_head(head);
         let (codec, body) = codec::pack_body(body);
         self.execute(
@@ -300,10 +342,6 @@ impl Batch<'_> {
         self.execute(
             "INSERT INTO head(rid, seq, head) VALUES(?1, ?2, ?3)",
             params![rid, LOAD_BASE + number, packed],
-        )?;
-        self.execute(
-            "INSERT INTO ident(k, rid) VALUES(?1, ?2)",
-            params![codec::ident_key(head.repo, head.rtype, &head.id), rid],
         )?;
         for hash in hashes {
             if blobs::find(self.log, hash)?.is_none() {
@@ -365,7 +403,10 @@ impl Batch<'_> {
                     .map(|k| (k, *rid, LOAD_BASE + number)),
             );
             let ident = codec::ident_key(head.repo, head.rtype, &head.id);
-            self.execute("DELETE FROM ident WHERE k = ?1", [ident])?;
+            self.execute(
+                "DELETE FROM ident WHERE k = ?1 AND rid = ?2",
+                params![ident, rid],
+            )?;
             self.execute("DELETE FROM head WHERE rid = ?1", [rid])?;
             self.execute("DELETE FROM loaded WHERE rid = ?1", [rid])?;
             for hash in super::apply::unpack_blobs(hashes) {

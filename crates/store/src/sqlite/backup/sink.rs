@@ -455,7 +455,9 @@ impl Batch<'_> {
                     load
                 }
             };
-            return self.place_loaded(load, rid, &head, item.pack, &item.body, &keys, &item.blobs);
+            self.place_loaded(load, rid, &head, item.pack, &item.body, &keys, &item.blobs)?;
+            let ident = codec::ident_key(head.repo, head.rtype, &head.id);
+            return self.place_ident(&ident, rid);
         }
         let seq = item.seq.0;
         numbers.next.seq = numbers.next.seq.max(seq + 1);
