@@ -351,7 +351,7 @@ mod tests {
         fn no_mail_ends_early(mail in "([.a]{0,3}\r\n){0,8}") {
             let out = String::from_utf8(stuffed(mail.as_bytes(), None)).unwrap();
             let body = out.strip_prefix("+OK\r\n").unwrap();
-            let (text, _) = body.split_once("\r\n.\r\n").map_or_else(|| ("", ""), |both| both);
+            let (text, _) = body.split_once("\r\n.\r\n").unwrap_or_default();
             let back: String = text.split("\r\n").map(|line| format!("{}\r\n", line.strip_prefix('.').unwrap_or(line))).collect();
             if mail.is_empty() {
                 prop_assert_eq!(body, ".\r\n");

@@ -26,10 +26,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 pub const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// Mails with their numbers, by user.
+type Boxes = BTreeMap<String, Vec<(u64, Bytes)>>;
+
 /// User `ola` with password `secret` has the address `ola@edi.example`; `kari` likewise.
 #[derive(Default)]
 pub struct Office {
-    pub boxes: Arc<Mutex<BTreeMap<String, Vec<(u64, Bytes)>>>>,
+    pub boxes: Arc<Mutex<Boxes>>,
     pub answer: Option<Delivered>,
 }
 
