@@ -27,7 +27,6 @@ struct Desk {
 
 impl MessageHandler {
     /// The routes.
-    #[must_use]
     pub fn router(&self) -> Router {
         let desk = Desk {
             handler: self.clone(),

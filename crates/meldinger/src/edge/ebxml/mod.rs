@@ -59,7 +59,8 @@ impl MessageHandler {
     #[must_use]
     pub fn new(exchange: Exchange, host: &str) -> Self {
         let roads = Roads::new(&exchange, true);
-        let addresses = Addresses::new(exchange.inner.directory.clone());
+        let hub = exchange.inner.config.hub_her_id;
+        let addresses = Addresses::new(exchange.inner.directory.clone(), hub);
         Self {
             inner: Arc::new(Inner {
                 exchange,

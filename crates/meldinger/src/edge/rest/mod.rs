@@ -39,6 +39,7 @@ use uuid::Uuid;
 use crate::exchange::Exchange;
 use fault::Fault;
 pub use roads::Roads;
+pub(crate) use roads::SERVICE_ADDRESS;
 
 /// Where the service stands.
 pub const PREFIX: &str = "/nasjonal/meldingstjener";
@@ -130,7 +131,7 @@ async fn overview() -> axum::Json<Value> {
                 "Messages/{id}/read/{herId}"]) },
             { "api-version": "3", "paths": paths(&["mshconfigurations", "messages", "messages/{id}",
                 "messages/{id}/business-document", "messages/{id}/status", "messages/{id}/apprec",
-                "notifications", "notifications/stream"]) },
+                "messages/{id}/downloaded", "notifications", "notifications/stream", "ping"]) },
         ],
     }))
 }
@@ -251,11 +252,7 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
 }
 
 /// Who presents a token for the service.
-fn authorised(
-    server: &ResourceServer,
-    parts: &Parts,
-    now_s: i64,
-) -> Result<AccessToken, Fault> {
+fn authorised(server: &ResourceServer, parts: &Parts, now_s: i64) -> Result<AccessToken, Fault> {
     let presented = Presented {
         method: parts.method.as_str(),
         path: parts.uri.path(),
@@ -359,11 +356,13 @@ fn unknown(segments: &[&str]) -> Fault {
     match segments {
         ["messages"]
         | ["messages", _]
-        | ["messages", _, "business-document" | "status" | "apprec"]
+        | [
+            "messages",
+            _,
+            "business-document" | "status" | "apprec" | "downloaded",
+        ]
         | ["messages", _, "apprec" | "read", _]
-        | ["mshconfigurations"]
-        | ["mshconfigurations", _]
-        | ["notifications"] => Fault::new(
+        | ["mshconfigurations" | "notifications" | "ping"] => Fault::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "The method is not allowed here",
         ),

@@ -8,7 +8,7 @@ use crate::port::Road;
 use crate::rules::envelope::organisation_of;
 
 /// How EDI addresses of the service's own users begin, in the address register.
-const SERVICE_ADDRESS: &str = "meldingstjener-api@";
+pub(crate) const SERVICE_ADDRESS: &str = "meldingstjener-api@";
 
 /// Decides roads. Cheap to clone.
 #[derive(Clone)]

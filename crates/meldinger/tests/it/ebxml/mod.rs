@@ -1,5 +1,6 @@
 //! ebXML over mail and HTTP: what goes in, what comes back, what the tracks say.
 
+mod api;
 mod between;
 mod http;
 mod own;
@@ -28,7 +29,13 @@ pub struct Exchange {
 }
 
 pub async fn exchange() -> Exchange {
-    let world = world::world().await;
+    exchange_with(|_| {}).await
+}
+
+pub async fn exchange_with(
+    change: impl FnOnce(&mut meldinger::Parts) + Send + 'static,
+) -> Exchange {
+    let world = world::world_with(change).await;
     let handler = MessageHandler::new(world.exchange.clone(), "hub.example");
     Exchange {
         office: PostOffice::new(handler.clone()),
