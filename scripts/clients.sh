@@ -76,6 +76,7 @@ suite_node() {
 suite_python() {
   command -v python3 >/dev/null 2>&1 || { skip "python: no python3"; return; }
   need openssl openssl
+  command -v xmlsec1 >/dev/null 2>&1 || apt_install xmlsec1 || true
   local venv=.tools/python stamp=.tools/python/requirements.installed
   if ! cmp -s tests/clients/python/requirements.txt "$stamp"; then
     mkdir -p .tools
