@@ -89,7 +89,7 @@ enum ImportCommand {
     Ndjson(crate::import::NdjsonArgs),
     /// Persons, events and notices of death of the population register, into the person register of a stopped hub.
     Persons(crate::persons::PersonsArgs),
-    /// Official schemas (XSD) for the validator: copied into the data folder and used from the next start on.
+    /// Official schemas (XSD) for the validator: copied into the data folder; a running hub uses them at once.
     Standards {
         /// Folder with the schemas.
         folder: PathBuf,
@@ -165,6 +165,12 @@ pub(crate) struct ListenArgs {
     /// AMQP over TLS.
     #[arg(long)]
     pub listen_amqp_tls: Option<SocketAddr>,
+    /// Mail in: SMTP.
+    #[arg(long)]
+    pub listen_smtp: Option<SocketAddr>,
+    /// Mail out: POP3.
+    #[arg(long)]
+    pub listen_pop3: Option<SocketAddr>,
 }
 
 /// Run the hub by its configuration file.

@@ -54,6 +54,7 @@ pub(crate) fn make(
             "kjernejournal": format!("{base}/fhir/kjernejournal"),
             "provesvar": format!("{base}/fhir/provesvar"),
             "dokumenter": format!("{base}/fhir/dokumenter"),
+            "grunndata": format!("{base}/fhir/grunndata"),
         },
         "grunndata": grunndata(nation, credentials, base),
         "amqp": {
@@ -63,7 +64,11 @@ pub(crate) fn make(
             "namespace": "",
             "users": credentials.amqp.iter().map(|u| json!({ "her_id": u.her_id, "username": u.username, "password": u.password })).collect::<Vec<_>>(),
         },
-        "mail": { "smtp": null, "pop3": null, "users": [] },
+        "mail": {
+            "smtp": addresses.smtp.to_string(),
+            "pop3": addresses.pop3.to_string(),
+            "users": mail_users(nation, credentials),
+        },
         "organisations": nation.fixed_organisations().iter().filter(|o| o.key.is_some()).map(|o| organisation(o, keys)).collect::<Vec<_>>(),
         "personnel": nation.fixed_practitioners().iter().map(practitioner).collect::<Vec<_>>(),
         "party_logins": nation
@@ -185,6 +190,23 @@ fn organisation(o: &nation::Organisation, keys: &DemoKeys) -> Value {
     Value::Object(value)
 }
 
+/// Mailboxes: one for each organisation, with the user of its queues.
+fn mail_users(nation: &Nation, credentials: &Credentials) -> Vec<Value> {
+    credentials
+        .amqp
+        .iter()
+        .filter_map(|user| {
+            let organisation = nation.organisation_by_key(&user.username)?;
+            Some(json!({
+                "her_id": user.her_id,
+                "address": organisation.edi_address,
+                "username": user.username,
+                "password": user.password,
+            }))
+        })
+        .collect()
+}
+
 /// System users of the registers' SOAP services (whoever has queues on the bus), and where the descriptions are.
 fn grunndata(nation: &Nation, credentials: &Credentials, base: &str) -> Value {
     let users: Vec<Value> = credentials
@@ -210,6 +232,7 @@ fn grunndata(nation: &Nation, credentials: &Credentials, base: &str) -> Value {
         "/v1/AR/2016",
         "/v1/ARExport",
         "/v1/CPPA",
+        "/v1/LSR",
         "/v2/HPR",
         "/v2/flr",
         "/v2/flrwrite",

@@ -1,0 +1,87 @@
+//! ebXML: the mail servers, the HTTP road, and the sender of what the hub's own message handler sends.
+
+use crate::Config;
+use crate::ports::Ports;
+use crate::wire::Movable;
+use mail::{Limits, Protocol, Server, Shutdown};
+use meldinger::Exchange;
+use meldinger::edge::ebxml::{MessageHandler, PostOffice, Sender};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Name of the hub in greetings and in the ids of its mails.
+const HOST: &str = "helsenav.invalid";
+
+/// The listeners of both mail servers.
+pub(crate) struct Listeners {
+    smtp: TcpListener,
+    pop3: TcpListener,
+}
+
+impl Listeners {
+    pub async fn bind(
+        ports: &mut Ports,
+        config: &Config,
+        movable: &Movable,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            smtp: ports
+                .bind("listen_smtp", config.listen_smtp, movable.smtp)
+                .await?,
+            pop3: ports
+                .bind("listen_pop3", config.listen_pop3, movable.pop3)
+                .await?,
+        })
+    }
+
+    pub fn addresses(&self) -> std::io::Result<[(&'static str, SocketAddr); 2]> {
+        Ok([
+            ("listen_smtp", self.smtp.local_addr()?),
+            ("listen_pop3", self.pop3.local_addr()?),
+        ])
+    }
+
+    /// Starts the servers and the sender.
+    pub fn start(self, handler: &MessageHandler) -> std::io::Result<MailRoad> {
+        let shutdown = Shutdown::default();
+        let office = Arc::new(PostOffice::new(handler.clone()));
+        let server = Server::new(office, HOST, Limits::default(), shutdown.clone());
+        let tasks = [(self.smtp, Protocol::Smtp), (self.pop3, Protocol::Pop3)]
+            .into_iter()
+            .map(|(listener, protocol)| {
+                let server = server.clone();
+                tokio::spawn(async move { server.serve(listener, protocol).await })
+            })
+            .collect();
+        Ok(MailRoad {
+            shutdown,
+            tasks,
+            sender: Sender::start(handler.clone())?,
+        })
+    }
+}
+
+/// The handler over an exchange.
+pub(crate) fn handler(exchange: &Exchange) -> MessageHandler {
+    MessageHandler::new(exchange.clone(), HOST)
+}
+
+/// Mail servers and sender while they run.
+pub(crate) struct MailRoad {
+    shutdown: Shutdown,
+    tasks: Vec<JoinHandle<()>>,
+    sender: Sender,
+}
+
+impl MailRoad {
+    /// Ends the servers; what remains is the sender, to be dropped where blocking is allowed, before the store closes.
+    pub async fn stop(self) -> Sender {
+        self.shutdown.set();
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        self.sender
+    }
+}
