@@ -90,7 +90,7 @@ test('dialogs and reports', async () => {
   const operator = await newPage(target);
   await login(target, operator, 'operator');
   await operator.goto(`${target.base}/drift/validator`);
-  for (const sample of ['Kvittering uten feil', 'feil elementnavn', 'ikke er velformet']) {
+  for (const sample of ['Kvittering uten feil', 'feil elementnavn', 'ikke er velformet', 'ebXML-melding i e-post']) {
     await operator.getByRole('button', { name: sample }).click();
     await operator.getByRole('heading', { name: 'Resultat' }).waitFor();
     await check(operator, `validator: ${sample}`);

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use edge::proxy::TrustedProxies;
-use jose::PublicJwk;
 use jose::jwk::KeyKind;
+use jose::{PublicJwk, names};
+use serde::{Deserialize, Serialize};
 
 /// The whole configuration of the issuer.
 #[derive(Debug, Clone)]
@@ -214,8 +215,10 @@ impl Client {
     }
 }
 
-/// A claim an API may want in its access tokens (spec §9): the API decides, not the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A claim an API may want in its access tokens (spec §9): the API decides, not the client. Its word in files is that of
+/// the variant in snake case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Wanted {
     Pid,
@@ -231,7 +234,38 @@ pub enum Wanted {
     OrgnrChild,
     OrgnrSupplier,
     SfmJournalId,
+    /// The attest of the trust framework.
+    #[serde(rename = "tillitsrammeverk")]
     Attest,
+    /// The legal entity under the name that kjernejournal used once.
+    KjOrgnr,
+    /// `rsa_private_key`, for clients with an RSA key: how clients authenticated once.
+    ClientAmr,
+}
+
+impl Wanted {
+    /// The claims it puts into tokens.
+    #[must_use]
+    pub const fn claims(self) -> &'static [&'static str] {
+        match self {
+            Self::Pid => &[names::PID],
+            Self::PidPseudonym => &[names::PID_PSEUDONYM],
+            Self::SecurityLevel => &[names::SECURITY_LEVEL],
+            Self::AssuranceLevel => &[names::ASSURANCE_LEVEL],
+            Self::Network => &[names::NETWORK],
+            Self::HprNumber => &[names::HPR_NUMBER],
+            Self::Names => &["name", "given_name", "middle_name", "family_name"],
+            Self::ClientName => &[names::CLIENT_NAME],
+            Self::ClientTenancy => &[names::CLIENT_TENANCY],
+            Self::OrgnrParent => &[names::ORGNR_PARENT],
+            Self::OrgnrChild => &[names::ORGNR_CHILD],
+            Self::OrgnrSupplier => &[names::ORGNR_SUPPLIER],
+            Self::SfmJournalId => &[names::SFM_JOURNAL_ID],
+            Self::Attest => &[names::ATTEST],
+            Self::KjOrgnr => &[names::KJ_ORGNR],
+            Self::ClientAmr => &[names::CLIENT_AMR_LEGACY],
+        }
+    }
 }
 
 /// A registered API.
@@ -252,6 +286,46 @@ pub struct Api {
 }
 
 impl Api {
+    /// Whether an operator may register it like this; says what is wrong.
+    ///
+    /// # Errors
+    /// Audience not `prefix:name`, no scope, scopes with characters that OAuth does not know, a life outside 30 s to a day.
+    pub fn check(&self) -> Result<(), String> {
+        let is_word = |text: &str, more: &[u8]| {
+            let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            !text.is_empty() && text.bytes().all(|byte| known(byte) || more.contains(&byte))
+        };
+        let parts = self.audience.split_once(':');
+        if self.audience.len() > 100
+            || !parts.is_some_and(|(a, b)| is_word(a, b"") && is_word(b, b""))
+        {
+            return Err(
+                "the audience has the form prefix:name, of letters, digits, -, . and _".to_owned(),
+            );
+        }
+        let own = |scope: &String| {
+            scope
+                .strip_prefix(&self.audience)?
+                .strip_prefix('/')
+                .map(str::to_owned)
+        };
+        let is_scope = |scope: &String| {
+            own(scope).is_some_and(|rest| rest.len() <= 100 && is_word(&rest, b"/*:"))
+        };
+        if self.scopes.is_empty() || self.scopes.len() > 100 || !self.scopes.iter().all(is_scope) {
+            return Err(
+                "an API has 1 to 100 scopes, of letters, digits, -, ., _, :, * and /".to_owned(),
+            );
+        }
+        if self
+            .access_token_s
+            .is_some_and(|life_s| !(30..=86_400).contains(&life_s))
+        {
+            return Err("access_token_s is 30 to 86400".to_owned());
+        }
+        Ok(())
+    }
+
     /// An API with these scopes (the part after the audience) and wanted claims.
     #[must_use]
     pub fn new(audience: &str, scopes: &[&str], wants: &[Wanted]) -> Self {

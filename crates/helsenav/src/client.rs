@@ -340,13 +340,14 @@ fn on<T>(args: &StoreArgs, work: impl FnOnce(&Registry) -> Result<T>) -> Result<
     if let Some(data) = &args.data {
         config.data.clone_from(data);
     }
+    let apis = hub::apis::read(config.helseid.apis.as_deref())?;
     let opened = Opened::open(config).context("is the hub still running?")?;
     let records =
         hub::registry::RegistryRecords::new(opened.store.clone(), opened.trust.hub("client"))?;
     let registry = Registry::open(RegistryParts {
         store: Arc::new(records),
         directory: opened.registers.clone(),
-        apis: helseid::config::national_apis(),
+        apis,
         clock: jose::system_clock(),
     })?;
     let done = work(&registry);

@@ -30,6 +30,10 @@ pub struct Config {
     pub listen_amqp: SocketAddr,
     /// AMQP over TLS.
     pub listen_amqp_tls: SocketAddr,
+    /// Mail in: SMTP.
+    pub listen_smtp: SocketAddr,
+    /// Mail out: POP3.
+    pub listen_pop3: SocketAddr,
     /// Public base URL, when a proxy stands in front; else made from `listen`.
     pub public_base: Option<String>,
     /// Addresses and networks of the proxies in front, whose word about where a request came from is believed.
@@ -80,6 +84,8 @@ pub struct HelseidSection {
     pub signing_key: String,
     /// File with the identity providers users log in at (docs/helseid.md §10).
     pub identity_providers: Option<PathBuf>,
+    /// File with APIs besides the national ones, or in place of some (docs/helseid.md §14).
+    pub apis: Option<PathBuf>,
 }
 
 impl HelseidSection {
@@ -126,6 +132,8 @@ impl Default for Config {
             listen_citizen_mtls: SocketAddr::from(([127, 0, 0, 1], 8445)),
             listen_amqp: SocketAddr::from(([127, 0, 0, 1], 5672)),
             listen_amqp_tls: SocketAddr::from(([127, 0, 0, 1], 5671)),
+            listen_smtp: SocketAddr::from(([127, 0, 0, 1], 2525)),
+            listen_pop3: SocketAddr::from(([127, 0, 0, 1], 2110)),
             public_base: None,
             trusted_proxies: Vec::new(),
             proxy_header: "x-forwarded-for".to_owned(),
@@ -159,6 +167,7 @@ impl Default for HelseidSection {
         Self {
             signing_key: "rsa-2048".to_owned(),
             identity_providers: None,
+            apis: None,
         }
     }
 }
@@ -229,7 +238,7 @@ impl Config {
                 continue;
             };
             // Variables of the tools around the hub, not of its configuration.
-            if ["SHARED", "PG_URL", "FACTS", "FAULT", "BIN", "CONFIG"].contains(&key) {
+            if ["SHARED", "PG_URL", "PG_FOLDER", "FACTS", "FAULT", "BIN", "CONFIG"].contains(&key) {
                 continue;
             }
             let lower = key.to_lowercase();
@@ -254,12 +263,10 @@ impl Config {
         Ok(config)
     }
 
-    /// Folder with official schemas: as configured, else as imported.
-    pub fn schemas_folder(&self) -> Option<PathBuf> {
-        let imported = self.data.join(SCHEMAS_FOLDER);
-        self.schemas
-            .clone()
-            .or_else(|| imported.is_dir().then_some(imported))
+    /// Folder with official schemas: as configured, else where imported ones lie or will lie.
+    pub fn schemas_folder(&self) -> PathBuf {
+        let imported = || self.data.join(SCHEMAS_FOLDER);
+        self.schemas.clone().unwrap_or_else(imported)
     }
 
     /// The proxies in front.
@@ -379,6 +386,7 @@ fn known_keys() -> Vec<String> {
             "schemas",
             "store.url",
             "helseid.identity_providers",
+            "helseid.apis",
             "citizens.clients",
             "citizens.identity_providers",
         ]

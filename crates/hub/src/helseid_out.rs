@@ -22,7 +22,7 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What HelseID's configuration gets from the hub's: providers, limits, and in a demo the test-token service. Gives the
+/// What HelseID's configuration gets from the hub's: APIs, providers, limits, and in a demo the test-token service. Gives the
 /// ways to providers and to clients.
 pub fn configure(
     helseid: &mut helseid::Config,
@@ -35,6 +35,7 @@ pub fn configure(
         None => helseid.limits = helseid::limits::Limits::production(),
     }
     helseid.proxies = config.proxies()?;
+    helseid.apis = crate::apis::read(config.helseid.apis.as_deref())?;
     let mut outside = Outside::read(config.helseid.identity_providers.as_deref())?;
     helseid.idps = std::mem::take(&mut outside.idps);
     outside.transports(test_token_key.is_some())

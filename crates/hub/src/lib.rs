@@ -10,8 +10,10 @@
 //! Rules: DESIGN §3 (engines), §4 (outside contract), §7 (seen).
 
 pub mod address_register;
+pub mod apis;
 pub mod citizens;
 pub mod config;
+pub mod counts;
 pub mod demo;
 pub mod demo_clients;
 pub mod fhir;
@@ -23,6 +25,7 @@ pub mod intake;
 pub mod jobs;
 pub mod keys;
 pub mod login;
+mod message_handler;
 pub mod opened;
 pub mod operations;
 pub mod ops;
@@ -30,6 +33,7 @@ pub mod parties;
 pub mod ports;
 pub mod registry;
 pub mod secrets;
+pub mod validator;
 pub mod wire;
 
 pub use config::Config;

@@ -25,6 +25,10 @@ pub const ORGNR_PARENT: &str = "helseid://claims/client/claims/orgnr_parent";
 pub const ORGNR_CHILD: &str = "helseid://claims/client/claims/orgnr_child";
 /// Supplier of a multi-tenant client.
 pub const ORGNR_SUPPLIER: &str = "helseid://claims/client/claims/orgnr_supplier";
+/// Legal entity, as kjernejournal's tokens named it once; only for APIs that ask for it.
+pub const KJ_ORGNR: &str = "helseid://claims/client/kj/orgnr";
+/// Kind of the client's key, `rsa_private_key`; only for APIs that ask for it. Today's name is `client_amr`.
+pub const CLIENT_AMR_LEGACY: &str = "helseid://claims/client/amr";
 /// Client of the first token in a chain of exchanged ones.
 pub const ORIGINAL_CLIENT_ID: &str = "helseid://claims/client/original_client_id";
 /// SFM instance of a multi-tenant prescribing client.

@@ -28,6 +28,8 @@ export interface ScopeUser {
 
 export interface ApiDetail extends ApiRow {
   scopes: { scope: string; clients: ScopeUser[] }[];
+  /** Claims that its tokens carry besides those every token has. */
+  claims: string[];
   terms_of_use: { text: string; version: number; since: string } | null;
   acceptances: { organisation: Named; accepted: string; is_current: boolean }[];
   may_set_owner: boolean;

@@ -13,6 +13,7 @@ export interface PartyView {
 export type StateCode =
   | 'queued'
   | 'collected'
+  | 'acknowledged'
   | 'receipt_sealed'
   | 'accepted'
   | 'accepted_with_remarks'
@@ -31,8 +32,12 @@ export interface MessageState {
 
 export type AlertCode = 'spoofing' | 'false_duplicate' | 'hostile_xml';
 
+export type TransportCode = 'amqp' | 'ebxml' | 'rest' | 'hub';
+export type RoadCode = 'bus' | 'mail' | 'hub' | 'api' | 'handler';
+
 export interface MessageRow {
   id: string;
+  transport?: TransportCode;
   received_at: string;
   subject: string;
   from: PartyView;
@@ -76,11 +81,20 @@ export interface Step {
   codes?: string[];
   hours?: number;
   same_content?: boolean;
+  rule?: 'replaces' | 'repeats' | 'needs_new_id';
+  of?: string;
+  by?: string;
   text?: string;
 }
 
 export interface MessageDetail extends MessageRow {
   envelope: {
+    transport?: TransportCode;
+    road?: RoadCode;
+    cpa_id?: string | null;
+    schema?: string | null;
+    system?: string | null;
+    next_attempt_at?: string | null;
     queue: string;
     message_id: string;
     msg_id: string | null;
@@ -96,6 +110,8 @@ export interface MessageDetail extends MessageRow {
   related: { relation: 'copy' | 'receipt' | 'error' | 'about' | 'thread'; row: MessageRow }[];
   has_original: boolean;
   resend_rule: 'new_message_id_same_msg_id' | 'new_message_id_new_msg_id' | null;
+  /** `POST /api/drift/messages/{id}/put-back` sends it once more, unchanged. */
+  can_put_back?: boolean;
 }
 
 export interface PartySummary {

@@ -36,6 +36,7 @@ export function ApiPage({ audience }: { audience: string }) {
               {api.is_automatic && `. ${t('automatic')}.`}
             </p>
             <Scopes api={api} onChange={load.reload} />
+            <Claims api={api} />
             <Terms api={api} onChange={load.set} />
           </>
         )}
@@ -75,6 +76,25 @@ function Scopes({ api, onChange }: { api: ApiDetail; onChange: () => void }) {
             onChange();
           }}
         />
+      )}
+    </Section>
+  );
+}
+
+function Claims({ api }: { api: ApiDetail }) {
+  const t = useTexts(apis);
+  return (
+    <Section id="claims" title={t('claims')}>
+      {api.claims.length === 0 ? (
+        <Empty text={t('claims.none')} />
+      ) : (
+        <ul className="bare">
+          {api.claims.map((claim) => (
+            <li key={claim}>
+              <code className="long-code">{claim}</code>
+            </li>
+          ))}
+        </ul>
       )}
     </Section>
   );

@@ -1,3 +1,6 @@
+import Button from '@helsenorge/designsystem-react/components/Button';
+import { useState } from 'react';
+import { Fault, post } from '../api/client.ts';
 import type { MessageDetail, Step } from '../api/drift.ts';
 import { useLoad } from '../api/load.ts';
 import { useSession } from '../api/session.tsx';
@@ -7,7 +10,7 @@ import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { errorCodes, messageFunction } from '../i18n/words.ts';
 import { Facts } from '../parts/facts.tsx';
 import { Page, PrintButton, Section } from '../parts/page.tsx';
-import { Loaded } from '../parts/source.tsx';
+import { FaultNotice, Loaded } from '../parts/source.tsx';
 import { State } from '../parts/state.tsx';
 import { MessageTable } from './Messages.tsx';
 import { toneOf, useStateText, useStepText } from './words.ts';
@@ -30,13 +33,13 @@ export function MessagePage({ id }: { id: string }) {
       actions={<PrintButton />}
     >
       <Loaded load={load} waiting={t('message.loading')}>
-        {(message) => <Detail message={message} />}
+        {(message) => <Detail message={message} onChange={load.reload} />}
       </Loaded>
     </Page>
   );
 }
 
-function Detail({ message }: { message: MessageDetail }) {
+function Detail({ message, onChange }: { message: MessageDetail; onChange: () => void }) {
   const t = useTexts(drift);
   const say = useStateText();
   const party = (p: MessageDetail['from']) => `${p.name ?? t('message.unknown')}, ${t('message.her', { id: p.her_id || '–' })}`;
@@ -51,6 +54,7 @@ function Detail({ message }: { message: MessageDetail }) {
         </Notice>
       )}
       <ToDo message={message} />
+      <Again message={message} onChange={onChange} />
       <Facts
         rows={[
           [t('message.from'), party(message.from)],
@@ -99,7 +103,7 @@ function ToDo({ message }: { message: MessageDetail }) {
         return null;
     }
   })();
-  if (!text) return null;
+  if (!text || message.can_put_back) return null;
   return (
     <div className="to-do">
       <p>
@@ -111,6 +115,37 @@ function ToDo({ message }: { message: MessageDetail }) {
         </p>
       )}
     </div>
+  );
+}
+
+/** Sends once more what nobody has taken. */
+function Again({ message, onChange }: { message: MessageDetail; onChange: () => void }) {
+  const t = useTexts(drift);
+  const [fault, setFault] = useState<Fault>();
+  const [isDone, setDone] = useState(false);
+  const send = () => {
+    setFault(undefined);
+    post(`/api/drift/messages/${encodeURIComponent(message.id)}/put-back`).then(
+      () => {
+        setDone(true);
+        onChange();
+      },
+      (cause: unknown) => setFault(cause instanceof Fault ? cause : new Fault(0, 'unknown')),
+    );
+  };
+  return (
+    <>
+      {message.can_put_back && (
+        <div className="to-do">
+          <p>{t('message.again.text')}</p>
+          <Button variant="outline" onClick={send}>
+            {t('message.again')}
+          </Button>
+          {fault && <FaultNotice fault={fault} onRetry={send} />}
+        </div>
+      )}
+      <p role="status">{isDone && t('message.again.done')}</p>
+    </>
   );
 }
 
@@ -146,6 +181,14 @@ function Envelope({ message }: { message: MessageDetail }) {
     <Facts
       rows={[
         [t('envelope.subject'), code(message.subject)],
+        [
+          t('envelope.way'),
+          envelope.transport && envelope.road ? t('envelope.way.text', { transport: t(`transport.${envelope.transport}`), road: t(`road.${envelope.road}`) }) : null,
+        ],
+        [t('envelope.schema'), code(envelope.schema ?? null)],
+        [t('envelope.cpa'), code(envelope.cpa_id ?? null)],
+        [t('envelope.system'), envelope.system ?? null],
+        [t('envelope.next'), envelope.next_attempt_at ? format.dateTime(envelope.next_attempt_at) : null],
         [t('envelope.queue'), code(envelope.queue)],
         [t('envelope.message_id'), code(envelope.message_id)],
         [t('envelope.msg_id'), code(envelope.msg_id)],

@@ -1,10 +1,10 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
 import { useEffect, useMemo, useRef, useState, type FormEvent } from 'react';
 import { Fault, get } from '../api/client.ts';
-import type { MessagePage as PageOfMessages, MessageRow, StateCode, Summary } from '../api/drift.ts';
+import type { MessagePage as PageOfMessages, MessageRow, Summary } from '../api/drift.ts';
 import { useSession } from '../api/session.tsx';
 import { drift } from '../i18n/drift.ts';
-import { toMicros, useFormat } from '../i18n/format.ts';
+import { useFormat } from '../i18n/format.ts';
 import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { MESSAGE_FUNCTIONS, messageFunction } from '../i18n/words.ts';
 import { SelectField, TextField } from '../parts/fields.tsx';
@@ -17,17 +17,11 @@ import { STATES, toneOf, useStateText } from './words.ts';
 const ASK_EVERY_MS = 4_000;
 /** Filters that stand in the address, and their names in the request. */
 const FILTERS = { tilstand: 'state', type: 'function', her: 'her_id' } as const;
-/** "Trenger et menneske" is not a state but these. */
+/** "Trenger et menneske" is not a state but several; the hub knows which. */
 const NEEDS_HUMAN = 'needs_human';
-const HUMAN_STATES: readonly StateCode[] = ['rejected', 'overdue', 'failed'];
 
-/** One page of the list, newest first. What needs a human is asked for state by state: its newest of each. */
-async function ask(path: string, signal?: AbortSignal): Promise<PageOfMessages> {
-  const marker = `state=${NEEDS_HUMAN}`;
-  if (!path.includes(marker)) return get<PageOfMessages>(path, signal);
-  const pages = await Promise.all(HUMAN_STATES.map((state) => get<PageOfMessages>(path.replace(marker, `state=${state}`), signal)));
-  const rows = pages.flatMap((page) => page.rows).sort((a, b) => toMicros(b.received_at) - toMicros(a.received_at));
-  return { rows, next: null, summary: pages[0]?.summary ?? null };
+function ask(path: string, signal?: AbortSignal): Promise<PageOfMessages> {
+  return get<PageOfMessages>(path, signal);
 }
 
 /** The message flow: what is stuck first. */
@@ -176,7 +170,7 @@ function Numbers({ summary }: { summary: Summary }) {
   const t = useTexts(drift);
   const format = useFormat();
   const of = (...codes: (keyof Summary['by_state'])[]) => codes.reduce((sum, code) => sum + (summary.by_state[code] ?? 0), 0);
-  const waiting = of('queued', 'collected');
+  const waiting = of('queued', 'collected', 'acknowledged');
   const receipted = of('accepted', 'accepted_with_remarks', 'receipt_sealed');
   const done = of('done', 'dropped');
   const total = Math.max(1, waiting + receipted + done + summary.needs_human);

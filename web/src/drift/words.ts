@@ -9,6 +9,7 @@ import type { Tone } from '../parts/state.tsx';
 export const STATES: readonly StateCode[] = [
   'queued',
   'collected',
+  'acknowledged',
   'receipt_sealed',
   'accepted',
   'accepted_with_remarks',
@@ -34,6 +35,9 @@ export function useStateText(): (row: MessageRow, ahead?: number | null) => stri
       case 'collected':
         if ((row.waiting_hours ?? 0) >= 24) return t('state.noReceiptYet', { n: row.waiting_hours ?? 0 });
         return row.receipt_until ? t('state.collected.until', { time: format.shortDateTime(row.receipt_until) }) : t('state.collected');
+      case 'acknowledged':
+        if ((row.waiting_hours ?? 0) >= 24) return t('state.noReceiptYet', { n: row.waiting_hours ?? 0 });
+        return t('state.acknowledged');
       case 'overdue':
         return t('state.overdue', { n: row.waiting_hours ?? 96 });
       case 'accepted': {
@@ -45,7 +49,7 @@ export function useStateText(): (row: MessageRow, ahead?: number | null) => stri
       case 'failed':
         return t(`state.${state.code}`, { reason: reason(state) });
       case 'dropped':
-        return t('state.dropped', { reason: state.reason === 'duplicate' ? t('drop.duplicate') : (state.reason ?? '') });
+        return t('state.dropped', { reason: state.reason === 'duplicate' ? t('drop.duplicate') : state.reason === 'resent' ? t('drop.resent') : (state.reason ?? '') });
       case 'receipt_sealed':
       case 'done':
         return t(`state.${state.code}`);
@@ -68,6 +72,7 @@ export function toneOf(row: MessageRow): Tone {
       return 'watch';
     case 'queued':
     case 'collected':
+    case 'acknowledged':
       return row.wait_level === 'yellow' || row.wait_level === 'red' ? 'watch' : 'wait';
     case 'receipt_sealed':
     case 'dropped':
@@ -100,6 +105,14 @@ function title(step: Step, t: ReturnType<typeof useTexts<typeof drift>>): string
       return (step.attempt ?? 1) > 1 ? t('step.delivered.again', { n: step.attempt ?? 1 }) : t('step.delivered');
     case 'no_receipt':
       return t('step.no_receipt', { n: step.hours ?? 0 });
+    case 'sent':
+      return (step.attempt ?? 1) > 1 ? t('step.sent.again', { n: step.attempt ?? 1 }) : t('step.sent');
+    case 'resend':
+      return step.rule ? t(`step.resend.${step.rule}`) : step.what;
+    case 'acknowledged':
+    case 'transport_refused':
+    case 'given_up':
+    case 'replaced':
     case 'received':
     case 'checked':
     case 'refused':

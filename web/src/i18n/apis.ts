@@ -27,6 +27,8 @@ export const apis = {
   'terms.state.has': { nb: 'Har vilkår', en: 'Has terms' },
 
   'owner': { nb: 'Eier', en: 'Owner' },
+  'claims': { nb: 'Opplysninger i tokenene', en: 'What the tokens say' },
+  'claims.none': { nb: 'Bare det som alle token har.', en: 'Only what every token says.' },
   'scopes': { nb: 'Tilganger', en: 'Scopes' },
   'scopes.none': { nb: 'Ingen har bedt om denne tilgangen.', en: 'Nobody has asked for this scope.' },
   'scopes.none.own': { nb: 'Ingen av klientene deres har denne tilgangen.', en: 'None of your clients has this scope.' },

@@ -311,4 +311,6 @@ export const nn: Readonly<Record<string, string>> = {
   'Fullmakten, når noen handler for en annen': 'Fullmakta, når nokon handlar for ein annan',
   'Operatøren avgjør. Ingen kan logge inn før den første er godkjent.': 'Operatøren avgjer. Ingen kan logge inn før den første er godkjend.',
   'Et system for innbyggere kan bare logge dem inn, for én virksomhet.': 'Eit system for innbyggjarar kan berre logge dei inn, for éi verksemd.',
+  'Opplysninger i tokenene': 'Opplysningar i tokena',
+  'Bare det som alle token har.': 'Berre det som alle token har.',
 };

@@ -311,4 +311,6 @@ export const se: Readonly<Record<string, string>> = {
   'Fullmakten, når noen handler for en annen': 'Fápmudusa, go muhtun doaibmá nuppi ovddas',
   'Operatøren avgjør. Ingen kan logge inn før den første er godkjent.': 'Doaimmaheaddji mearrida. Ii oktage sáhte logget sisa ovdal go vuosttaš lea dohkkehuvvon.',
   'Et system for innbyggere kan bare logge dem inn, for én virksomhet.': 'Ássiid vuogádat sáhttá dušše logget sin sisa, ovtta doaimma ovddas.',
+  'Opplysninger i tokenene': 'Dieđut token siste',
+  'Bare det som alle token har.': 'Dušše dat mii juohke tokenis lea.',
 };

@@ -155,6 +155,13 @@ const CONDITIONS: Readonly<Record<string, Text>> = {
   'abuse:spoofing-attack': { nb: 'avsender utgir seg for å være en annen', en: 'the sender claims to be somebody else' },
   'dead-letter': { nb: 'levering mislyktes for mange ganger', en: 'delivery failed too many times' },
   expired: { nb: 'levetiden gikk ut', en: 'its time to live ran out' },
+  'no-acknowledgment': { nb: 'ingen bekreftelse fra mottakerens system', en: 'no acknowledgment from the receiver’s system' },
+  'not-sent': { nb: 'kunne ikke sendes', en: 'could not be sent' },
+  overdue: { nb: 'ingen kvittering innen 96 timer', en: 'no receipt within 96 hours' },
+  'transport:unverified-certificate': { nb: 'sertifikatet i adresseregisteret er ugyldig', en: 'the certificate in the address register is invalid' },
+  'transport:invalid-encoding': { nb: 'tegnkodingen er feil', en: 'the character encoding is wrong' },
+  'transport:xml-not-interpretable': { nb: 'XML-dokumentet er for stort eller for dypt', en: 'the XML document is too large or too deep' },
+  'transport:internal-error': { nb: 'feil hos mottakeren', en: 'a fault at the receiver' },
 };
 
 /** An error condition of the error queue in words, with the condition. */

@@ -11,7 +11,7 @@ use super::form::Form;
 use super::page::{Page, error_page};
 use super::par::REQUEST_URI_PREFIX;
 use super::texts::Language;
-use super::{cookie, logout_notice, see_other, set_cookie, upstream};
+use super::{check_session, cookie, logout_notice, see_other, set_cookie, upstream};
 use crate::Helseid;
 use crate::error::{Code, OAuthError};
 use crate::grants::{
@@ -259,6 +259,7 @@ pub async fn start_session_at(
     ) {
         answer.headers_mut().append(header::SET_COOKIE, cookie);
     }
+    check_session::remember(helseid, headers, Some(login), answer);
     Ok(())
 }
 
@@ -281,6 +282,14 @@ pub async fn complete(
     }
     let now_s = helseid.inner.now_s();
     logout_notice::remember(helseid, &login.sid, &pushed.client_id).await?;
+    // Without a page there is no session of a browser.
+    let session_state = match pushed.test_pid {
+        None => {
+            let (client_id, redirect_uri) = (&pushed.client_id, &pushed.redirect_uri);
+            check_session::session_state(helseid, &login, client_id, redirect_uri)?
+        }
+        Some(_) => None,
+    };
     let code = format!("{}-1", hex_upper(&random::<32>()?));
     let kept = grants::Code {
         granted: Granted {
@@ -310,7 +319,7 @@ pub async fn complete(
     metrics::counter!("helseid_logins_total", "level" => kept.granted.login.level.security_level())
         .increment(1);
     let language = Language::choose_for(None, pushed.ui_locales.as_deref(), headers);
-    let outcome = Outcome::code(helseid, pushed, &code);
+    let outcome = Outcome::code(helseid, pushed, code, session_state);
     Ok(outcome.answer(helseid, pushed.form_post, language))
 }
 
@@ -322,12 +331,20 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn code(helseid: &Helseid, pushed: &Pushed, code: &str) -> Self {
+    fn code(
+        helseid: &Helseid,
+        pushed: &Pushed,
+        code: String,
+        session_state: Option<String>,
+    ) -> Self {
+        let session_state = session_state.map(|state| ("session_state", state));
         Self::new(
             helseid,
             &pushed.redirect_uri,
             pushed.state.as_deref(),
-            vec![("code", code.to_owned())],
+            std::iter::once(("code", code))
+                .chain(session_state)
+                .collect(),
         )
     }
 

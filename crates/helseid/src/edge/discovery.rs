@@ -104,6 +104,7 @@ fn document(helseid: &Helseid) -> Value {
         "token_endpoint": at(path::TOKEN),
         "userinfo_endpoint": at(path::USER_INFO),
         "end_session_endpoint": at(path::END_SESSION),
+        "check_session_iframe": at(path::CHECK_SESSION),
         "revocation_endpoint": at(path::REVOCATION),
         "introspection_endpoint": at(path::INTROSPECTION),
         "pushed_authorization_request_endpoint": at(path::PAR),

@@ -13,7 +13,7 @@ use url::form_urlencoded;
 use super::form::Form;
 use super::page::{Page, bar, error_page};
 use super::texts::Language;
-use super::{cookie, logout_notice, see_other, set_cookie};
+use super::{check_session, cookie, logout_notice, see_other, set_cookie};
 use crate::Helseid;
 use crate::error::OAuthError;
 use crate::grants::{LOGIN_S, Session, UpstreamSession, secret_hash};
@@ -276,6 +276,7 @@ fn cleared(helseid: &Helseid, headers: &HeaderMap, mut answer: Response<Body>) -
             .headers_mut()
             .append(header::SET_COOKIE, HeaderValue::clone(&cookie));
     }
+    check_session::remember(helseid, headers, None, &mut answer);
     answer
 }
 

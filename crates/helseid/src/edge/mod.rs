@@ -1,6 +1,7 @@
 //! The HTTP edge: one module per endpoint, and what they share.
 
 pub(crate) mod authorize;
+mod check_session;
 pub(crate) mod discovery;
 pub(crate) mod end_session;
 mod exchange;
@@ -50,6 +51,7 @@ pub(crate) mod path {
     pub const TOKEN: &str = "/connect/token";
     pub const USER_INFO: &str = "/connect/userinfo";
     pub const END_SESSION: &str = "/connect/endsession";
+    pub const CHECK_SESSION: &str = "/connect/checksession";
     pub const SIGNED_OUT: &str = "/signout/done";
     pub const REVOCATION: &str = "/connect/revocation";
     pub const INTROSPECTION: &str = "/connect/introspect";
@@ -73,6 +75,7 @@ pub(crate) fn router(helseid: Helseid) -> Router {
             path::END_SESSION,
             get(end_session::ask).post(end_session::act),
         )
+        .route(path::CHECK_SESSION, get(check_session::page))
         .route(path::SIGNED_OUT, get(end_session::done))
         .route("/login/{id}/idp", get(upstream::choose))
         .route("/login/{id}/idp/{idp}", get(upstream::go))
@@ -226,21 +229,27 @@ pub(crate) fn set_cookie(
     path: &str,
     max_age_s: i64,
 ) -> Option<HeaderValue> {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let plain = host.is_some_and(|host| {
-        helseid
-            .inner
-            .config
-            .extra_origins
-            .iter()
-            .any(|origin| origin.strip_prefix("http://") == Some(host))
-    });
-    let secure = if plain { "" } else { "; Secure" };
+    let secure = if is_plain(helseid, headers) {
+        ""
+    } else {
+        "; Secure"
+    };
     let text =
         format!("{name}={value}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::from_str(&text).ok()
+}
+
+/// Whether the browser came over a plain http origin of ours.
+pub(crate) fn is_plain(helseid: &Helseid, headers: &HeaderMap) -> bool {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let origins = &helseid.inner.config.extra_origins;
+    host.is_some_and(|host| {
+        origins
+            .iter()
+            .any(|origin| origin.strip_prefix("http://") == Some(host))
+    })
 }
 
 /// A redirect that keeps the browser from posting again.

@@ -102,6 +102,8 @@ pub struct ApiPage {
     pub row: ApiRow,
     /// Its scopes.
     pub scopes: Vec<ApiScope>,
+    /// Claims that its tokens carry besides those every token has.
+    pub claims: Vec<&'static str>,
     /// Its terms of use.
     pub terms_of_use: Option<TermsView>,
     /// Who has accepted them: all for whoever decides, else the caller's own organisation.
@@ -159,8 +161,10 @@ impl Registry {
                 accepted: time(one.accepted_s),
                 is_current: terms.is_some_and(|terms| terms.version == one.version),
             });
+        let claims = api.wants.iter().flat_map(|wanted| wanted.claims());
         Ok(ApiPage {
             scopes,
+            claims: claims.copied().collect(),
             acceptances: acceptances.collect(),
             terms_of_use: terms.map(|terms| TermsView {
                 text: terms.text.clone(),

@@ -147,6 +147,15 @@ pub fn access_token(parts: &AccessTokenParts<'_>) -> Claims {
     if wants(Wanted::ClientTenancy) {
         claims.set(names::CLIENT_TENANCY, parts.organisations.tenancy);
     }
+    if wants(Wanted::KjOrgnr)
+        && let Some(parent) = &parts.organisations.parent
+    {
+        claims.set(names::KJ_ORGNR, parent.as_str());
+    }
+    let has_rsa = |client: &Client| client.keys.iter().any(|key| key.key.rsa_bits().is_some());
+    if wants(Wanted::ClientAmr) && has_rsa(parts.client) {
+        claims.set(names::CLIENT_AMR_LEGACY, "rsa_private_key");
+    }
     if wants(Wanted::SfmJournalId)
         && let Some(id) = parts.journal_id
     {

@@ -6,6 +6,7 @@
     clippy::string_slice
 )]
 
+mod api_claims;
 mod assertions_and_proofs;
 mod attacks;
 mod attest;
@@ -24,6 +25,7 @@ mod par;
 mod people;
 mod rotation;
 mod self_service;
+mod session_iframe;
 mod terms;
 mod test_tokens;
 mod token;

@@ -189,7 +189,9 @@ impl Browser {
             if !value.is_empty() {
                 self.0.push((name.to_owned(), value.to_owned()));
             }
-            assert!(text.contains("HttpOnly") && text.contains("SameSite=Lax"));
+            // One is for the script of the session iframe, which stands in pages of other sites.
+            let is_kept = text.contains("HttpOnly") && text.contains("SameSite=Lax");
+            assert!(is_kept || name == "helseid.state", "{name}");
         }
     }
 

@@ -273,7 +273,6 @@ async fn discovery_announces_only_what_is_accepted() {
     assert_eq!(
         absent,
         [
-            "check_session_iframe",
             "device_authorization_endpoint",
             "backchannel_authentication_endpoint",
             "backchannel_token_delivery_modes_supported",
