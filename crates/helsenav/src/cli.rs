@@ -87,7 +87,7 @@ enum Command {
 enum ImportCommand {
     /// Resources, one per line (NDJSON), into the sandbox.
     Ndjson(crate::import::NdjsonArgs),
-    /// Persons, events and notices of death of the population register, into the person register of a stopped hub.
+    /// Persons, events and notices of birth and death of the population register, into the person register of a stopped hub.
     Persons(crate::persons::PersonsArgs),
     /// Official schemas (XSD) for the validator: copied into the data folder; a running hub uses them at once.
     Standards {

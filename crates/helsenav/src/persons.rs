@@ -1,5 +1,5 @@
-//! `helsenav import persons`: person documents, events and notices of death of the population register, into the person
-//! register of a stopped hub (SQLite) or beside a running one (PostgreSQL).
+//! `helsenav import persons`: person documents, events and notices of birth and death of the population register, into the
+//! person register of a stopped hub (SQLite) or beside a running one (PostgreSQL).
 
 use crate::cli::StoreArgs;
 use crate::import::bar_of;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 /// Import persons and events of the population register.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PersonsArgs {
-    /// Files with person documents, feed entries or notices of death, XML or JSON, one on each line (or one XML file with
+    /// Files with person documents, feed entries or notices of birth or death, XML or JSON, one on each line (or one XML file with
     /// all of them inside).
     #[arg(required = true)]
     files: Vec<PathBuf>,
