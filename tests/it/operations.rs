@@ -2,10 +2,11 @@
 
 use super::{on_both_engines, shared};
 use anyhow::Result;
+use blackbox::bus::Office;
 use blackbox::cli::{helsenav, run};
 use blackbox::http::Call;
 use blackbox::portal::Session;
-use blackbox::{Engine, fixture};
+use blackbox::{Engine, fixture, mail};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ on_both_engines!(
     metrics_and_headers,
     the_upload_page_explains,
     the_clock_moves_forward_only,
+    messages_are_counted_for_those_they_concern,
 );
 
 async fn the_log_extract_proves_itself(engine: Engine) -> Result<()> {
@@ -170,5 +172,49 @@ async fn the_clock_moves_forward_only(engine: Engine) -> Result<()> {
             .status
             .is_client_error()
     );
+    Ok(())
+}
+
+async fn messages_are_counted_for_those_they_concern(engine: Engine) -> Result<()> {
+    let Some((demo, web)) = shared(engine)? else {
+        return Ok(());
+    };
+    let facts = &demo.facts;
+    // The authority's list of revoked certificates, where its certificates send clients.
+    let list = web
+        .get(&format!("{}/pki/demo-ca.crl", facts.base()))
+        .await?
+        .expect(200)?;
+    assert_eq!(
+        xmlsec::pem::decode("X509 CRL", facts.text("/crl_pem"))?,
+        list.body
+    );
+
+    let operator = Session::operator(&web, facts).await?;
+    let office = Office::open(facts, mail::OFFICE)?;
+    let person = facts.person("hjerte");
+    let about = mail::About {
+        pid: &person.pid,
+        name: "Hansen, Solveig Johanne",
+    };
+    let number = format!("COUNT-{}", uuid::Uuid::new_v4().simple());
+    let mail = mail::svarrapport(about, &number)?;
+    office
+        .post("SVAR_LAB", mail::PARTY_HER_ID, 8_900_008, &mail.xml)
+        .await?;
+    // The sender's own numbers; other tests send beside this one.
+    let own = format!("/api/drift/counts?her_id={}&function=SVAR_LAB", mail::PARTY_HER_ID);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let counted = loop {
+        let report = operator.get(&own).await?.expect(200)?.json();
+        if report["totals"]["messages"].as_u64() > Some(0) {
+            break report;
+        }
+        assert!(Instant::now() < deadline, "nothing is counted: {report}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!(counted["by_transport"][0]["key"], "amqp");
+    let csv = operator.get("/api/drift/counts.csv").await?.expect(200)?;
+    assert!(csv.text().contains(";SVAR_LAB;"), "{}", csv.text());
     Ok(())
 }

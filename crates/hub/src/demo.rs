@@ -1,6 +1,8 @@
 //! Demo control from outside (DESIGN §4): the story clock and the story itself. Absent outside demo mode.
 
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use edge::{Clock, Problem};
@@ -40,7 +42,7 @@ pub struct Demo {
 
 const MAX_ADVANCE_US: i64 = 20 * 366 * 86_400_000_000;
 
-/// `/demo/clock`, `/demo/story`, `/demo/facts.json`.
+/// `/demo/clock`, `/demo/story`, `/demo/facts.json`; the demo authority's certificate and revocation list, where its certificates say.
 pub fn router(demo: Demo) -> Router {
     Router::new()
         .route("/demo/clock", get(now).post(advance))
@@ -48,6 +50,8 @@ pub fn router(demo: Demo) -> Router {
         .route("/demo/story", post(play))
         .route("/demo/facts.json", get(facts))
         .route("/demo/explain/{event}", get(explain))
+        .route("/pki/demo-ca.crl", get(revocation_list))
+        .route("/pki/demo-ca.cer", get(authority))
         .with_state(demo)
 }
 
@@ -99,6 +103,22 @@ impl Demo {
             })?;
         Ok(now_of(self))
     }
+}
+
+/// The bytes of something that stands as PEM in facts.json.
+fn pem(demo: &Demo, member: &str, label: &str, content_type: &str) -> Result<Response, Problem> {
+    let text = demo.facts.get(member).and_then(Value::as_str);
+    let bytes = text.and_then(|text| xmlsec::pem::decode(label, text).ok());
+    let bytes = bytes.ok_or_else(Problem::not_found)?;
+    Ok(([(header::CONTENT_TYPE, content_type)], bytes).into_response())
+}
+
+async fn revocation_list(State(demo): State<Demo>) -> Result<Response, Problem> {
+    pem(&demo, "crl_pem", "X509 CRL", "application/pkix-crl")
+}
+
+async fn authority(State(demo): State<Demo>) -> Result<Response, Problem> {
+    pem(&demo, "ca_pem", "CERTIFICATE", "application/pkix-cert")
 }
 
 async fn explain(

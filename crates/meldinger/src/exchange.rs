@@ -15,6 +15,7 @@ use xmlsec::key::Identity;
 use xmlsec::x509::{RevocationPolicy, TrustStore};
 
 use crate::delivery::InHand;
+use crate::port::Schema;
 use crate::reply::error_message;
 use crate::rules::envelope::{self, APPREC, Envelope, Refused, Seen, property};
 use crate::rules::queue::{QueueKind, QueueName};
@@ -45,6 +46,8 @@ pub struct ExchangeConfig {
     pub lock_ms: u64,
     /// Hub-run receivers also take unprotected XML (`text/plain`). Sandboxes only.
     pub accept_clear_text: bool,
+    /// How long a message to a hub-run receiver that failed here waits, milliseconds (a minute by spec/messaging.md §4.5).
+    pub retry_ms: u64,
     /// Whether a signer without known revocation status is refused.
     pub revocation: RevocationPolicy,
 }
@@ -55,6 +58,7 @@ impl Default for ExchangeConfig {
             hub_her_id: 8_900_000,
             lock_ms: 120_000,
             accept_clear_text: false,
+            retry_ms: 60_000,
             revocation: RevocationPolicy::Required,
         }
     }
@@ -342,6 +346,7 @@ impl Exchange {
                 self.note_receipt(arrival, &mut track, &mut commit)?
             }
             QueueKind::Async => {
+                self.note_earlier(&mut track, &mut commit)?;
                 track.expect_receipt();
                 commit.enqueue.extend(self.reminder(&track));
             }
@@ -694,6 +699,12 @@ impl Arrival {
             sent_at_us: self.received_at_us,
             msg_id: bounded(property::INFO_MSG_ID),
             conversation: bounded(property::INFO_CONVERSATION),
+            cpa_id: bounded(property::CPA),
+            system: bounded(property::SYSTEM),
+            schema: bounded(property::INFO_NAMESPACE).map(|namespace: String| Schema {
+                namespace,
+                version: None,
+            }),
             ..Track::default()
         };
         track.step(

@@ -17,17 +17,21 @@
 //! - A hub-run receiver's projection, its one receipt, the end of the lease and the claim on the MsgId are one commit: after a crash either
 //!   all or nothing of it happened, and a message seen twice leaves one record and one receipt.
 //! - No error message is ever answered with an error message.
+//! - The counter ([`counter`]) counts each version of a track once: numbers and place in the feed are one commit.
 //! - Nothing of a message's content, and no national id, stands in tracks, logs, metrics or error texts.
 //!
 //! **Rules from:** spec/messaging.md §4 (HITS 1216), §9, §11; spec/story.md §7 (order and answers of the bad cases); spec/portals.md §6
 //! (states, who sees what); DESIGN §3 (queues, leases, one commit).
 
+pub mod counter;
+pub mod edge;
 pub mod port;
 pub mod receivers;
 pub mod rules;
 pub mod users;
 pub mod view;
 
+mod again;
 mod broker;
 mod delivery;
 mod exchange;
@@ -38,6 +42,7 @@ mod signals;
 mod timers;
 mod tracks;
 
+pub use again::PutBack;
 pub use broker::ExchangeBroker;
 pub use exchange::{Exchange, ExchangeConfig, ExchangeError, HubKeys, Parts};
 pub use receivers::{Answer, HandleError, HubReceiver, OpenedMessage, Outcome, Workers};
@@ -50,8 +55,7 @@ pub const REPOSITORY: &str = "meldinger";
 /// The repositories this service needs.
 #[must_use]
 pub fn repositories() -> Vec<store::RepositoryDecl> {
-    vec![store::RepositoryDecl::new(
-        REPOSITORY,
-        store::RepoKind::Internal,
-    )]
+    [REPOSITORY, counter::REPOSITORY]
+        .map(|name| store::RepositoryDecl::new(name, store::RepoKind::Internal))
+        .to_vec()
 }

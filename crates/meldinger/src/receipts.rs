@@ -1,8 +1,8 @@
 //! The receipts of hub-run receivers: made, sealed where the road asks for it, and sent back on the road the message came by.
 
 use bytes::Bytes;
-use edi::apprec::{AppRec, Status};
-use edi::message::{Endpoint, Header, PartyId};
+use edi::apprec::{AppRec, Status, Version};
+use edi::message::{Endpoint, Header, PartyId, identify_doc};
 use edi::value::Coded;
 use registers::directory::Party;
 use store::Enqueue;
@@ -14,7 +14,7 @@ use crate::receivers::{Desk, OpenedMessage};
 use crate::reply::{ReceiptEnvelope, moment, receipt_message};
 use crate::rules::envelope::APPREC;
 use crate::rules::queue::{QueueKind, QueueName};
-use crate::rules::track::{StepKind, Track};
+use crate::rules::track::{Counted, StepKind, Track};
 use crate::tracks::hex;
 
 /// What goes with the track of a receipt.
@@ -40,7 +40,10 @@ impl Desk {
             .ok_or("the receiver is not in the address register")?;
         let id = Uuid::new_v4().to_string();
         let codes: Vec<String> = errors.iter().map(|error| error.code().to_owned()).collect();
-        let xml = AppRec::answer(&opened.header, status, errors, &id, moment(now), &me).to_xml();
+        let version = Version::for_message(&identify_doc(&opened.document));
+        let xml = AppRec::answer(&opened.header, status, errors, &id, moment(now), &me)
+            .in_version(version)
+            .to_xml();
         let mut track = Track {
             id: Uuid::now_v7().to_string(),
             transport: Transport::Hub,
@@ -60,6 +63,7 @@ impl Desk {
             codes,
         };
         track.step(now, what, "");
+        track.count(Counted::Message, now, &[]);
         let sent = match track.road {
             Road::Api | Road::Handler => {
                 let document = Bytes::from(xml);

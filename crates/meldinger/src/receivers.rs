@@ -32,8 +32,6 @@ use crate::tracks::{Stored, hex};
 
 /// A MsgId is remembered this long after it was handled.
 const MSG_ID_KEPT_US: i64 = 400 * 86_400_000_000;
-/// How long a failed attempt waits.
-const RETRY_US: i64 = 60_000_000;
 /// Messages one worker takes at a time.
 const BATCH: usize = 8;
 /// How often a commit that lost a race is decided anew.
@@ -583,8 +581,10 @@ impl Desk {
             reason,
         );
         if stored.track.failed_deliveries < MAX_FAILED_DELIVERIES {
+            let retry_ms = self.exchange.inner.config.retry_ms;
+            let retry_us = i64::try_from(retry_ms).unwrap_or(0).saturating_mul(1_000);
             settle.outcome = End::Release {
-                due_at: Some(self.exchange.real_now_us() + RETRY_US),
+                due_at: Some(self.exchange.real_now_us() + retry_us),
             };
             return self.finish(stored, settle, Commit::default());
         }

@@ -1,8 +1,9 @@
 //! Tracks in the store: one record each in the repository `meldinger`, found through index keys of our own.
 
+use bytes::Bytes;
 use store::{
-    Direction, Expect, Granted, IndexKey, KeyRange, Op, Privacy, Put, PutId, RepoId, Rid, Snapshot,
-    Store, StoreError, Vno,
+    Direction, Expect, FeedEvent, Granted, HistoryScope, IndexKey, KeyRange, Op, Privacy, Put,
+    PutId, RepoId, Rid, Seq, Snapshot, Store, StoreError, Vno,
 };
 
 use crate::rules::track::Track;
@@ -125,6 +126,41 @@ impl Tracks {
         Ok(Self { store, grant, repo })
     }
 
+    /// The right to read and write them.
+    pub fn grant(&self) -> &Granted {
+        &self.grant
+    }
+
+    /// The repository.
+    pub fn repo(&self) -> RepoId {
+        self.repo
+    }
+
+    /// Whether a place of the feed is about a track.
+    pub fn is_track(&self, repo: RepoId, rtype: &str) -> bool {
+        repo == self.repo && rtype == RTYPE
+    }
+
+    /// One version of a track.
+    pub fn version(&self, id: &str, vno: Vno) -> Result<Option<Track>, StoreError> {
+        let record = self
+            .store
+            .snapshot()?
+            .vread(&self.grant, self.repo, RTYPE, id, vno)?;
+        Ok(record.and_then(|record| decode(&record)).map(|s| s.track))
+    }
+
+    /// A record of another type in the same repository: body and version.
+    pub fn other(&self, rtype: &str, id: &str) -> Result<Option<(Bytes, Vno)>, StoreError> {
+        let record = self
+            .store
+            .snapshot()?
+            .read(&self.grant, self.repo, rtype, id)?;
+        Ok(record
+            .filter(|record| record.head.op != Op::Delete)
+            .map(|record| (record.body, record.head.vno)))
+    }
+
     /// A new track's record.
     pub fn create(&self, track: &Track) -> Put {
         self.put(track, Op::Create)
@@ -217,6 +253,33 @@ impl Tracks {
         Ok(out)
     }
 
+    /// Versions of tracks between two places of the log, as they were written: what the counter reads.
+    pub fn versions(
+        &self,
+        snapshot: &Snapshot,
+        after: Seq,
+        up_to: Seq,
+        limit: usize,
+    ) -> Result<Vec<Track>, StoreError> {
+        let scope = HistoryScope::Type {
+            repo: self.repo,
+            rtype: RTYPE.to_owned(),
+        };
+        let before = Some(Seq(up_to.0.saturating_add(1)));
+        let records = snapshot.history(&self.grant, &scope, before, limit)?;
+        Ok(records
+            .into_iter()
+            .filter(|record| record.head.seq > after)
+            .filter_map(|record| serde_json::from_slice(&record.body).ok())
+            .collect())
+    }
+
+    /// Whether this place of the log is a version of a track.
+    pub fn is_version(&self, event: &FeedEvent) -> bool {
+        matches!(event, FeedEvent::Version { repo, rtype, op, .. }
+            if *repo == self.repo && rtype == RTYPE && matches!(op, Op::Create | Op::Update))
+    }
+
     fn fetch(&self, snapshot: &Snapshot, rids: &[Rid]) -> Result<Vec<Stored>, StoreError> {
         let records = snapshot.fetch(&self.grant, rids)?;
         Ok(records.iter().filter_map(decode).collect())
@@ -226,6 +289,8 @@ impl Tracks {
 fn decode(record: &store::Record) -> Option<Stored> {
     let mut track: Track = serde_json::from_slice(&record.body).ok()?;
     track.id.clone_from(&record.head.id);
+    // What that version added has been counted with it.
+    track.news.clear();
     Some(Stored {
         track,
         vno: record.head.vno,

@@ -10,11 +10,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use registers::directory::PartyKind;
 use serde::{Deserialize, Serialize};
-use store::{Commit, CommitError, Direction, IndexRow, KeyRange, QueueMessageId, Rid};
+use store::{Direction, IndexRow, KeyRange, Rid};
 
 use crate::exchange::{Exchange, ExchangeError, Headers};
 use crate::reply::moment;
 use crate::rules::queue::QueueName;
+use crate::rules::resend::PUT_BACK;
 use crate::rules::track::{Alert, RECEIPT_HOURS, Receipt, State, Step, StepKind, Track};
 use crate::tracks::{Stored, blob_hash, param, time_key};
 
@@ -38,7 +39,7 @@ pub enum Viewer {
 }
 
 impl Viewer {
-    fn may_see(self, track: &Track) -> bool {
+    pub(crate) fn may_see(self, track: &Track) -> bool {
         match self {
             Self::Operator => true,
             Self::Party { organisation } => track.concerns(organisation),
@@ -82,6 +83,8 @@ pub struct PartyView {
 pub struct MessageRow {
     /// Id.
     pub id: String,
+    /// How it came ([`crate::port::Transport::code`]).
+    pub transport: &'static str,
     /// When it came in, RFC 3339, clock of rules.
     pub received_at: String,
     /// Message function (8279).
@@ -135,11 +138,25 @@ pub struct MessageDetail {
     pub has_original: bool,
     /// May be sent again under which ids, after a failure (spec/messaging.md §4.5).
     pub resend_rule: Option<&'static str>,
+    /// [`Exchange::put_back`] sends it once more, unchanged.
+    pub can_put_back: bool,
 }
 
 /// The envelope, as technicians want it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EnvelopeView {
+    /// How it came ([`crate::port::Transport::code`]).
+    pub transport: &'static str,
+    /// How it leaves ([`crate::port::Road::code`]).
+    pub road: &'static str,
+    /// Agreement.
+    pub cpa_id: Option<String>,
+    /// Namespace of the document, and version, when the envelope says them.
+    pub schema: Option<String>,
+    /// Sender's system, as the envelope names it.
+    pub system: Option<String>,
+    /// When the hub's message handler tries again, RFC 3339.
+    pub next_attempt_at: Option<String>,
     /// Queue.
     pub queue: String,
     /// AMQP message-id.
@@ -324,6 +341,15 @@ impl Exchange {
         Ok(Some(MessageDetail {
             row: self.row(&track),
             envelope: EnvelopeView {
+                transport: track.transport.code(),
+                road: track.road.code(),
+                cpa_id: track.cpa_id.clone(),
+                schema: track.schema.as_ref().map(|schema| match &schema.version {
+                    Some(version) => format!("{} {version}", schema.namespace),
+                    None => schema.namespace.clone(),
+                }),
+                system: track.system.clone(),
+                next_attempt_at: track.next_attempt_us.map(text),
                 queue: track.queue.clone(),
                 message_id: track.message_id.clone(),
                 msg_id: track.msg_id.clone(),
@@ -346,6 +372,7 @@ impl Exchange {
             related: self.related(viewer, &track)?,
             has_original: viewer != Viewer::Operator && track.original.is_some(),
             resend_rule: resend_rule(&track),
+            can_put_back: may_put_back(viewer, &track) && self.dead_letter_of(&track)?.is_some(),
         }))
     }
 
@@ -529,47 +556,6 @@ impl Exchange {
             .collect())
     }
 
-    /// Puts a dead letter back into its queue (operators). False when it is gone. Blocks.
-    ///
-    /// # Errors
-    /// When the store cannot be read or written.
-    pub fn resend(&self, queue: &str, id: u64) -> Result<bool, ExchangeError> {
-        let dead = self
-            .dead_letters(Viewer::Operator, queue, MAX_PAGE)?
-            .into_iter()
-            .find(|dead| dead.id == id);
-        let Some(dead) = dead else { return Ok(false) };
-        if !self.inner.store.revive(QueueMessageId(id))? {
-            return Ok(false);
-        }
-        if let Some(mut stored) = dead
-            .track
-            .as_deref()
-            .map(|id| self.inner.tracks.get(id))
-            .transpose()?
-            .flatten()
-        {
-            let now = self.inner.clock.now_us();
-            stored.track.revived(now);
-            let enqueue = self.reminder(&stored.track).into_iter().collect();
-            let (expect, put) = self.inner.tracks.update(&stored);
-            match self.inner.store.commit(Commit {
-                expect: vec![expect],
-                put: vec![put],
-                enqueue,
-                ..Commit::default()
-            }) {
-                // Somebody has fetched it already.
-                Ok(_) | Err(CommitError::Refused { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if let Some(name) = QueueName::parse(queue) {
-            self.inner.signals.ring(&name.store_name());
-        }
-        Ok(true)
-    }
-
     fn row(&self, track: &Track) -> MessageRow {
         let now = self.inner.clock.now_us();
         let waiting_hours = track.waiting_hours(now);
@@ -582,6 +568,7 @@ impl Exchange {
         });
         MessageRow {
             id: track.id.clone(),
+            transport: track.transport.code(),
             received_at: text(track.received_at_us),
             subject: track.subject.clone(),
             from: self.party(track.from),
@@ -601,7 +588,7 @@ impl Exchange {
     }
 
     /// Never a person's name: of a person's own party only the organisation.
-    fn party(&self, her_id: u32) -> PartyView {
+    pub(crate) fn party(&self, her_id: u32) -> PartyView {
         let directory = &self.inner.directory;
         let name = directory.party(her_id).map(|party| {
             let parent = party
@@ -616,6 +603,12 @@ impl Exchange {
         });
         PartyView { her_id, name }
     }
+}
+
+/// Operators, and the two parties, may put back what nobody has taken.
+pub(crate) fn may_put_back(viewer: Viewer, track: &Track) -> bool {
+    let is_stuck = matches!(&track.state, State::Failed { condition } if PUT_BACK.contains(&condition.as_str()));
+    is_stuck && viewer.may_see(track)
 }
 
 fn text(at_us: i64) -> String {

@@ -13,6 +13,7 @@ mod apis;
 pub mod assets;
 pub mod citizen;
 pub mod clients;
+pub mod counts;
 pub mod drift;
 pub mod personnel;
 pub mod session;
@@ -76,6 +77,7 @@ pub fn router(state: PortalState) -> Router {
         .merge(citizen::router())
         .merge(personnel::router())
         .merge(drift::router())
+        .merge(counts::router())
         .merge(clients::router())
         .merge(apis::router())
         .with_state(state)

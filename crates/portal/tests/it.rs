@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use edge::Problem;
 use helseid::citizen::{Asked, CitizenConfig, Citizens, NoLogin, Representation, Represented};
 use helseid::registry::{MemoryRegistryStore, Registry, RegistryParts};
+use portal::counts::CountsQuery;
 use portal::drift::{MessageQuery, Operations};
 use portal::personnel::{Begun, Identity, LoginFuture, PersonnelLogin};
 use portal::session::{PersonnelWho, Portal};
@@ -58,6 +59,18 @@ impl Operations for Desk {
     }
     fn message(&self, _: Option<&str>, _: &str) -> Result<Value, Problem> {
         Err(Problem::not_found())
+    }
+    fn put_back(&self, orgnr: Option<&str>, id: &str) -> Result<Value, Problem> {
+        Ok(json!({ "orgnr": orgnr, "id": id }))
+    }
+    fn counts(&self, orgnr: Option<&str>, query: &CountsQuery) -> Result<Value, Problem> {
+        Ok(json!({ "orgnr": orgnr, "her_id": query.her_id }))
+    }
+    fn counts_csv(&self, orgnr: Option<&str>, _: &CountsQuery) -> Result<String, Problem> {
+        Ok(orgnr.unwrap_or("all").to_owned())
+    }
+    fn count_again(&self) -> Result<Value, Problem> {
+        Ok(json!({}))
     }
     fn original(&self, _: &str, _: &str) -> Result<(bytes::Bytes, String), Problem> {
         Ok((
@@ -500,6 +513,22 @@ fn the_operator_logs_in_with_a_password_and_sees_no_originals() {
     assert_eq!(
         world.post(&party, "/api/drift/timeline/play", play).status,
         403
+    );
+    // Numbers: all for the operator, its own for a party, whatever it asks for.
+    let counts = "/api/drift/counts?her_id=8900300&from=2026-11-01";
+    assert_eq!(world.get(&operator, counts).body["orgnr"], Value::Null);
+    assert_eq!(world.get(&party, counts).body["orgnr"], "315900077");
+    let csv = world.get(&party, "/api/drift/counts.csv");
+    let kind = csv.headers[header::CONTENT_TYPE].to_str().unwrap();
+    assert_eq!((csv.status, kind), (200, "text/csv; charset=utf-8"));
+    assert_eq!(world.get(&party, "/api/drift/counts?until=x").status, 400);
+    let nothing = || json!({});
+    let again = "/api/drift/counts/again";
+    assert_eq!(world.post(&party, again, nothing()).status, 403);
+    let put_back = world.post(&party, "/api/drift/messages/m1/put-back", nothing());
+    assert_eq!(
+        (&put_back.body["orgnr"], &put_back.body["id"]),
+        (&json!("315900077"), &json!("m1"))
     );
 }
 

@@ -356,6 +356,32 @@ const EHELSE_FAMILIES: &[(&str, MessageKind)] = &[
     ("tjenesteoversikt", M::Tjenesteoversikt),
 ];
 
+/// What a namespace is, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Described {
+    /// Bokmål.
+    pub nb: &'static str,
+    /// English.
+    pub en: &'static str,
+    /// Version of the standard.
+    pub version: Option<String>,
+    /// How the version stands.
+    pub standing: Standing,
+}
+
+/// What the namespace of a document says by itself, if the catalogue knows it.
+#[must_use]
+pub fn describe(ns: &str) -> Option<Described> {
+    let found = find(ns, "")?;
+    let (nb, en) = found.kind.name();
+    Some(Described {
+        nb,
+        en,
+        version: found.version,
+        standing: versions::standing(ns),
+    })
+}
+
 /// Finds a namespace (and, for envelopes, root name).
 pub(crate) fn find(ns: &str, root: &str) -> Option<Found> {
     let found = |kind, version: Option<&str>, head, support| {

@@ -67,9 +67,12 @@ fn identity(p12: &str) -> Result<Identity> {
     Ok(identity)
 }
 
-/// Makes everything. `now_s`: the real clock at first start.
-pub(crate) fn make(nation: &Nation, now_s: i64) -> Result<DemoKeys> {
-    let ca = DemoCa::new("Helsenav demo CA", now_s)?;
+/// Makes everything. `now_s`: the real clock at first start; `crl_url`: where the revocation list will be served, if that is known by now.
+pub(crate) fn make(nation: &Nation, now_s: i64, crl_url: Option<&str>) -> Result<DemoKeys> {
+    let mut ca = DemoCa::new("Helsenav demo CA", now_s)?;
+    if let Some(url) = crl_url {
+        ca = ca.with_crl_url(url);
+    }
     let revoked: Mutex<Vec<Revoked>> = Mutex::default();
     let made: Mutex<BTreeMap<String, OrganisationKeys>> = Mutex::default();
     let story: Vec<&nation::model::Organisation> = nation

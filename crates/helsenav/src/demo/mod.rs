@@ -226,6 +226,8 @@ pub(crate) fn listen(config: &mut Config, args: &ListenArgs) -> Movable {
         citizen_mtls: set(&mut config.listen_citizen_mtls, args.listen_citizen_mtls),
         amqp: set(&mut config.listen_amqp, args.listen_amqp),
         amqp_tls: set(&mut config.listen_amqp_tls, args.listen_amqp_tls),
+        smtp: set(&mut config.listen_smtp, args.listen_smtp),
+        pop3: set(&mut config.listen_pop3, args.listen_pop3),
     }
 }
 
@@ -238,6 +240,8 @@ fn refuse_open_addresses(config: &Config, expose: bool) -> Result<()> {
         config.listen_citizen_mtls,
         config.listen_amqp,
         config.listen_amqp_tls,
+        config.listen_smtp,
+        config.listen_pop3,
     ];
     match all.into_iter().find(|a| !a.ip().is_loopback()) {
         Some(open) if !expose => bail!(
@@ -320,12 +324,23 @@ fn load_keys(opened: &Opened, nation: &Nation) -> Result<keys::DemoKeys> {
                 "Making certificates for {} organisations …",
                 nation.fixed_organisations().len()
             );
-            let made =
-                serde_json::to_vec(&keys::make(nation, jiff::Timestamp::now().as_second())?)?;
+            let now_s = jiff::Timestamp::now().as_second();
+            let url = crl_url(&opened.config);
+            let made = serde_json::to_vec(&keys::make(nation, now_s, url.as_deref())?)?;
             opened.secrets.get_or_make(NAME, || made)?
         }
     };
     serde_json::from_slice(&bytes).context("the stored demo keys are damaged")
+}
+
+/// Where clients will find the revocation list. A port that is chosen later is not known yet: such certificates name no place.
+fn crl_url(config: &hub::Config) -> Option<String> {
+    let base = match &config.public_base {
+        Some(base) => base.trim_end_matches('/').to_owned(),
+        None if config.listen.port() != 0 => format!("http://{}", config.listen),
+        None => return None,
+    };
+    Some(format!("{base}/pki/demo-ca.crl"))
 }
 
 fn import(

@@ -23,6 +23,12 @@ pub mod property {
     pub const INFO_ORIGINAL_MSG_ID: &str = "X-MessageInfo-OriginalMsgId";
     /// Type of the document that a receipt answers.
     pub const INFO_ORIGINAL_MSG_TYPE: &str = "X-MessageInfo-OriginalMsgType";
+    /// Namespace of the business document.
+    pub const INFO_NAMESPACE: &str = "X-MessageInfo-SchemaNamespace";
+    /// The sender's system.
+    pub const SYSTEM: &str = "X-SystemIdentifier";
+    /// Agreement.
+    pub const CPA: &str = "cpaId";
     /// MsgId of the first message of the thread.
     pub const INFO_CONVERSATION: &str = "X-MessageInfo-RefToConversation";
 }

@@ -3,4 +3,5 @@
 pub mod envelope;
 pub mod machine;
 pub mod queue;
+pub mod resend;
 pub mod track;

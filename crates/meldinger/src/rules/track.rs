@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::machine::{self, Event, Stage};
+use super::resend::Resend;
 use crate::port::{Road, Schema, Transport};
 
 /// Hours after which a missing receipt is remarked on, is yellow, and is red (spec/messaging.md §9).
@@ -242,6 +243,18 @@ pub enum StepKind {
         /// Whether its content was the same.
         same_content: bool,
     },
+    /// It carries a MsgId of before.
+    Resend {
+        /// What the rules say.
+        rule: Resend,
+        /// Track of the one before.
+        of: String,
+    },
+    /// The same message was sent once more and takes its place.
+    Replaced {
+        /// Track of the other one.
+        by: String,
+    },
     /// Something an operator should know.
     Note {
         /// Text without personal data.
@@ -371,8 +384,55 @@ pub struct Track {
     /// SHA-256 (hex) of what was sent: a resend is identical.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared: Option<String>,
+    /// What this version adds to the counts; empty again in the next ([`crate::counter`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub news: Vec<News>,
     /// History, oldest first.
     pub steps: Vec<Step>,
+}
+
+/// Something that is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct News {
+    /// What.
+    #[serde(rename = "w")]
+    pub what: Counted,
+    /// When, clock of rules, microseconds since 1970.
+    #[serde(rename = "a")]
+    pub at_us: i64,
+    /// Error condition, or codes of a receipt.
+    #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<String>,
+}
+
+/// What is counted (spec/messaging.md §9.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// A message came in, or was made here.
+    Message,
+    /// The same one came again.
+    Duplicate,
+    /// A check refused it, here or at the receiver.
+    Refused,
+    /// Nobody tries any more.
+    Undeliverable,
+    /// The receiver took it.
+    Delivered,
+    /// A positive transport receipt.
+    Acknowledged,
+    /// A negative transport receipt.
+    TransportRefused,
+    /// AppRec: accepted.
+    ReceiptOk,
+    /// AppRec: accepted in part.
+    ReceiptInPart,
+    /// AppRec: rejected.
+    ReceiptRejects,
+    /// AppRec that only the sender can read.
+    ReceiptSealed,
+    /// No AppRec within 96 hours.
+    Overdue,
 }
 
 // Signatures that serde asks for.
@@ -389,6 +449,30 @@ fn is_zero(value: &u32) -> bool {
 impl Track {
     /// Adds a step.
     pub fn step(&mut self, at_us: i64, what: StepKind, detail: impl Into<String>) {
+        match &what {
+            StepKind::Received { .. } => self.count(Counted::Message, at_us, &[]),
+            StepKind::Duplicate { .. } => self.count(Counted::Duplicate, at_us, &[]),
+            StepKind::Settled | StepKind::Handled => self.count(Counted::Delivered, at_us, &[]),
+            StepKind::Acknowledged => self.count(Counted::Acknowledged, at_us, &[]),
+            StepKind::Refused { condition } | StepKind::ErrorArrived { condition } => {
+                self.count(Counted::Refused, at_us, std::slice::from_ref(condition));
+            }
+            StepKind::TransportRefused { condition } => {
+                let conditions = std::slice::from_ref(condition);
+                self.count(Counted::TransportRefused, at_us, conditions);
+            }
+            StepKind::DeadLetter { .. } => {
+                self.count(Counted::Undeliverable, at_us, &["dead-letter".to_owned()]);
+            }
+            StepKind::GivenUp { condition } => {
+                self.count(
+                    Counted::Undeliverable,
+                    at_us,
+                    std::slice::from_ref(condition),
+                );
+            }
+            _ => {}
+        }
         self.steps.push(Step {
             at_us,
             what,
@@ -397,6 +481,15 @@ impl Track {
         if self.steps.len() > MAX_STEPS {
             self.steps.remove(MAX_STEPS / 2);
         }
+    }
+
+    /// One more of these.
+    pub fn count(&mut self, what: Counted, at_us: i64, conditions: &[String]) {
+        self.news.push(News {
+            what,
+            at_us,
+            conditions: conditions.to_vec(),
+        });
     }
 
     /// Goes where the table says. Returns whether it led anywhere.
@@ -452,7 +545,7 @@ impl Track {
     /// A receipt for it came in.
     pub fn receipt_arrived(&mut self, at_us: i64, receipt: Receipt) {
         self.step(at_us, StepKind::ReceiptArrived, "");
-        self.take_receipt(&receipt);
+        self.take_receipt(at_us, &receipt);
         // The first readable answer is final (spec/messaging.md §2 rule 1).
         if !matches!(self.receipt, Some(Receipt::Known { .. })) {
             self.receipt = Some(receipt);
@@ -499,7 +592,9 @@ impl Track {
     /// The sender fetched the receipt.
     pub fn receipt_fetched(&mut self, at_us: i64) {
         self.step(at_us, StepKind::ReceiptFetched, "");
-        self.go(Event::SealedReceiptFetched, &[], "");
+        if self.go(Event::SealedReceiptFetched, &[], "") {
+            self.count(Counted::ReceiptSealed, at_us, &[]);
+        }
     }
 
     /// A hub-run receiver answered.
@@ -516,11 +611,11 @@ impl Track {
             status: status.to_owned(),
             codes,
         };
-        self.take_receipt(&receipt);
+        self.take_receipt(at_us, &receipt);
         self.receipt = Some(receipt);
     }
 
-    fn take_receipt(&mut self, receipt: &Receipt) {
+    fn take_receipt(&mut self, at_us: i64, receipt: &Receipt) {
         let Receipt::Known { status, codes } = receipt else {
             return;
         };
@@ -531,6 +626,12 @@ impl Track {
         };
         if self.go(event, codes, "") {
             self.next_attempt_us = None;
+            let counted = match event {
+                Event::ReceiptOk => Counted::ReceiptOk,
+                Event::ReceiptRejects => Counted::ReceiptRejects,
+                _ => Counted::ReceiptInPart,
+            };
+            self.count(counted, at_us, codes);
         }
     }
 
@@ -541,6 +642,15 @@ impl Track {
         if self.go(Event::PutBack, &[], "") {
             self.await_again(at_us);
         }
+    }
+
+    /// The hub's message handler shall try again from the beginning, with what it sent before.
+    pub fn handler_again(&mut self, at_us: i64) {
+        self.revived(at_us);
+        self.attempts = 0;
+        self.first_attempt_us = None;
+        self.give_up_us = None;
+        self.next_attempt_us = Some(at_us);
     }
 
     /// The reminders begin again where the hours are now.
@@ -598,6 +708,7 @@ impl Track {
             .find(|due| *due > now_us);
         if self.next_reminder_us.is_none() {
             self.go(Event::HoursUp, &[], "");
+            self.count(Counted::Overdue, now_us, &["overdue".to_owned()]);
         }
         true
     }

@@ -6,11 +6,17 @@
     clippy::indexing_slicing
 )]
 
+mod conditions;
+mod counting;
 mod delivery;
+mod ebxml;
 mod envelope;
 mod hub_receiver;
+mod kill;
 mod life_cycle;
 mod port;
+mod resending;
+mod rest;
 mod views;
 mod wire;
 mod world;
