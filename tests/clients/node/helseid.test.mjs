@@ -50,7 +50,7 @@ for (const [mode, options] of [['as it comes', undefined], ['strict', strict]]) 
 
 test('a scope that was not granted is refused with words', async () => {
   const { config, DPoP } = await configure('demo-system-nordlys')
-  await assert.rejects(oidc.clientCredentialsGrant(config, { scope: 'nhn:msh/api' }, { DPoP }),
+  await assert.rejects(oidc.clientCredentialsGrant(config, { scope: 'nhn:deft/api' }, { DPoP }),
     (e) => e.error === 'invalid_scope' && e.error_description.length > 10)
 })
 

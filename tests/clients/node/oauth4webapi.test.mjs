@@ -84,7 +84,7 @@ test('a code for tokens, and the token exchanged by the backend it was sent to',
   assert.deepEqual([after.act.client_id, after['helseid://claims/client/original_client_id']], ['demo-system-nordlys', 'demo-epj-nordlys'])
   assert.ok(after.exp <= before.exp)
   assert.equal(exchanged.issued_token_type, 'urn:ietf:params:oauth:token-type:access_token')
-  await assert.rejects(exchange('nhn:msh/api'), (e) => e.error === 'invalid_scope')
+  await assert.rejects(exchange('nhn:deft/api'), (e) => e.error === 'invalid_scope')
 })
 
 test('test tokens: a sound one opens the API, broken ones do not', async () => {

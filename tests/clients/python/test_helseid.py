@@ -30,7 +30,7 @@ class HelseId(unittest.TestCase):
     def test_scope_not_granted(self):
         with self.assertRaises(OAuth2Error) as caught:
             connect("demo-system-nordlys").client_credentials(scope="nhn:deft/api")
-        self.assertIn("nhn:msh/api", str(caught.exception) + str(vars(caught.exception)))
+        self.assertIn("nhn:deft/api", str(caught.exception) + str(vars(caught.exception)))
 
     def test_login_lookup_refresh(self):
         helseid, doctor = connect("demo-epj-nordlys"), personnel("saether")

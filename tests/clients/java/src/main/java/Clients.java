@@ -125,7 +125,7 @@ public class Clients {
   }
 
   static void refused() throws Exception {
-    var answer = new Client("demo-system-nordlys").token(new ClientCredentialsGrant(), new Scope("nhn:msh/api"));
+    var answer = new Client("demo-system-nordlys").token(new ClientCredentialsGrant(), new Scope("nhn:deft/api"));
     check(!answer.indicatesSuccess(), "refused");
     check("invalid_scope".equals(answer.toErrorResponse().getErrorObject().getCode()), "invalid_scope");
   }
