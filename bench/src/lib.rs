@@ -1,16 +1,18 @@
 //! Measurements. Every figure is reported beside a raw loop of the same shape, made in the same run on the same machine:
 //! only the share of that loop says anything.
 //!
-//! `store` measures the record store in this process, `registers` the person register; `persons`, `fhir` and `helseid` drive a
-//! running server over HTTP. The load generator ([`load`]) is our own and deliberately thin: kept-alive sockets, one
+//! `store` measures the record store in this process, `registers` the person register; `persons`, `ar`, `fhir` and `helseid`
+//! drive a running server over HTTP. The load generator ([`load`]) is our own and deliberately thin: kept-alive sockets, one
 //! request at a time on each, no client library.
 
+pub mod ar;
 pub mod fhir;
 pub mod helseid;
 pub mod link;
 pub mod load;
 pub mod persons;
 pub mod registers;
+mod served;
 pub mod store;
 
 use clap::Subcommand;
@@ -26,6 +28,8 @@ pub enum Bench {
     Helseid(helseid::Options),
     /// The person service over HTTP: look-ups with Bearer and DPoP, bulk, searches.
     Persons(persons::Options),
+    /// The address register over HTTP: look-ups by HER-id over SOAP and REST.
+    Ar(ar::Options),
     /// The person register at national size: import, look-ups, bulk, searches, a day's changes.
     Registers(registers::Options),
 }
@@ -40,6 +44,7 @@ pub fn run(bench: &Bench, server: Option<&std::path::Path>) -> anyhow::Result<()
         Bench::Fhir(options) => fhir::run(options, server),
         Bench::Helseid(options) => helseid::run(options, server),
         Bench::Persons(options) => persons::run(options),
+        Bench::Ar(options) => ar::run(options),
         Bench::Registers(options) => registers::run(options),
     }
 }

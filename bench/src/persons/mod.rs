@@ -6,13 +6,13 @@ mod requests;
 mod server;
 
 use crate::load::{Outcome, Shape, run_paced};
+use crate::served::{self, Server};
 use anyhow::{Context, Result, ensure};
 use nation::{Nation, Params};
 use registers::kernel::EntryNo;
 use registers::kernel::identifiers::Packed;
 use registers::persons::life;
 use requests::Requests;
-use server::Server;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ pub struct Options {
 /// When something fails or answers wrongly.
 pub fn run(options: &Options) -> Result<()> {
     if let Some(bytes) = options.raw {
-        return server::answer_raw(bytes);
+        return served::answer_raw(bytes);
     }
     if let Some(folder) = &options.serve {
         return server::serve(folder, &options.thumbprint);
@@ -65,14 +65,22 @@ pub fn run(options: &Options) -> Result<()> {
     let people = prepare(folder, options)?;
     let mut requests = Requests::new(people)?;
     let began = Instant::now();
-    let server = Server::start(folder, &requests.thumbprint())?;
+    let server = Server::start(
+        "persons",
+        vec![
+            "--serve".into(),
+            folder.into(),
+            "--thumbprint".into(),
+            requests.thumbprint().into(),
+        ],
+    )?;
     println!("  ready {:.2?} after its start", began.elapsed());
     requests.meet(&server.word)?;
     for kind in requests::KINDS {
         let made = requests.make(*kind, options.requests)?;
         let outcome = measure(&server, options, kind.name(), &made, kind.persons())?;
         if kind.has_raw() {
-            let raw = Server::start_raw(usize::try_from(outcome.mean_bytes())?)?;
+            let raw = Server::start_raw("persons", usize::try_from(outcome.mean_bytes())?)?;
             measure(
                 &raw,
                 options,

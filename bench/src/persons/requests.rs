@@ -1,7 +1,7 @@
 //! Requests to the person service, made and signed ahead of their sending.
 
 use super::People;
-use super::server::Word;
+use crate::served::Word;
 use anyhow::{Context, Result};
 use grunndata::persons::PREFIX;
 use jose::dpop::make_proof;

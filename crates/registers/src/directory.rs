@@ -378,6 +378,10 @@ pub trait Directory: Send + Sync {
     }
     /// Personnel by HPR number.
     fn practitioner_by_hpr(&self, hpr: &str) -> Option<Practitioner>;
+    /// Rises whenever what is known of personnel changes; `None`: it cannot be told.
+    fn personnel_stamp(&self) -> Option<u64> {
+        None
+    }
     /// Personnel by national id.
     fn practitioner_by_nin(&self, nin: &str) -> Option<Practitioner>;
     /// Personnel whose workplace is one of this main or sub unit, at most `limit`.

@@ -226,6 +226,7 @@ pub struct RegisterTable {
     businesses: Arc<Businesses>,
     parties: Arc<Parties>,
     personnel: std::sync::OnceLock<Arc<crate::personnel::PersonnelRegister>>,
+    lists: std::sync::OnceLock<Arc<crate::gplists::GpLists>>,
     clock: ClockFn,
 }
 
@@ -278,6 +279,7 @@ impl RegisterTable {
             businesses: Arc::new(businesses),
             parties: Arc::new(parties),
             personnel: std::sync::OnceLock::new(),
+            lists: std::sync::OnceLock::new(),
             clock,
         };
         for rtype in ["Person", "Organisation", "Party"] {
@@ -436,6 +438,7 @@ impl RegisterTable {
         self.persons
             .change(changes, self.now())
             .map_err(|e| StoreError::Invalid(e.to_string()))?;
+        self.put_on_lists(&beside)?;
         self.add(beside, commit)
     }
 
@@ -530,9 +533,8 @@ impl RegisterTable {
 
     /// With what other registers know.
     fn completed(&self, mut person: Person) -> Person {
-        let tables = self.read();
-        person.gp = tables.gp(&person);
-        person.story = tables.story(&person);
+        person.gp = self.gp_of(&person);
+        person.story = self.read().story(&person);
         person
     }
 
@@ -678,6 +680,10 @@ impl Directory for RegisterTable {
 
     fn practitioner_by_hpr(&self, hpr: &str) -> Option<Practitioner> {
         self.by_hpr(hpr)
+    }
+
+    fn personnel_stamp(&self) -> Option<u64> {
+        self.personnel.get().map(|p| p.register().stamp())
     }
 
     fn practitioner_by_nin(&self, nin: &str) -> Option<Practitioner> {

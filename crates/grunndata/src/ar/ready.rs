@@ -14,8 +14,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// How long an answer that shows a health person is kept: what it says of the person comes from another register.
-const PERSONS_MS: i64 = 1_000;
+/// How long an answer that shows a health person is kept: some of what it says of the person (birth, sex, what has begun
+/// or ended today) comes from registers whose changes are not seen here.
+const PERSONS_MS: i64 = 10_000;
+/// The same where changes of personnel are not seen either.
+const UNKNOWN_MS: i64 = 1_000;
 /// What an answer takes beside its text, about, bytes.
 const BESIDE: usize = 300;
 
@@ -34,6 +37,8 @@ pub(super) struct Kept {
     until: Moment,
     /// State of the register for which the rows were last compared.
     stamp: AtomicU64,
+    /// State of the register of personnel, where a health person is shown.
+    personnel: Option<u64>,
 }
 
 #[derive(Default)]
@@ -76,15 +81,23 @@ impl Answers {
         }
         // The stamp before the rows, the rows before what is written of them: a change in between is seen as one.
         let stamp = register.parties.stamp();
+        let personnel = register.directory.personnel_stamp();
         let of = rows(register, party);
+        let persons = of.iter().any(|row| row.content.kind == PartyKind::Person);
+        let for_ms = match (persons, personnel) {
+            (false, _) => i64::MAX,
+            (true, Some(_)) => PERSONS_MS,
+            (true, None) => UNKNOWN_MS,
+        };
         let current = register.parties.get(party.content.her_id);
         let is_current = current.is_some_and(|current| Arc::ptr_eq(&current, party));
         let made = Arc::new(Kept {
             text: write()?.into(),
             from: now,
-            until: until(&of, now),
+            until: until(&of, now).min(Moment(now.0.saturating_add(for_ms))),
             of,
             stamp: AtomicU64::new(stamp),
+            personnel: personnel.filter(|_| persons),
         });
         if is_current {
             self.put(key, &made);
@@ -128,6 +141,9 @@ impl Kept {
         if now < self.from || now >= self.until {
             return false;
         }
+        if self.personnel.is_some() && self.personnel != register.directory.personnel_stamp() {
+            return false;
+        }
         let stamp = register.parties.stamp();
         if self.stamp.load(Ordering::Acquire) == stamp {
             return true;
@@ -159,23 +175,20 @@ fn rows(register: &AddressRegister, party: &Held) -> Vec<Held> {
 
 /// The first instant after `now` at which one of the rows means something else.
 fn until(rows: &[Held], now: Moment) -> Moment {
-    let edges = rows.iter().flat_map(|row| edges(&row.content, now));
+    let edges = rows.iter().flat_map(|row| edges(&row.content));
     edges
         .filter(|at| *at > now)
         .min()
         .unwrap_or(Moment(i64::MAX))
 }
 
-fn edges(party: &PartyRecord, now: Moment) -> Vec<Moment> {
+fn edges(party: &PartyRecord) -> Vec<Moment> {
     let certificates = party.certificates.iter().flat_map(|line| {
         let after_s = line.not_after_s.saturating_add(1);
         [line.not_before_s, after_s].map(|s| Moment(s.saturating_mul(1_000)))
     });
-    let person =
-        (party.kind == PartyKind::Person).then(|| Moment(now.0.saturating_add(PERSONS_MS)));
     certificates
         .chain([party.valid.from, party.valid.to].into_iter().flatten())
         .chain(party.electronic.iter().filter_map(|a| a.from))
-        .chain(person)
         .collect()
 }

@@ -491,7 +491,7 @@ pub(crate) fn pair(first: u32, second: u32) -> Packed {
 pub fn agreement_xml(agreement: &Agreement) -> String {
     let terms = Terms {
         id: agreement.id.clone(),
-        status: "agreed",
+        status: "proposed",
         start: agreement.created.timestamp().to_string(),
         end: agreement.end.timestamp().to_string(),
     };

@@ -54,6 +54,10 @@ impl ListEvents {
                 let number = Simple::Signed((*hpr).into(), 32);
                 happened.properties.push(("hprNumber", number));
             }
+            Record::Office(office) => {
+                let number = Simple::Signed(office.orgnr.into(), 32);
+                happened.properties.push(("organizationNumber", number));
+            }
             Record::Team(_) => {}
         }
         happened

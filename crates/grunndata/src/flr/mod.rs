@@ -11,6 +11,7 @@ mod codes;
 pub mod events;
 mod export;
 pub mod import;
+mod offices;
 mod reads;
 #[cfg(test)]
 mod tests;
@@ -178,6 +179,18 @@ impl Flr {
             }
         }
         Ok(())
+    }
+
+    /// Leaves the line of a request that is refused because the user has no role for it.
+    pub(crate) fn journal_refusal(&self, user: &User, operation: &str) -> Result<(), Fault> {
+        let mut entry = self.entry(user.orgnr(), operation, &[]);
+        entry
+            .members
+            .insert("outcome".to_owned(), serde_json::json!("deny"));
+        (self.parts.journal)(entry, Durability::WithinOneSecond).map_err(|error| {
+            tracing::error!(%error, "refusals cannot be written to the access journal");
+            Fault::internal()
+        })
     }
 
     pub(crate) fn entry(

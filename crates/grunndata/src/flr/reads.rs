@@ -1,10 +1,11 @@
 //! Reads, with the roles and limits of spec/grunndata.md §5.2.
 
-use super::{ADMINISTRATOR, ALL_PATIENTS, EXTENDED, Flr, LOOKUP, READ};
+use super::{ADMINISTRATOR, ALL_PATIENTS, EXTENDED, Flr, LOOKUP, READ, WRITE};
 use crate::hpr::{moment, wrong};
 use codes::fold::fold;
 use codes::ident::Nin;
 use edge::soap::{Call, Fault, Object, User, Value};
+use registers::directory::Protection;
 use registers::gplists::rules::doctors_at;
 use registers::gplists::{GpContract, OnList};
 use registers::kernel::EntryNo;
@@ -75,7 +76,10 @@ fn paged(results: Vec<Object>, total: usize) -> Value {
 impl Flr {
     pub(super) fn read(&self, call: &Call) -> Answer {
         let (operation, request, user) = (call.operation.as_str(), &call.request, &*call.user);
-        allowed(user, roles(operation))?;
+        if let Err(refused) = allowed(user, roles(operation)) {
+            self.journal_refusal(user, operation)?;
+            return Err(refused);
+        }
         match operation {
             "GetPatientGPDetails" => self.of_patient(call),
             "GetPatientsGPDetails" => self.of_patients(call),
@@ -130,6 +134,27 @@ impl Flr {
             .or_else(|| lists.active(self.known(number), at))
     }
 
+    /// The same as far as the caller may know it: of a person with a protected address (kode 6 and 7) the contract's own
+    /// office, the writer and the labour and welfare administration know whose patient she is; to others she is without
+    /// a GP (spec/privacy.md §7.6).
+    fn told(&self, user: &User, number: u64, at: Moment) -> Option<OnList> {
+        let found = self.active(number, at)?;
+        self.may_know(user, number, found.contract).then_some(found)
+    }
+
+    fn may_know(&self, user: &User, number: u64, contract: i64) -> bool {
+        let person = self.parts.directory.person(&Packed(number).text(11));
+        let is_protected = person.is_some_and(|p| p.protection >= Protection::Confidential);
+        if !is_protected || user.has_any(&[ADMINISTRATOR, WRITE, EXTENDED, ALL_PATIENTS]) {
+            return true;
+        }
+        let office = self.parts.lists.contract(contract).map(|c| c.office);
+        let own = office.map(|office| self.of_office(&office.to_string()));
+        own.unwrap_or_default()
+            .iter()
+            .any(|orgnr| user.orgnr() == Some(orgnr))
+    }
+
     fn seen(&self, call: &Call, numbers: impl IntoIterator<Item = u64>) -> Result<(), Fault> {
         let nins: Vec<String> = numbers.into_iter().map(|n| Packed(n).text(11)).collect();
         self.journal(&call.user, &call.operation, &nins)
@@ -138,7 +163,7 @@ impl Flr {
     fn of_patient(&self, call: &Call) -> Answer {
         let number = nin(call.request.text("patientNin"), "patientNin")?;
         let now = self.now();
-        let found = self.active(number, now);
+        let found = self.told(&call.user, number, now);
         self.seen(call, [number])?;
         match found {
             Some(on) => Ok(self.on_list(&on, Some(now), true, true, true).into()),
@@ -157,7 +182,7 @@ impl Flr {
         self.seen(call, numbers.iter().copied())?;
         let each = |number: &u64| {
             let on = self
-                .active(*number, now)
+                .told(&call.user, *number, now)
                 .ok_or_else(|| wrong("En av pasientene har ingen fastlege"))?;
             Ok(self.on_list(&on, Some(now), true, true, false))
         };
@@ -180,7 +205,7 @@ impl Flr {
         let found: Vec<Object> = asked
             .iter()
             .filter_map(|(number, at)| {
-                let on = self.active(*number, *at)?;
+                let on = self.told(&call.user, *number, *at)?;
                 Some(self.on_list(&on, Some(*at), false, true, false))
             })
             .collect();
@@ -195,6 +220,7 @@ impl Flr {
         if found.is_empty() {
             found = self.parts.lists.history(self.known(number));
         }
+        found.retain(|on| self.may_know(&call.user, number, on.contract));
         let objects: Vec<Object> = found
             .iter()
             .map(|on| self.on_list(on, None, false, true, with_patient))
@@ -291,7 +317,7 @@ impl Flr {
         let at = call.request.time("atTime").map(moment);
         let at = at.unwrap_or_else(|| self.now());
         self.seen(call, [number])?;
-        let is_gp = self.active(number, at).is_some_and(|on| {
+        let is_gp = self.told(&call.user, number, at).is_some_and(|on| {
             self.parts
                 .lists
                 .contract(on.contract)
@@ -334,14 +360,22 @@ impl Flr {
         self.parts.lists.each_contract(|entry| {
             if let registers::gplists::Record::Contract(c) = &entry.content
                 && c.valid.contains(now)
-                && c.away
+                && (c
+                    .away
                     .iter()
                     .any(|a| a.valid.contains(now) && a.postcode.starts_with(prefix))
+                    || self.visits_in(c.office, prefix))
             {
                 found.push(Value::from(c.id));
             }
         });
         Ok(Value::List(found))
+    }
+
+    /// Whether the office has a visiting address of its own there.
+    fn visits_in(&self, office: u32, prefix: &str) -> bool {
+        let visiting = self.parts.lists.office(office).and_then(|o| o.visiting);
+        visiting.is_some_and(|(_, postcode, _)| postcode.starts_with(prefix))
     }
 
     fn search_doctors(&self, request: &Object) -> Answer {

@@ -120,28 +120,6 @@ impl Flr {
             .with("Valid", period(&a.valid))
     }
 
-    fn office(&self, contract: &GpContract) -> Option<Object> {
-        let orgnr = contract.office.to_string();
-        let found = self.parts.directory.organisation(&orgnr)?;
-        let unit = found.units.iter().find(|unit| unit.orgnr == orgnr);
-        let own = unit.map_or(found.name.as_str(), |unit| unit.name.as_str());
-        Some(
-            Object::of("GPOffice")
-                .with("DisplayName", own.to_owned())
-                .with("LastChanged", written(contract.updated))
-                .with("Municipality", short(3402, contract.municipality))
-                .with("Name", own.to_owned())
-                .with("OrganizationNumber", contract.office)
-                .with("ParentOrganizationName", unit.map(|_| found.name.clone()))
-                .with(
-                    "ParentOrganizationNumber",
-                    unit.and_then(|_| found.orgnr.parse::<u32>().ok()),
-                )
-                .with("UpdatedOn", written(contract.updated))
-                .with("PrimaryHealthCareTeamId", contract.team),
-        )
-    }
-
     /// A contract as of a time (none: with all its history). Patients are another question.
     pub(super) fn contract(
         &self,

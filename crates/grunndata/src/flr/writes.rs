@@ -23,13 +23,13 @@ const MOST: usize = 5_000;
 
 type Answer = Result<Value, Fault>;
 
-fn given<'r>(request: &'r Object, name: &str) -> Result<&'r Object, Fault> {
+pub(super) fn given<'r>(request: &'r Object, name: &str) -> Result<&'r Object, Fault> {
     request
         .object(name)
         .ok_or_else(|| wrong(format!("{name} må oppgis")))
 }
 
-fn code(object: &Object, name: &str) -> Result<Short, Fault> {
+pub(super) fn code(object: &Object, name: &str) -> Result<Short, Fault> {
     code_value(object.object(name), name)
 }
 
@@ -59,12 +59,12 @@ fn period(object: &Object, name: &str) -> Result<Period, Fault> {
     Ok(period)
 }
 
-fn number<T: TryFrom<i64>>(object: &Object, name: &str) -> Result<T, Fault> {
+pub(super) fn number<T: TryFrom<i64>>(object: &Object, name: &str) -> Result<T, Fault> {
     let found = object.int(name).unwrap_or(0);
     T::try_from(found).map_err(|_| wrong(format!("{name} er ugyldig")))
 }
 
-fn text(object: &Object, name: &str) -> String {
+pub(super) fn text(object: &Object, name: &str) -> String {
     object
         .text(name)
         .unwrap_or_default()
@@ -183,6 +183,9 @@ impl Flr {
 
     fn patients(&self, call: &Call, now: Moment) -> Answer {
         let (request, lists) = (&call.request, &self.parts.lists);
+        if let Some(done) = self.write_office(call, now) {
+            return done;
+        }
         match call.operation.as_str() {
             "CreatePatientToGPContractAssociation" => {
                 let ids = self.put_on_lists(&[given(request, "association")?], now)?;

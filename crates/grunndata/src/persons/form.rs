@@ -93,6 +93,12 @@ impl Fields {
         Ok(Self(fields))
     }
 
+    /// All fields, in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.0.iter();
+        pairs.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Values of a field that are not empty, in order.
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
@@ -279,6 +285,9 @@ impl Nin {
         if text.len() > MAX_NIN + 1 {
             return None;
         }
+        if !text.contains(' ') {
+            return registers::persons::document::Identifier::parse(text).map(Self);
+        }
         let digits: String = text.chars().filter(|c| *c != ' ').collect();
         registers::persons::document::Identifier::parse(&digits).map(Self)
     }
@@ -325,6 +334,9 @@ fn plain_name(name: String) -> String {
 }
 
 fn decode(bytes: &[u8]) -> Option<String> {
+    if !bytes.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return std::str::from_utf8(bytes).ok().map(str::to_owned);
+    }
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter().copied();
     while let Some(byte) = rest.next() {

@@ -2,6 +2,7 @@
 //!
 //! Whether a comma is due is seen from the last byte, so that there is no state that could be wrong.
 
+use registers::kernel::EntryId;
 use registers::kernel::period::Moment;
 
 const DAY_MS: i64 = 86_400_000;
@@ -126,6 +127,39 @@ impl Json {
         let _ = write!(self.0, "{value}");
     }
 
+    /// A number as a text of `N` digits, with leading zeros.
+    pub fn padded<const N: usize>(&mut self, value: u64) {
+        self.due();
+        self.0.push(b'"');
+        let mut rest = value;
+        let mut out = [b'0'; N];
+        for place in out.iter_mut().rev() {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.0.extend_from_slice(&out);
+        self.0.push(b'"');
+    }
+
+    /// The id of an entry: 32 hexadecimal digits.
+    pub fn id(&mut self, id: EntryId) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
+        self.due();
+        self.0.push(b'"');
+        let mut out = [b'0'; 32];
+        for (pair, byte) in out
+            .as_chunks_mut::<2>()
+            .0
+            .iter_mut()
+            .zip(id.0.to_be_bytes())
+        {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        self.0.extend_from_slice(&out);
+        self.0.push(b'"');
+    }
+
     /// Any JSON value.
     pub fn value(&mut self, value: &serde_json::Value) {
         self.due();
@@ -148,6 +182,11 @@ impl Json {
         self.digits::<2>(month);
         self.0.push(b'-');
         self.digits::<2>(day);
+        // Nearly every instant is a day.
+        if at.0.rem_euclid(DAY_MS) == 0 {
+            self.0.extend_from_slice(b"T00:00:00Z\"");
+            return;
+        }
         self.0.push(b'T');
         self.digits::<2>(seconds / 3_600);
         self.0.push(b':');
@@ -300,6 +339,14 @@ mod tests {
         fn control_characters_too(text in "[\\x00-\\x7f]{0,40}") {
             let out = written(|j| j.text(&text));
             prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
+
+        #[test]
+        fn ids_and_numbers_are_as_elsewhere(id in any::<u128>(), number in 0u64..100_000_000_000) {
+            let out = written(|j| j.id(EntryId(id)));
+            prop_assert_eq!(out, format!("\"{}\"", EntryId(id)));
+            let out = written(|j| j.padded::<11>(number));
+            prop_assert_eq!(out, format!("\"{number:011}\""));
         }
 
         #[test]

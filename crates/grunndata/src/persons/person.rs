@@ -59,7 +59,7 @@ pub fn write(json: &mut Json, subject: &Subject<'_>, view: &View) {
             }
         }
         json.key("id");
-        json.text(&subject.id.to_string());
+        json.id(subject.id);
         json.field_number(
             "sequenceNumber",
             Some(i64::try_from(subject.sequence).unwrap_or(i64::MAX)),
@@ -252,7 +252,13 @@ fn identifier(json: &mut Json, identifier: &Identifier) {
         "Discontinued"
     };
     json.field("status", status);
-    json.field("identificationNumber", &identifier.text());
+    json.key("identificationNumber");
+    // Eleven digits, but for what is no national number after all.
+    if identifier.number.0 < 100_000_000_000 {
+        json.padded::<11>(identifier.number.0);
+    } else {
+        json.text(&identifier.text());
+    }
     json.field("identificationNumberType", identifier.kind.name());
 }
 

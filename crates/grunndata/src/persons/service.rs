@@ -390,6 +390,13 @@ enum Wanted {
     Many(Vec<Key>),
 }
 
+/// What is shown of each person of an answer.
+struct Shown<'a> {
+    view: &'a View,
+    /// Number of the last event that is in every row.
+    sequence: u64,
+}
+
 /// What a row says beside what is written of it.
 enum Read {
     Written(Option<String>),
@@ -400,6 +407,11 @@ impl Persontjenesten {
     /// The persons asked for by name or number.
     fn persons(&self, wanted: &Wanted, view: &View) -> Result<(Json, Seen), Fault> {
         let mut seen = Seen::default();
+        // Before any row is read: every event up to this one is in the answer.
+        let view = &Shown {
+            view,
+            sequence: self.parts.register.last_event(),
+        };
         match wanted {
             Wanted::One(key) => {
                 let mut json = Json::with_capacity(2 * PERSON_BYTES);
@@ -446,6 +458,10 @@ impl Persontjenesten {
     /// What a search found.
     fn found(&self, entries: &[EntryNo], view: &View) -> Result<(Json, Seen), Fault> {
         let mut seen = Seen::default();
+        let view = &Shown {
+            view,
+            sequence: self.parts.register.last_event(),
+        };
         let mut json = Json::with_capacity(64 + entries.len() * PERSON_BYTES);
         let mut failed = Ok(());
         json.object(|json| {
@@ -488,7 +504,7 @@ impl Persontjenesten {
             json.array(|json| {
                 failed = found.entries.iter().try_for_each(|no| {
                     if let Some(id) = register.with(*no, |row| row.id())?.flatten() {
-                        json.text(&id.to_string());
+                        json.id(id);
                     }
                     Ok::<(), Fault>(())
                 });
@@ -519,15 +535,15 @@ impl Persontjenesten {
         &self,
         json: &mut Json,
         no: EntryNo,
-        view: &View,
+        shown: &Shown<'_>,
         seen: &mut Seen,
     ) -> Result<bool, Fault> {
+        let Shown { view, sequence } = *shown;
         let mut no = no;
         for _ in 0..MAX_HOPS {
             if seen.persons.contains(&no) {
                 return Ok(true);
             }
-            let sequence = self.parts.register.last_event();
             let history = self.history(no, view)?;
             let read = self.parts.register.with(no, |row| {
                 write_row(json, row, history.as_ref(), view, sequence)

@@ -9,6 +9,8 @@
 //! Times are clock times of Norway, as in [`crate::personnel`].
 
 pub mod choice;
+mod offices;
+pub mod reach;
 pub mod record;
 pub mod register;
 pub mod rules;
@@ -16,6 +18,7 @@ pub mod rules;
 mod tests;
 
 pub use record::{
-    Association, AwayOffice, DoctorCycle, GpContract, GpListEvent, PatientPage, Record, Team,
+    Association, AwayOffice, DoctorCycle, GpContract, GpListEvent, OfficeFacts, PatientPage,
+    Record, Team,
 };
 pub use register::{GpLists, OnList, WriteError};

@@ -203,6 +203,37 @@ impl Team {
     }
 }
 
+/// What the register itself says of a GP office, beside what the organisation register says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OfficeFacts {
+    /// Organisation number.
+    pub orgnr: u32,
+    /// Name to show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Urban district (3403).
+    pub district: Short,
+    /// Several doctors share it.
+    pub is_group: bool,
+    /// Electronic addresses: type of list 9044, address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub electronic: Vec<(Short, String)>,
+    /// Visiting address of its own: street, postcode, postal place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visiting: Option<(String, String, String)>,
+    /// Last change.
+    pub updated: Moment,
+}
+
+impl OfficeFacts {
+    /// Id of the entry of an office.
+    #[must_use]
+    pub fn id_of(orgnr: u32) -> EntryId {
+        EntryId((6 << 64) | u128::from(orgnr))
+    }
+}
+
 /// An entry of the register.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
@@ -214,6 +245,8 @@ pub enum Record {
     Languages(u32, Vec<Short>),
     /// A team; none when it was deleted.
     Team(Option<Box<Team>>),
+    /// A GP office.
+    Office(Box<OfficeFacts>),
 }
 
 /// What happened (spec/grunndata.md §5.4).

@@ -108,10 +108,7 @@ impl indexed::Index<Record> for Index {
                 }
             }
             Record::Patients(page) => {
-                self.pages
-                    .entry(page.contract)
-                    .or_default()
-                    .insert(entry.no.0);
+                self.file_page(entry.no, page);
                 for line in &page.lines {
                     let place = (line.nin, entry.no.0);
                     if self.patients.binary_search(&place).is_err() {
@@ -122,7 +119,20 @@ impl indexed::Index<Record> for Index {
                     self.settle();
                 }
             }
-            Record::Languages(..) | Record::Team(_) => {}
+            Record::Languages(..) | Record::Team(_) | Record::Office(_) => {}
+        }
+    }
+
+    fn put_first(&mut self, entry: &Entry<Record>) {
+        match &entry.content {
+            // In order once all are there: looking for each among millions takes longer.
+            Record::Patients(page) => {
+                self.file_page(entry.no, page);
+                let lines = page.lines.iter();
+                self.patients
+                    .extend(lines.map(|line| (line.nin, entry.no.0)));
+            }
+            _ => self.put(entry),
         }
     }
 
@@ -134,6 +144,10 @@ impl indexed::Index<Record> for Index {
 }
 
 impl Index {
+    fn file_page(&mut self, no: EntryNo, page: &PatientPage) {
+        self.pages.entry(page.contract).or_default().insert(no.0);
+    }
+
     fn pages_of(&self, nin: u64) -> Vec<u32> {
         let start = self.patients.partition_point(|(known, _)| *known < nin);
         let settled = self

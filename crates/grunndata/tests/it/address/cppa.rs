@@ -66,6 +66,10 @@ fn an_agreement_holds_until_something_changes() {
         let first = call(&world, "GET", &path, OFFICE_NO, None).await;
         assert_eq!(first.status, 200, "{}", first.text);
         assert!(
+            first.text.contains("tns:Status tns:value=\"proposed\""),
+            "as every known document has it"
+        );
+        assert!(
             first.headers["content-type"]
                 .to_str()
                 .unwrap()

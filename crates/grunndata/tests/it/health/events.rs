@@ -22,10 +22,15 @@ async fn feed(world: &World) {
 }
 
 /// A queue of a user for all events of a source.
-fn subscribed(world: &World, user: &str, source: Source) -> String {
+async fn subscribed(world: &World, user: &'static str, source: Source) -> String {
+    let subscriptions = world.subscriptions.clone();
     let at = Moment(NOW_US / 1_000);
-    let made = world.subscriptions.subscribe(user, source, "", "epj", at);
-    made.unwrap().queue
+    let work = move || {
+        subscriptions
+            .subscribe(user, source, "", "epj", at)
+            .unwrap()
+    };
+    tokio::task::spawn_blocking(work).await.unwrap().queue
 }
 
 /// Takes all messages out of a queue, as the bus user of the organisation.
@@ -73,7 +78,7 @@ async fn told(world: &World, nin: &str) -> Vec<String> {
 fn a_change_of_personnel_is_a_pointer() {
     everywhere(async |world: World| {
         feed(&world).await;
-        let queue = subscribed(&world, OTHER, Source::Hpr);
+        let queue = subscribed(&world, OTHER, Source::Hpr).await;
         let person = "<person><Etternavn>Ny</Etternavn><Fornavn>Helt</Fornavn><Kjønn><no:Verdi>2</no:Verdi></Kjønn></person>";
         let made = hpr::write(&world, "OpprettPerson", person).await;
         let number = text_of(&made, "HPRNummer").unwrap();
@@ -91,8 +96,8 @@ fn who_is_whose_patient_goes_to_the_own_office_only() {
     everywhere(async |world: World| {
         flr::filled(&world).await;
         feed(&world).await;
-        let own = subscribed(&world, USER, Source::Flr);
-        let strange = subscribed(&world, OTHER, Source::Flr);
+        let own = subscribed(&world, USER, Source::Flr).await;
+        let strange = subscribed(&world, OTHER, Source::Flr).await;
         let max = "<gpContractId>1001</gpContractId><maxPatients>7</maxPatients>";
         flr::write(&world, "UpdateGPContractMaxPatients", max).await;
         let end = format!(
@@ -144,7 +149,7 @@ fn an_event_without_its_part_is_a_pointer() {
     everywhere(async |world: World| {
         flr::filled(&world).await;
         feed(&world).await;
-        let queue = subscribed(&world, OWNER, Source::Flr);
+        let queue = subscribed(&world, OWNER, Source::Flr).await;
         let (no, contract) = world.lists.contract_entry(1001).unwrap();
         let id = registers::gplists::GpLists::part_number(no, contract.doctors[0].no);
         let of = format!("<associationId>{id}</associationId>");

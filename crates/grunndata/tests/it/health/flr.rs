@@ -348,3 +348,116 @@ fn the_export_is_an_archive() {
         assert!(zip.windows(name.len()).any(|w| w == name.as_bytes()));
     });
 }
+
+#[test]
+fn what_is_set_of_an_office() {
+    everywhere(async |world: World| {
+        filled(&world).await;
+        let of = format!("<organizationNumber>{OFFICE}</organizationNumber>");
+        let shown = async |world: &World| {
+            let id = "<gpContractId>1001</gpContractId>";
+            read(world, USER, "GetGPContract", id).await
+        };
+        let name = format!("{of}<displayName>Legene på hjørnet</displayName>");
+        write(&world, "SetDisplayNameOnGPOffice", &name).await;
+        let district = format!(
+            "{of}<district><c:CodeValue>030105</c:CodeValue></district><isGroupOffice>true</isGroupOffice>"
+        );
+        write(&world, "SetDistrictAndIsGroupOffice", &district).await;
+        let address = |kind: &str| {
+            format!(
+                "{of}<electronicAddresses><c:ElectronicAddress><c:Address>22 00 00 00</c:Address><c:TypeCodeValue>{kind}</c:TypeCodeValue></c:ElectronicAddress></electronicAddresses>"
+            )
+        };
+        write(&world, "SetElectronicAddresses", &address("E_TLF")).await;
+        let visit = format!(
+            "{of}<address><c:City>OSLO</c:City><c:PostalCode>155</c:PostalCode><c:StreetAddress>Hjørnet 1</c:StreetAddress></address>"
+        );
+        write(&world, "SetCustomFloAddress", &visit).await;
+        let text = shown(&world).await;
+        for part in [
+            ">Legene på hjørnet<",
+            ">22 00 00 00<",
+            ">Hjørnet 1<",
+            ">155<",
+            ">030105<",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert_eq!(text_of(&text, "IsGroupOffice"), Some("true"));
+        let near = read(
+            &world,
+            USER,
+            "GetGPContractIdsOperatingInPostalCode",
+            "<postNr>015</postNr>",
+        )
+        .await;
+        assert!(near.contains(">1001<") && near.contains(">1002<"), "{near}");
+        write(&world, "DeleteCustomFloAddress", &of).await;
+        let near = read(
+            &world,
+            USER,
+            "GetGPContractIdsOperatingInPostalCode",
+            "<postNr>015</postNr>",
+        )
+        .await;
+        assert!(!near.contains(">1001<"), "{near}");
+        // Nobody's office, and an address without its kind.
+        let other = "<organizationNumber>1</organizationNumber>";
+        for (operation, parameters) in [
+            ("DeleteCustomFloAddress", other.to_owned()),
+            ("SetElectronicAddresses", address("")),
+        ] {
+            let (status, text) = flr(&world, WRITE, OWNER, operation, &parameters).await;
+            assert_eq!(status, 500, "{text}");
+            assert_eq!(text_of(&text, "ErrorCode"), Some("Feil"));
+        }
+    });
+}
+
+#[test]
+fn whose_patient_a_protected_person_is_only_few_may_know() {
+    everywhere(async |world: World| {
+        filled(&world).await;
+        let one = format!("<patientNin>{PROTECTED}</patientNin>");
+        let text = read(&world, USER, "GetPatientGPDetails", &one).await;
+        assert_eq!(
+            text_of(&text, "PatientNIN"),
+            Some(PROTECTED),
+            "her own office"
+        );
+        let text = read(&world, OWNER, "GetPatientGPDetails", &one).await;
+        assert_eq!(
+            text_of(&text, "PatientNIN"),
+            Some(PROTECTED),
+            "the register"
+        );
+        let (status, text) = flr(&world, READ, OTHER, "GetPatientGPDetails", &one).await;
+        assert_eq!(status, 500);
+        assert_eq!(
+            text_of(&text, "Message"),
+            Some("ArgumentException: Pasienten har ingen fastlege"),
+            "to others she is without a GP"
+        );
+        let lines = world.journal.lock().unwrap().clone();
+        let last = &lines.last().unwrap().0;
+        assert_eq!(
+            last.persons.len(),
+            1,
+            "that she was looked for is in the journal"
+        );
+        let at_time = format!(
+            "<patientNins><NinWithTimestamp><AtTime>2022-06-01T00:00:00</AtTime><NIN>{PROTECTED}</NIN></NinWithTimestamp></patientNins>"
+        );
+        let text = read(&world, OTHER, "GetPatientsGPDetailsAtTime", &at_time).await;
+        assert!(!text.contains("<PatientNIN>"), "{text}");
+        // A role that this user has not: refused, and in the journal.
+        let (status, _) = flr(&world, READ, OTHER, "ConfirmGP", &one).await;
+        assert_eq!(status, 500);
+        let lines = world.journal.lock().unwrap().clone();
+        let last = &lines.last().unwrap().0;
+        assert_eq!(last.members["outcome"], "deny");
+        assert_eq!(last.members["operation"], "ConfirmGP");
+        assert!(last.persons.is_empty());
+    });
+}

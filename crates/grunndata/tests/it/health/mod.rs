@@ -17,6 +17,7 @@ use http_body_util::BodyExt;
 use jiff::civil::date;
 use registers::gplists::GpLists;
 use registers::kernel::period::Moment;
+use registers::organisations::Business;
 use registers::personnel::PersonnelRegister;
 use registers::table::Row;
 use registers::{Authorisation, Person, PersonName, Practitioner, Protection, RegisterTable, Sex};
@@ -88,6 +89,15 @@ fn doctor() -> Row {
     }))
 }
 
+fn office() -> Row {
+    let since = Moment::of_day(date(2020, 1, 1));
+    Row::Business(Box::new(Business::new(
+        OFFICE,
+        "Fjordglott legekontor AS",
+        since,
+    )))
+}
+
 fn users() -> Users {
     let user = |name: &str, roles: &[&str]| {
         let user = User {
@@ -115,6 +125,7 @@ impl World {
             person(PROTECTED, "Skjult", Protection::StrictlyConfidential),
             person(DOCTOR, "Dyktig", Protection::Unclassified),
             doctor(),
+            office(),
         ];
         table.import(rows).unwrap();
         let open = |s: &store::Store| PersonnelRegister::open(s.clone(), node.grant());
