@@ -3,9 +3,11 @@
 use crate::Config;
 use crate::ports::Ports;
 use crate::wire::Movable;
+use edi::check::AgreementFacts;
+use grunndata::cppa::Cppa;
 use mail::{Limits, Protocol, Server, Shutdown};
 use meldinger::Exchange;
-use meldinger::edge::ebxml::{MessageHandler, PostOffice, Sender};
+use meldinger::edge::ebxml::{Agreements, MessageHandler, PostOffice, Sender};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -63,9 +65,17 @@ impl Listeners {
     }
 }
 
-/// The handler over an exchange.
-pub(crate) fn handler(exchange: &Exchange) -> MessageHandler {
-    MessageHandler::new(exchange.clone(), HOST)
+/// The handler over an exchange, with the agreements of the CPPA registry.
+pub(crate) fn handler(exchange: &Exchange, cppa: Arc<Cppa>) -> MessageHandler {
+    let agreements: Agreements = Arc::new(move |id| {
+        let found = cppa.agreement(uuid::Uuid::try_parse(id).ok()?)?;
+        Some(AgreementFacts {
+            her_ids: [found.first.her_id, found.second.her_id],
+            start_s: found.created.timestamp().as_second(),
+            end_s: found.ended.unwrap_or(found.end).timestamp().as_second(),
+        })
+    });
+    MessageHandler::new(exchange.clone(), HOST, Some(agreements))
 }
 
 /// Mail servers and sender while they run.

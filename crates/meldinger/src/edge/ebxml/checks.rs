@@ -5,6 +5,7 @@ use ebxml::finding::{Code, Finding, Level, heaviest};
 use ebxml::package::{Received, Via};
 use ebxml::payload::{self, Form};
 use ebxml::signature::Checked;
+use edi::check::AgreementFacts;
 use edi::errorqueue::{ErrorCondition, TransportError};
 use edi::message::Header;
 use edi::xml::XmlDoc;
@@ -68,6 +69,9 @@ impl MessageHandler {
         };
         check_parties(&mut judged, header, received, via);
         check_terms(&mut judged, header, self.now_us());
+        if let Some(agreement) = self.agreement(&header.cpa_id) {
+            check_agreement(&mut judged, header, agreement.as_ref());
+        }
         self.check_signature(&mut judged, received);
         if opens && !judged.is_refused() && !judged.is_later {
             self.open(&mut judged, received);
@@ -221,6 +225,45 @@ fn check_terms(judged: &mut Judged, header: &MessageHeader, now_us: i64) {
         let text = "eb:TimeToLive has passed";
         let place = format!("{HEADER}/eb:MessageData/eb:TimeToLive");
         judged.add(0, Level::Error, Code::TimeToLiveExpired, &place, text);
+    }
+}
+
+/// A client may use an agreement this long after another took its place (spec messaging §7, caching).
+const CACHED_S: i64 = 12 * 3_600;
+
+/// Rules 110 to 114: the agreement exists, is between the two, and holds.
+fn check_agreement(
+    judged: &mut Judged,
+    header: &MessageHeader,
+    agreement: Option<&AgreementFacts>,
+) {
+    let place = format!("{HEADER}/eb:CPAId");
+    let mut refuse = |rule, text: &str| {
+        judged.add(rule, Level::Error, Code::Inconsistent, &place, text);
+    };
+    let Some(agreement) = agreement else {
+        refuse(110, "there is no such agreement in the CPPA registry");
+        return;
+    };
+    let is_party =
+        |her_id: Option<u32>| her_id.is_some_and(|her_id| agreement.her_ids.contains(&her_id));
+    if !is_party(header.from.her_id()) {
+        refuse(111, "the sender is no party of the agreement");
+    }
+    if !is_party(header.to.her_id()) {
+        refuse(112, "the receiver is no party of the agreement");
+    }
+    let Some(made_s) = moment_us(&header.timestamp).map(|at| at.div_euclid(1_000_000)) else {
+        return;
+    };
+    if made_s < agreement.start_s {
+        refuse(113, "eb:Timestamp is before the agreement holds");
+    }
+    if made_s > agreement.end_s.saturating_add(CACHED_S) {
+        refuse(
+            114,
+            "eb:Timestamp is after the agreement ended; fetch the new one",
+        );
     }
 }
 

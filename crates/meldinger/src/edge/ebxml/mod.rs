@@ -14,8 +14,7 @@
 //!   of it: their handlers answer.
 //! - Signals and faults are never answered. A track moves only by a signal that its receiver signed.
 //!
-//! Rules: spec/messaging.md §5 (HIS 1037, HITS 1171, HITS 1172). Not here: bridging to AMQP (off by design), agreements by UUID from the CPPA
-//! registry (their id is carried, not looked up), mail to other servers.
+//! Rules: spec/messaging.md §5 (HIS 1037, HITS 1171, HITS 1172). Not here: bridging to AMQP (off by design), mail to other servers.
 
 mod addresses;
 mod checks;
@@ -30,6 +29,7 @@ pub use send::Sender;
 
 use std::sync::Arc;
 
+use edi::check::AgreementFacts;
 use xmlsec::key::Identity;
 
 use crate::edge::rest::Roads;
@@ -38,6 +38,9 @@ use addresses::Addresses;
 
 /// Where messages are posted over HTTP.
 pub const PATH: &str = "/ebxml";
+
+/// Finds an agreement by the id in an envelope, in the CPPA registry.
+pub type Agreements = Arc<dyn Fn(&str) -> Option<AgreementFacts> + Send + Sync>;
 
 /// The handler of ebXML messages. Cheap to clone.
 #[derive(Clone)]
@@ -49,15 +52,16 @@ struct Inner {
     exchange: Exchange,
     roads: Roads,
     addresses: Addresses,
+    agreements: Option<Agreements>,
     /// Right side of the ids of mails made here.
     host: String,
     limits: ebxml::mime::Limits,
 }
 
 impl MessageHandler {
-    /// A handler that names itself `host` in the ids of its mails.
+    /// A handler that names itself `host` in the ids of its mails. Without `agreements` their ids are carried and not looked up.
     #[must_use]
-    pub fn new(exchange: Exchange, host: &str) -> Self {
+    pub fn new(exchange: Exchange, host: &str, agreements: Option<Agreements>) -> Self {
         let roads = Roads::new(&exchange, true);
         let hub = exchange.inner.config.hub_her_id;
         let addresses = Addresses::new(exchange.inner.directory.clone(), hub);
@@ -66,6 +70,7 @@ impl MessageHandler {
                 exchange,
                 roads,
                 addresses,
+                agreements,
                 host: host.to_owned(),
                 limits: ebxml::mime::Limits::default(),
             }),
@@ -78,6 +83,13 @@ impl MessageHandler {
 
     fn now_us(&self) -> i64 {
         self.inner.exchange.inner.clock.now_us()
+    }
+
+    /// An agreement by its UUID. Nothing where there is no registry or the id is of another kind; `Some(None)` for one that is not known.
+    fn agreement(&self, cpa_id: &str) -> Option<Option<AgreementFacts>> {
+        let look_up = self.inner.agreements.as_ref()?;
+        uuid::Uuid::try_parse(cpa_id).ok()?;
+        Some(look_up(cpa_id))
     }
 
     fn hub(&self) -> u32 {

@@ -95,7 +95,7 @@ impl MessageHandler {
                     continue;
                 }
             };
-            let ladder = Ladder::default();
+            let ladder = self.ladder(&outgoing.track);
             let is_out = self.exchange().outgoing_sent(
                 &outgoing,
                 &message_id,
@@ -106,6 +106,20 @@ impl MessageHandler {
             sent += usize::from(is_out);
         }
         Ok(sent)
+    }
+
+    /// By agreement: 4 times, every 12 hours, given up after 4 days, which is what every CPA of the registry says; otherwise the sector's.
+    fn ladder(&self, track: &Track) -> Ladder {
+        const HOUR_US: i64 = 3_600_000_000;
+        let cpa_id = track.cpa_id.as_deref().unwrap_or_default();
+        match self.agreement(cpa_id) {
+            Some(Some(_)) => Ladder {
+                interval_us: 12 * HOUR_US,
+                retries: 4,
+                give_up_us: 96 * HOUR_US,
+            },
+            _ => Ladder::default(),
+        }
     }
 
     fn mail_id(&self, message_id: &str, attempt: u32) -> String {

@@ -6,6 +6,8 @@ mod http;
 mod own;
 mod refused;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ebxml::envelope::{AckRequested, Envelope, Kind, ManifestReference, MessageHeader, Party};
 use ebxml::mime::Limits;
@@ -15,7 +17,27 @@ use mail::port::{Delivered, Post as _};
 use meldinger::edge::ebxml::{MessageHandler, PostOffice};
 use xmlsec::key::Identity;
 
-use crate::world::{self, EPJ, EPJ_SERVICE, HOSPITAL, HUB, PKI, RESULTS, World, new_id};
+use crate::world::{self, EPJ, EPJ_SERVICE, GP, HOSPITAL, HUB, PKI, RESULTS, World, new_id};
+
+/// An agreement of the EPJ's service and the results receiver that holds, one that is over, one of others.
+pub const AGREED: &str = "0b8a1f4e-0000-4000-8000-000000000001";
+pub const OVER: &str = "0b8a1f4e-0000-4000-8000-000000000002";
+pub const OF_OTHERS: &str = "0b8a1f4e-0000-4000-8000-000000000003";
+
+fn agreement(id: &str) -> Option<edi::check::AgreementFacts> {
+    let day_s = 86_400;
+    let (her_ids, end_s) = match id {
+        AGREED => ([RESULTS, EPJ_SERVICE], PKI.now_s + day_s),
+        OVER => ([RESULTS, EPJ_SERVICE], PKI.now_s - day_s),
+        OF_OTHERS => ([HOSPITAL, GP], PKI.now_s + day_s),
+        _ => return None,
+    };
+    Some(edi::check::AgreementFacts {
+        her_ids,
+        start_s: PKI.now_s - 10 * day_s,
+        end_s,
+    })
+}
 
 pub fn address(organisation: u32) -> String {
     format!("edi@her{organisation}.example")
@@ -36,7 +58,9 @@ pub async fn exchange_with(
     change: impl FnOnce(&mut meldinger::Parts) + Send + 'static,
 ) -> Exchange {
     let world = world::world_with(change).await;
-    let handler = MessageHandler::new(world.exchange.clone(), "hub.example");
+    let agreements: meldinger::edge::ebxml::Agreements = Arc::new(agreement);
+    let exchange = world.exchange.clone();
+    let handler = MessageHandler::new(exchange, "hub.example", Some(agreements));
     Exchange {
         office: PostOffice::new(handler.clone()),
         handler,

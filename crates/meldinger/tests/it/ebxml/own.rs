@@ -132,6 +132,27 @@ async fn without_acknowledgment_it_is_given_up_after_three_days() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agreement_says_how_often_and_how_long() {
+    let hub = exchange().await;
+    let mut draft = Draft::note();
+    draft.envelope.header.cpa_id = super::AGREED.to_owned();
+    hub.deliver(HUB, &draft.mail()).await;
+    hub.world.work();
+    let mut sent = Vec::new();
+    for hour in 0..110 {
+        if hub.send_due() > 0 {
+            sent.push(hour);
+        }
+        hub.world.clock.advance(3_600_000_000);
+    }
+    assert_eq!(sent, [0, 12, 24, 36, 48]);
+    let receipt = read(hub.fetch("vaar-epj").await.last().unwrap());
+    assert_eq!(receipt.envelope.header.cpa_id, super::AGREED);
+    let track = hub.track(&receipt.envelope.header.message_id);
+    assert!(matches!(track.state, State::Failed { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_about_a_receipt_ends_its_sending() {
     let hub = exchange().await;
     hub.deliver(HUB, &Draft::note().mail()).await;

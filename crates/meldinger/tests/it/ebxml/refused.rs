@@ -5,14 +5,14 @@ use ebxml::{Code, names, payload, signal};
 use mail::port::Delivered;
 use meldinger::rules::track::{Alert, State};
 
-use super::{Draft, address, exchange};
+use super::{Draft, OF_OTHERS, OVER, address, exchange};
 use crate::world::{EPJ, EPJ_SERVICE, HOSPITAL, HUB, PKI, RESULTS, document_between, new_id};
 
 type Change = fn(&mut Draft);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_fault_is_told_with_its_code_and_nothing_is_handled() {
-    let table: [(&str, Change, Code, &str); 14] = [
+    let table: [(&str, Change, Code, &str); 17] = [
         (
             "another's signature",
             |d| d.signer = &PKI.hospital.signing,
@@ -81,6 +81,24 @@ async fn each_fault_is_told_with_its_code_and_nothing_is_handled() {
             |d| d.envelope.header.cpa_id = "1_2".to_owned(),
             Code::Inconsistent,
             "(rule 110)",
+        ),
+        (
+            "no such agreement",
+            |d| d.envelope.header.cpa_id = new_id(),
+            Code::Inconsistent,
+            "(rule 110)",
+        ),
+        (
+            "others' agreement",
+            |d| d.envelope.header.cpa_id = OF_OTHERS.to_owned(),
+            Code::Inconsistent,
+            "(rule 111)",
+        ),
+        (
+            "an agreement that is over",
+            |d| d.envelope.header.cpa_id = OVER.to_owned(),
+            Code::Inconsistent,
+            "(rule 114)",
         ),
         (
             "too late",
