@@ -202,7 +202,7 @@ pub(crate) fn check_signer(
     let registered = party
         .as_ref()
         .and_then(|party| party.signing_certificate.as_deref());
-    if !registered.is_some_and(|der| Certificate::from_der(der).is_ok()) {
+    if registered.is_none_or(|der| Certificate::from_der(der).is_err()) {
         let description = format!(
             "the address register has no signing certificate of HER-id {from} that can be read"
         );
