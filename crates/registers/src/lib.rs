@@ -17,6 +17,7 @@ pub mod organisations;
 pub mod parties;
 pub mod personnel;
 pub mod persons;
+pub mod positions;
 pub mod table;
 
 pub use directory::*;

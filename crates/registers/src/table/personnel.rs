@@ -81,7 +81,7 @@ impl RegisterTable {
             Some(entry) => person(&entry).map(|p| {
                 let row = row.filter(|_| p.hpr == number);
                 let row = row.or_else(|| self.row_of_hpr(&p.hpr.to_string()));
-                overlaid(row, p, self.now())
+                overlaid(row, p, self.norwegian_now())
             }),
             None if register.knows(number) => None,
             None => row,

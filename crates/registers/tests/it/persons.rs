@@ -384,3 +384,32 @@ fn protection_known_beforehand_begins_without_a_write() {
         agrees_with_log(&persons);
     });
 }
+
+/// What was written under an earlier number of somebody who came with the first load is hers under the present one.
+#[test]
+fn all_numbers_of_a_loaded_person_lead_to_one_key_of_the_store() {
+    everywhere(|place| {
+        let (node, folder) = (place.start(REPOSITORY), tempfile::tempdir().unwrap());
+        let persons = open(&node, folder.path());
+        let mut two = person(1);
+        let earlier = Identifier {
+            in_use: false,
+            ..Identifier::parse(&number(7).text(11)).unwrap()
+        };
+        let _ = two.identifiers.add(earlier, Moment(0), Origin::at(NOW));
+        persons
+            .load([(id(0), person(0)), (id(1), two)], NOW, |_| {})
+            .unwrap();
+        let key = |n: u32| {
+            let text = number(n).text(11);
+            node.store.person(registers::FNR_SYSTEM, &text).unwrap()
+        };
+        assert!(key(1).is_some());
+        assert_eq!(key(7), key(1));
+        assert_eq!(
+            key(0),
+            None,
+            "who has one number gets a key when something names her"
+        );
+    });
+}
