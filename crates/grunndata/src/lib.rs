@@ -7,8 +7,10 @@
 
 pub mod ar;
 pub mod cppa;
+pub mod fhir;
 pub mod flr;
 pub mod hpr;
+pub mod lsr;
 pub mod persons;
 pub mod subscriptions;
 
@@ -21,6 +23,7 @@ pub fn repositories() -> Vec<store::RepositoryDecl> {
         subscriptions::held::REPOSITORY,
         registers::personnel::record::REPOSITORY,
         registers::gplists::record::REPOSITORY,
+        registers::positions::record::REPOSITORY,
     ]
     .map(|name| store::RepositoryDecl::new(name, store::RepoKind::Internal))
     .to_vec()

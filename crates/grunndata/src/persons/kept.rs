@@ -295,7 +295,7 @@ fn members(part: OtherPart) -> Members {
 }
 
 /// The grading of a contact address; the others have none.
-pub(super) fn grading(part: OtherPart, value: &Value) -> ProtectionLevel {
+pub(crate) fn grading(part: OtherPart, value: &Value) -> ProtectionLevel {
     let is_address = matches!(
         part,
         OtherPart::PostalAddress

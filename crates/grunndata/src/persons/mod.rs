@@ -18,7 +18,7 @@ mod address;
 mod events;
 pub mod form;
 pub mod json;
-mod kept;
+pub(crate) mod kept;
 pub mod lookups;
 pub mod parts;
 pub mod person;

@@ -14,3 +14,4 @@ mod descriptions;
 mod health;
 mod persons;
 mod place;
+mod views;
