@@ -47,8 +47,10 @@ pub struct AddressEdges {
     /// Collaboration protocols.
     pub cppa: Arc<Cppa>,
     registers: Arc<RegisterTable>,
-    resh: Arc<Resh>,
-    health: Arc<HealthRegisters>,
+    /// Units of the specialist health service.
+    pub resh: Arc<Resh>,
+    /// Personnel, GP lists, positions.
+    pub health: Arc<HealthRegisters>,
     list_events: Arc<ListEvents>,
     now: NowFn,
 }
@@ -125,6 +127,7 @@ impl AddressEdges {
             self.resh.clone(),
             self.health.personnel.clone(),
             self.list_events.clone(),
+            self.health.positions.clone(),
             Arc::new(Profiles(cppa.clone())),
             Arc::new(Agreements(cppa.clone())),
         ]);
@@ -165,7 +168,7 @@ pub fn soap(users: Users, bases: Vec<String>, mounts: Vec<Mount>) -> Router {
 }
 
 /// Roles of every system user.
-const ROLES: [&str; 4] = ["FlrRead", "FlrLookup", "HprRead", "ArRead"];
+const ROLES: [&str; 5] = ["FlrRead", "FlrLookup", "HprRead", "ArRead", "LsrRead"];
 /// Role of the hub's own user.
 const OWNER: &str = "Administrator";
 

@@ -1,5 +1,5 @@
-//! Wiring of the registers of personnel and GP lists: opened, filled from the nation while they are empty, and their SOAP
-//! services.
+//! Wiring of the registers of personnel, GP lists and training positions: opened, the first two filled from the nation while
+//! they are empty, and their SOAP services.
 
 use anyhow::{Context, Result};
 use edge::Clock;
@@ -7,9 +7,11 @@ use edge::soap::{DateTime, Mount};
 use grunndata::flr::events::ListEvents;
 use grunndata::flr::{self, Flr, FlrParts};
 use grunndata::hpr::Hpr;
+use grunndata::lsr::Lsr;
 use registers::gplists::GpLists;
 use registers::kernel::period::Moment;
 use registers::personnel::PersonnelRegister;
+use registers::positions::Positions;
 use registers::{Directory, RegisterTable};
 use std::sync::Arc;
 use trust::Trust;
@@ -20,6 +22,8 @@ pub struct HealthRegisters {
     pub personnel: Arc<PersonnelRegister>,
     /// GP lists.
     pub lists: Arc<GpLists>,
+    /// Training positions.
+    pub positions: Arc<Positions>,
 }
 
 /// What is served of them.
@@ -65,6 +69,7 @@ pub fn open(
     let opened = Arc::new(HealthRegisters {
         personnel: Arc::new(personnel),
         lists: Arc::new(lists),
+        positions: Arc::new(Positions::open(store.clone(), trust.hub("positions"))?),
     });
     registers.attach_personnel(opened.personnel.clone());
     registers.attach_gp_lists(opened.lists.clone());
@@ -80,6 +85,11 @@ pub fn open(
     });
     let mut mounts = flr.mounts().context("contracts of FLR")?;
     mounts.push(hpr.mount().context("contract of HPR")?);
+    let lsr = Arc::new(Lsr {
+        register: opened.positions.clone(),
+        now: clock.as_fn(),
+    });
+    mounts.push(lsr.mount().context("contract of LSR")?);
     let list_events = Arc::new(ListEvents::new(flr).context("contract of FLR")?);
     Ok(HealthEdges {
         registers: opened,
@@ -102,6 +112,7 @@ impl HealthRegisters {
     pub fn follow(&self) -> Result<()> {
         self.personnel.follow()?;
         self.lists.follow()?;
+        self.positions.follow()?;
         Ok(())
     }
 }
