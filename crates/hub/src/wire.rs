@@ -9,7 +9,8 @@ use crate::opened::{CLOCK_SECRET, Opened};
 use crate::operations::HubOperations;
 use crate::ops::Ops;
 use crate::ports::Ports;
-use crate::{address_register, citizens, demo, helseid_out, intake, keys, ops};
+use crate::validator::Validator;
+use crate::{address_register, citizens, demo, helseid_out, intake, keys, message_handler, ops};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use dokumenter::Dokumenter;
@@ -21,6 +22,7 @@ use jose::jwk::KeyKind;
 use jose::keyring::Keyring;
 use jose::{Alg, system_clock};
 use kjernejournal::Kjernejournal;
+use meldinger::counter::{Counter, Counting};
 use meldinger::{
     AmqpUser, Exchange, ExchangeBroker, ExchangeConfig, HubKeys, Timers, Users, Workers,
 };
@@ -88,6 +90,8 @@ pub struct Movable {
     pub citizen_mtls: bool,
     pub amqp: bool,
     pub amqp_tls: bool,
+    pub smtp: bool,
+    pub pop3: bool,
 }
 
 /// Where everything came to stand.
@@ -107,6 +111,10 @@ pub struct Addresses {
     pub amqp: SocketAddr,
     /// AMQP over TLS.
     pub amqp_tls: SocketAddr,
+    /// Mail in.
+    pub smtp: SocketAddr,
+    /// Mail out.
+    pub pop3: SocketAddr,
 }
 
 /// A running hub.
@@ -125,7 +133,8 @@ pub struct Hub {
     amqp_shutdown: amqp::adapter::Shutdown,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     workers: Option<Workers>,
-    timers: Option<Timers>,
+    timers: Option<(Timers, Counting)>,
+    mail: Option<message_handler::MailRoad>,
 }
 
 /// Client id of the hub's own portals at HelseID.
@@ -192,7 +201,10 @@ impl Hub {
                 setup.movable.amqp_tls,
             )
             .await?;
+        let mail_listeners =
+            message_handler::Listeners::bind(&mut ports, &config, &setup.movable).await?;
         ports.save().context("cannot remember the ports")?;
+        let [smtp, pop3] = mail_listeners.addresses()?;
         let listeners = vec![
             ("listen", main.local_addr()?),
             ("listen_tls", main_tls.local_addr()?),
@@ -201,6 +213,8 @@ impl Hub {
             ("listen_citizen_mtls", citizen_mtls.local_addr()?),
             ("listen_amqp", amqp_plain.local_addr()?),
             ("listen_amqp_tls", amqp_tls.local_addr()?),
+            smtp,
+            pop3,
         ];
         let addresses = Addresses {
             base: config
@@ -213,6 +227,8 @@ impl Hub {
             citizen_mtls: format!("https://localhost:{}", citizen_mtls.local_addr()?.port()),
             amqp: amqp_plain.local_addr()?,
             amqp_tls: amqp_tls.local_addr()?,
+            smtp: smtp.1,
+            pop3: pop3.1,
         };
         let shutdown = Shutdown::default();
         let mut tasks = Vec::new();
@@ -278,7 +294,8 @@ impl Hub {
             vec![provesvar.receiver(), dokumenter.receiver()],
         );
         let workers = Workers::start(&exchange, receivers, 2)?;
-        let timers = Timers::start(&exchange)?;
+        let counter = Counter::new(&exchange)?;
+        let timers = (Timers::start(&exchange)?, Counting::start(&counter)?);
 
         let state = {
             let (store, secrets) = (store.clone(), secrets.clone());
@@ -401,7 +418,8 @@ impl Hub {
             if is_demo {
                 gates.push(("sandbox", Arc::new(OpenGate::new(trust.hub("sandbox")))));
             }
-            let names: Vec<&str> = gates.iter().map(|(name, _)| *name).collect();
+            let own = gates.iter().map(|(name, _)| *name);
+            let names: Vec<&str> = own.chain(["grunndata"]).collect();
             let mut router = records::elsewhere("/fhir", &names);
             let mut at_once = Vec::new();
             for (name, gate) in gates {
@@ -426,16 +444,11 @@ impl Hub {
             (router, at_once)
         };
 
-        let persons = crate::grunndata::persons(
-            &store,
-            &registers,
-            &clock,
-            helseid.resource_server(
-                grunndata::persons::access::AUDIENCE,
-                &origins,
-                state.clone(),
-            ),
-        )?;
+        let person_server = || {
+            let audience = grunndata::persons::access::AUDIENCE;
+            helseid.resource_server(audience, &origins, state.clone())
+        };
+        let persons = crate::grunndata::persons(&store, &registers, &clock, person_server())?;
         let address_edges = {
             let server =
                 |audience: &str| helseid.resource_server(audience, &origins, state.clone());
@@ -456,6 +469,15 @@ impl Hub {
             tokio::task::spawn_blocking(open).await??
         };
         tasks.push(address_edges.start(&shutdown));
+        let views = crate::grunndata::views(
+            &store,
+            &registers,
+            (&address_edges.health, &address_edges.resh),
+            &clock,
+            person_server(),
+            vec![addresses.base_tls.clone(), addresses.base.clone()],
+        )?;
+        let cppa = address_edges.cppa.clone();
         let bus_user = move |user: &str| bus_users.her_id(user);
         let broker = address_edges.broker(ExchangeBroker::new(exchange.clone()), bus_user);
         let soap = address_register::soap(
@@ -518,16 +540,37 @@ impl Hub {
             facts: facts.clone(),
             trust: trust.clone(),
         });
+        let message_handler = message_handler::handler(&exchange, cppa.clone());
+        let msh = meldinger::edge::rest::RestParts {
+            exchange: exchange.clone(),
+            server: helseid.resource_server(
+                meldinger::edge::rest::AUDIENCE,
+                &origins,
+                state.clone(),
+            ),
+            now_s: Arc::new(|| edge::clock::real_now_us() / 1_000_000),
+            roads: meldinger::edge::rest::Roads::new(&exchange, true),
+        };
+        let validator = Arc::new(Validator::new(
+            directory.clone(),
+            cppa,
+            config.schemas_folder(),
+        ));
         let operations = Arc::new(HubOperations::new(crate::operations::OperationsParts {
             exchange: exchange.clone(),
             directory: directory.clone(),
             registers: registers.clone(),
             store: store.clone(),
             operator: setup.operator,
-            schemas: config.schemas_folder(),
+            validator: validator.clone(),
+            counter,
             demo: demo_routes.clone(),
             listeners,
         }));
+        let validator = meldinger::edge::rest::validator::router(
+            msh.clone(),
+            Arc::new(move |bytes, language| validator.explain(bytes, language).ok()),
+        );
         let jwks = log_keys.clone();
         let portal = portal::router(PortalState {
             trust: trust.clone(),
@@ -552,8 +595,12 @@ impl Hub {
             .merge(portal)
             .merge(fhir)
             .merge(persons)
+            .merge(views)
             .merge(address_edges.router)
             .merge(soap)
+            .merge(meldinger::edge::rest::router(msh))
+            .merge(message_handler.router())
+            .merge(validator)
             .merge(self_service)
             .merge(citizens.router())
             .merge(ops::router(Ops {
@@ -604,6 +651,7 @@ impl Hub {
                 citizens::mtls_router(&citizens).into(),
             );
         }
+        let mail = mail_listeners.start(&message_handler)?;
         let amqp_shutdown = amqp::adapter::Shutdown::new();
         let bus = amqp::adapter::Server::new(
             Arc::new(broker),
@@ -643,6 +691,7 @@ impl Hub {
             tasks,
             workers: Some(workers),
             timers: Some(timers),
+            mail: Some(mail),
         })
     }
 
@@ -650,6 +699,10 @@ impl Hub {
     pub async fn stop(mut self) {
         self.amqp_shutdown.set();
         self.shutdown.trigger();
+        let sender = match self.mail.take() {
+            Some(mail) => Some(mail.stop().await),
+            None => None,
+        };
         for task in self.tasks.drain(..) {
             let _ = task.await;
         }
@@ -657,8 +710,7 @@ impl Hub {
         let (workers, timers, store) =
             (self.workers.take(), self.timers.take(), self.store.clone());
         let _ = tokio::task::spawn_blocking(move || {
-            drop(workers);
-            drop(timers);
+            drop((workers, timers, sender));
             store.close();
         })
         .await;
@@ -699,11 +751,16 @@ pub fn endpoints(addresses: &Addresses) -> Value {
         "log-heads": format!("{base}/log/heads"),
         "selvbetjening": format!("{base}{}", helseid::self_service::PREFIX),
         "persontjenesten": format!("{base}{}", grunndata::persons::PREFIX),
+        "grunndata-fhir": format!("{base}{}", grunndata::fhir::PREFIX),
         "communicationparty": format!("{base}{}", grunndata::ar::rest::PREFIX),
         "cppa": format!("{base}{}", grunndata::cppa::rest::PREFIX),
+        "ebxml": format!("{base}{}", meldinger::edge::ebxml::PATH),
+        "meldingstjener": format!("{base}{}", meldinger::edge::rest::PREFIX),
+        "meldingsvalidator": format!("{base}{}", meldinger::edge::rest::validator::PREFIX),
         "ar-soap": format!("{base}/v1/AR?wsdl"),
         "ar-export-soap": format!("{base}/v1/ARExport?wsdl"),
         "cppa-soap": format!("{base}/v1/CPPA?wsdl"),
+        "lsr-soap": format!("{base}/v1/LSR?wsdl"),
         "servicebusmanager-soap": format!("{base}/v2/servicebusmanager?wsdl"),
         "citizen-sts": format!("{base}{}/.well-known/openid-configuration", helseid::citizen::path::ISSUER),
         "demo-clients": format!("{base}/demo/clients"),

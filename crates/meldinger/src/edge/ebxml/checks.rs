@@ -68,6 +68,18 @@ impl MessageHandler {
             is_later: false,
         };
         check_parties(&mut judged, header, received, via);
+        let asks_sync = matches!(
+            received.envelope.kind,
+            Kind::Payload {
+                sync_reply: true,
+                ..
+            }
+        );
+        if asks_sync && via == Via::Mail {
+            let text = "eb:SyncReply is not allowed over mail; the answer comes by mail";
+            let place = "/SOAP:Envelope/SOAP:Header/eb:SyncReply";
+            judged.add(0, Level::Warning, Code::NotSupported, place, text);
+        }
         check_terms(&mut judged, header, self.now_us());
         if let Some(agreement) = self.agreement(&header.cpa_id) {
             check_agreement(&mut judged, header, agreement.as_ref());

@@ -215,6 +215,9 @@ async fn warnings_are_told_and_the_message_is_accepted() {
     let hub = exchange().await;
     let mut draft = Draft::note();
     draft.envelope.header.duplicate_elimination = false;
+    if let Kind::Payload { sync_reply, .. } = &mut draft.envelope.kind {
+        *sync_reply = true;
+    }
     draft.from = "somebody@else.example".to_owned();
     assert_eq!(hub.deliver(HUB, &draft.mail()).await, Delivered::Kept);
     let answer = hub.only("vaar-epj").await;
@@ -231,7 +234,11 @@ async fn warnings_are_told_and_the_message_is_accepted() {
         .iter()
         .filter_map(|error| error.description.as_deref())
         .collect();
-    assert_eq!(texts.len(), 2);
+    assert_eq!(texts.len(), 3);
+    assert!(
+        texts.iter().any(|text| text.contains("SyncReply")),
+        "{texts:?}"
+    );
     assert!(
         texts.iter().any(|text| text.contains("(rule 74)")),
         "{texts:?}"
