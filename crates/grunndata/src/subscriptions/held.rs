@@ -137,10 +137,12 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Whether it wants an event.
+    /// Whether it wants an event. What the source is not known to tell is the register's own business.
     #[must_use]
     pub fn wants(&self, source: Source, event: &str) -> bool {
-        self.source == source && self.event.as_ref().is_none_or(|e| e == event)
+        self.source == source
+            && source.events().contains(&event)
+            && self.event.as_ref().is_none_or(|e| e == event)
     }
 }
 

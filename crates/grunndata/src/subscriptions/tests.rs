@@ -35,6 +35,7 @@ fn who_wants_what() {
             true,
         ),
         (None, Source::Cppa, "CpaCreated", false),
+        (None, Source::AddressRegister, "NumbersSetAside", false),
         (
             Some("CommunicationPartyUpdated"),
             Source::AddressRegister,

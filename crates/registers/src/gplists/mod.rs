@@ -8,8 +8,8 @@
 //! Read first: [`record::GpContract`], [`rules`], [`register::GpLists`], [`choice`]. Rules: spec/grunndata.md §5.
 //! Times are clock times of Norway, as in [`crate::personnel`].
 
+mod beside;
 pub mod choice;
-mod offices;
 pub mod reach;
 pub mod record;
 pub mod register;

@@ -5,7 +5,7 @@
 //! written since.
 
 use super::record::{
-    Association, GpContract, GpListEvent, PAGE_LINES, PartNo, PatientPage, Record, Team,
+    Association, GpContract, GpListEvent, PAGE_LINES, PartNo, PatientPage, Record,
 };
 use super::rules::{self, WrongCycle};
 use crate::kernel::change::{ChangeError, MAX_CHANGES};
@@ -383,25 +383,6 @@ impl GpLists {
         }
     }
 
-    /// Languages of a doctor.
-    #[must_use]
-    pub fn languages(&self, hpr: u32) -> Vec<Short> {
-        let id = EntryId((5 << 64) | u128::from(hpr));
-        match self.register.get(id).map(|e| e.content.clone()) {
-            Some(Record::Languages(_, languages)) => languages,
-            _ => Vec::new(),
-        }
-    }
-
-    /// A team.
-    #[must_use]
-    pub fn team(&self, id: i64) -> Option<Team> {
-        match self.register.get(Team::id_of(id))?.content.clone() {
-            Record::Team(team) => team.map(|team| *team),
-            _ => None,
-        }
-    }
-
     /// An entry as it stands.
     #[must_use]
     pub fn entry(&self, id: EntryId) -> Option<Held> {
@@ -440,25 +421,8 @@ impl GpLists {
         }
     }
 
-    fn put(&self, changes: &[(EntryId, Record)]) -> Result<(), WriteError> {
+    pub(super) fn put(&self, changes: &[(EntryId, Record)]) -> Result<(), WriteError> {
         self.write(|| Ok(changes.to_vec()))
-    }
-
-    /// Sets the languages of a doctor.
-    ///
-    /// # Errors
-    /// When the store refuses.
-    pub fn set_languages(&self, hpr: u32, languages: Vec<Short>) -> Result<(), WriteError> {
-        let id = EntryId((5 << 64) | u128::from(hpr));
-        self.put(&[(id, Record::Languages(hpr, languages))])
-    }
-
-    /// Writes or deletes a team.
-    ///
-    /// # Errors
-    /// When the store refuses.
-    pub fn set_team(&self, id: i64, team: Option<Team>) -> Result<(), WriteError> {
-        self.put(&[(Team::id_of(id), Record::Team(team.map(Box::new)))])
     }
 
     /// A new contract.

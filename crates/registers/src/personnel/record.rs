@@ -441,6 +441,8 @@ pub enum PersonnelEvent {
     UtdanningsinstitusjonUpdated,
     UtdanningsinstitusjonDeleted,
     HelsepersonellkategorierSomTillaterTurnusUpdated,
+    /// Of the register alone: subscribers know no such event.
+    NumbersSetAside,
 }
 
 impl PersonnelEvent {
@@ -459,6 +461,7 @@ impl PersonnelEvent {
             Self::HelsepersonellkategorierSomTillaterTurnusUpdated => {
                 "HelsepersonellkategorierSomTillaterTurnusUpdated"
             }
+            Self::NumbersSetAside => "NumbersSetAside",
         }
     }
 }
@@ -508,8 +511,18 @@ impl Content for Record {
                     vec![UtdanningsinstitusjonUpdated]
                 }
             }
-            // Numbers set aside are nobody's business.
-            _ => vec![HelsepersonellkategorierSomTillaterTurnusUpdated],
+            (before, Self::Settings(after)) => {
+                let known = match before {
+                    Some(Self::Settings(before)) => before.internships.as_slice(),
+                    _ => &[],
+                };
+                if known == after.internships {
+                    vec![NumbersSetAside]
+                } else {
+                    vec![HelsepersonellkategorierSomTillaterTurnusUpdated]
+                }
+            }
+            _ => vec![PersonUpdated],
         }
     }
 }
