@@ -8,7 +8,7 @@ use registers::gplists::rules::{MessageTo, check_cycle, message_to};
 fn the_contracts_read() {
     for (text, operations) in [
         (READ_CONTRACT, 17),
-        (WRITE_CONTRACT, 26),
+        (WRITE_CONTRACT, 31),
         (EXPORT_CONTRACT, 1),
     ] {
         let contract = Contract::parse(text).unwrap();
