@@ -1,6 +1,7 @@
 //! The HTTP road: `POST /ebxml`, with the signal in the response.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -17,7 +18,9 @@ use super::receive::Reply;
 use super::{MessageHandler, PATH};
 
 /// Messages that are worked on at the same time; each may be as large as a message can be.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
+/// Longest time for a message to come in and be answered, so that slow senders do not keep the others out.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Clone)]
 struct Desk {
@@ -58,7 +61,13 @@ async fn one_of_a_few(
             .insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
         return response;
     };
-    next.run(request).await
+    match tokio::time::timeout(PATIENCE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let fault = signal::fault(FaultCode::Client, "the message came in too slowly");
+            answer(StatusCode::REQUEST_TIMEOUT, &Outgoing::unsigned(fault))
+        }
+    }
 }
 
 async fn take(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Response {
