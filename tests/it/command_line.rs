@@ -118,6 +118,65 @@ fn the_validator_names_the_place() {
     }
 }
 
+/// Schemas of our own, brought in as official ones are: from then on they judge.
+#[test]
+fn imported_schemas_judge() {
+    let folder = tempfile::tempdir().unwrap();
+    let schemas = folder.path().join("xsd/deep");
+    fs::create_dir_all(&schemas).unwrap();
+    let schema = r#"<schema xmlns="http://www.w3.org/2001/XMLSchema" targetNamespace="http://www.kith.no/xmlstds/legeerklaring/2008-06-06" elementFormDefault="qualified">
+        <element name="Legeerklaring"><complexType><sequence><element name="A" type="integer"/></sequence></complexType></element></schema>"#;
+    fs::write(schemas.join("a.xsd"), schema).unwrap();
+    fs::write(schemas.join("b.xsd"), "no schema").unwrap();
+    let data = folder.path().join("data");
+    let import = |from: &str| {
+        run(helsenav()
+            .args(["import", "standards"])
+            .arg(folder.path().join(from))
+            .arg("--data")
+            .arg(&data))
+    };
+    let said = import("xsd");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("1 namespaces"), "{}", said.out);
+    assert!(said.out.contains("left out") && said.out.contains("b.xsd"));
+    assert_eq!(import("nothing-here").code, 1);
+    let file = folder.path().join("m.xml");
+    for (content, code) in [("1", 0), ("x", 1)] {
+        let text = format!(
+            "<Legeerklaring xmlns=\"http://www.kith.no/xmlstds/legeerklaring/2008-06-06\"><A>{content}</A></Legeerklaring>"
+        );
+        fs::write(&file, text).unwrap();
+        let said = run(helsenav()
+            .args(["validate", "--schemas"])
+            .arg(data.join("schemas"))
+            .arg(&file));
+        assert_eq!(said.code, code, "{content}: {said:?}");
+    }
+}
+
+/// A whole mail is judged by the numbered rules.
+#[test]
+fn a_mail_is_judged_by_its_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mail.eml");
+    fs::write(
+        &file,
+        "From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nhello\r\n",
+    )
+    .unwrap();
+    let said = run(helsenav().args(["validate", "--lang", "en"]).arg(&file));
+    assert_eq!(said.code, 1, "{said:?}");
+    for word in [
+        "HITS 1172 nr. 22",
+        "HITS 1172 nr. 252",
+        "SOAP fault",
+        "line 3",
+    ] {
+        assert!(said.out.contains(word), "{word}: {}", said.out);
+    }
+}
+
 #[test]
 fn a_wrong_configuration_says_where_and_what() {
     let folder = tempfile::tempdir().unwrap();

@@ -151,20 +151,24 @@ class Meldingstjener(unittest.TestCase):
     def test_version_3_tells_news(self):
         v3 = {"api-version": "3"}
         for auth, her_id in ((self.sender, FROM), (self.receiver, TO)):
-            self.call(auth, "PUT", "/mshconfigurations", headers=v3, json={"herId": her_id})
+            wanted = {"configurations": [{"herId": her_id, "receiveNotificationChannel": "Api"}]}
+            self.call(auth, "PUT", "/mshconfigurations", headers=v3, expected=204, json=wanted)
         msg_id = str(uuid.uuid4())
         body = {**request_of(dialogue(msg_id)), "senderHerId": FROM, "receiverHerIds": [TO],
-                "messageTypeIdentificator": "DIALOG_HELSEFAGLIG", "applicationName": "x", "applicationVersion": "1"}
+                "messageTypeIdentificator": "DIALOG_HELSEFAGLIG"}
         sent = self.call(self.sender, "POST", "/messages", headers=v3, expected=202, json=body)["id"]
         news, offset = [], 0
         while True:
             page = self.call(self.receiver, "GET", "/notifications", headers=v3,
-                             params={"HerIds": TO, "Offset": offset, "NotificationsToFetch": 1000})
+                             params={"HerIds": TO, "Offset": offset, "NotificationsToFetch": 1000})["notifications"]
             if not page:
                 break
             news += page
             offset = page[-1]["offset"]
         self.assertIn((sent, "NewMessage"), [(n["relatedMessageId"], n["type"]) for n in news])
+        self.call(self.receiver, "PUT", f"/messages/{sent}/downloaded", headers=v3, expected=204, json={"receiverHerId": TO})
+        status = self.call(self.sender, "GET", f"/messages/{sent}/status", headers=v3)["statusList"]
+        self.assertEqual([(s["transportDeliveryState"], s["sent"]) for s in status], [("Acknowledged", True)])
         wrong = self.call(self.sender, "POST", "/messages", headers=v3, expected=400, json={})
         self.assertEqual(wrong["status"], 400)
 

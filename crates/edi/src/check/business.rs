@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use codes::ident::MsgId;
+
 use super::{Context, Rule};
 use crate::apprec::ErrorCode;
 use crate::message::MessageKind;
@@ -40,6 +42,13 @@ fn receipt(c: &mut Context<'_>) {
             "En avvisning skal ha minst én feilkode (8221) som sier hvorfor",
             "A rejection must have at least one error code (8221) that says why",
         ),
+        "3" if !answers_a_claim(root) => c.warn(
+            Rule::Receipt,
+            "HIS 80415: Status",
+            at,
+            "Status 3 (OK, feil i delmelding) er bare for oppgjørskrav; bruk 1 eller 2",
+            "Status 3 (OK, error in part) is for settlement claims only; use 1 or 2",
+        ),
         "2" | "3" => {}
         _ => c.error(
             Rule::Receipt,
@@ -49,6 +58,16 @@ fn receipt(c: &mut Context<'_>) {
             "Status skal være 1 (OK), 2 (avvist) eller 3 (OK, feil i delmelding)",
             "Status must be 1 (OK), 2 (rejected) or 3 (OK, error in part)",
         ),
+    }
+    let original = root.descend(&["OriginalMsgId", "Id"]);
+    if let Some(id) = original.filter(|id| MsgId::parse(id.text().trim()).is_err()) {
+        c.warn(
+            Rule::Receipt,
+            "HIS 80415: OriginalMsgId",
+            id.at,
+            "OriginalMsgId er ikke en UUID: avsenderen finner ikke meldingen kvitteringen gjelder",
+            "OriginalMsgId is not a UUID: the sender does not find the message that is answered",
+        );
     }
     for e in errors {
         if ErrorCode::parse(e.attr("V").unwrap_or_default()).is_none() {
@@ -61,6 +80,15 @@ fn receipt(c: &mut Context<'_>) {
             );
         }
     }
+}
+
+/// Whether the receipt is for a settlement claim (codes of settlement messages end in `OM`; `BKM`, `APOK`, `FBV`).
+fn answers_a_claim(root: &Elem) -> bool {
+    let code = root
+        .descend(&["OriginalMsgId", "MsgType"])
+        .and_then(|t| t.attr("V"))
+        .unwrap_or_default();
+    code.ends_with("OM") || matches!(code, "BKM" | "APOK" | "FBV" | "ERM18")
 }
 
 fn answer_report(c: &mut Context<'_>) {

@@ -179,3 +179,47 @@ fn older_messages_are_answered_with_the_older_receipt() {
         Version::V1_1
     );
 }
+
+#[test]
+fn rules_of_receipts() {
+    let receipt = |status: &str, of: &str, id: &str| {
+        let text = format!(
+            "<AppRec xmlns=\"{}\"><Status V=\"{status}\"/><Error V=\"E10\"/><OriginalMsgId><MsgType V=\"{of}\"/><Id>{id}</Id></OriginalMsgId></AppRec>",
+            edi::apprec::NS
+        );
+        let findings = edi::check::run(text.as_bytes(), &Default::default()).findings;
+        let of = findings.into_iter().map(|f| f.rule);
+        of.filter(|r| r.starts_with("HIS 80415"))
+            .collect::<Vec<_>>()
+    };
+    let id = "5d79bd68-a58c-4599-a4e7-9db28ea20099";
+    assert_eq!(receipt("2", "SVAR_LAB", id), Vec::<String>::new());
+    assert_eq!(receipt("3", "BKM", id), Vec::<String>::new());
+    assert_eq!(receipt("3", "SVAR_LAB", id), ["HIS 80415: Status"]);
+    assert_eq!(receipt("2", "SVAR_LAB", "1"), ["HIS 80415: OriginalMsgId"]);
+    assert_eq!(receipt("1", "SVAR_LAB", id), ["HIS 80415: Error"]);
+}
+
+/// Each schema of the archive, alone with what it imports.
+#[test]
+fn every_official_schema_can_be_used() {
+    let Some(dir) = shared::data("messaging/xsd") else {
+        return;
+    };
+    let set = SchemaSet::load(&dir).unwrap();
+    let mut broken = Vec::new();
+    let namespaces: Vec<String> = set.namespaces().map(str::to_owned).collect();
+    assert!(namespaces.len() > 90, "{}", namespaces.len());
+    for ns in namespaces {
+        let text = format!("<x xmlns=\"{}\"/>", ns.replace('&', "&amp;"));
+        let Ok(doc) = XmlDoc::parse(text.as_bytes()) else {
+            continue;
+        };
+        match set.check(&doc) {
+            // An element that no schema declares is a fault, so the schema was applied.
+            SchemaOutcome::Checked { faults, .. } if !faults.is_empty() => {}
+            other => broken.push(format!("{ns}: {other:?}")),
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}

@@ -75,7 +75,7 @@ const USER_SCOPES: [&str; 11] = [
     "nhn:phr/mhd/read-documentreferences/kjernejournalforskriften",
     "nhn:phr/mhd/read-document",
 ];
-const MACHINE_SCOPES: [&str; 8] = [
+const MACHINE_SCOPES: [&str; 9] = [
     "nhn:kjernejournal/api",
     "nhn:pps/provesvar-read",
     "nhn:phr/mhd/read-document",
@@ -84,6 +84,7 @@ const MACHINE_SCOPES: [&str; 8] = [
     "nhn:cp-api/access-v2-dpop",
     "nhn:cppa/access",
     "nhn:cppa/access-with-dpop",
+    "nhn:msh/api",
 ];
 
 const MACHINE_ACTS_FOR: [&str; 3] = ["nhn:kjernejournal", "nhn:pps", "nhn:phr"];
@@ -220,6 +221,7 @@ pub(crate) fn audiences(kind: &str) -> Value {
             "nhn:hgd-persontjenesten-api",
             "nhn:cp-api",
             "nhn:cppa",
+            "nhn:msh",
         ]),
         _ => json!([]),
     }

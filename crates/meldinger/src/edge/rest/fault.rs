@@ -87,6 +87,7 @@ impl Fault {
                 "requestId": request_id,
             }),
             ApiVersion::V3 => json!({
+                "type": "about:blank",
                 "title": self.status.canonical_reason().unwrap_or("Error"),
                 "status": self.status.as_u16(),
                 "detail": self.text,

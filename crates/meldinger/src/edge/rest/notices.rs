@@ -11,11 +11,12 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use store::{FeedEntry, FeedEvent, Op, Seq};
 
 use super::fault::Fault;
-use super::read::{api_id, delivery_state, receipt_status};
+use super::read::{api_id, delivery_state, is_sent, receipt_status};
 use super::send::made_of;
 use super::{Api, Caller, Reply, query};
 use crate::port::{Road, Transport};
@@ -41,6 +42,7 @@ enum What {
     RefusedMessage,
     MessageSentStateUpdated,
     MessageApprecInfoUpdated,
+    MessageDeliveryStateUpdated,
 }
 
 impl What {
@@ -50,6 +52,7 @@ impl What {
             Self::RefusedMessage => "RefusedMessage",
             Self::MessageSentStateUpdated => "MessageSentStateUpdated",
             Self::MessageApprecInfoUpdated => "MessageApprecInfoUpdated",
+            Self::MessageDeliveryStateUpdated => "MessageDeliveryStateUpdated",
         }
     }
 
@@ -57,8 +60,11 @@ impl What {
         match self {
             Self::NewMessage => "A new message has arrived",
             Self::RefusedMessage => "A message was refused by a filter",
-            Self::MessageSentStateUpdated => "The delivery state of a sent message has changed",
+            Self::MessageSentStateUpdated => "A message has been sent",
             Self::MessageApprecInfoUpdated => "The application receipt of a sent message has come",
+            Self::MessageDeliveryStateUpdated => {
+                "The transport state of a sent message has changed"
+            }
         }
     }
 }
@@ -81,8 +87,11 @@ fn meaning(before: Option<&Track>, now: &Track) -> Vec<(What, u32, u32)> {
     }
     if now.transport == Transport::Rest {
         let state = before.map_or("Unconfirmed", delivery_state);
-        if state != delivery_state(now) {
+        if before.is_some_and(is_sent) != is_sent(now) {
             out.push((What::MessageSentStateUpdated, now.from, now.to));
+        }
+        if state != delivery_state(now) {
+            out.push((What::MessageDeliveryStateUpdated, now.from, now.to));
         }
         if before.and_then(receipt_status) != receipt_status(now) {
             out.push((What::MessageApprecInfoUpdated, now.from, now.to));
@@ -95,7 +104,8 @@ fn meaning(before: Option<&Track>, now: &Track) -> Vec<(What, u32, u32)> {
 #[derive(Debug, Clone, Default)]
 struct Ask {
     her_ids: Vec<u32>,
-    offset: u64,
+    /// The last place that the client has seen; a stream without one begins at the end.
+    offset: Option<u64>,
     limit: usize,
 }
 
@@ -113,10 +123,10 @@ impl Ask {
             &mut faults,
         );
         let offset = match pairs.iter().find(|(n, v)| n == "offset" && !v.is_empty()) {
-            None => 0,
-            Some((_, value)) => value.parse().unwrap_or_else(|_| {
+            None => None,
+            Some((_, value)) => value.parse().ok().or_else(|| {
                 faults.push("The field Offset must be a number from 0.".to_owned());
-                0
+                None
             }),
         };
         if !faults.is_empty() {
@@ -133,14 +143,17 @@ impl Ask {
 impl Api {
     pub(crate) fn notices(&self, query: Option<&str>, caller: &Caller) -> Result<Reply, Fault> {
         let ask = Ask::parse(query)?;
+        if ask.offset.is_none() {
+            return Err(Fault::invalid("The Offset field is required."));
+        }
         self.must_be_set_up(caller, &ask.her_ids)?;
         let (items, _) = self.since(&ask)?;
-        Ok(Reply::ok(Value::Array(items)))
+        Ok(Reply::ok(json!({ "notifications": items })))
     }
 
     /// Notices after an offset, and the place that was looked up to.
     fn since(&self, ask: &Ask) -> Result<(Vec<Value>, u64), Fault> {
-        let (mut items, mut at, mut looked_at) = (Vec::new(), ask.offset, 0);
+        let (mut items, mut at, mut looked_at) = (Vec::new(), ask.offset.unwrap_or(0), 0);
         while items.len() < ask.limit && looked_at < MAX_LOOKED_AT {
             let page = self
                 .exchange
@@ -162,6 +175,12 @@ impl Api {
             }
         }
         Ok((items, at))
+    }
+
+    /// The place where the log ends now.
+    fn end_of_log(&self) -> Result<u64, Fault> {
+        let snapshot = self.exchange.inner.store.snapshot();
+        Ok(snapshot.map_err(crate::ExchangeError::from)?.seq().0)
     }
 
     fn notices_of(
@@ -209,7 +228,7 @@ impl Api {
             let key = format!("notice|{}|{}|{told}", entry.seq.0, what.name());
             let at = jiff::Timestamp::from_microsecond(entry.at).unwrap_or_default();
             items.push(json!({
-                "id": made_of(key.as_bytes()).to_string(),
+                "notificationId": made_of(key.as_bytes()).to_string(),
                 "relatedMessageId": api_id(&now),
                 "type": what.name(),
                 "notificationReceiverHerId": told,
@@ -223,6 +242,15 @@ impl Api {
     }
 }
 
+/// A notice as server-sent event; its offset is the event's id.
+fn event(item: &Value) -> String {
+    let id = item
+        .get("offset")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    format!("event: notification\nid: {id}\ndata: {item}\n\n")
+}
+
 /// The same as server-sent events, for as long as a token usually lives.
 pub(crate) async fn stream(
     api: Arc<Api>,
@@ -233,8 +261,17 @@ pub(crate) async fn stream(
     // Where a client left off, as browsers and libraries say it.
     let last = parts.headers.get("last-event-id");
     let last = last.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let from = last.or(ask.offset);
+    let begin = match from {
+        Some(offset) => offset,
+        None => {
+            let this = api.clone();
+            let end = edge::blocking(move || this.end_of_log()).await;
+            end.map_err(|_| Fault::internal())??
+        }
+    };
     let ask = Ask {
-        offset: last.map_or(ask.offset, |l| l.max(ask.offset)),
+        offset: Some(begin),
         ..ask
     };
     let (this, first) = (api.clone(), ask.clone());
@@ -252,23 +289,19 @@ pub(crate) async fn stream(
             let Ok(Ok((items, at))) = found else {
                 return None;
             };
-            ask.offset = at;
-            let text: String = items
-                .iter()
-                .map(|item| {
-                    let (kind, id) = (item["type"].as_str().unwrap_or_default(), &item["offset"]);
-                    format!("event: {kind}\nid: {id}\ndata: {item}\n\n")
-                })
-                .collect();
+            ask.offset = Some(at);
+            let text: String = items.iter().map(event).collect();
             if !text.is_empty() {
                 return Some((Ok::<_, Infallible>(text), (api, ask, looks)));
             }
-            if looks % ALIVE_EVERY == 1 {
+            if looks % ALIVE_EVERY == 0 {
                 return Some((Ok(": alive\n\n".to_owned()), (api, ask, looks)));
             }
             tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
         }
     });
+    let connected = async { Ok::<_, Infallible>("event: connected\ndata:\n\n".to_owned()) };
+    let events = futures_util::stream::once(connected).chain(events);
     let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
     headers.insert(
@@ -298,7 +331,8 @@ mod tests {
             told(None, &new),
             [
                 (What::NewMessage, 2, 1),
-                (What::MessageSentStateUpdated, 1, 2)
+                (What::MessageSentStateUpdated, 1, 2),
+                (What::MessageDeliveryStateUpdated, 1, 2)
             ]
         );
         let answered = Track {
@@ -323,7 +357,7 @@ mod tests {
             told(None, &refused),
             [
                 (What::RefusedMessage, 2, 1),
-                (What::MessageSentStateUpdated, 1, 2)
+                (What::MessageDeliveryStateUpdated, 1, 2)
             ]
         );
         // What passes on the bus is nobody's here.
@@ -338,7 +372,10 @@ mod tests {
     #[test]
     fn questions_are_checked() {
         let ask = Ask::parse(Some("HerIds=1&HerIds=2&offset=7")).unwrap();
-        assert_eq!((ask.her_ids.len(), ask.offset, ask.limit), (2, 7, 100));
+        assert_eq!(
+            (ask.her_ids.len(), ask.offset, ask.limit),
+            (2, Some(7), 100)
+        );
         let faults = |q| Ask::parse(Some(q)).unwrap_err().validation.len();
         assert_eq!(faults("NotificationsToFetch=0&Offset=x"), 3);
     }

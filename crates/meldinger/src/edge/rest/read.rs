@@ -27,17 +27,11 @@ pub(crate) fn api_id(track: &Track) -> String {
     }
 }
 
-/// Time of the business document as it stands there, else by the time that the envelope had.
-fn gen_date(track: &Track) -> String {
-    let kept = track.details.iter().find(|(name, _)| name == "gen_date");
-    kept.map_or_else(
-        || {
-            let at = jiff::Timestamp::from_microsecond(track.sent_at_us).unwrap_or_default();
-            let zoned = at.to_zoned(edi::value::norway());
-            zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
-        },
-        |(_, value)| value.clone(),
-    )
+/// Time of the business document, with its offset: without one it was Norwegian time.
+pub(crate) fn gen_date(track: &Track) -> String {
+    let at = jiff::Timestamp::from_microsecond(track.sent_at_us).unwrap_or_default();
+    let zoned = at.to_zoned(edi::value::norway());
+    zoned.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
 }
 
 fn message_json(track: &Track, with_metadata: bool, with_content_type: bool) -> Value {
@@ -66,6 +60,14 @@ pub(crate) fn delivery_state(track: &Track) -> &'static str {
         (_, Road::Api | Road::Hub) => "Acknowledged",
         (State::Queued | State::Collected | State::Overdue, _) => "Unconfirmed",
         _ => "Acknowledged",
+    }
+}
+
+/// Whether it has left the hub towards the receiver.
+pub(crate) fn is_sent(track: &Track) -> bool {
+    match track.road {
+        Road::Api | Road::Hub => !matches!(track.state, State::Failed { .. }),
+        _ => track.first_attempt_us.is_some(),
     }
 }
 
@@ -244,7 +246,7 @@ impl Api {
     }
 
     /// The errors of the receipt that came, from the receipt itself where it is here.
-    fn errors_of(&self, track: &Track) -> Result<Vec<Value>, Fault> {
+    pub(crate) fn errors_of(&self, track: &Track) -> Result<Vec<Value>, Fault> {
         let Some(Receipt::Known { codes, .. }) = &track.receipt else {
             return Ok(Vec::new());
         };

@@ -42,7 +42,7 @@ pub(crate) struct Overrides {
 
 impl Overrides {
     /// Sent by the organisation itself instead of its unit.
-    pub fn from_level_1(mut self, is_level_1: bool) -> Self {
+    pub fn at_level_1(mut self, is_level_1: bool) -> Self {
         if is_level_1 {
             self.use_sender_level1_her_id = Some(true);
         }
@@ -198,7 +198,7 @@ impl Api {
                 id,
                 function: &function,
             });
-            if road == Road::Api && self.refused_by_filter(to, from, &function)? {
+            if road == Road::Api && self.refused_by_filter(to, &function)? {
                 let why = "the receiver refuses such messages";
                 let error = TransportError::new(ErrorCondition::UnsupportedMessage, why);
                 self.exchange.note_refused(&submission, &error, None)?;
@@ -223,9 +223,9 @@ impl Api {
         Ok(id)
     }
 
-    fn refused_by_filter(&self, to: u32, from: u32, function: &str) -> Result<bool, Fault> {
+    fn refused_by_filter(&self, to: u32, function: &str) -> Result<bool, Fault> {
         let settings = self.roads.settings().get(to)?;
-        Ok(settings.is_some_and(|s| s.refuses(from, function)))
+        Ok(settings.is_some_and(|s| s.refuses(function)))
     }
 
     fn submission(&self, of: Of<'_>) -> Submission {

@@ -8,28 +8,6 @@ use crate::exchange::{ATTEMPTS, Exchange, ExchangeError};
 const RTYPE: &str = "MshConfiguration";
 const PACK: u32 = 1;
 
-/// How a user is told of news.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Channel {
-    /// It asks.
-    #[default]
-    ApiPolling,
-    /// A stream of the national service that is not run here.
-    Kafka,
-}
-
-/// One refusal of messages before they are taken.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct RejectFilter {
-    /// From this sender; any when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sender_her_id: Option<u32>,
-    /// Of this function (8279); any when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message_type_identificator: Option<String>,
-}
-
 /// What is set up for a HER-id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -38,12 +16,10 @@ pub(crate) struct Configuration {
     pub her_id: u32,
     /// Only the client that set it up may use it.
     pub client_locked: bool,
-    /// How news are told.
-    pub receive_notification_channel: Channel,
     /// Whether messages that a filter refused are told of.
     pub receive_refused_message_notices: bool,
-    /// Messages that are refused.
-    pub reject_message_filters: Vec<RejectFilter>,
+    /// Functions (8279) of messages that are refused.
+    pub refused_functions: Vec<String>,
     /// Client that set it up.
     pub client: String,
     /// Set up by asking for messages in version 2, not by version 3.
@@ -51,15 +27,11 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Whether a message is refused before it is taken.
-    pub fn refuses(&self, sender: u32, function: &str) -> bool {
-        self.reject_message_filters.iter().any(|filter| {
-            filter.sender_her_id.is_none_or(|id| id == sender)
-                && filter
-                    .message_type_identificator
-                    .as_deref()
-                    .is_none_or(|f| f.eq_ignore_ascii_case(function))
-        })
+    /// Whether a message of this function is refused before it is taken.
+    pub fn refuses(&self, function: &str) -> bool {
+        self.refused_functions
+            .iter()
+            .any(|refused| refused.eq_ignore_ascii_case(function))
     }
 }
 
@@ -197,17 +169,12 @@ mod tests {
 
     #[test]
     fn filters_refuse_what_they_name() {
-        let filter = |sender_her_id, function: Option<&str>| Configuration {
-            reject_message_filters: vec![RejectFilter {
-                sender_her_id,
-                message_type_identificator: function.map(str::to_owned),
-            }],
+        let of = Configuration {
+            refused_functions: vec!["epikrise".to_owned()],
             ..Configuration::default()
         };
-        assert!(filter(Some(1), None).refuses(1, "EPIKRISE"));
-        assert!(!filter(Some(1), None).refuses(2, "EPIKRISE"));
-        assert!(filter(None, Some("epikrise")).refuses(2, "EPIKRISE"));
-        assert!(!filter(Some(1), Some("SVAR_LAB")).refuses(1, "EPIKRISE"));
-        assert!(!Configuration::default().refuses(1, "EPIKRISE"));
+        assert!(of.refuses("EPIKRISE"));
+        assert!(!of.refuses("SVAR_LAB"));
+        assert!(!Configuration::default().refuses("EPIKRISE"));
     }
 }

@@ -1,5 +1,7 @@
-//! Version 3, as far as it is public (spec/messaging.md §6.2): set-up of a HER-id, sending with an answer before delivery,
-//! receipts, notices.
+//! Version 3: set-up of HER-ids, sending with an answer before delivery, receipts, notices.
+//!
+//! Sources: spec/messaging.md §6.2; names and shapes as public clients of the national service have them, where the
+//! portal's text names none.
 
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -9,28 +11,49 @@ use serde_json::{Value, json};
 
 use super::document::Document;
 use super::fault::Fault;
+use super::read::{api_id, delivery_state, gen_date, is_sent, receipt_status};
 use super::send::{Handed, Overrides};
-use super::settings::{Channel, Configuration, RejectFilter};
-use super::{Api, Caller, PREFIX, Reply, her_id_of, json_body, parse, unknown, uuid};
-use crate::port::Road;
+use super::settings::Configuration;
+use super::{Api, Caller, PREFIX, Reply, json_body, parse, query, unknown, uuid};
+use crate::rules::envelope::APPREC;
+use crate::rules::track::{State, Track};
 
-/// Most filters of one HER-id.
+/// Most functions that one HER-id refuses, and the longest of them.
 const MAX_FILTERS: usize = 100;
+const MAX_FUNCTION: usize = 60;
+/// Most HER-ids set up at once.
+const MAX_AT_ONCE: usize = 1_500;
+
+/// Functions (8279) that are refused, under the name that the contract has.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Filters {
+    #[serde(rename = "MessageFunction", alias = "messageFunction")]
+    message_function: Option<Vec<String>>,
+}
+
+/// What a client sets up for one HER-id.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wanted {
+    her_id: u32,
+    receive_notification_channel: Option<String>,
+    client_locked: Option<bool>,
+    receive_refused_message_notices: Option<bool>,
+    reject_message_filters: Option<Filters>,
+}
 
 /// What a client sets up.
 #[derive(Debug, Deserialize)]
+struct PutConfigurations {
+    configurations: Vec<Wanted>,
+}
+
+/// Which message was fetched by whom.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PutConfiguration {
-    #[serde(default)]
-    her_id: Option<u32>,
-    #[serde(default)]
-    client_locked: bool,
-    #[serde(default)]
-    receive_notification_channel: Option<String>,
-    #[serde(default)]
-    receive_refused_message_notices: bool,
-    #[serde(default)]
-    reject_message_filters: Option<Vec<RejectFilter>>,
+struct Downloaded {
+    receiver_her_id: u32,
 }
 
 /// A message on its way in.
@@ -56,16 +79,6 @@ pub(crate) fn is_stream(parts: &Parts) -> bool {
     rest.trim_matches('/') == "notifications/stream" && parts.method == Method::GET
 }
 
-fn shown(configuration: &Configuration) -> Value {
-    json!({
-        "herId": configuration.her_id,
-        "clientLocked": configuration.client_locked,
-        "receiveNotificationChannel": "ApiPolling",
-        "receiveRefusedMessageNotices": configuration.receive_refused_message_notices,
-        "rejectMessageFilters": configuration.reject_message_filters,
-    })
-}
-
 impl Api {
     pub(crate) fn v3(
         &self,
@@ -76,21 +89,29 @@ impl Api {
     ) -> Result<Reply, Fault> {
         let method = &parts.method;
         match segments {
-            ["mshconfigurations", rest @ ..] if rest.len() <= 1 => {
-                let in_path = rest.first().map(|id| her_id_of(id)).transpose()?;
-                self.configuration(parts, in_path, caller, body)
+            ["mshconfigurations"] if *method == Method::PUT => {
+                json_body(parts)?;
+                self.set_up(caller, body)
             }
+            ["mshconfigurations"] if *method == Method::DELETE => {
+                self.take_down(caller, parts.uri.query())
+            }
+            ["ping"] if *method == Method::GET => Ok(Reply::ok(json!({
+                "response": "Pong",
+                "timestampUtc": jiff::Timestamp::now().to_string(),
+            }))),
             ["messages"] if *method == Method::POST => self.post_v3(parts, caller, body),
-            ["messages", id] if *method == Method::GET => self.message(uuid(id)?, caller),
+            ["messages", id] if *method == Method::GET => self.message_v3(uuid(id)?, caller),
             ["messages", id, "business-document"] if *method == Method::GET => {
-                let id = uuid(id)?;
-                let reply = self.business_document(id, caller)?;
-                self.fetched(id, caller)?;
-                Ok(reply)
+                self.business_document(uuid(id)?, caller)
             }
-            ["messages", id, "status"] if *method == Method::GET => self.status(uuid(id)?, caller),
-            ["messages", id, "apprec"] if *method == Method::GET => {
-                self.receipts(uuid(id)?, caller)
+            ["messages", id, "status"] if *method == Method::GET => {
+                self.status_v3(uuid(id)?, caller)
+            }
+            ["messages", id, "downloaded"] if *method == Method::PUT => {
+                json_body(parts)?;
+                let request: Downloaded = parse(body)?;
+                self.read(uuid(id)?, request.receiver_her_id, caller)
             }
             ["messages", id, "apprec"] if *method == Method::POST => {
                 json_body(parts)?;
@@ -117,57 +138,94 @@ impl Api {
         Ok(())
     }
 
-    fn configuration(
-        &self,
-        parts: &Parts,
-        in_path: Option<u32>,
-        caller: &Caller,
-        body: &Bytes,
-    ) -> Result<Reply, Fault> {
-        let missing = || Fault::invalid("HerId is required, in the address or the body.");
-        let mine = |found: Option<&Configuration>| {
-            found.is_none_or(|f| !f.client_locked || f.client == caller.client)
-        };
-        let locked = |her_id: u32| {
-            let text = format!("HerId {her_id} is locked to another client");
-            Fault::new(StatusCode::LOCKED, text)
-        };
-        match parts.method {
-            Method::PUT => {
-                json_body(parts)?;
-                let given: PutConfiguration = parse(body)?;
-                let her_id = in_path.or(given.her_id).ok_or_else(missing)?;
-                self.must_own(caller, &[her_id])?;
-                let wanted = given.check(her_id, caller)?;
-                if !self.roads.settings().put(&wanted, mine)? {
-                    return Err(locked(her_id));
-                }
-                Ok(Reply::ok(shown(&wanted)))
-            }
-            Method::GET | Method::DELETE => {
-                let pairs = super::query::pairs(parts.uri.query());
-                let in_query = pairs.iter().find(|(name, _)| name == "herid");
-                let in_query = in_query.map(|(_, id)| her_id_of(id)).transpose()?;
-                let in_body: Option<PutConfiguration> = serde_json::from_slice(body).ok();
-                let her_id = in_path
-                    .or(in_query)
-                    .or_else(|| in_body.and_then(|b| b.her_id))
-                    .ok_or_else(missing)?;
-                self.must_own(caller, &[her_id])?;
-                let found = self.roads.settings().get(her_id)?;
-                let found = found
-                    .filter(|f| !f.is_implicit)
-                    .ok_or_else(Fault::not_found)?;
-                if parts.method == Method::GET {
-                    return Ok(Reply::ok(shown(&found)));
-                }
-                if !self.roads.settings().remove(her_id, mine)? {
-                    return Err(locked(her_id));
-                }
-                Ok(Reply::no_content())
-            }
-            _ => Err(unknown(&["mshconfigurations"])),
+    /// All of what is asked for, or nothing.
+    fn set_up(&self, caller: &Caller, body: &Bytes) -> Result<Reply, Fault> {
+        let request: PutConfigurations = parse(body)?;
+        if request.configurations.is_empty() || request.configurations.len() > MAX_AT_ONCE {
+            return Err(Fault::invalid(format!(
+                "Configurations: from 1 to {MAX_AT_ONCE}."
+            )));
         }
+        let her_ids: Vec<u32> = request.configurations.iter().map(|c| c.her_id).collect();
+        self.must_own(caller, &her_ids)?;
+        let mut faults = Vec::new();
+        let wanted: Vec<Configuration> = request
+            .configurations
+            .into_iter()
+            .map(|c| c.check(caller, &mut faults))
+            .collect();
+        if !faults.is_empty() {
+            return Err(Fault::model(faults));
+        }
+        for her_id in her_ids {
+            self.unlocked(caller, her_id)?;
+        }
+        for configuration in &wanted {
+            let allowed = |found: Option<&Configuration>| is_mine(found, caller);
+            if !self.roads.settings().put(configuration, allowed)? {
+                self.unlocked(caller, configuration.her_id)?;
+            }
+            self.roads.take_over(configuration.her_id)?;
+        }
+        Ok(Reply::no_content())
+    }
+
+    fn take_down(&self, caller: &Caller, query: Option<&str>) -> Result<Reply, Fault> {
+        let mut faults = Vec::new();
+        let pairs = query::pairs(query);
+        let her_ids = query::her_ids(&pairs, "herids", "HerIds", &mut faults);
+        if !faults.is_empty() {
+            return Err(Fault::model(faults));
+        }
+        self.must_own(caller, &her_ids)?;
+        for her_id in &her_ids {
+            self.unlocked(caller, *her_id)?;
+        }
+        for her_id in her_ids {
+            let allowed = |found: Option<&Configuration>| is_mine(found, caller);
+            self.roads.settings().remove(her_id, allowed)?;
+        }
+        Ok(Reply::no_content())
+    }
+
+    fn message_v3(&self, id: uuid::Uuid, caller: &Caller) -> Result<Reply, Fault> {
+        let seen = self.seen(id, caller)?;
+        let row = seen.rows.first().ok_or_else(Fault::not_found)?;
+        let receivers: Vec<u32> = seen.rows.iter().map(|t| t.to).collect();
+        Ok(Reply::ok(json!({
+            "id": api_id(row),
+            "senderHerId": row.from,
+            "receiverHerIds": receivers,
+            "businessDocumentId": row.msg_id,
+            "businessDocumentGenDate": gen_date(row),
+            "businessDocumentMsgType": row.subject,
+            "contentType": "application/xml",
+        })))
+    }
+
+    fn status_v3(&self, id: uuid::Uuid, caller: &Caller) -> Result<Reply, Fault> {
+        let mut rows = Vec::new();
+        for track in &self.seen(id, caller)?.rows {
+            let receipt = match receipt_status(track) {
+                None => Value::Null,
+                Some(status) => {
+                    let about = self.exchange.about(&track.id)?;
+                    let receipt = about.iter().find(|t| t.subject == APPREC);
+                    json!({
+                        "appRecStatus": status,
+                        "appRecErrorList": self.errors_of(track)?,
+                        "appRecId": receipt.map(api_id),
+                    })
+                }
+            };
+            rows.push(json!({
+                "receiverHerId": track.to,
+                "transportDeliveryState": state_v3(track),
+                "sent": is_sent(track),
+                "apprecInfo": receipt,
+            }));
+        }
+        Ok(Reply::ok(json!({ "statusList": rows })))
     }
 
     fn post_v3(&self, parts: &Parts, caller: &Caller, body: &Bytes) -> Result<Reply, Fault> {
@@ -216,7 +274,7 @@ impl Api {
         }
         let overrides = request.transport_metadata_overrides.unwrap_or_default();
         let overrides = overrides
-            .from_level_1(document.header.sender.routing_her_id() != Some(sender))
+            .at_level_1(document.header.sender.routing_her_id() != Some(sender))
             .by_application(request.application_name, request.application_version);
         let handed = Handed {
             document,
@@ -226,16 +284,18 @@ impl Api {
         };
         Ok(accepted(self.hand_in(caller, &handed)?))
     }
+}
 
-    /// The document was fetched: in version 3 there is no call that says so.
-    fn fetched(&self, id: uuid::Uuid, caller: &Caller) -> Result<(), Fault> {
-        for row in self.seen(id, caller)?.rows {
-            let is_own = self.own_party(caller, row.to).is_some();
-            if is_own && row.road == Road::Api && row.is_unread {
-                self.exchange.mark_read(row.to, &row.id)?;
-            }
-        }
-        Ok(())
+/// Whether a client may change what is set up.
+fn is_mine(found: Option<&Configuration>, caller: &Caller) -> bool {
+    found.is_none_or(|f| !f.client_locked || f.client == caller.client)
+}
+
+/// Version 3 tells apart what was refused from what nobody confirmed.
+fn state_v3(track: &Track) -> &'static str {
+    match &track.state {
+        State::Failed { condition } if condition == "no-acknowledgment" => "Abandoned",
+        _ => delivery_state(track),
     }
 }
 
@@ -247,39 +307,29 @@ fn accepted(id: uuid::Uuid) -> Reply {
     }
 }
 
-impl PutConfiguration {
-    fn check(self, her_id: u32, caller: &Caller) -> Result<Configuration, Fault> {
-        let mut faults = Vec::new();
+impl Wanted {
+    fn check(self, caller: &Caller, faults: &mut Vec<String>) -> Configuration {
         match self.receive_notification_channel.as_deref() {
-            None => {}
-            Some(name) if name.eq_ignore_ascii_case("ApiPolling") => {}
-            Some(name) if name.eq_ignore_ascii_case("Kafka") => faults.push(
-                "ReceiveNotificationChannel Kafka is not offered here; use ApiPolling, or GET notifications/stream.".to_owned(),
-            ),
-            Some(_) => {
-                faults.push("ReceiveNotificationChannel must be ApiPolling or Kafka.".to_owned());
-            }
+            Some("Api" | "ApiPolling") => {}
+            Some("Kafka") => faults
+                .push("ReceiveNotificationChannel Kafka is not offered here; use Api.".to_owned()),
+            _ => faults.push("ReceiveNotificationChannel must be Api.".to_owned()),
         }
         let filters = self.reject_message_filters.unwrap_or_default();
-        if filters.len() > MAX_FILTERS {
-            faults.push(format!("RejectMessageFilters: at most {MAX_FILTERS}."));
+        let refused_functions = filters.message_function.unwrap_or_default();
+        let is_long = |f: &String| f.chars().count() > MAX_FUNCTION;
+        if refused_functions.len() > MAX_FILTERS || refused_functions.iter().any(is_long) {
+            faults.push(format!(
+                "RejectMessageFilters: at most {MAX_FILTERS} functions of {MAX_FUNCTION} characters."
+            ));
         }
-        let is_empty =
-            |f: &RejectFilter| f.sender_her_id.is_none() && f.message_type_identificator.is_none();
-        if filters.iter().any(is_empty) {
-            faults.push("RejectMessageFilters: a filter names senderHerId, messageTypeIdentificator, or both.".to_owned());
-        }
-        if !faults.is_empty() {
-            return Err(Fault::model(faults));
-        }
-        Ok(Configuration {
-            her_id,
-            client_locked: self.client_locked,
-            receive_notification_channel: Channel::ApiPolling,
-            receive_refused_message_notices: self.receive_refused_message_notices,
-            reject_message_filters: filters,
+        Configuration {
+            her_id: self.her_id,
+            client_locked: self.client_locked.unwrap_or_default(),
+            receive_refused_message_notices: self.receive_refused_message_notices.unwrap_or(true),
+            refused_functions,
             client: caller.client.clone(),
             is_implicit: false,
-        })
+        }
     }
 }

@@ -36,7 +36,7 @@ async fn a_message_goes_out_is_read_and_answered() {
         )
         .await;
     let want = json!({ "id": id, "receiverHerId": HEART, "senderHerId": EPJ_SERVICE, "businessDocumentId": msg_id,
-        "businessDocumentGenDate": "2026-11-23T08:05:00", "isAppRec": false });
+        "businessDocumentGenDate": "2026-11-23T08:05:00+01:00", "isAppRec": false });
     assert_eq!(list, json!([want]));
     let one = s.get(hospital, &format!("/Messages/{id}")).await;
     assert_eq!(one["contentType"], "application/xml");
@@ -347,15 +347,24 @@ async fn without_the_interface_a_receiver_is_reached_by_the_message_handler() {
             .iter()
             .any(|(n, v)| n == "gen_date" && v == "2026-11-23T08:05:00")
     );
-    // Who has asked for messages once reads through the interface from then on.
-    assert_eq!(
-        s.get(hospital, &format!("/Messages?ReceiverHerIds={HEART}"))
-            .await,
-        json!([])
-    );
-    let id = s.post(epj, &note(&new_id())).await;
-    let list = s
-        .get(hospital, &format!("/Messages?ReceiverHerIds={HEART}"))
+    // Who asks for messages reads through the interface from then on, and what nobody has acknowledged comes along.
+    let path = format!("/Messages?ReceiverHerIds={HEART}");
+    assert_eq!(s.get(hospital, &path).await[0]["id"], id);
+    let status = s.get(epj, &format!("/Messages/{id}/status")).await;
+    assert_eq!(status[0]["transportDeliveryState"], "Acknowledged");
+    s.world.clock.advance(24 * 3_600_000_000);
+    assert!(s.world.view(|e| e.outgoing_due(10)).unwrap().is_empty());
+    let answer = s
+        .call(
+            hospital,
+            "POST",
+            &format!("/Messages/{id}/apprec/{HEART}"),
+            Some(json!({ "appRecStatus": "Ok" })),
+        )
         .await;
-    assert_eq!(list[0]["id"], id);
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+    let next = s.post(epj, &note(&new_id())).await;
+    let list = s.get(hospital, &path).await;
+    assert_eq!(list.as_array().unwrap().len(), 2);
+    assert!(list.as_array().unwrap().iter().any(|m| m["id"] == next));
 }

@@ -2,25 +2,57 @@
 
 use super::*;
 
+/// A set-up of one HER-id.
+fn set_up(her_id: u32, locked: bool, refused: &[&str]) -> Value {
+    json!({ "configurations": [{ "herId": her_id, "receiveNotificationChannel": "Api", "clientLocked": locked,
+        "rejectMessageFilters": { "MessageFunction": refused } }] })
+}
+
+fn message(msg_id: &str) -> Value {
+    json!({ "senderHerId": EPJ_SERVICE, "receiverHerIds": [HEART], "businessDocument": BASE64_STANDARD.encode(note(msg_id)),
+        "contentType": "application/xml", "contentTransferEncoding": "base64",
+        "messageTypeIdentificator": "DIALOG_NOTAT" })
+}
+
+impl Service {
+    async fn put_up(&self, by: By<'_>, her_id: u32) {
+        let answer = self
+            .call(
+                by,
+                "PUT",
+                "/mshconfigurations",
+                Some(set_up(her_id, false, &[])),
+            )
+            .await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.body);
+    }
+
+    async fn send_v3(&self, by: By<'_>, request: Value) -> String {
+        let answer = self.call(by, "POST", "/messages", Some(request)).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        answer.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Types and messages of the notices after an offset.
+    async fn news(&self, by: By<'_>, her_id: u32, offset: u64) -> Vec<Value> {
+        let path = format!("/notifications?HerIds={her_id}&Offset={offset}");
+        let answer = self.get(by, &path).await;
+        answer["notifications"].as_array().unwrap().clone()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn version_3_wants_a_set_up_and_tells_news() {
+async fn a_her_id_is_set_up_before_it_is_used() {
     let s = service().await;
     let (epj, hospital) = (by_3(EPJ_NO), by_3(HOSPITAL_NO));
-    let message = |msg_id: &str| {
-        json!({ "senderHerId": EPJ_SERVICE, "receiverHerIds": [HEART], "businessDocument": BASE64_STANDARD.encode(note(msg_id)),
-            "contentType": "application/xml", "contentTransferEncoding": "base64",
-            "messageTypeIdentificator": "DIALOG_NOTAT", "applicationName": "EPJ Front", "applicationVersion": "18" })
-    };
-    // Before a set-up nothing works, in the form of version 3.
     let answer = s
         .call(epj, "POST", "/messages", Some(message(&new_id())))
         .await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert_eq!(
-        answer.headers["content-type"],
-        "application/problem+json; charset=utf-8"
-    );
+    let kind = &answer.headers["content-type"];
+    assert_eq!(kind, "application/problem+json; charset=utf-8");
     for member in [
+        "type",
         "title",
         "status",
         "detail",
@@ -32,102 +64,135 @@ async fn version_3_wants_a_set_up_and_tells_news() {
     ] {
         assert!(!answer.body[member].is_null(), "{member}: {}", answer.body);
     }
-    let set_up = |her_id: u32, locked: bool| {
-        json!({ "herId": her_id, "clientLocked": locked, "receiveNotificationChannel": "ApiPolling",
-            "receiveRefusedMessageNotices": true, "rejectMessageFilters": [] })
+    assert_eq!(answer.body["errorCode"], 1001);
+    let put = async |by: By<'_>, body: Value| {
+        let answer = s.call(by, "PUT", "/mshconfigurations", Some(body)).await;
+        answer.status
     };
-    let kafka = json!({ "herId": HEART, "receiveNotificationChannel": "Kafka" });
+    let kafka =
+        json!({ "configurations": [{ "herId": HEART, "receiveNotificationChannel": "Kafka" }] });
+    assert_eq!(put(hospital, kafka).await, StatusCode::BAD_REQUEST);
     assert_eq!(
-        s.call(hospital, "PUT", "/mshconfigurations", Some(kafka))
-            .await
-            .status,
+        put(hospital, json!({ "configurations": [] })).await,
         StatusCode::BAD_REQUEST
     );
     assert_eq!(
-        s.call(
-            hospital,
-            "PUT",
-            "/mshconfigurations",
-            Some(set_up(EPJ_SERVICE, false))
-        )
-        .await
-        .status,
+        put(hospital, set_up(EPJ_SERVICE, false, &[])).await,
         StatusCode::FORBIDDEN
     );
     assert_eq!(
-        s.call(
-            epj,
-            "PUT",
-            "/mshconfigurations",
-            Some(set_up(EPJ_SERVICE, false))
-        )
-        .await
-        .status,
-        StatusCode::OK
-    );
-    let made = s
-        .call(
-            hospital,
-            "PUT",
-            "/mshconfigurations",
-            Some(set_up(HEART, true)),
-        )
-        .await;
-    assert_eq!(
-        (made.status, made.body["clientLocked"].as_bool()),
-        (StatusCode::OK, Some(true))
+        put(hospital, set_up(HEART, true, &[])).await,
+        StatusCode::NO_CONTENT
     );
     // Locked: another client of the same organisation stays out.
     let colleague = By {
         client: "other",
         ..hospital
     };
-    for (method, path, body) in [
-        (
-            "PUT",
-            "/mshconfigurations".to_owned(),
-            Some(set_up(HEART, false)),
-        ),
-        ("GET", format!("/notifications?HerIds={HEART}"), None),
-    ] {
-        let answer = s.call(colleague, method, &path, body).await;
-        assert_eq!(answer.status, StatusCode::LOCKED, "{path}: {}", answer.body);
-    }
-
+    assert_eq!(
+        put(colleague, set_up(HEART, false, &[])).await,
+        StatusCode::LOCKED
+    );
     let answer = s
-        .call(epj, "POST", "/messages", Some(message(&new_id())))
+        .call(
+            colleague,
+            "GET",
+            &format!("/notifications?HerIds={HEART}&Offset=0"),
+            None,
+        )
         .await;
-    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
-    let id = answer.body["id"].as_str().unwrap().to_owned();
-    let news = s
-        .get(hospital, &format!("/notifications?HerIds={HEART}"))
+    assert_eq!(answer.status, StatusCode::LOCKED);
+    let answer = s
+        .call(
+            colleague,
+            "DELETE",
+            &format!("/mshconfigurations?HerIds={HEART}"),
+            None,
+        )
         .await;
-    assert_eq!(news.as_array().unwrap().len(), 1, "{news}");
+    assert_eq!(answer.status, StatusCode::LOCKED);
+    let answer = s
+        .call(
+            hospital,
+            "DELETE",
+            &format!("/mshconfigurations?HerIds={HEART}"),
+            None,
+        )
+        .await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let answer = s
+        .call(
+            hospital,
+            "GET",
+            &format!("/notifications?HerIds={HEART}&Offset=0"),
+            None,
+        )
+        .await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(s.get(epj, "/ping").await["response"], "Pong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn version_3_sends_tells_news_and_answers() {
+    let s = service().await;
+    let (epj, hospital) = (by_3(EPJ_NO), by_3(HOSPITAL_NO));
+    s.put_up(epj, EPJ_SERVICE).await;
+    s.put_up(hospital, HEART).await;
+    let msg_id = new_id();
+    let id = s.send_v3(epj, message(&msg_id)).await;
+    let status = s.get(epj, &format!("/messages/{id}/status")).await;
+    assert_eq!(
+        status,
+        json!({ "statusList": [{ "receiverHerId": HEART, "transportDeliveryState": "Acknowledged", "sent": true, "apprecInfo": null }] })
+    );
+    let news = s.news(hospital, HEART, 0).await;
+    assert_eq!(news.len(), 1, "{news:?}");
     assert_eq!(news[0]["type"], "NewMessage");
     assert_eq!(news[0]["relatedMessageId"], id);
     assert_eq!(news[0]["notificationReceiverHerId"], HEART);
     assert_eq!(news[0]["notificationTriggeredByHerId"], EPJ_SERVICE);
+    assert!(news[0]["notificationId"].is_string());
     let offset = news[0]["offset"].as_u64().unwrap();
+    assert!(s.news(hospital, HEART, offset).await.is_empty());
+
+    let one = s.get(hospital, &format!("/messages/{id}")).await;
     assert_eq!(
-        s.get(
-            hospital,
-            &format!("/notifications?HerIds={HEART}&Offset={offset}")
-        )
-        .await,
-        json!([])
+        one,
+        json!({ "id": id, "senderHerId": EPJ_SERVICE, "receiverHerIds": [HEART], "businessDocumentId": msg_id,
+            "businessDocumentGenDate": "2026-11-23T08:05:00+01:00", "businessDocumentMsgType": "DIALOG_NOTAT",
+            "contentType": "application/xml" })
     );
     s.get(hospital, &format!("/messages/{id}/business-document"))
         .await;
-    let answer = s.call(hospital, "POST", &format!("/messages/{id}/apprec"), Some(json!({ "appRecSenderHerId": HEART,
-        "appRecStatus": "Ok", "appRecErrorList": [], "applicationName": "X", "applicationVersion": "1" }))).await;
+    let done = json!({ "receiverHerId": HEART });
+    let answer = s
+        .call(
+            hospital,
+            "PUT",
+            &format!("/messages/{id}/downloaded"),
+            Some(done),
+        )
+        .await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let receipt = json!({ "appRecSenderHerId": HEART, "appRecStatus": "Ok", "appRecErrorList": [],
+        "applicationName": "X", "applicationVersion": "1" });
+    let answer = s
+        .call(
+            hospital,
+            "POST",
+            &format!("/messages/{id}/apprec"),
+            Some(receipt),
+        )
+        .await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
     let receipt = answer.body["id"].as_str().unwrap();
-    let news = s
-        .get(epj, &format!("/notifications?HerIds={EPJ_SERVICE}"))
-        .await;
+    let status = s.get(epj, &format!("/messages/{id}/status")).await;
+    assert_eq!(
+        status["statusList"][0]["apprecInfo"],
+        json!({ "appRecStatus": "Ok", "appRecErrorList": [], "appRecId": receipt })
+    );
+    let news = s.news(epj, EPJ_SERVICE, 0).await;
     let mut kinds: Vec<(&str, &str)> = news
-        .as_array()
-        .unwrap()
         .iter()
         .map(|n| {
             (
@@ -137,78 +202,48 @@ async fn version_3_wants_a_set_up_and_tells_news() {
         })
         .collect();
     kinds.sort_unstable();
+    let of = |what| (what, id.as_str());
     assert_eq!(
         kinds,
         [
-            ("MessageApprecInfoUpdated", &*id),
-            ("MessageSentStateUpdated", &*id),
+            of("MessageApprecInfoUpdated"),
+            of("MessageDeliveryStateUpdated"),
+            of("MessageSentStateUpdated"),
             ("NewMessage", receipt)
         ]
     );
-    let offsets: Vec<u64> = news
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|n| n["offset"].as_u64().unwrap())
-        .collect();
+    let offsets: Vec<u64> = news.iter().map(|n| n["offset"].as_u64().unwrap()).collect();
     assert!(offsets.is_sorted());
     assert!(offsets.iter().all(|o| *o >= offset));
+}
 
-    // A filter refuses; the sender sees it, and the receiver is told.
-    let mut filtering = set_up(HEART, true);
-    filtering["rejectMessageFilters"] = json!([{ "messageTypeIdentificator": "DIALOG_NOTAT" }]);
-    assert_eq!(
-        s.call(
-            hospital,
-            "PUT",
-            &format!("/mshconfigurations/{HEART}"),
-            Some(filtering)
-        )
-        .await
-        .status,
-        StatusCode::OK
-    );
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_refuses_and_both_sides_are_told() {
+    let s = service().await;
+    let (epj, hospital) = (by_3(EPJ_NO), by_3(HOSPITAL_NO));
+    s.put_up(epj, EPJ_SERVICE).await;
+    let filtering = set_up(HEART, false, &["DIALOG_NOTAT"]);
     let answer = s
-        .call(epj, "POST", "/messages", Some(message(&new_id())))
+        .call(hospital, "PUT", "/mshconfigurations", Some(filtering))
         .await;
-    assert_eq!(answer.status, StatusCode::ACCEPTED);
-    let refused = answer.body["id"].as_str().unwrap();
-    let status = s.get(epj, &format!("/messages/{refused}/status")).await;
-    assert_eq!(status[0]["transportDeliveryState"], "Rejected");
-    let news = s
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let id = s.send_v3(epj, message(&new_id())).await;
+    let status = s.get(epj, &format!("/messages/{id}/status")).await;
+    assert_eq!(
+        status["statusList"][0]["transportDeliveryState"],
+        "Rejected"
+    );
+    assert_eq!(status["statusList"][0]["sent"], false);
+    let news = s.news(hospital, HEART, 0).await;
+    assert_eq!(news[0]["type"], "RefusedMessage");
+    assert_eq!(news[0]["relatedMessageId"], id);
+    let list = s
         .get(
-            hospital,
-            &format!("/notifications?HerIds={HEART}&Offset={offset}"),
+            by(HOSPITAL_NO),
+            &format!("/Messages?ReceiverHerIds={HEART}"),
         )
         .await;
-    let last = news.as_array().unwrap().last().unwrap().clone();
-    assert_eq!(
-        (last["type"].as_str(), last["relatedMessageId"].as_str()),
-        (Some("RefusedMessage"), Some(refused))
-    );
-
-    assert_eq!(
-        s.call(
-            hospital,
-            "DELETE",
-            &format!("/mshconfigurations/{HEART}"),
-            None
-        )
-        .await
-        .status,
-        StatusCode::NO_CONTENT
-    );
-    assert_eq!(
-        s.call(
-            hospital,
-            "GET",
-            &format!("/notifications?HerIds={HEART}"),
-            None
-        )
-        .await
-        .status,
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(list, json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,13 +251,7 @@ async fn news_come_as_a_stream_too() {
     let s = service().await;
     let (epj, hospital) = (by_3(EPJ_NO), by_3(HOSPITAL_NO));
     for (who, her_id) in [(epj, EPJ_SERVICE), (hospital, HEART)] {
-        s.call(
-            who,
-            "PUT",
-            "/mshconfigurations",
-            Some(json!({ "herId": her_id })),
-        )
-        .await;
+        s.put_up(who, her_id).await;
     }
     let id = s.post(by(EPJ_NO), &note(&new_id())).await;
     let path = format!("{PREFIX}/notifications/stream");
@@ -242,7 +271,7 @@ async fn news_come_as_a_stream_too() {
         NOW_S,
     )
     .unwrap();
-    let request = Request::get(format!("{path}?HerIds={HEART}"))
+    let request = Request::get(format!("{path}?HerIds={HEART}&Offset=0"))
         .header("authorization", format!("DPoP {token}"))
         .header("dpop", proof)
         .header("api-version", "3")
@@ -253,7 +282,10 @@ async fn news_come_as_a_stream_too() {
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut body = response.into_body();
     let frame = body.frame().await.unwrap().unwrap();
+    let first = frame.into_data().unwrap();
+    assert_eq!(&first[..], b"event: connected\ndata:\n\n");
+    let frame = body.frame().await.unwrap().unwrap();
     let text = String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
-    assert!(text.starts_with("event: NewMessage\nid: "), "{text}");
+    assert!(text.starts_with("event: notification\nid: "), "{text}");
     assert!(text.contains(&id) && text.ends_with("\n\n"));
 }
