@@ -297,3 +297,12 @@ async fn what_was_not_removed_is_there_again() {
         .await;
     assert!(hub.office.open(&who).await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_said_to_be_kept_that_could_not_be_written() {
+    let hub = exchange().await;
+    let (note, between) = (Draft::note().mail(), Draft::between().mail());
+    tokio::task::block_in_place(|| hub.world.store.close());
+    assert_eq!(hub.deliver(HUB, &note).await, Delivered::TryLater);
+    assert_eq!(hub.deliver(HOSPITAL, &between).await, Delivered::TryLater);
+}
