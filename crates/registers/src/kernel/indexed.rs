@@ -16,6 +16,11 @@ pub trait Index<C: Content>: Default {
     /// Takes in an entry, new or changed; the same twice changes nothing.
     fn put(&mut self, entry: &Entry<C>);
 
+    /// Takes in an entry of a register that is read as a whole: each once, and [`Index::settle`] afterwards.
+    fn put_first(&mut self, entry: &Entry<C>) {
+        self.put(entry);
+    }
+
     /// All entries have been taken in.
     fn settle(&mut self) {}
 }
@@ -42,6 +47,14 @@ impl<I> Indexed<I> {
         I: Index<C>,
     {
         self.index.put(entry);
+        self.next = self.next.max(entry.no.0.saturating_add(1));
+    }
+
+    fn put_first<C: Content>(&mut self, entry: &Entry<C>)
+    where
+        I: Index<C>,
+    {
+        self.index.put_first(entry);
         self.next = self.next.max(entry.no.0.saturating_add(1));
     }
 }
@@ -77,7 +90,7 @@ impl<C: Content, I: Index<C>> IndexedRegister<C, I> {
             let Some(last) = page.last() else { break };
             from = EntryNo(last.no.0.saturating_add(1));
             for entry in page {
-                fresh.put(&entry);
+                fresh.put_first(&entry);
             }
         }
         fresh.index.settle();
