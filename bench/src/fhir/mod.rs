@@ -1,7 +1,7 @@
 //! The FHIR server over HTTP, as a client sees it: a population is loaded by transactions, then read, searched and added to,
 //! at one size or at growing ones. Generator and server share the machine, and both are counted.
 
-mod postgres;
+pub(crate) mod postgres;
 mod raw;
 mod sandbox;
 pub mod server;

@@ -3,10 +3,12 @@
 //! read from them.
 
 pub mod people;
+mod place;
 
 use anyhow::{Context, Result, ensure};
 use jiff::civil::Date;
 use nation::{Nation, Params};
+use place::{Engine, Place};
 use registers::kernel::identifiers::Packed;
 use registers::kernel::period::Moment;
 use registers::kernel::timeline::Origin;
@@ -14,14 +16,11 @@ use registers::kernel::{EntryId, EntryNo};
 use registers::persons::document::Name;
 use registers::persons::freg::import::Importer;
 use registers::persons::freg::source;
-use registers::persons::life::REPOSITORY;
-use registers::persons::register::Options as RegisterOptions;
 use registers::persons::row::tag;
 use registers::persons::search::{Query, Raw};
 use registers::persons::{PersonRegister, life};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use store::{Filter, RepoKind, RepositoryDecl, Seq, Store, StoreConfig};
 
 /// What to measure.
 #[derive(clap::Args, Clone, Debug)]
@@ -44,6 +43,9 @@ pub struct Options {
     /// Where the files are made (a temporary folder inside); default: the system's.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Where the log stands.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    engine: Engine,
 }
 
 pub(crate) const ANCHOR: Date = Date::constant(2026, 11, 23);
@@ -53,25 +55,26 @@ pub(crate) const ANCHOR: Date = Date::constant(2026, 11, 23);
 /// # Errors
 /// When something fails or answers wrongly.
 pub fn run(options: &Options) -> Result<()> {
-    let place = match &options.folder {
+    let folder = match &options.folder {
         Some(folder) => tempfile::tempdir_in(folder)?,
         None => tempfile::tempdir()?,
     };
+    let place = Place::new(options.engine, folder.path())?;
     let nation = Nation::generate(&Params {
         seed: options.seed,
         anchor: ANCHOR,
         population: options.population,
     })?;
     println!("registers: {} persons", options.population);
-    let persons = open(place.path(), false)?;
+    let persons = place.open("first", false)?;
     import(&persons, &nation)?;
     memory("after the import");
     drop(persons);
     let began = Instant::now();
-    let persons = open(place.path(), false)?;
+    let persons = place.open("first", false)?;
     println!("  opened with its read form: {:.2?}", began.elapsed());
     memory("after opening");
-    let size = std::fs::metadata(place.path().join("read/persons.read"))?.len();
+    let size = std::fs::metadata(place.read_form("first"))?.len();
     let count = persons.len();
     let rows: u64 = (0..count)
         .step_by(97)
@@ -86,30 +89,22 @@ pub fn run(options: &Options) -> Result<()> {
     let numbers = numbers(&persons)?;
     reads(&persons, &numbers, options, "rows in the file")?;
     drop(persons);
-    let persons = open(place.path(), true)?;
+    let persons = place.open("first", true)?;
     let began = Instant::now();
     persons.maintain()?;
-    println!("  rows read into memory: {:.2?}", began.elapsed());
-    memory("with rows in memory");
-    reads(&persons, &numbers, options, "rows in memory")?;
+    println!("  first maintenance: {:.2?}", began.elapsed());
+    memory("after it");
+    // At national size the rows stay in the file: then this is the same once more.
+    reads(&persons, &numbers, options, "rows as a hub has them")?;
     raw(&persons, &numbers, options)?;
     searches(&persons, options)?;
     day(&persons, options)?;
     feed(&persons, &nation, options)?;
     memory("at the end");
+    if place.is_shared() {
+        place::step(&place, &persons)?;
+    }
     Ok(())
-}
-
-fn open(folder: &Path, resident: bool) -> Result<PersonRegister> {
-    let declared = vec![RepositoryDecl::new(REPOSITORY, RepoKind::Internal)];
-    let (store, mint) = Store::open(StoreConfig::sqlite(folder.join("store"), declared))?;
-    let grant = mint.grant(Filter::Open, Seq(u64::MAX), 0);
-    let options = RegisterOptions {
-        resident,
-        most_changed: usize::MAX,
-        ..RegisterOptions::new(folder.join("read"))
-    };
-    Ok(PersonRegister::open(store, grant, options)?)
 }
 
 fn now() -> Moment {
@@ -118,7 +113,7 @@ fn now() -> Moment {
 
 /// Made on one thread, taken in on another.
 pub(crate) fn import(persons: &PersonRegister, nation: &Nation) -> Result<()> {
-    let began = Instant::now();
+    let (began, before_s) = (Instant::now(), processor_s());
     let count = std::thread::scope(|scope| {
         let (send, receive) = std::sync::mpsc::sync_channel(8);
         scope.spawn(move || {
@@ -138,8 +133,10 @@ pub(crate) fn import(persons: &PersonRegister, nation: &Nation) -> Result<()> {
     })?;
     let took = began.elapsed();
     println!(
-        "  import with generation: {count} persons in {took:.1?}, {:.0}/s",
-        f64::from(count) / took.as_secs_f64()
+        "  import with generation: {count} persons in {took:.1?}, {:.0}/s; processor {:.0} s, written {} MB",
+        f64::from(count) / took.as_secs_f64(),
+        processor_s() - before_s,
+        written_mb()
     );
     Ok(())
 }
@@ -365,7 +362,7 @@ fn spread(took: &mut [Duration]) -> String {
 /// A day's changes in batches, then a new read form.
 fn day(persons: &PersonRegister, options: &Options) -> Result<()> {
     let step = (persons.len() / options.changes.max(1)).max(1);
-    let began = Instant::now();
+    let (began, before_s) = (Instant::now(), processor_s());
     let mut changed = 0;
     let all: Vec<u32> = (0..options.changes)
         .map(|n| n * step % persons.len())
@@ -389,7 +386,11 @@ fn day(persons: &PersonRegister, options: &Options) -> Result<()> {
         }
         changed += persons.change(changes, now())?.len();
     }
-    println!("  a day's {changed} changes: {:.2?}", began.elapsed());
+    println!(
+        "  a day's {changed} changes: {:.2?}, processor {:.1} s",
+        began.elapsed(),
+        processor_s() - before_s
+    );
     let began = Instant::now();
     let query = Query {
         family: Some("navnesen".to_owned()),
@@ -419,7 +420,7 @@ fn feed(persons: &PersonRegister, nation: &Nation, options: &Options) -> Result<
     let events: Vec<String> = (1..=u64::from(options.changes))
         .filter_map(|number| nation::folkeregister::event(nation, number, day, &mut cell))
         .collect();
-    let began = Instant::now();
+    let (began, before_s) = (Instant::now(), processor_s());
     let mut importer = Importer::new(persons, now())?;
     for (place, text) in (1..).zip(&events) {
         let item = source::of_text(text).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
@@ -432,13 +433,31 @@ fn feed(persons: &PersonRegister, nation: &Nation, options: &Options) -> Result<
         "not every event was followed"
     );
     println!(
-        "  a day's feed of {} events from XML: {:.2?}, {} new, {} changed",
+        "  a day's feed of {} events from XML: {:.2?}, processor {:.1} s, {} new, {} changed",
         report.events,
         began.elapsed(),
+        processor_s() - before_s,
         report.created,
         report.changed
     );
     Ok(())
+}
+
+/// Processor time of this process so far, all threads, seconds.
+fn processor_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let mut fields = after_name.split_whitespace().skip(11);
+    let mut ticks = || fields.next().and_then(|n| n.parse::<f64>().ok());
+    // The kernel counts in hundredths of a second.
+    (ticks().unwrap_or(0.0) + ticks().unwrap_or(0.0)) / 100.0
+}
+
+/// Sent to disks by this process so far.
+fn written_mb() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = io.lines().find_map(|l| l.strip_prefix("write_bytes: "));
+    line.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) >> 20
 }
 
 fn memory(when: &str) {
