@@ -472,7 +472,7 @@ impl Hub {
         let views = crate::grunndata::views(
             &store,
             &registers,
-            (&address_edges.health, &address_edges.resh),
+            (&*address_edges.health, &address_edges.resh),
             &clock,
             person_server(),
             vec![addresses.base_tls.clone(), addresses.base.clone()],
