@@ -579,3 +579,26 @@ async fn references_to_hidden_records_lose_their_target() {
     .await;
     assert_eq!(gone.status, 404);
 }
+
+/// Persons of a bulk load get their key when something first names them: until then a search answers as for somebody
+/// without results, and it finds her with the first one.
+#[tokio::test]
+async fn somebody_whom_nothing_has_named_is_found_with_her_first_result() {
+    let c = case().await;
+    let router = &c.world.results;
+    let by_number = |nin: &str| format!("Patient?identifier={nin}");
+    let untouched = look(router, &by_number(UNTOUCHED), DOCTOR).await;
+    assert_eq!(untouched.status, 200, "{}", untouched.text());
+    assert!(untouched.ids("match").is_empty());
+    let empty = look(router, &by_number(EMPTY), DOCTOR).await;
+    let names = [UNTOUCHED, EMPTY, &c.empty];
+    assert_eq!(bare(&untouched, &names), bare(&empty, &names));
+    c.world.add_result(UNTOUCHED, "NPU19748", "13.5");
+    for address in [
+        by_number(UNTOUCHED),
+        format!("Observation?patient.identifier={UNTOUCHED}"),
+    ] {
+        let found = look(router, &address, DOCTOR).await;
+        assert_eq!(found.ids("match").len(), 1, "{address}: {}", found.text());
+    }
+}

@@ -33,6 +33,8 @@ pub const KARI: &str = "15849197352";
 pub const OLA: &str = "05898597468";
 /// Has none, but the store has met her.
 pub const EMPTY: &str = "21830999413";
+/// In the register; no record and no log line has ever named her.
+pub const UNTOUCHED: &str = "12837449934";
 const HPR: [(&str, &str); 2] = [(DOCTOR, "565505933"), (OTHER_DOCTOR, "7001001")];
 const HOSPITAL: &str = "999977774";
 
@@ -45,6 +47,7 @@ fn name_of(nin: &str) -> Option<PersonName> {
         KARI => ("KARI", "BEVER"),
         OLA => ("OLA", "BEVER"),
         EMPTY => ("TOM", "HAUG"),
+        UNTOUCHED => ("URØRT", "HAUG"),
         _ => return None,
     };
     Some(PersonName {
