@@ -53,7 +53,7 @@ pub fn caller(
     parts: &Parts,
     ground: PersonGround,
     now_s: i64,
-) -> Result<Who, Refused> {
+) -> Result<Who, Box<Refused>> {
     let scopes = match ground {
         PersonGround::LegalBasis => [WITH_LEGAL_BASIS, FULL_ACCESS],
         PersonGround::NoLegalBasis => [NO_LEGAL_BASIS, FULL_ACCESS],
@@ -72,9 +72,11 @@ pub fn caller(
     };
     let token = server
         .check(&presented, &requirement)
-        .map_err(|error| Refused {
-            fault: Fault::token(&error, server.algs()),
-            who: None,
+        .map_err(|error| {
+            Box::new(Refused {
+                fault: Fault::token(&error, server.algs()),
+                who: None,
+            })
         })?;
     let who = Who {
         client_id: token.client_id().unwrap_or_default().to_owned(),
@@ -92,10 +94,10 @@ pub fn caller(
     };
     match lacks {
         None => Ok(who),
-        Some(error) => Err(Refused {
+        Some(error) => Err(Box::new(Refused {
             fault: Fault::token(&error, server.algs()),
             who: Some(who),
-        }),
+        })),
     }
 }
 
