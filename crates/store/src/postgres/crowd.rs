@@ -16,6 +16,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio_postgres::Row;
 
+/// Feed row, names, and the newest version of a record.
+type TipAndRecord = (Tip, Arc<Names>, Option<Box<Newest>>);
+
 /// Rounds under way at once: one is answered while the next is asked.
 const MOST_ROUNDS: usize = 2;
 /// Questions of one round.
@@ -161,7 +164,7 @@ impl Crowd {
         &self,
         shared: &Arc<Shared>,
         name: Name,
-    ) -> Result<(Tip, Arc<Names>, Option<Box<Newest>>), StoreError> {
+    ) -> Result<TipAndRecord, StoreError> {
         match self.ask(shared, Question::Both(name))? {
             Answer::Both(tip, names, found) => Ok((tip, names, found)),
             _ => Err(mixed_up()),
@@ -198,8 +201,7 @@ impl Crowd {
     pub(super) fn tip_and_record_soon(
         shared: &Arc<Shared>,
         name: Name,
-    ) -> impl Future<Output = Result<(Tip, Arc<Names>, Option<Box<Newest>>), StoreError>> + use<>
-    {
+    ) -> impl Future<Output = Result<TipAndRecord, StoreError>> + use<> {
         let (tell, told) = oneshot::channel();
         if shared.crowd.sit(Question::Both(name), Seat::Task(tell)) {
             Lead(shared).elsewhere();
