@@ -70,14 +70,12 @@ pub fn caller(
         dpop: &values(&parts.headers, "dpop"),
         now_s,
     };
-    let token = server
-        .check(&presented, &requirement)
-        .map_err(|error| {
-            Box::new(Refused {
-                fault: Fault::token(&error, server.algs()),
-                who: None,
-            })
-        })?;
+    let token = server.check(&presented, &requirement).map_err(|error| {
+        Box::new(Refused {
+            fault: Fault::token(&error, server.algs()),
+            who: None,
+        })
+    })?;
     let who = Who {
         client_id: token.client_id().unwrap_or_default().to_owned(),
         orgnr_parent: token.orgnr_parent().unwrap_or_default().to_owned(),
