@@ -343,7 +343,11 @@ impl<C: Content> RegisterLog<C> {
     /// # Errors
     /// When the store cannot be read.
     pub fn entry(&self, id: EntryId) -> Result<Option<Entry<C>>, StoreError> {
-        self.entry_in(&*self.store.snapshot()?, id)
+        // Nearly all stand under the first type: state and record in one question.
+        let snapshot = self
+            .store
+            .snapshot_for(self.repo, ENTRY, &id.to_string())?;
+        self.entry_in(&*snapshot, id)
     }
 
     fn entry_in(
