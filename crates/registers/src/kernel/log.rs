@@ -344,9 +344,7 @@ impl<C: Content> RegisterLog<C> {
     /// When the store cannot be read.
     pub fn entry(&self, id: EntryId) -> Result<Option<Entry<C>>, StoreError> {
         // Nearly all stand under the first type: state and record in one question.
-        let snapshot = self
-            .store
-            .snapshot_for(self.repo, ENTRY, &id.to_string())?;
+        let snapshot = self.store.snapshot_for(self.repo, ENTRY, &id.to_string())?;
         self.entry_in(&*snapshot, id)
     }
 
