@@ -261,7 +261,13 @@ mod tests {
         let id = id_of(one, other);
         assert!(id.len() == 64, "as long as an id may be");
         assert_eq!(pair(&id), Some((one, other)));
-        for bad in ["", "7", id.get(1..).unwrap(), &format!("{id}0"), &"ø".repeat(32)] {
+        for bad in [
+            "",
+            "7",
+            id.get(1..).unwrap(),
+            &format!("{id}0"),
+            &"ø".repeat(32),
+        ] {
             assert_eq!(pair(bad), None);
         }
     }
