@@ -7,7 +7,12 @@ use std::process::Command;
 
 /// Floors from the ground up; a crate uses only crates of lower floors, or earlier ones on floors where that is allowed.
 const FLOORS: &[(u8, &[&str])] = &[
-    (1, &["codes", "jose", "xmlsec", "fhir", "edi", "amqp", "ebxml", "mail"]),
+    (
+        1,
+        &[
+            "codes", "jose", "xmlsec", "fhir", "edi", "amqp", "ebxml", "mail",
+        ],
+    ),
     (2, &["store", "edge"]),
     (3, &["registers", "trust", "records"]),
     (

@@ -203,7 +203,10 @@ async fn messages_are_counted_for_those_they_concern(engine: Engine) -> Result<(
         .post("SVAR_LAB", mail::PARTY_HER_ID, 8_900_008, &mail.xml)
         .await?;
     // The sender's own numbers; other tests send beside this one.
-    let own = format!("/api/drift/counts?her_id={}&function=SVAR_LAB", mail::PARTY_HER_ID);
+    let own = format!(
+        "/api/drift/counts?her_id={}&function=SVAR_LAB",
+        mail::PARTY_HER_ID
+    );
     let deadline = Instant::now() + Duration::from_secs(60);
     let counted = loop {
         let report = operator.get(&own).await?.expect(200)?.json();

@@ -238,7 +238,17 @@ impl Config {
                 continue;
             };
             // Variables of the tools around the hub, not of its configuration.
-            if ["SHARED", "PG_URL", "PG_FOLDER", "FACTS", "FAULT", "BIN", "CONFIG"].contains(&key) {
+            if [
+                "SHARED",
+                "PG_URL",
+                "PG_FOLDER",
+                "FACTS",
+                "FAULT",
+                "BIN",
+                "CONFIG",
+            ]
+            .contains(&key)
+            {
                 continue;
             }
             let lower = key.to_lowercase();

@@ -372,7 +372,10 @@ mod tests {
         let map = map(&registers, NOW_US);
         assert_eq!(map["municipalities"][0]["name"], "Oslo");
         assert_eq!(map["municipalities"][0]["organisations"], 1);
-        assert!(map["municipalities"][0]["latitude"].is_null(), "no business, no place");
+        assert!(
+            map["municipalities"][0]["latitude"].is_null(),
+            "no business, no place"
+        );
         assert_eq!(map["without_municipality"], 0);
         assert_eq!(ward["changes"].as_array().unwrap().len(), 1);
         assert_eq!(one(&registers, 99, NOW_US).unwrap_err().status, 404);

@@ -2,7 +2,7 @@
 //! The national base profile's form with the person service's metadata on top.
 
 use super::kinds::{GD, NO_BASIS};
-use super::values::{extension, extensions, grading, instant, listed, metadata};
+use super::values::{extension, extensions, grading, instant, listed, metadata, with};
 use codes::places;
 use fhir::build::Json;
 use registers::kernel::period::Moment;
@@ -210,11 +210,11 @@ fn municipality_name(address: &Address) -> Option<&'static str> {
 
 fn municipality_coding(address: &Address) -> Option<Value> {
     (address.municipality != 0).then(|| {
-        let mut coding = listed(3402, &format!("{:04}", address.municipality));
-        if let Some(name) = municipality_name(address) {
-            coding["display"] = json!(name);
+        let coding = listed(3402, &format!("{:04}", address.municipality));
+        match municipality_name(address) {
+            Some(name) => with(coding, "display", name),
+            None => coding,
         }
-        coding
     })
 }
 

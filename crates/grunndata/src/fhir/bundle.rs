@@ -33,7 +33,13 @@ pub(super) fn searchset(base: &str, query: &Query, answer: Answer) -> Value {
         }
     }
     let entries = answer.resources.into_iter().map(|resource| {
-        let text = |name: &str| resource[name].as_str().unwrap_or_default().to_owned();
+        let text = |name: &str| {
+            resource
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let url = format!("{base}/{}/{}", text("resourceType"), text("id"));
         json!({ "fullUrl": url, "resource": resource, "search": { "mode": "match" } })
     });

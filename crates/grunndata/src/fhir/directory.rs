@@ -478,7 +478,7 @@ impl Registers {
             for her_id in her_ids {
                 let made = self.with_party(her_id, |p| p.endpoints(&query.elements, now));
                 for endpoint in made.unwrap_or_default() {
-                    let text = |name: &str| endpoint["connectionType"][name].as_str();
+                    let text = |name: &str| endpoint.get("connectionType")?.get(name)?.as_str();
                     let fits = transports.as_ref().is_none_or(|asked| {
                         let (system, code) = (text("system"), text("code"));
                         let pair = system.unwrap_or_default();

@@ -6,7 +6,7 @@ use super::kinds::Kind;
 use super::lists::role_id;
 use super::person::{addresses, gender_code};
 use super::persons::{Shown, View};
-use super::values::{identifier, meta, name, reference};
+use super::values::{identifier, meta, name, reference, with};
 use fhir::build::Json;
 use registers::gplists::GpLists;
 use registers::gplists::rules::own_doctor;
@@ -49,11 +49,11 @@ pub(super) fn resource(
         .list(
             "identifier",
             identifiers.iter().map(|held| {
-                let mut made = identifier(&held.value);
-                if !held.value.in_use {
-                    made["use"] = json!("old");
+                let made = identifier(&held.value);
+                match held.value.in_use {
+                    true => made,
+                    false => with(made, "use", "old"),
                 }
-                made
             }),
         )
         .put("active", true)

@@ -7,7 +7,7 @@ use super::address::{self, Role, Style};
 use super::elements::Elements;
 use super::kinds::{GD, Kind};
 use super::persons::{Shown, View};
-use super::values::{extension, extensions, identifier, meta, metadata, name};
+use super::values::{extension, extensions, identifier, meta, metadata, name, with};
 use fhir::build::Json;
 use registers::kernel::timeline::{Held, Timeline};
 use registers::persons::codes::{Gender, IdentifierKind, OtherPart, PersonStatus, ProtectionLevel};
@@ -141,8 +141,7 @@ fn registered(held: &Held<Identifier>, view: View) -> Value {
     } else {
         "opphoert"
     };
-    let mut made = identifier(&held.value);
-    made["extension"] = json!([
+    let more = json!([
         extension(
             &format!("{GD}gd-person-identifier-status"),
             "valueCode",
@@ -150,7 +149,7 @@ fn registered(held: &Held<Identifier>, view: View) -> Value {
         ),
         metadata(held, view.now),
     ]);
-    made
+    with(identifier(&held.value), "extension", more)
 }
 
 fn foreign(kind: &str, value: &str, country: &str) -> Value {

@@ -6,7 +6,7 @@
 use super::elements::Elements;
 use super::kinds::{GD, Kind, NO_BASIS};
 use super::persons::{Shown, View};
-use super::values::{extension, extensions, identifier, meta, metadata, name, reference};
+use super::values::{extension, extensions, identifier, meta, metadata, name, reference, with};
 use fhir::build::Json;
 use registers::kernel::EntryId;
 use registers::kernel::identifiers::Packed;
@@ -77,12 +77,16 @@ pub(super) fn resource(
     ];
     let current = related.identifiers(&kinds);
     let current = current.iter().filter(|held| held.value.in_use);
-    let mut of = reference("Patient", &patient.id.to_string());
-    of["extension"] = json!([extension(
+    let person = json!([extension(
         &format!("{NO_BASIS}no-basis-relatedperson-person-reference"),
         "valueReference",
         reference("Person", &patient.id.to_string()),
     )]);
+    let of = with(
+        reference("Patient", &patient.id.to_string()),
+        "extension",
+        person,
+    );
     let names = related.document.name.at(view.now);
     let resource = Json::resource("RelatedPerson")
         .put("id", id_of(patient.id, related.id))

@@ -14,9 +14,15 @@ pub(super) const CONFIDENTIALITY: &str =
 
 /// An extension with a value.
 pub(super) fn extension(url: &str, name: &str, value: impl Into<Value>) -> Value {
-    let mut made = json!({ "url": url });
-    made[name] = value.into();
-    made
+    with(json!({ "url": url }), name, value)
+}
+
+/// An object with one more member.
+pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value.into());
+    }
+    object
 }
 
 /// An extension with extensions.

@@ -43,7 +43,6 @@ pub const HPR: u32 = 1_010_037;
 pub const CONTRACT: i64 = 1_001;
 
 pub struct World {
-    pub table: Arc<RegisterTable>,
     pub lists: Arc<GpLists>,
     router: Router,
     pub journal: Arc<Mutex<Vec<(AuditEntry, Durability)>>>,
@@ -278,7 +277,6 @@ impl World {
         })
         .unwrap();
         Self {
-            table,
             lists,
             router: service.router(),
             journal,
