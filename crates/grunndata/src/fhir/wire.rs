@@ -109,7 +109,8 @@ pub(super) fn asked(path: &str, method: &Method) -> Result<Asked, Refusal> {
     let (first, second, third) = (segments.next(), segments.next(), segments.next());
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     let asked = match (first, second, third) {
-        (Some("metadata"), None, None) => Asked::Metadata,
+        // the base address of facts.json tells what is below it, as those of the other registers do
+        (None | Some("metadata"), None, None) => Asked::Metadata,
         (Some(kind), second, None) => {
             let kind = Kind::named(kind).ok_or_else(unknown)?;
             match second {
@@ -135,10 +136,10 @@ mod tests {
     #[test]
     fn addresses_and_methods() {
         let read = |path: &str, method: &Method| asked(path, method);
-        assert!(matches!(
-            read("/metadata", &Method::GET),
-            Ok(Asked::Metadata)
-        ));
+        for path in ["/metadata", ""] {
+            let asked = read(path, &Method::GET);
+            assert!(matches!(asked, Ok(Asked::Metadata)), "{path:?}");
+        }
         assert!(matches!(
             read("/Person", &Method::GET),
             Ok(Asked::Search(Kind::Person))
@@ -152,7 +153,7 @@ mod tests {
             Ok(Asked::Read(Kind::Endpoint, _))
         ));
         for (path, method, status) in [
-            ("/", Method::GET, 404),
+            ("", Method::POST, 405),
             ("/Observation", Method::GET, 404),
             ("/Person/1/_history", Method::GET, 404),
             ("/Person", Method::POST, 405),
