@@ -36,7 +36,8 @@ case " $engines " in *" postgres "*)
 esac
 export HELSENAV_KILL_CYCLES="${HELSENAV_KILL_CYCLES:-$(((cycles + 4) / 5))}"
 if [ "$HELSENAV_KILL_CYCLES" != 0 ]; then
-  bus="cargo test --locked -p meldinger --test it"
+  # the whole workspace, so that what `./test` has built is not built again with fewer features
+  bus="cargo test --locked --workspace --test it"
   case " $engines " in *" sqlite "*) part $bus kill::a_kill_loses_nothing_on_sqlite -- --nocapture ;; esac
   case " $engines " in *" postgres "*) part scripts/postgres.sh run $bus kill::a_kill_loses_nothing_on_postgres -- --nocapture ;; esac
 fi

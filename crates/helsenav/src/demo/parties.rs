@@ -17,6 +17,13 @@ use registers::parties::{
 };
 use registers::table::Row;
 
+/// From when the nation's parties and units are valid, 1 January 2000: the story may play on any day, and its clock may
+/// stand before the hour at which the demo was first started.
+const LONG_SINCE: Period = Period {
+    from: Some(Moment(946_684_800_000)),
+    to: None,
+};
+
 /// Everything of one organisation: main unit, sub units, parties.
 pub(super) fn rows(
     nation: &Nation,
@@ -67,7 +74,7 @@ fn top(
 ) -> PartyRecord {
     let orgnr = o.orgnr.to_string();
     let mut top = PartyRecord::new(o.her_id.0, PartyKind::Organisation, &o.name, &orgnr, at);
-    top.valid = Period::since(at);
+    top.valid = LONG_SINCE;
     top.business_type = Some(o.type_code.to_owned());
     top.industry = industry(o).map(str::to_owned).into_iter().collect();
     top.municipality = Some(o.municipality.to_owned());
@@ -106,7 +113,7 @@ fn below(o: &model::Organisation, p: &model::Party, at: Moment) -> PartyRecord {
     };
     let mut party = PartyRecord::new(p.her_id.0, kind, &p.name, &orgnr, at);
     party.parent = Some(o.her_id.0);
-    party.valid = Period::since(at);
+    party.valid = LONG_SINCE;
     party.hub_run = o.kind() == model::OrgKind::Hub;
     match &p.kind {
         model::PartyKind::Service { list, code, .. } => {
@@ -241,7 +248,7 @@ pub(super) fn give_units(opened: &hub::Opened, nation: &Nation) -> anyhow::Resul
                 level: None,
                 designation: None,
                 her_id: Some(p.her_id.0),
-                valid: Period::since(at),
+                valid: LONG_SINCE,
                 changed: at,
             };
             // An import that was broken off begins anew: the unit may be there.
@@ -254,4 +261,27 @@ pub(super) fn give_units(opened: &hub::Opened, nation: &Nation) -> anyhow::Resul
         register.change(some)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use registers::parties::rules;
+
+    #[test]
+    fn every_party_is_there_before_the_demo_was_first_started() {
+        let nation = Nation::generate(&nation::Params::default()).unwrap();
+        let yesterday = Moment(Moment::from(Timestamp::now()).0 - 86_400_000);
+        let mut parties = 0;
+        for row in nation
+            .organisations()
+            .flat_map(|o| rows(&nation, o, &|_| None))
+        {
+            if let Row::CommunicationParty(party) = row {
+                assert!(rules::is_active(&party, yesterday), "{}", party.her_id);
+                parties += 1;
+            }
+        }
+        assert!(parties > 50);
+    }
 }
