@@ -38,7 +38,7 @@ impl MessageHandler {
         // The permit is taken before the body is read.
         let limit = DefaultBodyLimit::max(self.inner.limits.max_bytes);
         Router::new()
-            .route(PATH, post(take))
+            .route(PATH, post(take).get(overview))
             .layer(limit)
             .layer(axum::middleware::from_fn_with_state(
                 desk.clone(),
@@ -68,6 +68,11 @@ async fn one_of_a_few(
             answer(StatusCode::REQUEST_TIMEOUT, &Outgoing::unsigned(fault))
         }
     }
+}
+
+/// What a person who opens the address is told.
+async fn overview() -> &'static str {
+    "ebXML (ebMS 2.0) over HTTP: POST a message here; its signal is the response.\n"
 }
 
 async fn take(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Response {

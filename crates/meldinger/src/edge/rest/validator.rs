@@ -30,8 +30,16 @@ struct Validator {
 /// The route.
 pub fn router(parts: RestParts, explain: Arc<Explain>) -> Router {
     Router::new()
-        .route(PREFIX, axum::routing::post(validate))
+        .route(PREFIX, axum::routing::post(validate).get(overview))
         .with_state(Arc::new(Validator { parts, explain }))
+}
+
+/// What a person who opens the address is told.
+async fn overview() -> axum::Json<Value> {
+    axum::Json(serde_json::json!({
+        "service": "Meldingsvalidator",
+        "use": "POST a message (XML, a SOAP envelope or a whole mail) with a HelseID token; the answer is the report. Accept: text/plain for words, lang=nb or en. Nothing is kept.",
+    }))
 }
 
 async fn validate(State(validator): State<Arc<Validator>>, request: Request) -> Response {
