@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use store::{Commit, CommitError, Direction, KeyRange, Settle, Settlement as End};
+use store::{Commit, CommitError, Direction, KeyRange, Rid, Settle, Settlement as End};
 
 use crate::exchange::{Exchange, ExchangeError, TIMER_QUEUE};
 use crate::rules::queue::QueueName;
@@ -35,6 +35,7 @@ impl Timers {
             .name("meldinger-timer".to_owned())
             .spawn(move || {
                 let mut expiries = Instant::now();
+                let mut old_keys = Some(Rid(0));
                 while !stopped.load(Ordering::Acquire) {
                     let rung = exchange.ring_reminders().unwrap_or_else(|error| {
                         tracing::error!(%error, "reminders not handled");
@@ -46,7 +47,13 @@ impl Timers {
                             tracing::error!(%error, "dead letters not looked through");
                         }
                     }
-                    if rung == 0 {
+                    if let Some(after) = old_keys {
+                        let renewed = exchange.inner.tracks.renew_keys(after);
+                        old_keys = renewed.unwrap_or_else(|error| {
+                            tracing::error!(%error, "keys of messages not made anew");
+                            None
+                        });
+                    } else if rung == 0 {
                         exchange
                             .inner
                             .store

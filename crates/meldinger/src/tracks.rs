@@ -3,13 +3,18 @@
 use bytes::Bytes;
 use store::{
     Direction, Expect, FeedEvent, Granted, HistoryScope, IndexKey, KeyRange, Op, Privacy, Put,
-    PutId, RepoId, Rid, Seq, Snapshot, Store, StoreError, Vno,
+    PutId, Rekey, RepoId, Rid, Seq, Snapshot, Store, StoreError, Vno,
 };
 
 use crate::rules::track::Track;
 
 pub(crate) const RTYPE: &str = "MessageTrack";
-const PACK: u32 = 1;
+/// What makes the keys below. 2: those that need a human by party, and by state.
+pub(crate) const PACK: u32 = 2;
+/// Records of one batch of [`Tracks::renew_keys`].
+const RENEWED: usize = 500;
+/// What stands for every party where a key begins with one.
+pub(crate) const ANYBODY: u32 = 0;
 
 /// Index parameters of this repository. Stable: they stand in stored keys.
 pub(crate) mod param {
@@ -21,8 +26,6 @@ pub(crate) mod param {
     pub const PARTY: u32 = 3;
     /// Time.
     pub const ALL: u32 = 4;
-    /// Time, of those that need a human.
-    pub const HUMAN: u32 = 5;
     /// Due time of the next reminder.
     pub const REMINDER: u32 = 6;
     /// Time, of security events.
@@ -35,11 +38,25 @@ pub(crate) mod param {
     pub const OUTGOING: u32 = 10;
     /// HER-id of an API user, then time and track: what it has not read.
     pub const INBOX: u32 = 11;
+    /// Level-1 HER-id of a party or [`super::ANYBODY`], then time: those that need a human.
+    pub const HUMAN: u32 = 12;
+    /// Level-1 HER-id of a party or [`super::ANYBODY`], code of the state, zero, then time: those on the way ([`super::is_found_by_state`]).
+    pub const STATE: u32 = 13;
 }
 
 /// Time in an order-preserving form.
 pub(crate) fn time_key(at_us: i64) -> [u8; 8] {
     ((at_us as u64) ^ (1 << 63)).to_be_bytes()
+}
+
+/// How the keys of one state begin.
+pub(crate) fn state_key(organisation: u32, state: &str) -> Vec<u8> {
+    [&organisation.to_be_bytes()[..], state.as_bytes(), &[0]].concat()
+}
+
+/// Whether messages in a state have a key of it. The ends that most messages come to have none: the newest of all are such.
+pub(crate) fn is_found_by_state(state: &str) -> bool {
+    !matches!(state, "accepted" | "done")
 }
 
 fn keys(track: &Track) -> Vec<IndexKey> {
@@ -70,17 +87,27 @@ fn keys(track: &Track) -> Vec<IndexKey> {
     );
     let mut parties = vec![track.from_organisation, track.to_organisation];
     parties.dedup();
-    for party in parties.into_iter().filter(|party| *party != 0) {
+    parties.retain(|party| *party != ANYBODY);
+    for party in &parties {
         keys.push(IndexKey {
             param: param::PARTY,
             value: [&party.to_be_bytes()[..], &received].concat(),
         });
     }
-    if track.state.needs_human() {
-        keys.push(IndexKey {
-            param: param::HUMAN,
-            value: received.to_vec(),
-        });
+    let state = track.state.code();
+    for seer in std::iter::once(ANYBODY).chain(parties) {
+        if track.state.needs_human() {
+            keys.push(IndexKey {
+                param: param::HUMAN,
+                value: [&seer.to_be_bytes()[..], &received].concat(),
+            });
+        }
+        if is_found_by_state(state) {
+            keys.push(IndexKey {
+                param: param::STATE,
+                value: [&state_key(seer, state)[..], &received].concat(),
+            });
+        }
     }
     keys.extend(track.next_reminder_us.map(|due| IndexKey {
         param: param::REMINDER,
@@ -278,6 +305,32 @@ impl Tracks {
     pub fn is_version(&self, event: &FeedEvent) -> bool {
         matches!(event, FeedEvent::Version { repo, rtype, op, .. }
             if *repo == self.repo && rtype == RTYPE && matches!(op, Op::Create | Op::Update))
+    }
+
+    /// Makes the keys of some tracks anew that an earlier version of the program has written: those after `after`. Returns where to go on;
+    /// nothing when it came to the end. Blocks.
+    pub fn renew_keys(&self, after: Rid) -> Result<Option<Rid>, StoreError> {
+        let rids = self.store.outdated(self.repo, PACK, after, RENEWED)?;
+        let Some(last) = rids.last() else {
+            return Ok(None);
+        };
+        let snapshot = self.store.snapshot()?;
+        let mut changes = Vec::with_capacity(rids.len());
+        for record in snapshot.fetch(&self.grant, &rids)? {
+            let keys = match decode(&record).filter(|_| record.head.rtype == RTYPE) {
+                Some(stored) => keys(&stored.track),
+                None => snapshot.keys(&self.grant, record.head.rid)?,
+            };
+            changes.push(Rekey {
+                rid: record.head.rid,
+                vno: record.head.vno,
+                keys,
+                pack: PACK,
+            });
+        }
+        // Whatever changed meanwhile was written with keys of today.
+        self.store.rekey(self.repo, &changes)?;
+        Ok(Some(*last))
     }
 
     fn fetch(&self, snapshot: &Snapshot, rids: &[Rid]) -> Result<Vec<Stored>, StoreError> {

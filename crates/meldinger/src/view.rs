@@ -17,7 +17,7 @@ use crate::reply::moment;
 use crate::rules::queue::QueueName;
 use crate::rules::resend::PUT_BACK;
 use crate::rules::track::{Alert, RECEIPT_HOURS, Receipt, State, Step, StepKind, Track};
-use crate::tracks::{Stored, blob_hash, param, time_key};
+use crate::tracks::{ANYBODY, Stored, blob_hash, is_found_by_state, param, state_key, time_key};
 
 /// Most rows of one page.
 pub const MAX_PAGE: usize = 200;
@@ -291,28 +291,21 @@ impl Exchange {
             Viewer::Party { organisation } => Some(organisation),
             Viewer::Operator => wanted,
         };
-        if let Some(organisation) = organisation {
-            let prefix = organisation.to_be_bytes();
-            let to = organisation
-                .checked_add(1)
-                .map(|next| next.to_be_bytes().to_vec());
-            return KeyRange {
-                param: param::PARTY,
-                from: [&prefix[..], &since].concat(),
-                to,
-            };
-        }
-        let param = if filter.needs_human {
-            param::HUMAN
-        } else if filter.alerts {
-            param::ALERT
-        } else {
-            param::ALL
+        let anybody = organisation.unwrap_or(ANYBODY).to_be_bytes().to_vec();
+        let (param, prefix) = match (&filter.state, organisation) {
+            (Some(state), _) if is_found_by_state(state) => (
+                param::STATE,
+                state_key(organisation.unwrap_or(ANYBODY), state),
+            ),
+            _ if filter.needs_human => (param::HUMAN, anybody),
+            (_, Some(_)) => (param::PARTY, anybody),
+            _ if filter.alerts => (param::ALERT, Vec::new()),
+            _ => (param::ALL, Vec::new()),
         };
         KeyRange {
             param,
-            from: since,
-            to: None,
+            from: [&prefix[..], &since].concat(),
+            to: (!prefix.is_empty()).then(|| [&prefix[..], &[0xff; 9]].concat()),
         }
     }
 

@@ -75,9 +75,10 @@ fn child() {
                     ..MessageFilter::default()
                 };
                 let page = world.exchange.messages(Viewer::Operator, &filter).unwrap();
-                match page.rows.first() {
-                    None if page.next.is_none() => say("waiting none"),
-                    first => say(&format!("waiting {first:?}")),
+                match (page.rows.first(), page.next) {
+                    (None, None) => say("waiting none"),
+                    (None, Some(_)) => say("waiting for the rest of the list"),
+                    (Some(first), _) => say(&format!("waiting {first:?}")),
                 }
                 line.clear();
             }

@@ -1,6 +1,11 @@
 //! Who sees what in the message flow.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use amqp::port::Disposition;
 use meldinger::view::{MessageFilter, Viewer};
+use store::{Rekey, Rid};
 
 use crate::world::*;
 
@@ -166,4 +171,116 @@ async fn lists_are_filtered_paged_and_bound_to_the_party() {
         .view(|exchange| exchange.summary(Viewer::Party { organisation: EPJ }, 0))
         .unwrap();
     assert_eq!(summary.by_state.get("queued"), Some(&7));
+}
+
+/// More than one page looks at.
+const MANY: usize = 2_100;
+
+/// One message that failed, before many that have not.
+async fn one_failed_before_many(world: &World) {
+    let first = message("HENVISNING_NYTILSTAND", HEART, "x");
+    let id = first
+        .properties
+        .message_id
+        .as_ref()
+        .map(|id| id.as_text())
+        .unwrap();
+    world.send("vaar-epj", "8900300_async", first).await;
+    let mut error = message("HENVISNING_NYTILSTAND", EPJ_SERVICE, "");
+    error.set_property("fromHerId", HEART.to_string());
+    error.properties.reply_to = None;
+    error.set_property("originalMessageId", id);
+    error.set_property("errorCondition", "transport:decryption-failed");
+    world.send("nordlys", "8900900_error", error).await;
+    let many = (0..MANY).map(|_| {
+        world.send(
+            "vaar-epj",
+            "8900300_async",
+            message("DIALOG_NOTAT", HEART, "x"),
+        )
+    });
+    for outcome in futures_util::future::join_all(many).await {
+        assert!(matches!(outcome, Disposition::Accepted), "{outcome:?}");
+    }
+}
+
+fn failed(world: &World, viewer: Viewer) -> [usize; 2] {
+    let filters = [
+        MessageFilter {
+            state: Some("failed".to_owned()),
+            ..MessageFilter::default()
+        },
+        MessageFilter {
+            needs_human: true,
+            ..MessageFilter::default()
+        },
+    ];
+    filters.map(|filter| {
+        let page = world
+            .view(|exchange| exchange.messages(viewer, &filter))
+            .unwrap();
+        assert_eq!(page.next, None, "nothing else was looked at");
+        page.rows.len()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_is_found_behind_any_number_of_others() {
+    let world = world().await;
+    one_failed_before_many(&world).await;
+    assert_eq!(failed(&world, Viewer::Operator), [1, 1]);
+    assert_eq!(
+        failed(&world, Viewer::Party { organisation: EPJ }),
+        [1, 1],
+        "the sender"
+    );
+    assert_eq!(
+        failed(&world, Viewer::Party { organisation: GP }),
+        [0, 0],
+        "somebody else"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_an_earlier_version_get_the_keys_of_this_one() {
+    let grant = Arc::new(Mutex::new(None));
+    let given = grant.clone();
+    let world = world_with(move |parts| {
+        given.lock().unwrap().replace(parts.grant.clone());
+    })
+    .await;
+    one_failed_before_many(&world).await;
+    let grant = grant.lock().unwrap().take().unwrap();
+    let repo = world.store.repo(meldinger::REPOSITORY).unwrap();
+    tokio::task::block_in_place(|| {
+        let mut after = Rid(0);
+        loop {
+            let rids = world.store.outdated(repo, 0, after, 500).unwrap();
+            let Some(last) = rids.last() else { break };
+            after = *last;
+            let snapshot = world.store.snapshot().unwrap();
+            let old = snapshot.fetch(&grant, &rids).unwrap().into_iter();
+            let old: Vec<_> = old
+                .map(|record| {
+                    let mut keys = snapshot.keys(&grant, record.head.rid).unwrap();
+                    keys.retain(|key| key.param < 12);
+                    Rekey {
+                        rid: record.head.rid,
+                        vno: record.head.vno,
+                        keys,
+                        pack: 1,
+                    }
+                })
+                .collect();
+            world.store.rekey(repo, &old).unwrap();
+        }
+    });
+    assert_eq!(failed(&world, Viewer::Operator), [0, 0]);
+    let _timers = meldinger::Timers::start(&world.exchange).unwrap();
+    let mut tries = 0;
+    while failed(&world, Viewer::Operator) != [1, 1] {
+        tries += 1;
+        assert!(tries < 2_000, "the keys were never made anew");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
 }

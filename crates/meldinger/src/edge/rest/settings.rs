@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use store::{Commit, CommitError, Expect, Op, Privacy, Put, PutId, Vno};
 
 use crate::exchange::{ATTEMPTS, Exchange, ExchangeError};
+use crate::tracks::PACK;
 
 const RTYPE: &str = "MshConfiguration";
-const PACK: u32 = 1;
 
 /// What is set up for a HER-id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
