@@ -13,10 +13,11 @@
 //! - A mail ends at `CRLF . CRLF` and nowhere else; a mail with bare CR or LF is refused, so no second mail can be smuggled in.
 //! - Line lengths, sizes, commands, faults, log-ins, time and connections are bounded by [`Limits`]; a peer that neither writes nor reads
 //!   loses its connection.
+//! - What a peer sent in the clear behind its wish for TLS ends the connection; nothing said before TLS counts after it.
 //! - No address, password or content of a mail reaches a log.
 //!
 //! **Rules from:** RFC 5321 (SMTP), 1870 (SIZE), 6152 (8BITMIME), 2920 (PIPELINING), 3463 (codes), 4954 (AUTH); RFC 1939 (POP3),
-//! 2449 (CAPA). Not here: TLS, relaying, IMAP.
+//! 2449 (CAPA); TLS on request by RFC 3207 (STARTTLS) and 2595 (STLS), from the first byte by RFC 8314. Not here: relaying, IMAP.
 
 pub mod port;
 
@@ -29,6 +30,26 @@ pub use server::{Limits, Protocol, Server, Shutdown};
 
 /// Sessions over any stream, for tests and for other accept loops.
 pub mod session {
-    pub use crate::pop3::serve as pop3;
-    pub use crate::smtp::serve as smtp;
+    use std::net::IpAddr;
+
+    use tokio::io::{AsyncRead, AsyncWrite};
+
+    use crate::port::Post;
+    use crate::{Protocol, Server};
+
+    /// One connection of SMTP to its end; it begins in the clear.
+    pub async fn smtp<P: Post, S>(server: &Server<P>, stream: S, peer: IpAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        server.session(stream, peer, Protocol::Smtp).await;
+    }
+
+    /// One connection of POP3 to its end; it begins in the clear.
+    pub async fn pop3<P: Post, S>(server: &Server<P>, stream: S, peer: IpAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        server.session(stream, peer, Protocol::Pop3).await;
+    }
 }

@@ -112,6 +112,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
         }
     }
 
+    /// The stream, for another layer on it; nothing when the peer has already sent more than was read, which that layer would not see.
+    pub fn into_stream(self) -> Option<S> {
+        (self.from == self.buffer.len()).then_some(self.stream)
+    }
+
     pub async fn end(&mut self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }

@@ -5,8 +5,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::port::Post;
 
@@ -104,6 +107,16 @@ pub(crate) struct Shared<P> {
 pub struct Server<P> {
     pub(crate) shared: Arc<Shared<P>>,
     shutdown: Shutdown,
+    tls: Option<TlsAcceptor>,
+}
+
+/// How a session begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Opening {
+    /// The server speaks first; not so when TLS came in the middle.
+    pub greets: bool,
+    /// The peer may ask for TLS.
+    pub offers_tls: bool,
 }
 
 impl<P> Clone for Server<P> {
@@ -111,6 +124,7 @@ impl<P> Clone for Server<P> {
         Self {
             shared: self.shared.clone(),
             shutdown: self.shutdown.clone(),
+            tls: self.tls.clone(),
         }
     }
 }
@@ -129,11 +143,28 @@ impl<P: Post> Server<P> {
                 open_boxes: Mutex::default(),
             }),
             shutdown,
+            tls: None,
         }
+    }
+
+    /// The same with TLS: on request (STARTTLS, STLS) at listeners of [`Self::serve`], from the first byte at those of [`Self::serve_tls`].
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsAcceptor) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Serves a listener until shutdown. Sessions that run are let go.
     pub async fn serve(&self, listener: TcpListener, protocol: Protocol) {
+        self.accept(listener, protocol, false).await;
+    }
+
+    /// The same with TLS from the first byte. Without [`Self::with_tls`] every connection is closed at once.
+    pub async fn serve_tls(&self, listener: TcpListener, protocol: Protocol) {
+        self.accept(listener, protocol, true).await;
+    }
+
+    async fn accept(&self, listener: TcpListener, protocol: Protocol, is_tls: bool) {
         let counts: Counts = Arc::default();
         let mut sessions = tokio::task::JoinSet::new();
         loop {
@@ -159,9 +190,16 @@ impl<P: Post> Server<P> {
                 let _place = place;
                 let limit = server.shared.limits.session_time;
                 let session = async {
-                    match protocol {
-                        Protocol::Smtp => crate::smtp::serve(&server, stream, peer.ip()).await,
-                        Protocol::Pop3 => crate::pop3::serve(&server, stream, peer.ip()).await,
+                    if is_tls {
+                        let opening = Opening {
+                            greets: true,
+                            offers_tls: false,
+                        };
+                        if let Some(stream) = server.secured(stream).await {
+                            server.talk(stream, peer.ip(), protocol, opening).await;
+                        }
+                    } else {
+                        server.session(stream, peer.ip(), protocol).await;
                     }
                 };
                 tokio::select! {
@@ -171,6 +209,60 @@ impl<P: Post> Server<P> {
             });
         }
         while sessions.join_next().await.is_some() {}
+    }
+
+    /// One connection that begins in the clear, to its end.
+    pub(crate) async fn session<S>(&self, stream: S, peer: IpAddr, protocol: Protocol)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let clear = Opening {
+            greets: true,
+            offers_tls: self.tls.is_some(),
+        };
+        // A session in the clear gives its stream back when the peer has asked for TLS on it.
+        let Some(stream) = self.talk(stream, peer, protocol, clear).await else {
+            return;
+        };
+        if let Some(stream) = self.secured(stream).await {
+            let upgraded = Opening {
+                greets: false,
+                offers_tls: false,
+            };
+            self.talk(stream, peer, protocol, upgraded).await;
+        }
+    }
+
+    async fn talk<S>(
+        &self,
+        stream: S,
+        peer: IpAddr,
+        protocol: Protocol,
+        opening: Opening,
+    ) -> Option<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match protocol {
+            Protocol::Smtp => crate::smtp::talk(&self.shared, stream, peer, opening).await,
+            Protocol::Pop3 => crate::pop3::talk(&self.shared, stream, peer, opening).await,
+        }
+    }
+
+    async fn secured<S>(&self, stream: S) -> Option<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let tls = self.tls.as_ref()?;
+        let wait = self.shared.limits.patience;
+        match tokio::time::timeout(wait, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "TLS handshake failed");
+                None
+            }
+            Err(_) => None,
+        }
     }
 }
 

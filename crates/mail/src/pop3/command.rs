@@ -15,6 +15,7 @@ pub(crate) enum Command {
     Reset,
     Noop,
     Quit,
+    StartTls,
 }
 
 /// Nothing for what is not known or not complete.
@@ -43,6 +44,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<Command> {
         "RSET" => Some(Command::Reset),
         "NOOP" => Some(Command::Noop),
         "QUIT" => Some(Command::Quit),
+        "STLS" => Some(Command::StartTls),
         _ => None,
     }
 }
@@ -56,6 +58,7 @@ mod tests {
     fn commands_are_whole_or_none() {
         let table = [
             ("capa", Some(Command::Capabilities)),
+            ("stls", Some(Command::StartTls)),
             ("USER a", Some(Command::User("a".to_owned()))),
             ("USER", None),
             ("PASS a b", Some(Command::Password("a b".to_owned()))),

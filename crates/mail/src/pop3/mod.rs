@@ -10,19 +10,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::line::{Gone, Line, Lines};
 use crate::port::{Identity, Letter, Post};
-use crate::server::{Server, Shared};
+use crate::server::{Opening, Shared};
 use command::Command;
 
 const MAX_COMMAND_LINE: usize = 500;
 
-/// Serves one connection to its end. Mail that was not removed by `QUIT` is put back.
-pub async fn serve<P: Post, S: AsyncRead + AsyncWrite + Unpin>(
-    server: &Server<P>,
+/// Serves one connection to its end, or until the peer asks for TLS on it: then the stream comes back. Mail that was not removed by `QUIT`
+/// is put back.
+pub(crate) async fn talk<P: Post, S: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Arc<Shared<P>>,
     stream: S,
     peer: IpAddr,
-) {
+    opening: Opening,
+) -> Option<S> {
     let mut session = Session {
-        shared: server.shared.clone(),
+        shared: shared.clone(),
+        offers_tls: opening.offers_tls,
         lines: Lines::new(stream),
         peer,
         user: None,
@@ -30,8 +33,11 @@ pub async fn serve<P: Post, S: AsyncRead + AsyncWrite + Unpin>(
         faults: 0,
         failed_logins: 0,
     };
-    let _ = session.run().await;
+    if session.run(opening.greets).await == Ok(Ended::Secure) {
+        return session.lines.into_stream();
+    }
     session.lines.end().await;
+    None
 }
 
 /// A mailbox locked for this session; put back when dropped.
@@ -87,6 +93,7 @@ impl<P: Post> Drop for Open<P> {
 
 struct Session<P: Post, S> {
     shared: Arc<Shared<P>>,
+    offers_tls: bool,
     lines: Lines<S>,
     peer: IpAddr,
     user: Option<String>,
@@ -100,12 +107,23 @@ enum Step {
     Bytes(Vec<u8>),
     Fault(&'static str),
     End(&'static str),
+    Secure,
+}
+
+/// How a session ends.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    Over,
+    /// TLS begins on this stream.
+    Secure,
 }
 
 impl<P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<P, S> {
-    async fn run(&mut self) -> Result<(), Gone> {
+    async fn run(&mut self, greets: bool) -> Result<Ended, Gone> {
         let limits = self.shared.limits.clone();
-        self.write(b"+OK ready\r\n").await?;
+        if greets {
+            self.write(b"+OK ready\r\n").await?;
+        }
         for _ in 0..limits.max_commands {
             let line = self.next_line().await?;
             let step = match line {
@@ -123,14 +141,23 @@ impl<P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<P, S> {
                 Step::Fault(text) => {
                     self.faults += 1;
                     if self.faults > limits.max_faults {
-                        return self.write(b"-ERR too many errors\r\n").await;
+                        self.write(b"-ERR too many errors\r\n").await?;
+                        return Ok(Ended::Over);
                     }
                     self.write(format!("{text}\r\n").as_bytes()).await?;
                 }
-                Step::End(text) => return self.write(format!("{text}\r\n").as_bytes()).await,
+                Step::End(text) => {
+                    self.write(format!("{text}\r\n").as_bytes()).await?;
+                    return Ok(Ended::Over);
+                }
+                Step::Secure => {
+                    self.write(b"+OK begin TLS\r\n").await?;
+                    return Ok(Ended::Secure);
+                }
             }
         }
-        self.write(b"-ERR too many commands\r\n").await
+        self.write(b"-ERR too many commands\r\n").await?;
+        Ok(Ended::Over)
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {
@@ -175,10 +202,14 @@ impl<P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<P, S> {
 
     async fn obey(&mut self, command: Command) -> Step {
         match (command, &mut self.open) {
-            (Command::Capabilities, _) => Step::Say(
-                "+OK capabilities\r\nUSER\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nPIPELINING\r\n."
-                    .to_owned(),
-            ),
+            (Command::Capabilities, _) => {
+                let tls = if self.offers_tls { "STLS\r\n" } else { "" };
+                Step::Say(format!(
+                    "+OK capabilities\r\nUSER\r\nTOP\r\nUIDL\r\nRESP-CODES\r\n{tls}PIPELINING\r\n."
+                ))
+            }
+            (Command::StartTls, None) if self.offers_tls => Step::Secure,
+            (Command::StartTls, _) => Step::Fault("-ERR no TLS to begin here"),
             (Command::Noop, Some(_)) => Step::Say("+OK".to_owned()),
             (Command::User(user), None) => {
                 self.user = Some(user);

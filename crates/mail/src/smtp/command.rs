@@ -19,6 +19,7 @@ pub(crate) enum Command {
     Noop,
     Verify,
     Quit,
+    StartTls,
     /// Credentials, when they came with the command.
     AuthPlain(Option<String>),
     AuthLogin(Option<String>),
@@ -55,6 +56,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command, Wrong> {
         "NOOP" => Ok(Command::Noop),
         "VRFY" | "EXPN" => Ok(Command::Verify),
         "QUIT" => alone(Command::Quit),
+        "STARTTLS" => alone(Command::StartTls),
         "AUTH" => auth(rest),
         _ => Err(UNKNOWN),
     }
@@ -140,7 +142,7 @@ mod tests {
                 size,
             })
         };
-        let table: [(&str, Result<Command, Wrong>); 18] = [
+        let table: [(&str, Result<Command, Wrong>); 20] = [
             ("ehlo x", Ok(Command::Ehlo)),
             ("EHLO", Err(SYNTAX)),
             (
@@ -164,6 +166,8 @@ mod tests {
             ),
             ("DATA", Ok(Command::Data)),
             ("DATA now", Err(SYNTAX)),
+            ("starttls", Ok(Command::StartTls)),
+            ("STARTTLS now", Err(SYNTAX)),
             (
                 "AUTH PLAIN AGEAYg==",
                 Ok(Command::AuthPlain(Some("AGEAYg==".to_owned()))),

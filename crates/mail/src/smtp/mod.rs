@@ -10,21 +10,23 @@ use tokio::sync::SemaphorePermit;
 
 use crate::line::{Gone, Line, Lines};
 use crate::port::{Delivered, Identity, Post, Refusal};
-use crate::server::{Server, Shared};
+use crate::server::{Opening, Shared};
 use command::{Command, base64_text, plain};
 
 const MAX_COMMAND_LINE: usize = 1_000;
 const UNIT: usize = 64 << 10;
 const BAD_LINE: &str = "500 5.5.2 lines end with CRLF";
 
-/// Serves one connection to its end.
-pub async fn serve<P: Post, S: AsyncRead + AsyncWrite + Unpin>(
-    server: &Server<P>,
+/// Serves one connection to its end, or until the peer asks for TLS on it: then the stream comes back.
+pub(crate) async fn talk<P: Post, S: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Shared<P>,
     stream: S,
     peer: IpAddr,
-) {
+    opening: Opening,
+) -> Option<S> {
     let mut session = Session {
-        shared: &server.shared,
+        shared,
+        offers_tls: opening.offers_tls,
         lines: Lines::new(stream),
         pending: Vec::new(),
         peer,
@@ -35,7 +37,11 @@ pub async fn serve<P: Post, S: AsyncRead + AsyncWrite + Unpin>(
         faults: 0,
         failed_logins: 0,
     };
-    if session.run().await == Err(Gone::TimedOut) {
+    let ended = session.run(opening.greets).await;
+    if ended == Ok(Step::Secure) {
+        return session.lines.into_stream();
+    }
+    if ended == Err(Gone::TimedOut) {
         let wait = session
             .shared
             .limits
@@ -47,10 +53,12 @@ pub async fn serve<P: Post, S: AsyncRead + AsyncWrite + Unpin>(
             .await;
     }
     session.lines.end().await;
+    None
 }
 
 struct Session<'a, P, S> {
     shared: &'a Shared<P>,
+    offers_tls: bool,
     lines: Lines<S>,
     /// Answers not yet written: they go out together when commands come in a bundle.
     pending: Vec<u8>,
@@ -69,16 +77,21 @@ struct Incoming<'a> {
     room: Vec<SemaphorePermit<'a>>,
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Step {
     Next,
     End,
+    /// TLS begins on this stream.
+    Secure,
 }
 
 impl<'a, P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<'a, P, S> {
-    async fn run(&mut self) -> Result<(), Gone> {
-        let greeting = format!("220 {} ESMTP", self.shared.host);
-        self.say(&greeting);
-        self.flush().await?;
+    async fn run(&mut self, greets: bool) -> Result<Step, Gone> {
+        if greets {
+            let greeting = format!("220 {} ESMTP", self.shared.host);
+            self.say(&greeting);
+            self.flush().await?;
+        }
         for _ in 0..self.shared.limits.max_commands {
             let line = self
                 .lines
@@ -93,15 +106,17 @@ impl<'a, P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<'a, P, S> {
                 Ok(command) => self.obey(command).await?,
                 Err(wrong) => self.fault(wrong),
             };
-            if matches!(step, Step::End) {
-                return self.flush().await;
+            if step != Step::Next {
+                self.flush().await?;
+                return Ok(step);
             }
             if !self.lines.has_more() {
                 self.flush().await?;
             }
         }
         self.say("421 4.7.0 too many commands");
-        self.flush().await
+        self.flush().await?;
+        Ok(Step::End)
     }
 
     fn say(&mut self, text: &str) {
@@ -143,8 +158,13 @@ impl<'a, P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<'a, P, S> {
                 self.reset();
                 self.is_greeted = true;
                 let (host, size) = (&self.shared.host, self.shared.limits.max_mail_bytes);
+                let tls = if self.offers_tls {
+                    "250-STARTTLS\r\n"
+                } else {
+                    ""
+                };
                 let text = format!(
-                    "250-{host}\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SIZE {size}\r\n250 AUTH PLAIN LOGIN"
+                    "250-{host}\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n{tls}250-SIZE {size}\r\n250 AUTH PLAIN LOGIN"
                 );
                 self.say(&text);
             }
@@ -161,6 +181,11 @@ impl<'a, P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<'a, P, S> {
                 self.say("221 2.0.0 bye");
                 return Ok(Step::End);
             }
+            Command::StartTls if self.offers_tls => {
+                self.say("220 2.0.0 begin TLS");
+                return Ok(Step::Secure);
+            }
+            Command::StartTls => return Ok(self.fault("503 5.5.1 no TLS to begin here")),
             Command::AuthPlain(initial) => return self.auth_plain(initial).await,
             Command::AuthLogin(initial) => return self.auth_login(initial).await,
         }

@@ -8,9 +8,11 @@
     clippy::string_slice
 )]
 
+mod dropped;
 mod fetching;
 mod foreign;
 mod sending;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

@@ -82,7 +82,7 @@ async fn the_order_of_commands_counts() {
         ),
         (
             "NOOP\nHELP\r\nVRFY x\r\nSTARTTLS\r\n",
-            &[500, 500, 252, 500],
+            &[500, 500, 252, 503],
         ),
     ];
     for (text, expected) in table {
