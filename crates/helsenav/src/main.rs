@@ -12,6 +12,7 @@ mod index;
 mod log_verify;
 mod persons;
 mod serve;
+mod stop;
 mod validate;
 
 use clap::Parser;

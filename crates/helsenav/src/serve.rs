@@ -1,6 +1,7 @@
 //! `helsenav serve`: the hub by its configuration, without demo keys, test logins, sandbox or story.
 
 use crate::cli::ServeArgs;
+use crate::stop::Stop;
 use anyhow::{Context, Result};
 use hub::{Config, Hub, Opened, Setup};
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode> {
         .enable_all()
         .build()?;
     let code = runtime.block_on(async move {
+        let stop = Stop::listen()?;
         let setup = Setup {
             tls: Some(own.tls),
             movable,
@@ -43,11 +45,12 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode> {
             demo: None,
         };
         let hub = Hub::start(opened, setup).await?;
+        stop.ready();
         println!(
             "Helsenav is ready at {} (HelseID {})",
             hub.addresses.base, hub.addresses.issuer
         );
-        stop_signal().await?;
+        stop.asked().await;
         hub.stop().await;
         Ok::<_, anyhow::Error>(ExitCode::SUCCESS)
     })?;
@@ -109,15 +112,4 @@ fn own_keys(opened: &Opened) -> Result<OwnKeys> {
             xmlsec::pem::decode("PRIVATE KEY", &server.key_pem)?,
         ),
     })
-}
-
-/// Waits for Ctrl-C or the supervisor's SIGTERM.
-pub(crate) async fn stop_signal() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }

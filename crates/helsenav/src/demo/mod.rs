@@ -18,6 +18,7 @@ pub(crate) use generate::{GenerateArgs, run as generate};
 pub(crate) use links::trust_ca;
 
 use crate::cli::{DemoArgs, ListenArgs};
+use crate::stop::Stop;
 use anyhow::{Context, Result, bail};
 use hub::{Config, DemoSetup, Hub, Movable, Opened, Setup};
 use nation::{Nation, Params};
@@ -112,6 +113,7 @@ async fn serve(
     is_first_start: bool,
     began: Instant,
 ) -> Result<ExitCode> {
+    let stop = Stop::listen()?;
     let now_s = jiff::Timestamp::now().as_second();
     let mut message_trust = TrustStore::new(vec![keys::ca(&demo_keys)?]);
     message_trust.add_crl(Crl::from_pem(&demo_keys.crl_pem, &keys::ca(&demo_keys)?)?);
@@ -171,6 +173,7 @@ async fn serve(
         }),
     };
     let hub = Hub::start(opened, setup).await?;
+    stop.ready();
     if is_first_start {
         let (registry, nation) = (hub.clients.clone(), nation.clone());
         let register = move || clients::register_examples(&registry, &nation);
@@ -184,7 +187,7 @@ async fn serve(
     std::fs::write(args.data.join(CA_FILE), &demo_keys.ca_pem)?;
     driver.start(&facts, clock, !args.no_story, is_first_start)?;
     links::print(&args, &hub.addresses, &facts, &nation, began);
-    crate::serve::stop_signal().await?;
+    stop.asked().await;
     println!("\nStopping …");
     driver.stop().await;
     hub.stop().await;
