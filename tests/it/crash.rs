@@ -78,7 +78,9 @@ async fn the_second_start_keeps_everything(engine: Engine) -> Result<()> {
     );
     let output = second.output();
     assert!(!output.contains("panicked"), "{output}");
-    second.stop()?;
+    let folder = second.stop()?;
+    // In order from the moment it is there.
+    Demo::start(folder)?.stop()?;
     Ok(())
 }
 
