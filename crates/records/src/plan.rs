@@ -473,6 +473,23 @@ fn multiple_matches() -> Failure {
     )
 }
 
+/// Takes out the nulls that only fill a list up to the length of its companion (`given` and `_given`): JSON may leave
+/// them out at the end, and XML has no way to say them.
+fn without_filling(value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            items.iter_mut().for_each(without_filling);
+            let filled = items.iter().rposition(|v| !matches!(v, Value::Null));
+            items.truncate(filled.map_or(0, |last| last + 1));
+        }
+        Value::Object(members) => members.retain_mut(|(_, member)| {
+            without_filling(member);
+            !matches!(member, Value::Array(items) if items.is_empty())
+        }),
+        _ => {}
+    }
+}
+
 /// Whether the content is what is stored already, the server's own values aside. Order of members and white space mean
 /// nothing; numbers count as written, since precision is content.
 fn is_same(record: &Record, doc: &Doc) -> bool {
@@ -481,6 +498,7 @@ fn is_same(record: &Record, doc: &Doc) -> bool {
     }
     let content = |bytes: &[u8]| {
         let mut value = Value::parse(bytes, &fhir::Limits::default()).ok()?;
+        without_filling(&mut value);
         if let Value::Object(members) = &mut value {
             members.retain_mut(|(name, member)| match (name.as_str(), member) {
                 ("id", _) => false,
@@ -529,7 +547,11 @@ mod tests {
     use super::*;
 
     fn same(a: &str, b: &str) -> bool {
-        let parse = |t: &str| Value::parse(t.as_bytes(), &fhir::Limits::default()).unwrap();
+        let parse = |t: &str| {
+            let mut value = Value::parse(t.as_bytes(), &fhir::Limits::default()).unwrap();
+            without_filling(&mut value);
+            value
+        };
         is_same_value(&parse(a), &parse(b))
     }
 
@@ -541,6 +563,27 @@ mod tests {
             (r#"{"a":[1,2]}"#, r#"{"a":[2,1]}"#, false),
             (r#"{"a":"\u0041"}"#, r#"{"a":"A"}"#, true),
             (r#"{"a":1}"#, r#"{"a":1,"b":1}"#, false),
+            // Filling at the end says nothing; before a value it says which one is meant.
+            (
+                r#"{"g":["x","y"],"_g":[{"id":"i"}]}"#,
+                r#"{"g":["x","y"],"_g":[{"id":"i"},null]}"#,
+                true,
+            ),
+            (
+                r#"{"g":["x"],"_g":[null,{"id":"i"}]}"#,
+                r#"{"g":["x",null],"_g":[null,{"id":"i"}]}"#,
+                true,
+            ),
+            (
+                r#"{"g":[null],"_g":[{"id":"i"}]}"#,
+                r#"{"_g":[{"id":"i"}]}"#,
+                true,
+            ),
+            (
+                r#"{"g":["x","y"],"_g":[null,{"id":"i"}]}"#,
+                r#"{"g":["x","y"],"_g":[{"id":"i"}]}"#,
+                false,
+            ),
         ] {
             assert_eq!(same(a, b), expected, "{a} {b}");
         }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use crate::finding::{Finding, line_column};
 use crate::json::Limits;
 use crate::pack::{ElemId, NameId, Pack, TypeId};
+use crate::xml::Order;
 
 pub(crate) const NO: u32 = u32::MAX;
 
@@ -111,7 +112,17 @@ impl Doc {
 
     /// Parses a resource in XML (R4 §2.6.1); its bytes are the equivalent JSON, positions are those of the XML.
     pub fn parse_xml(xml: &[u8], limits: &Limits) -> Result<Doc, Vec<Finding>> {
-        let (json, origin) = crate::xml::to_json(xml, limits)?;
+        let (json, origin) = crate::xml::to_json(xml, limits, Order::Defined)?;
+        Doc::parse(json, limits, Some(origin))
+    }
+
+    /// The same with elements in any order: what an XML Patch has put together, whose author may leave the place of an
+    /// addition open.
+    ///
+    /// # Errors
+    /// As [`Doc::parse_xml`], the order aside.
+    pub fn parse_patched_xml(xml: &[u8], limits: &Limits) -> Result<Doc, Vec<Finding>> {
+        let (json, origin) = crate::xml::to_json(xml, limits, Order::Any)?;
         Doc::parse(json, limits, Some(origin))
     }
 

@@ -261,7 +261,7 @@ impl<'m> Matcher<'m> {
                 } else {
                     t.code == code
                 };
-                (code.is_empty() || same) && system.as_ref().is_none_or(|s| t.system == s)
+                (code.is_empty() || same) && system.as_ref().is_none_or(|s| t.is_of(s))
             })
         }))
     }

@@ -168,6 +168,48 @@ fn tokens() {
 }
 
 #[test]
+fn values_without_a_system_are_found_by_one() {
+    const BOOLEANS: &str = "http://terminology.hl7.org/CodeSystem/special-values";
+    let d = doc(serde_json::json!({
+        "resourceType": "Patient", "active": true, "deceasedBoolean": false,
+        "telecom": [{"system": "phone", "use": "home", "value": "1"}, {"system": "email", "value": "A@b.no"}, {"value": "3"}],
+    }));
+    let of = |code: &str| format!("{BOOLEANS}|{code}");
+    check(
+        &d,
+        &[
+            ("active", &of("true")),
+            ("active", &of("")),
+            ("active:not", &of("false")),
+            ("deceased", &of("false")),
+            ("telecom", "phone|1"),
+            ("telecom", "home|1"),
+            ("telecom", "email|a@B.no"),
+            ("telecom", "phone|"),
+            ("telecom", "|1"),
+            ("telecom", "3"),
+            ("telecom", "fax|1,email|a@b.no"),
+            ("telecom:not", "work|1"),
+            ("phone", "phone|1"),
+            ("email", "email|a@b.no"),
+        ],
+        &[
+            ("active", &of("false")),
+            ("active", "urn:x|true"),
+            ("active:not", &of("true")),
+            ("deceased", &of("true")),
+            ("telecom", "email|1"),
+            ("telecom", "work|1"),
+            ("telecom", "phone|3"),
+            ("telecom", "fax|"),
+            ("telecom", r"phone\||1"),
+            ("telecom:not", "home|1"),
+            ("phone", "email|1"),
+        ],
+    );
+}
+
+#[test]
 fn token_text_looks_at_display() {
     let d = doc(
         serde_json::json!({"resourceType": "Condition", "subject": {"reference": "Patient/1"}, "code": {"coding": [{"system": "s", "code": "c", "display": "Hodepine"}], "text": "Vondt i hodet"}}),

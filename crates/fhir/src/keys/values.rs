@@ -10,11 +10,24 @@ use crate::doc::Node;
 use crate::pack::{Pack, TypeId};
 use crate::path::Item;
 
-/// A code with its system.
+/// The system that R4's table of token values names for booleans.
+pub(super) const BOOLEANS: &str = "http://terminology.hl7.org/CodeSystem/special-values";
+
+/// A code with its system. Values without one in the data (booleans, contact points) have an empty one in the index; by
+/// which words of the query's system they are found besides, [`Token::is_of`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token<'d> {
     pub system: &'d str,
     pub code: &'d str,
+    /// Other words for the system.
+    pub also: [&'d str; 2],
+}
+
+impl Token<'_> {
+    /// Whether a query that names this system means the value.
+    pub(super) fn is_of(&self, system: &str) -> bool {
+        self.system == system || (!system.is_empty() && self.also.contains(&system))
+    }
 }
 
 /// A quantity or number as a closed range; a point has equal ends.
@@ -63,6 +76,7 @@ pub(super) fn tokens<'d>(item: &Item<'d>, pack: &'d Pack, out: &mut Vec<Token<'d
             out.push(Token {
                 system: "",
                 code: if *b { "true" } else { "false" },
+                also: [BOOLEANS, ""],
             });
             return;
         }
@@ -82,6 +96,7 @@ pub(super) fn tokens<'d>(item: &Item<'d>, pack: &'d Pack, out: &mut Vec<Token<'d
         out.push(Token {
             system: set.and_then(|s| s.system_of(code)).unwrap_or_default(),
             code,
+            also: [if ty == k.boolean { BOOLEANS } else { "" }, ""],
         });
     } else if ty == k.codeable_concept {
         out.extend(n.all("coding").filter_map(coding));
@@ -89,17 +104,26 @@ pub(super) fn tokens<'d>(item: &Item<'d>, pack: &'d Pack, out: &mut Vec<Token<'d
         out.extend(coding(n));
     } else if ty == k.identifier || ty == k.contact_point {
         if let Some(code) = n.str_at("value") {
-            let system = if ty == k.identifier {
-                n.str_at("system").unwrap_or_default()
+            let text = |name: &str| n.str_at(name).unwrap_or_default();
+            out.push(if ty == k.identifier {
+                Token {
+                    system: text("system"),
+                    code,
+                    also: ["", ""],
+                }
             } else {
-                ""
-            };
-            out.push(Token { system, code });
+                Token {
+                    system: "",
+                    code,
+                    also: [text("system"), text("use")],
+                }
+            });
         }
     } else if let Some(code) = n.str_at("code") {
         out.push(Token {
             system: n.str_at("system").unwrap_or_default(),
             code,
+            also: ["", ""],
         });
     }
 }
@@ -108,6 +132,7 @@ fn coding<'d>(n: Node<'d>) -> Option<Token<'d>> {
     Some(Token {
         system: n.str_at("system").unwrap_or_default(),
         code: n.str_at("code")?,
+        also: ["", ""],
     })
 }
 

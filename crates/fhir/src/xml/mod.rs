@@ -6,7 +6,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::to_json;
+pub(crate) use read::{Order, to_json};
 pub(crate) use write::from_doc;
 
 /// Namespace of FHIR elements.

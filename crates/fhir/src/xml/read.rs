@@ -25,6 +25,8 @@ struct Node {
     url: Option<String>,
     xhtml: Option<String>,
     children: Vec<Node>,
+    /// The newest child that the definitions know, by its place.
+    newest: Option<usize>,
 }
 
 struct XmlFault {
@@ -48,8 +50,21 @@ fn fault<T>(
     })
 }
 
+/// Whether elements must stand in the order of their definitions, as FHIR's XML schemas want them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// They must.
+    Defined,
+    /// Any order: a text that a patch has put together.
+    Any,
+}
+
 /// The JSON of an XML resource, and where its parts stand in the XML.
-pub(crate) fn to_json(src: &[u8], limits: &Limits) -> Result<(Bytes, Origin), Vec<Finding>> {
+pub(crate) fn to_json(
+    src: &[u8],
+    limits: &Limits,
+    order: Order,
+) -> Result<(Bytes, Origin), Vec<Finding>> {
     let pack = Pack::r4();
     let normal = line_ends(src, limits);
     let src: &[u8] = &normal;
@@ -57,6 +72,7 @@ pub(crate) fn to_json(src: &[u8], limits: &Limits) -> Result<(Bytes, Origin), Ve
         src,
         limits,
         pack,
+        order,
         nodes: 0,
     };
     match reader.read() {
@@ -110,6 +126,7 @@ struct Tree<'s> {
     src: &'s [u8],
     limits: &'s Limits,
     pack: &'static Pack,
+    order: Order,
     nodes: usize,
 }
 
@@ -337,6 +354,7 @@ impl Tree<'_> {
             url: None,
             xhtml: None,
             children: Vec::new(),
+            newest: None,
         };
         match stack.last() {
             None => {
@@ -364,6 +382,7 @@ impl Tree<'_> {
                 if let Some((elem, ty, _)) = self.pack.child(p.ty, node.name.as_bytes()) {
                     node.elem = elem;
                     node.ty = ty;
+                    self.in_order(p, &node)?;
                 }
             }
         }
@@ -461,6 +480,25 @@ impl Tree<'_> {
     }
 }
 
+impl Tree<'_> {
+    /// The order of elements is part of FHIR's XML: element numbers of one type follow its definition.
+    fn in_order(&self, parent: &Node, node: &Node) -> Result<(), XmlFault> {
+        let before = parent.newest.and_then(|place| parent.children.get(place));
+        match before.filter(|b| self.order == Order::Defined && b.elem.0 > node.elem.0) {
+            None => Ok(()),
+            Some(before) => fault(
+                node.at,
+                IssueCode::Structure,
+                "xml-order",
+                format!(
+                    "element {} must stand before element {}: elements stand in the order of their definition",
+                    node.name, before.name
+                ),
+            ),
+        }
+    }
+}
+
 /// Attributes of the narrative are well formed; what they may say is [`super::narrative_ok`]'s business.
 fn narrative_tag(e: &BytesStart<'_>, at: usize) -> Result<(), XmlFault> {
     for a in e.attributes() {
@@ -478,7 +516,12 @@ fn narrative_tag(e: &BytesStart<'_>, at: usize) -> Result<(), XmlFault> {
 
 fn close(node: Node, stack: &mut [Node], root: &mut Option<Node>) {
     match stack.last_mut() {
-        Some(p) => p.children.push(node),
+        Some(p) => {
+            if node.elem != ElemId::NONE {
+                p.newest = Some(p.children.len());
+            }
+            p.children.push(node);
+        }
         None => *root = Some(node),
     }
 }

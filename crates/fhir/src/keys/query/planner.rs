@@ -7,6 +7,7 @@ use super::{
 };
 use crate::keys::Options;
 use crate::keys::encode::{self, after_prefix, sub};
+use crate::keys::values::BOOLEANS;
 use crate::pack::{Pack, ParamInfo, ParamKind};
 use crate::refs::{self, Target};
 use crate::ucum::Unit;
@@ -255,7 +256,28 @@ impl Planner<'_> {
             }
             Some(m) => return self.no_modifier(m),
         }
-        Ok(Forms::of(vec![self.token_form(folds, sub::MAIN, value)?]))
+        let form = self.token_form(folds, sub::MAIN, value)?;
+        Ok(match self.without_system(folds, value) {
+            None => Forms::of(vec![form]),
+            // Of the values that stand in the index without a system, the document says which are meant.
+            Some(more) => Forms::check(vec![form, more]),
+        })
+    }
+
+    /// Where values that the index holds without a system are when a query names one: booleans, which have an implicit
+    /// one, and contact points, told apart by their system or use (`phone|…`, `home|…`).
+    fn without_system(&self, folds: bool, value: &str) -> Option<Form> {
+        let parts = split(value, '|');
+        let [system, code] = parts.as_slice() else {
+            return None;
+        };
+        let k = &self.pack.known;
+        let has_some = self.param.yields(k.contact_point)
+            || (self.param.yields(k.boolean) && unescape(system) == BOOLEANS);
+        (has_some && !system.is_empty()).then(|| match unescape(code) {
+            code if code.is_empty() => Form::whole(sub::MAIN),
+            code => Form::exact(sub::MAIN, encode::token("", &code, folds)),
+        })
     }
 
     fn token_form(&self, folds: bool, form: u32, value: &str) -> Result<Form, QueryError> {
