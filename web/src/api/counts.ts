@@ -25,6 +25,8 @@ export interface CountRow extends Counts {
   party?: PartyView;
   /** What the namespace is and how its version stands. */
   schema?: Text & { version: string | null; standing: 'current' | 'older' | 'too_old' | 'coming' | 'not_listed' };
+  /** Norwegian name of a place or type of organisation. */
+  name?: string;
   errors: number;
 }
 
@@ -51,6 +53,10 @@ export interface CountReport {
   by_system: CountRow[];
   by_sender: CountRow[];
   by_receiver: CountRow[];
+  /** By where the sending organisation is and what it is; an empty key: the register does not say. */
+  by_region: CountRow[];
+  by_municipality: CountRow[];
+  by_kind: CountRow[];
   conditions: Record<string, number>;
   cut: boolean;
 }

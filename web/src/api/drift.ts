@@ -183,6 +183,20 @@ export interface Timeline {
   is_over?: boolean;
   is_starting?: boolean;
   steps: StoryStep[];
+  /** Messages that are wrong on purpose, when the actors are there. */
+  bad_cases?: BadCase[];
+}
+
+/** A message that is wrong on purpose, as `crates/actors` (`bad.rs`) writes it. */
+export interface BadCase {
+  id: string;
+  wrong: string;
+  wrong_en: string;
+  /** In technical words. */
+  expected: string;
+  observed: string | null;
+  as_expected: boolean | null;
+  at: string | null;
 }
 
 /** `POST /api/drift/timeline/play`; `until` is a step, `end` or `again`. */
@@ -204,7 +218,7 @@ export interface Health {
   store: Record<string, number> | null;
   registers: { persons: number; personnel: number; organisations: number; parties: number } | null;
   queues: QueueView[] | null;
-  certificates: { name: string; her_id: number; days_left: number; state: 'ok' | 'soon' | 'expired' }[] | null;
+  certificates: { name: string; her_id: number; days_left: number; state: 'ok' | 'soon' | 'expired' | 'revoked' }[] | null;
   /** Messages of the last fourteen days that have waited for a receipt for so many hours; `cut`: there are more. */
   receipts: { without_hours: Record<string, number>; cut: boolean } | null;
   /** Addresses the hub listens on, by their keys in the configuration. */

@@ -144,6 +144,11 @@ function Report({ report, at }: { report: CountReport; at: number | undefined })
       {row.party?.name ?? t('key.unsaid')} <span className="muted">({row.key})</span>
     </>
   );
+  const place = (row: CountRow) => (
+    <>
+      {row.name ?? (row.key ? '' : t('key.unknown'))} {row.key && <span className="muted">({row.key})</span>}
+    </>
+  );
   if (!report.totals.messages && report.errors === 0) return <Empty text={t('empty')} at={at} />;
   return (
     <>
@@ -168,6 +173,9 @@ function Report({ report, at }: { report: CountReport; at: number | undefined })
         <Conditions conditions={report.conditions} />
         <List id="by-sender" title={t('sender.title')} rows={report.by_sender} name={party} />
         <List id="by-receiver" title={t('receiver.title')} rows={report.by_receiver} name={party} />
+        <List id="by-region" title={t('region.title')} rows={report.by_region} name={(row) => (row.key ? t('region.name', { name: row.name ?? row.key }) : t('key.unknown'))} />
+        <List id="by-municipality" title={t('municipality.title')} rows={report.by_municipality} name={place} />
+        <List id="by-kind" title={t('kind.title')} rows={report.by_kind} name={place} />
         <List id="by-transport" title={t('transport.title')} rows={report.by_transport} name={(row) => t(`transport.${row.key}` as 'transport.amqp')} />
         <List
           id="by-version"

@@ -10,6 +10,7 @@ import { useLanguage, useTexts } from '../i18n/texts.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Empty, FaultNotice, Loaded } from '../parts/source.tsx';
 import { State, type Tone } from '../parts/state.tsx';
+import { BadCases } from './BadCases.tsx';
 
 const SIGNS: Record<StoryKind, string> = {
   message: '●',
@@ -127,6 +128,7 @@ function Story({ timeline, onChanged }: { timeline: Timeline; onChanged: () => v
           <StepTable steps={timeline.steps} {...(isOperator && !isBusy ? { onPlay: play } : {})} />
         </>
       )}
+      {timeline.bad_cases && timeline.bad_cases.length > 0 && <BadCases cases={timeline.bad_cases} canSend={isOperator && !isBusy} onChanged={onChanged} />}
     </>
   );
 }
