@@ -1,5 +1,6 @@
 #!/bin/sh
-# A private PostgreSQL server for tests: own cluster in a temporary folder, free port and Unix socket, fsync on.
+# A private PostgreSQL server for tests: own cluster in a temporary folder, free port and Unix socket, fsync on. Where
+# openssl is at hand it also speaks TLS (FOLDER/tls/ca.pem is its authority; names localhost and 127.0.0.1).
 #
 #   scripts/postgres.sh start [FOLDER]   starts one; prints its URL as the last line (libpq form, over the socket)
 #   scripts/postgres.sh url FOLDER       prints the URL again
@@ -68,6 +69,22 @@ url() {
     echo "host=$FOLDER/socket port=$(cat "$FOLDER/port") user=helsenav dbname=postgres"
 }
 
+# An authority and the server's certificate, for a hundred days.
+make_tls() {
+    command -v openssl >/dev/null 2>&1 || return 1
+    (
+        set -e
+        mkdir -p "$FOLDER/tls"
+        cd "$FOLDER/tls"
+        openssl req -x509 -newkey rsa:2048 -nodes -days 100 -subj "/CN=Test authority" -keyout ca.key -out ca.pem
+        openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" -keyout server.key -out server.csr
+        echo "subjectAltName=DNS:localhost,IP:127.0.0.1" >server.ext
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 100 -extfile server.ext -out server.pem
+        chmod 600 server.key
+    ) >"$FOLDER/tls.log" 2>&1 || return 1
+    if [ "$(id -u)" = 0 ]; then chown -R "$(server_user)" "$FOLDER/tls"; fi
+}
+
 up() {
     as_server "$BIN/pg_ctl" -D "$FOLDER/data" -l "$FOLDER/server.log" -w -t 60 -s start >&2 ||
         { tail -20 "$FOLDER/server.log" >&2; fail "the server does not start"; }
@@ -104,6 +121,16 @@ autovacuum_vacuum_cost_delay = 2ms
 log_min_messages = warning
 timezone = 'UTC'
 CONF
+        if make_tls; then
+            cat >>"$FOLDER/data/postgresql.conf" <<CONF
+ssl = on
+ssl_cert_file = '$FOLDER/tls/server.pem'
+ssl_key_file = '$FOLDER/tls/server.key'
+CONF
+        else
+            rm -rf "$FOLDER/tls"
+            say "without TLS: openssl is not there or made no certificate"
+        fi
     fi
     up
     say "server in $FOLDER"
@@ -136,5 +163,5 @@ run)
     trap 'exit 130' INT TERM
     "$@"
     ;;
-*) sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+*) sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac

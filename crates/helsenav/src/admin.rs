@@ -7,7 +7,8 @@ use hub::Config;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use store::Store;
+use store::backup::{LostSettings, MirrorOutcome};
+use store::{Store, StoreError};
 
 /// Which running hub.
 #[derive(Debug, Clone, Args)]
@@ -47,12 +48,39 @@ pub(crate) fn backup(file: &Path, args: &StoreArgs) -> Result<ExitCode> {
 }
 
 /// Restores a backup into an empty store.
-pub(crate) fn restore(file: &Path, args: &StoreArgs) -> Result<ExitCode> {
+pub(crate) fn restore(file: &Path, accept_lost: bool, args: &StoreArgs) -> Result<ExitCode> {
     let store = open_store(args)?;
     let input =
         std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let seq = store.restore(&mut BufReader::new(input))?;
-    println!("Restored up to commit {} from {}", seq.0, file.display());
+    let lost = match accept_lost {
+        true => LostSettings::Accept,
+        false => LostSettings::Refuse,
+    };
+    let restored = match store.restore_with(&mut BufReader::new(input), lost) {
+        Err(error @ StoreError::SettingsLost(_)) => {
+            bail!(
+                "{error}.\nNothing was restored. Configure the mirror again (key `mirror`), or restore without it: \
+                 --accept-lost-settings"
+            );
+        }
+        other => other?,
+    };
+    println!(
+        "Restored up to commit {} from {}",
+        restored.seq.0,
+        file.display()
+    );
+    match restored.settings {
+        MirrorOutcome::Replayed(count) => {
+            println!("Played again from the mirror: {count} settings and erasures made since");
+        }
+        MirrorOutcome::NotConfigured => println!(
+            "No mirror is configured: settings and erasures made since the backup are not in it"
+        ),
+        MirrorOutcome::Lost => println!(
+            "Settings and erasures made since the backup are lost; tell those whom it concerns"
+        ),
+    }
     store.close();
     Ok(ExitCode::SUCCESS)
 }

@@ -68,6 +68,9 @@ enum Command {
     Restore {
         /// File to read.
         file: PathBuf,
+        /// Restore also when the mirror of the backup's store is gone: what was blocked or erased since comes back.
+        #[arg(long)]
+        accept_lost_settings: bool,
         #[command(flatten)]
         store: StoreArgs,
     },
@@ -282,7 +285,11 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             command: CheckCommand::Index(args),
         } => crate::index::check_index(&args),
         Command::Backup { file, store } => crate::admin::backup(&file, &store),
-        Command::Restore { file, store } => crate::admin::restore(&file, &store),
+        Command::Restore {
+            file,
+            accept_lost_settings,
+            store,
+        } => crate::admin::restore(&file, accept_lost_settings, &store),
         Command::Client { command } => crate::client::run(&command),
         Command::Config { command } => crate::admin::config(match command {
             ConfigCommand::Check { file } => (file, false),

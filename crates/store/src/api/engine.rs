@@ -1,5 +1,6 @@
 //! The interface both engines implement, and the handle everybody holds.
 
+use crate::backup::{LostSettings, Restored};
 use crate::{
     Alias, AuditEntry, BlobHash, Commit, CommitError, Committed, DeadLetter, Direction, Durability,
     FeedEntry, Granted, Head, HistoryScope, IndexRow, JournalEntry, KeyRange, Leased, LogHead,
@@ -228,7 +229,11 @@ pub trait Engine: Send + Sync {
     /// Writes the logical backup stream at one snapshot (both engines, one format).
     fn backup(&self, out: &mut dyn std::io::Write) -> Result<Seq, StoreError>;
     /// Fills an empty store from a backup stream.
-    fn restore(&self, input: &mut dyn std::io::Read) -> Result<Seq, StoreError>;
+    fn restore_with(
+        &self,
+        input: &mut dyn std::io::Read,
+        lost: LostSettings,
+    ) -> Result<Restored, StoreError>;
     /// Live records of a repository whose keys were made by another version of the definition pack than this one,
     /// ascending after `after`, at most `limit`. Looks at every record: for background work.
     fn outdated(
@@ -399,6 +404,15 @@ impl Store {
             EngineConfig::Postgres { .. } => crate::postgres::open(config)?,
         };
         Ok((Self(engine), Mint::new()))
+    }
+
+    /// [`Engine::restore_with`], refusing when settings made after the backup are lost; the newest place.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restore(&self, input: &mut dyn std::io::Read) -> Result<Seq, StoreError> {
+        let restored = self.0.restore_with(input, LostSettings::Refuse)?;
+        Ok(restored.seq)
     }
 
     /// Commits and waits. Not for async tasks: those use `submit(..).await`.

@@ -83,6 +83,10 @@ pub enum StoreError {
     /// The caller asked for something invalid.
     #[error("invalid request: {0}")]
     Invalid(String),
+    /// A restore cannot play again what was set or erased after the backup (DESIGN §3.10). Nothing was written: bring the
+    /// second place back, or restore once more with [`LostSettings::Accept`](crate::backup::LostSettings::Accept).
+    #[error("settings and erasures made after the backup cannot be played again: {0}")]
+    SettingsLost(String),
     /// The read took longer than its [`Patience`](crate::Patience), or nobody waits for it any more.
     #[error("the read took too long")]
     TimedOut,

@@ -340,13 +340,14 @@ impl Mirror {
         self.last
     }
 
-    /// Appends entries (numbers following [`Mirror::last`]; older ones are skipped) and flushes them. After an error the
+    /// Appends entries (numbers following [`Mirror::last`], or any where there is none yet; older ones are skipped) and flushes them. After an error the
     /// file is as before, as far as the disk allows; the same entries may be appended again.
     pub fn append(&mut self, entries: &[MirrorEntry]) -> Result<(), StoreError> {
         let mut payload = Vec::new();
         let mut last = self.last;
         for entry in entries.iter().filter(|e| e.n > self.last) {
-            if entry.n != last + 1 {
+            // A new file goes on where a lost one ended: what it lacks is seen by its first number.
+            if entry.n != last + 1 && last != 0 {
                 let text = format!("mirror: entry {} after {last}", entry.n);
                 return Err(StoreError::Invalid(text));
             }

@@ -17,7 +17,7 @@ mod tests;
 mod wire;
 
 pub use item::*;
-pub use stream::{MirrorOutcome, Replay, Summary, read, restore, write};
+pub use stream::{LostSettings, MirrorOutcome, Replay, Restored, Summary, read, restore, write};
 pub use wire::MAX_PART_BYTES;
 
 use crate::{Seq, StoreError};

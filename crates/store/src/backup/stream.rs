@@ -105,8 +105,28 @@ pub fn read(input: &mut dyn Read, sink: &mut dyn Sink) -> Result<Summary, StoreE
 pub enum MirrorOutcome {
     /// All of them are played again: this many commits.
     Replayed(u64),
-    /// No second place is configured: they are lost.
+    /// No second place is configured, nor was one when the backup was made: whether there were any is not known.
     NotConfigured,
+    /// There were, or may have been; they are lost, and whoever restores has accepted it.
+    Lost,
+}
+
+/// What to do when purges and settings made after the backup cannot be played again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostSettings {
+    /// Restore nothing, and say so.
+    Refuse,
+    /// Restore without them.
+    Accept,
+}
+
+/// A restored store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// Its newest place.
+    pub seq: Seq,
+    /// What became of purges and settings made after the backup.
+    pub settings: MirrorOutcome,
 }
 
 /// What a store does to play mirror entries again.
@@ -118,33 +138,36 @@ pub trait Replay: Sink {
 }
 
 /// Restores a backup and then plays the mirror's newer entries again. The mirror is read before anything is written: when
-/// it is damaged or lacks entries that the backup knows of, nothing happens and the error says so; restore with no mirror
-/// configured to accept the loss (which is then logged).
+/// it is not configured any more, damaged or lacks entries that the backup knows of, nothing happens and
+/// [`StoreError::SettingsLost`] says so, unless the loss is accepted (which is then logged).
 ///
 /// When the backup was made without a mirror, entries with a later commit time are played; whether some are missing
-/// cannot be known then. The engine goes on numbering after [`mirror::Mirror::last`].
+/// cannot be known then. The engine goes on numbering after [`mirror::Mirror::last`] and the backup's number.
 pub fn restore(
     input: &mut dyn Read,
     store: &mut dyn Replay,
     mirror: Option<&Path>,
+    lost: LostSettings,
 ) -> Result<(Summary, MirrorOutcome), StoreError> {
     let (header, mut stream) = open(input)?;
-    let newer = match mirror {
-        None => None,
-        Some(folder) => {
-            let mut entries = mirror::read_after(folder, header.mirror.unwrap_or(0))?;
-            if header.mirror.is_none() {
-                entries.retain(|e| e.at > header.at);
-            }
-            Some(entries)
-        }
+    let had_mirror = header.mirror.is_some();
+    let newer = match newer(&header, mirror) {
+        Ok(newer) => newer,
+        Err(StoreError::SettingsLost(_)) if lost == LostSettings::Accept => None,
+        Err(error) => return Err(error),
     };
     let summary = load(&mut stream, header, store)?;
     let Some(entries) = newer else {
         tracing::warn!(
             "restored without a mirror: purges and settings made after the backup are lost"
         );
-        return Ok((summary, MirrorOutcome::NotConfigured));
+        return Ok((
+            summary,
+            match had_mirror || mirror.is_some() {
+                true => MirrorOutcome::Lost,
+                false => MirrorOutcome::NotConfigured,
+            },
+        ));
     };
     let count = entries.len() as u64;
     for entry in &entries {
@@ -155,6 +178,30 @@ pub fn restore(
         "purges and settings made after the backup were played again"
     );
     Ok((summary, MirrorOutcome::Replayed(count)))
+}
+
+/// The mirror's entries that the backup does not hold; `None` without a mirror then and now.
+fn newer(header: &Header, mirror: Option<&Path>) -> Result<Option<Vec<MirrorEntry>>, StoreError> {
+    let Some(folder) = mirror else {
+        return match header.mirror {
+            None => Ok(None),
+            Some(_) => Err(StoreError::SettingsLost(
+                "the backup was made with a mirror, and none is configured here".to_owned(),
+            )),
+        };
+    };
+    let after = header.mirror.unwrap_or(0);
+    let mut entries = match mirror::read_after(folder, after) {
+        Ok(entries) => entries,
+        Err(StoreError::Corrupt(what) | StoreError::Unavailable(what)) => {
+            return Err(StoreError::SettingsLost(what));
+        }
+        Err(error) => return Err(error),
+    };
+    if header.mirror.is_none() {
+        entries.retain(|e| e.at > header.at);
+    }
+    Ok(Some(entries))
 }
 
 fn replay(store: &mut dyn Replay, entry: &MirrorEntry) -> Result<(), StoreError> {

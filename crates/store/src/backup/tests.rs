@@ -412,13 +412,21 @@ fn restore_plays_what_is_newer_or_says_that_it_cannot() {
     let bytes = stream(&full());
     let folder = tempfile::tempdir().unwrap();
     let mut store = Memory::default();
-    let none = restore(&mut bytes.as_slice(), &mut store, Some(folder.path()));
-    assert!(matches!(none, Err(StoreError::Unavailable(_))), "{none:?}");
+    let refuse = LostSettings::Refuse;
+    for place in [None, Some(folder.path())] {
+        let none = restore(&mut bytes.as_slice(), &mut store, place, refuse);
+        assert!(matches!(none, Err(StoreError::SettingsLost(_))), "{none:?}");
+    }
     let mut mirror = Mirror::open(folder.path(), true).unwrap();
     mirror.append(&[entry(1)]).unwrap();
-    let lacking = restore(&mut bytes.as_slice(), &mut store, Some(folder.path()));
+    let lacking = restore(
+        &mut bytes.as_slice(),
+        &mut store,
+        Some(folder.path()),
+        refuse,
+    );
     assert!(
-        matches!(lacking, Err(StoreError::Corrupt(_))),
+        matches!(lacking, Err(StoreError::SettingsLost(_))),
         "{lacking:?}"
     );
     assert!(
@@ -426,7 +434,13 @@ fn restore_plays_what_is_newer_or_says_that_it_cannot() {
         "nothing was written"
     );
     mirror.append(&[entry(2), entry(3)]).unwrap();
-    let (_, outcome) = restore(&mut bytes.as_slice(), &mut store, Some(folder.path())).unwrap();
+    let (_, outcome) = restore(
+        &mut bytes.as_slice(),
+        &mut store,
+        Some(folder.path()),
+        refuse,
+    )
+    .unwrap();
     assert_eq!(outcome, MirrorOutcome::Replayed(1));
     assert_eq!(
         store.commits.len(),
@@ -434,8 +448,38 @@ fn restore_plays_what_is_newer_or_says_that_it_cannot() {
         "one entry: what is new, a deletion, a purge"
     );
     let mut careless = Memory::default();
-    let (_, outcome) = restore(&mut bytes.as_slice(), &mut careless, None).unwrap();
+    let (_, outcome) = restore(
+        &mut bytes.as_slice(),
+        &mut careless,
+        None,
+        LostSettings::Accept,
+    )
+    .unwrap();
+    assert_eq!(outcome, MirrorOutcome::Lost);
+    // Who never had a second place is told, not kept waiting.
+    let mut never = full();
+    never.header.mirror = None;
+    let (_, outcome) = restore(
+        &mut stream(&never).as_slice(),
+        &mut Memory::default(),
+        None,
+        refuse,
+    )
+    .unwrap();
     assert_eq!(outcome, MirrorOutcome::NotConfigured);
+}
+
+#[test]
+fn a_new_mirror_goes_on_where_a_lost_one_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut mirror = Mirror::open(folder.path(), true).unwrap();
+    mirror.append(&[entry(7), entry(8)]).unwrap();
+    assert!(mirror.append(&[entry(10)]).is_err());
+    drop(mirror);
+    assert_eq!(Mirror::open(folder.path(), true).unwrap().last(), 8);
+    let newer = read_after(folder.path(), 7).unwrap();
+    assert_eq!(newer.iter().map(|e| e.n).collect::<Vec<_>>(), [8]);
+    assert!(read_after(folder.path(), 5).is_err(), "6 is lost");
 }
 
 proptest! {

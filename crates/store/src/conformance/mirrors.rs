@@ -2,7 +2,8 @@
 
 use super::Make;
 use super::kit::*;
-use crate::{Commit, Purge};
+use crate::backup::{LostSettings, MirrorOutcome};
+use crate::{Commit, Purge, StoreError};
 
 pub(super) fn replay(make: Make<'_>) {
     let folder = std::env::temp_dir().join(format!("mirror-{}", uuid::Uuid::now_v7()));
@@ -68,4 +69,53 @@ pub(super) fn replay(make: Make<'_>) {
     again.verify();
     drop(again);
     std::fs::remove_dir_all(&folder).unwrap();
+    lost(make, &stream, &folder);
+}
+
+/// The mirror is gone: nothing is restored until that is accepted; then a new one goes on where the old one ended.
+fn lost(make: Make<'_>, stream: &[u8], folder: &std::path::Path) {
+    let bench = Bench::with(make());
+    let refused = bench.store.restore(&mut &*stream);
+    assert!(
+        matches!(refused, Err(StoreError::SettingsLost(_))),
+        "{refused:?}"
+    );
+    let restored = bench
+        .store
+        .restore_with(&mut &*stream, LostSettings::Accept)
+        .unwrap();
+    assert_eq!(restored.settings, MirrorOutcome::Lost);
+    bench.verify();
+    drop(bench);
+    let mut config = make();
+    config.mirror = Some(folder.to_owned());
+    let bench = Bench::with(config);
+    bench
+        .store
+        .restore_with(&mut &*stream, LostSettings::Accept)
+        .unwrap();
+    bench.commit(Commit {
+        mirror: true,
+        ..puts([update(bench.patient, "Consent", "setting", "after").person(1)])
+    });
+    let bench = bench.reopen();
+    let mut again = Vec::new();
+    bench.store.backup(&mut again).unwrap();
+    bench.commit(Commit {
+        mirror: true,
+        ..puts([update(bench.patient, "Consent", "setting", "later").person(1)])
+    });
+    bench.store.close();
+    let mut config = make();
+    config.mirror = Some(folder.to_owned());
+    let restored = Bench::with(config);
+    restored.store.restore(&mut again.as_slice()).unwrap();
+    let setting = restored
+        .now()
+        .read(&restored.all(), restored.patient, "Consent", "setting")
+        .unwrap()
+        .expect("the setting");
+    assert_eq!(setting.body.as_ref(), b"later");
+    drop(restored);
+    std::fs::remove_dir_all(folder).unwrap();
 }

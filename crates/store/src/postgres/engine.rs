@@ -8,6 +8,7 @@ use super::link::{Heard, Link};
 use super::shared::{Counters, Guesses, Idents, Shared, Wake, count};
 use super::writer::{self, Job};
 use super::{blobs, bulk, feed, keeper, queue, reader, rekey, schema, sink, source, write};
+use crate::backup::{LostSettings, Restored};
 use crate::{
     AuditEntry, BlobHash, BulkWriter, Commit, DeadLetter, Durability, Engine, EngineConfig,
     FeedEntry, HeadSigner, JournalEntry, Leased, LogHead, MicrosUtc, Pending, PersonKey,
@@ -452,11 +453,18 @@ impl Engine for Postgres {
         Ok(crate::backup::write(&source, out)?.seq)
     }
 
-    fn restore(&self, input: &mut dyn Read) -> Result<Seq, StoreError> {
+    fn restore_with(
+        &self,
+        input: &mut dyn Read,
+        lost: LostSettings,
+    ) -> Result<Restored, StoreError> {
         let mut sink = sink::PgSink::new(&self.shared, self.submitter());
         let mirror = self.shared.mirror.as_deref();
-        let (summary, _) = crate::backup::restore(input, &mut sink, mirror)?;
-        Ok(summary.seq)
+        let (summary, settings) = crate::backup::restore(input, &mut sink, mirror, lost)?;
+        Ok(Restored {
+            seq: summary.seq,
+            settings,
+        })
     }
 
     fn outdated(

@@ -1,5 +1,6 @@
 //! Connections: one small runtime of the engine's own, a pool for reads, cached statements, errors.
 
+use super::tls::{self, Tls};
 use crate::StoreError;
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -7,9 +8,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Socket, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Socket, Statement};
 
 /// Longest wait for a pooled connection.
 const POOL_WAIT: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ pub(super) struct Conn {
 }
 
 /// The socket's side of a connection.
-type Driven = Pin<Box<Connection<Socket, NoTlsStream>>>;
+type Driven = Pin<Box<Connection<Socket, tls::Stream>>>;
 
 /// A connection that no task drives: whoever waits for an answer reads the socket, without a hop to another thread.
 struct Own {
@@ -168,6 +168,7 @@ pub(super) enum Heard<'a> {
 /// Where the database is and how it is spoken to.
 pub(super) struct Link {
     config: Config,
+    tls: Tls,
     /// Schema of the tables, checked to be a plain name.
     pub(super) schema: String,
     pub(super) handle: tokio::runtime::Handle,
@@ -203,9 +204,7 @@ impl Link {
             let what = "schema must match [a-z_][a-z0-9_]{0,47}".to_owned();
             return Err(StoreError::CannotOpen(what));
         }
-        let mut config: Config = url
-            .parse()
-            .map_err(|_| StoreError::CannotOpen("the PostgreSQL url cannot be read".to_owned()))?;
+        let (mut config, tls) = tls::of_url(url)?;
         config.connect_timeout(Duration::from_secs(10));
         config.keepalives_idle(Duration::from_secs(20));
         if config.get_application_name().is_none() {
@@ -213,6 +212,7 @@ impl Link {
         }
         Ok(Self {
             config,
+            tls,
             schema: schema.to_owned(),
             handle,
             pool: Mutex::default(),
@@ -223,7 +223,7 @@ impl Link {
 
     /// A new connection outside the pool.
     pub(super) async fn connect(&self) -> Result<Conn, StoreError> {
-        let (client, connection) = self.config.connect(NoTls).await.map_err(down)?;
+        let (client, connection) = self.config.connect(self.tls.clone()).await.map_err(down)?;
         self.handle.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %describe(&error), "a PostgreSQL connection ended");
@@ -245,7 +245,7 @@ impl Link {
         mut heard: impl FnMut(Heard<'_>) + Send,
     ) -> Result<(), StoreError> {
         use futures_util::StreamExt as _;
-        let (client, mut connection) = self.config.connect(NoTls).await.map_err(down)?;
+        let (client, mut connection) = self.config.connect(self.tls.clone()).await.map_err(down)?;
         let mut messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
         let sql = format!("LISTEN {channel}");
         let listen = client.batch_execute(&sql);
@@ -273,7 +273,9 @@ impl Link {
             .enable_all()
             .build()
             .map_err(|e| StoreError::Unavailable(format!("runtime of a connection: {e}")))?;
-        let (client, connection) = runtime.block_on(self.config.connect(NoTls)).map_err(down)?;
+        let (client, connection) = runtime
+            .block_on(self.config.connect(self.tls.clone()))
+            .map_err(down)?;
         let conn = Conn {
             client,
             statements: Mutex::default(),

@@ -36,6 +36,7 @@ mod shared;
 mod sink;
 mod source;
 mod tables;
+mod tls;
 mod walk;
 mod world;
 mod write;

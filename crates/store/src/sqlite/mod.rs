@@ -46,6 +46,7 @@ mod writer;
 pub(crate) use db::keep_plans;
 pub use open::open;
 
+use crate::backup::{LostSettings, Restored};
 use crate::journal::SegmentJournal;
 use crate::{
     AuditEntry, BlobHash, BulkWriter, Commit, DeadLetter, Durability, Engine, FeedEntry,
@@ -376,8 +377,12 @@ impl Engine for SqliteEngine {
         self.inner.backup(out)
     }
 
-    fn restore(&self, input: &mut dyn std::io::Read) -> Result<Seq, StoreError> {
-        self.inner.restore(input)
+    fn restore_with(
+        &self,
+        input: &mut dyn std::io::Read,
+        lost: LostSettings,
+    ) -> Result<Restored, StoreError> {
+        self.inner.restore(input, lost)
     }
 
     fn outdated(

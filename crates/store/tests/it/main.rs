@@ -8,6 +8,7 @@
     clippy::indexing_slicing
 )]
 
+mod encrypted;
 mod lost_commit;
 mod postgres;
 mod upgrade;

@@ -4,6 +4,7 @@ mod sink;
 mod source;
 
 use super::Inner;
+use crate::backup::{LostSettings, Restored};
 use crate::{Seq, StoreError};
 use std::sync::Arc;
 
@@ -17,11 +18,15 @@ impl Inner {
     pub(super) fn restore(
         self: &Arc<Self>,
         input: &mut dyn std::io::Read,
-    ) -> Result<Seq, StoreError> {
+        lost: LostSettings,
+    ) -> Result<Restored, StoreError> {
         self.running()?;
         let mut sink = sink::Filling::new(Arc::clone(self));
         let mirror = self.mirror_folder.as_deref();
-        crate::backup::restore(input, &mut sink, mirror)?;
-        Ok(Seq(self.published.get().seq))
+        let (_, settings) = crate::backup::restore(input, &mut sink, mirror, lost)?;
+        Ok(Restored {
+            seq: Seq(self.published.get().seq),
+            settings,
+        })
     }
 }
