@@ -13,6 +13,8 @@
 //!
 //! The schema library is used behind this module only. Its texts may quote values of the document; here they never leave.
 
+mod archive;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,8 +22,11 @@ use std::sync::{Arc, Mutex};
 
 use thiserror::Error;
 use uppsala::xsd::XsdValidator;
+use xmlsec::xml::escaped;
 
 use crate::xml::{At, Elem, XmlDoc, decode};
+
+pub use archive::{Archive, MAX_ARCHIVE_BYTES};
 
 /// Most files read from a schema folder.
 const MAX_FILES: usize = 5_000;
@@ -35,6 +40,14 @@ const MAX_COMPILED: usize = 64;
 const MAX_FAULTS: usize = 100;
 
 const XSD_NS: &str = "http://www.w3.org/2001/XMLSchema";
+/// Says which file counts where several have the same namespace.
+const CHOICE: &str = "namespaces.json";
+
+/// Files of one origin: what could be read of them, and their choice.
+struct Source {
+    files: Vec<(PathBuf, Result<Vec<u8>, String>)>,
+    choice: Option<Vec<u8>>,
+}
 
 /// A set of official schemas.
 #[derive(Debug)]
@@ -144,11 +157,40 @@ impl SchemaSet {
     /// # Errors
     /// As [`SchemaSet::load`].
     pub fn load_all(dirs: &[&Path]) -> Result<Self, SchemaError> {
-        let first = dirs.first().map(|d| d.to_path_buf()).unwrap_or_default();
-        let io = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| SchemaError::Io { path, source }
+        let mut sources = Vec::new();
+        for dir in dirs {
+            let mut paths = Vec::new();
+            find(dir, 0, &mut paths).map_err(io(dir))?;
+            sources.push(Source {
+                files: paths
+                    .into_iter()
+                    .map(|path| {
+                        let bytes = read_file(&path);
+                        (path, bytes)
+                    })
+                    .collect(),
+                choice: std::fs::read(dir.join(CHOICE)).ok(),
+            });
+        }
+        Self::assemble(sources, dirs.first().copied().unwrap_or(Path::new("")))
+    }
+
+    /// The schemas of an archive.
+    ///
+    /// # Errors
+    /// [`SchemaError`] when it holds none, or the temporary folder cannot be made.
+    pub fn from_archive(archive: &Archive) -> Result<Self, SchemaError> {
+        let schemas = archive.files().filter(|(name, _)| *name != CHOICE);
+        let source = Source {
+            files: schemas
+                .map(|(name, bytes)| (PathBuf::from(name), Ok(bytes.to_vec())))
+                .collect(),
+            choice: archive.file(CHOICE).map(<[u8]>::to_vec),
         };
+        Self::assemble(vec![source], Path::new("the archive"))
+    }
+
+    fn assemble(sources: Vec<Source>, named: &Path) -> Result<Self, SchemaError> {
         let folder = tempfile::Builder::new()
             .prefix("schemas-")
             .tempdir()
@@ -161,21 +203,20 @@ impl SchemaSet {
             skipped: Vec::new(),
             group_attributes: BTreeSet::new(),
         };
-        for dir in dirs {
-            let mut paths = Vec::new();
-            find(dir, 0, &mut paths).map_err(io(dir))?;
-            paths.sort_by_key(|p| (p.components().count(), p.clone()));
+        for mut source in sources {
+            let order = |path: &PathBuf| (path.components().count(), path.clone());
+            source.files.sort_by_key(|(path, _)| order(path));
             let start = out.files.len();
-            for path in paths {
-                match read_schema(&path) {
+            for (path, bytes) in source.files {
+                match bytes.and_then(|bytes| read_schema(&path, &bytes)) {
                     Ok(file) => out.files.push(file),
                     Err(reason) => out.skipped.push(format!("{}: {reason}", path.display())),
                 }
             }
-            out.choose(dir, start);
+            out.choose(source.choice.as_deref(), start);
         }
         if out.by_namespace.is_empty() {
-            return Err(SchemaError::Empty(first));
+            return Err(SchemaError::Empty(named.to_path_buf()));
         }
         out.link_includes();
         out.group_attributes = out
@@ -359,10 +400,9 @@ impl SchemaSet {
         out
     }
 
-    fn choose(&mut self, dir: &Path, start: usize) {
-        let listed: BTreeMap<String, String> = std::fs::read(dir.join("namespaces.json"))
-            .ok()
-            .and_then(|b| serde_json::from_slice(&b).ok())
+    fn choose(&mut self, choice: Option<&[u8]>, start: usize) {
+        let listed: BTreeMap<String, String> = choice
+            .and_then(|bytes| serde_json::from_slice(bytes).ok())
             .unwrap_or_default();
         for (index, file) in self.files.iter().enumerate().skip(start) {
             let preferred = listed
@@ -554,13 +594,21 @@ fn find(dir: &Path, depth: usize, out: &mut Vec<PathBuf>) -> std::io::Result<()>
     Ok(())
 }
 
-fn read_schema(path: &Path) -> Result<SchemaFile, String> {
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> SchemaError + use<> {
+    let path = path.to_path_buf();
+    move |source| SchemaError::Io { path, source }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let meta = std::fs::metadata(path).map_err(|e| e.to_string())?;
     if meta.len() > MAX_FILE_BYTES {
         return Err(format!("larger than {MAX_FILE_BYTES} bytes"));
     }
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-    let (text, _) = decode(&bytes).map_err(|e| e.to_string())?;
+    std::fs::read(path).map_err(|e| e.to_string())
+}
+
+fn read_schema(path: &Path, bytes: &[u8]) -> Result<SchemaFile, String> {
+    let (text, _) = decode(bytes).map_err(|e| e.to_string())?;
     // The copies are UTF-8, so a declaration that says otherwise must go.
     let text = match text.trim_start().strip_prefix("<?xml") {
         Some(rest) => rest.split_once("?>").map_or("", |(_, t)| t),
@@ -615,13 +663,6 @@ fn copy_name(index: usize) -> String {
     format!("schema-{index}.xsd")
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('"', "&quot;")
-        .replace('\n', " ")
-}
-
 /// Keeps quoted names of elements, attributes and types; removes every other quoted text, which may be a value.
 fn without_values(message: &str) -> String {
     let mut out = String::new();
@@ -658,87 +699,4 @@ pub fn place(doc: &XmlDoc, fault: &SchemaFault) -> (String, At) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(files: &[(&str, &str)]) -> SchemaSet {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = dir.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        SchemaSet::load(dir.path()).unwrap()
-    }
-
-    const LEAF: &str = r#"<?xml version="1.0" encoding="ISO-8859-1"?><schema xmlns="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:leaf">
-        <complexType name="U"><attribute name="V" type="anyURI"/></complexType><complexType name="N"><attribute name="V" type="integer"/></complexType></schema>"#;
-    const MIDDLE: &str = r#"<schema xmlns="http://www.w3.org/2001/XMLSchema" xmlns:l="urn:leaf" targetNamespace="urn:middle" elementFormDefault="qualified">
-        <import namespace="urn:leaf" schemaLocation="http://example.org/web/leaf.xsd"/>
-        <complexType name="M"><sequence><element name="tel" type="l:U"/><element name="n" type="l:N"/></sequence></complexType></schema>"#;
-    const TOP: &str = r#"<schema xmlns="http://www.w3.org/2001/XMLSchema" xmlns:m="urn:middle" targetNamespace="urn:top" elementFormDefault="qualified">
-        <import namespace="urn:middle" schemaLocation="../../nowhere/middle.xsd"/><element name="root" type="m:M"/></schema>"#;
-
-    #[test]
-    fn imports_are_resolved_by_namespace() {
-        let set = set(&[
-            ("a/leaf.xsd", LEAF),
-            ("b/middle.xsd", MIDDLE),
-            ("top.xsd", TOP),
-            ("note.xsd", "no schema"),
-        ]);
-        assert_eq!(
-            set.namespaces().collect::<Vec<_>>(),
-            ["urn:leaf", "urn:middle", "urn:top"]
-        );
-        assert_eq!(set.skipped().len(), 1);
-        let check = |text: &str| set.check(&XmlDoc::parse(text.as_bytes()).unwrap());
-        let good = r#"<root xmlns="urn:top" xmlns:m="urn:middle"><m:tel V="tel:23 20 41 00"/><m:n V="1"/></root>"#;
-        assert_eq!(
-            check(good),
-            SchemaOutcome::Checked {
-                faults: vec![],
-                unknown: vec![]
-            }
-        );
-        let bad = good.replace("V=\"1\"", "V=\"13116900216x\"");
-        let SchemaOutcome::Checked { faults, .. } = check(&bad) else {
-            panic!("not checked")
-        };
-        assert_eq!(faults.len(), 1);
-        assert!(
-            !faults[0].text.contains("13116900216"),
-            "{}",
-            faults[0].text
-        );
-        assert!(matches!(
-            check("<x xmlns='urn:other'/>"),
-            SchemaOutcome::NoSchema { .. }
-        ));
-    }
-
-    #[test]
-    fn an_empty_folder_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            SchemaSet::load(dir.path()),
-            Err(SchemaError::Empty(_))
-        ));
-        assert!(matches!(
-            SchemaSet::load(&dir.path().join("none")),
-            Err(SchemaError::Io { .. })
-        ));
-    }
-
-    #[test]
-    fn values_are_removed_from_texts() {
-        assert_eq!(
-            without_values("'abc' is not a valid integer"),
-            "'…' is not a valid integer"
-        );
-        assert_eq!(
-            without_values("Unexpected element 'Typ' in sequence"),
-            "Unexpected element 'Typ' in sequence"
-        );
-    }
-}
+mod tests;

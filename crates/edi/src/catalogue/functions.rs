@@ -13,6 +13,8 @@ const FUNCTIONS: &[(&str, bool, M)] = &[
     ("EPIKRISE", true, M::Epikrise),
     ("FODSELS_EPIKRISE", true, M::Epikrise),
     ("REQ_", false, M::Rekvisisjon),
+    ("BEKREFT_REKVISISJON", true, M::Rekvisisjon),
+    ("STATUS_REKVISISJON", true, M::Rekvisisjon),
     ("SVAR_", false, M::Svarrapport),
     ("DIALOG_", false, M::Dialogmelding),
     ("INNLEGGELSESRAPPORT", true, M::Plo),
@@ -42,6 +44,8 @@ const FUNCTIONS: &[(&str, bool, M)] = &[
     ("ERM", false, M::EResept),
     ("NPR_", false, M::Registermelding),
     ("KPR_", false, M::Registermelding),
+    ("IPLOS", false, M::Registermelding),
+    ("ADM_KOMM_KJERNEJOURNAL", true, M::KjernejournalAdm),
     ("CANCER_", false, M::Kreftmelding),
     ("PERSONVERN_INNBYGGER_", false, M::Personvern),
 ];

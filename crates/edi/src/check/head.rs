@@ -141,7 +141,7 @@ fn addresses(c: &mut Context<'_>, h: &Header) {
             complete = false;
             c.warn(
                 Rule::Address,
-                "HIS 1153 AD2",
+                "HIS 1153-2 AD2",
                 who.organisation.at,
                 format!("{nb} mangler HER-id på nivå 1 (organisasjonen)"),
                 format!("{en} has no HER-id on level 1 (the organisation)"),
@@ -150,7 +150,7 @@ fn addresses(c: &mut Context<'_>, h: &Header) {
         match (&who.unit, &who.person) {
             (None, None) => c.info(
                 Rule::Address,
-                "HIS 1153 AD2",
+                "HIS 1153-2 AD2",
                 who.organisation.at,
                 format!(
                     "{nb} har bare nivå 1; adressering skal være til tjeneste eller person (nivå 2)"
@@ -172,7 +172,7 @@ fn addresses(c: &mut Context<'_>, h: &Header) {
                         .unwrap_or_default();
                     c.warn(
                         Rule::Address,
-                        "HIS 1153 AD2",
+                        "HIS 1153-2 AD2",
                         at,
                         format!("{nb} mangler HER-id på nivå 2 (tjeneste eller person)"),
                         format!("{en} has no HER-id on level 2 (service or person)"),
@@ -307,7 +307,7 @@ fn processing(c: &mut Context<'_>, h: &Header) {
             ),
         );
     } else {
-        c.info(
+        c.warn(
             Rule::Processing,
             "8213",
             at,

@@ -15,6 +15,8 @@ mod ebxml;
 mod hostile;
 mod made;
 mod oracle;
+mod rule_names;
 mod samples;
 mod shared;
 mod texts;
+mod whole_catalogue;
