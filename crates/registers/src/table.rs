@@ -7,195 +7,41 @@
 
 mod lists;
 mod personnel;
+mod rows;
+mod tables;
+
+pub use rows::Row;
 
 use crate::directory::{
     Directory, GpRelation, Known, Organisation, Party, Person, Practitioner, Protection,
 };
 use crate::kernel::change::ChangeError;
 use crate::kernel::identifiers::Packed;
+use crate::kernel::keeping::Keeping;
 use crate::kernel::period::Moment;
 use crate::kernel::{EntryId, EntryNo};
+use crate::organisations::Businesses;
 use crate::organisations::register::as_businesses;
-use crate::organisations::{Business, Businesses};
+use crate::parties::Parties;
 use crate::parties::register::as_record;
-use crate::parties::{Parties, PartyRecord};
 use crate::persons::file::FileError;
 use crate::persons::register::{Options, PersonRegister};
 use crate::persons::search::{Query, SearchError};
 use crate::persons::{PersonDocument, view};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::{BTreeMap, HashMap};
+use rows::{BESIDE, BesideRows, decode};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use store::{
     Alias, Commit, CommitError, FeedEvent, Granted, Op, PersonRef, Privacy, Purge, Put, PutId,
     RepoId, Rid, Seq, Store, StoreError,
 };
+use tables::Tables;
 
 /// Repository name of the register rows.
 pub const REPOSITORY: &str = "registers";
 const ROWS_PER_COMMIT: usize = 1_000;
 const PAGE: usize = 1_000;
-
-/// One register row on its way into the table.
-#[derive(Clone, Debug)]
-pub enum Row {
-    /// A person.
-    Person(Box<Person>),
-    /// Personnel.
-    Practitioner(Box<Practitioner>),
-    /// An organisation with its units, as services see it.
-    Organisation(Box<Organisation>),
-    /// A communication party, as services see it.
-    Party(Box<Party>),
-    /// An organisation or unit with all that its register holds.
-    Business(Box<Business>),
-    /// A communication party with all that the address register holds.
-    CommunicationParty(Box<PartyRecord>),
-}
-
-impl Row {
-    fn rtype(&self) -> &'static str {
-        match self {
-            Self::Person(_) => "Person",
-            Self::Practitioner(_) => "Practitioner",
-            Self::Organisation(_) => "Organisation",
-            Self::Party(_) => "Party",
-            Self::Business(_) => "Business",
-            Self::CommunicationParty(_) => "CommunicationParty",
-        }
-    }
-
-    /// Natural ids would put national ids into record ids; a digest of them does not.
-    fn id(&self) -> String {
-        let natural = match self {
-            Self::Person(p) => &p.nin,
-            Self::Practitioner(p) => &p.nin,
-            Self::Organisation(o) => &o.orgnr,
-            Self::Party(p) => return format!("her-{}", p.her_id),
-            Self::Business(b) => &b.orgnr,
-            Self::CommunicationParty(p) => return format!("her-{}", p.her_id),
-        };
-        store::sha256(format!("{}|{natural}", self.rtype()).as_bytes())
-            .iter()
-            .take(16)
-            .map(|b| format!("{b:02x}"))
-            .collect()
-    }
-
-    fn body(&self) -> Result<Bytes, StoreError> {
-        fn json(value: &impl Serialize) -> Result<Bytes, StoreError> {
-            serde_json::to_vec(value)
-                .map(Bytes::from)
-                .map_err(|e| StoreError::Invalid(e.to_string()))
-        }
-        match self {
-            Self::Person(p) => json(p),
-            Self::Practitioner(p) => json(p),
-            Self::Organisation(o) => json(o),
-            Self::Party(p) => json(p),
-            Self::Business(b) => json(b),
-            Self::CommunicationParty(p) => json(p),
-        }
-    }
-}
-
-/// What is known of persons besides the person register: patients of one GP list, or a person of the story. Rows are
-/// added, never changed; of several that name a person the last one counts.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Beside {
-    /// These persons are on this list (on none, when it is absent).
-    GpList {
-        relation: Option<GpRelation>,
-        patients: Vec<u64>,
-    },
-    /// This person plays in the demo story.
-    Story { nin: String, story: String },
-}
-
-const BESIDE: &str = "Beside";
-/// Patients in one row.
-const PATIENTS_PER_ROW: usize = 2_000;
-
-#[derive(Default)]
-struct Tables {
-    gp_relations: Vec<GpRelation>,
-    gp_number: HashMap<GpRelation, u32>,
-    gp_of: HashMap<u64, u32>,
-    stories: BTreeMap<String, String>,
-    by_hpr: HashMap<String, String>,
-    practitioners: BTreeMap<String, Practitioner>,
-}
-
-impl Tables {
-    fn insert(&mut self, row: Row) {
-        match row {
-            // The person register has them.
-            Row::Person(_) => {}
-            Row::Practitioner(practitioner) => {
-                if let Some(hpr) = &practitioner.hpr {
-                    self.by_hpr.insert(hpr.clone(), practitioner.nin.clone());
-                }
-                self.practitioners
-                    .insert(practitioner.nin.clone(), *practitioner);
-            }
-            // Their registers have them.
-            Row::Organisation(_)
-            | Row::Party(_)
-            | Row::Business(_)
-            | Row::CommunicationParty(_) => {}
-        }
-    }
-
-    fn take(&mut self, rtype: &str, body: &[u8]) -> Result<(), StoreError> {
-        if rtype == BESIDE {
-            let row = serde_json::from_slice(body)
-                .map_err(|e| StoreError::Corrupt(format!("register row, column {}", e.column())))?;
-            self.learn(row);
-        } else {
-            self.insert(decode(rtype, body)?);
-        }
-        Ok(())
-    }
-
-    fn learn(&mut self, beside: Beside) {
-        match beside {
-            Beside::GpList { relation, patients } => {
-                let list = relation.map(|relation| {
-                    let next = u32::try_from(self.gp_relations.len()).unwrap_or(u32::MAX);
-                    let known = self.gp_number.entry(relation);
-                    *known.or_insert_with_key(|relation| {
-                        self.gp_relations.push(relation.clone());
-                        next
-                    })
-                });
-                for patient in patients {
-                    match list {
-                        Some(list) => self.gp_of.insert(patient, list),
-                        None => self.gp_of.remove(&patient),
-                    };
-                }
-            }
-            Beside::Story { nin, story } => {
-                self.stories.insert(story, nin);
-            }
-        }
-    }
-
-    fn gp(&self, person: &Person) -> Option<GpRelation> {
-        let numbers = std::iter::once(&person.nin).chain(&person.historic);
-        let list = numbers
-            .filter_map(|nin| Packed::digits(nin))
-            .find_map(|number| self.gp_of.get(&number.0))?;
-        self.gp_relations.get(*list as usize).cloned()
-    }
-
-    fn story(&self, person: &Person) -> Option<String> {
-        let mut stories = self.stories.iter();
-        let own = stories.find(|(_, nin)| **nin == person.nin || person.historic.contains(nin));
-        own.map(|(story, _)| story.clone())
-    }
-}
 
 /// A person on the way into an empty register.
 #[derive(Clone)]
@@ -222,6 +68,9 @@ pub struct RegisterTable {
     grant: Granted,
     tables: RwLock<Tables>,
     seen: RwLock<Seq>,
+    /// Where the registers are kept between starts.
+    folder: Option<PathBuf>,
+    keeping: Option<Keeping>,
     persons: Arc<PersonRegister>,
     businesses: Arc<Businesses>,
     parties: Arc<Parties>,
@@ -251,37 +100,36 @@ impl RegisterTable {
         persons: Options,
         clock: ClockFn,
     ) -> Result<Self, StoreError> {
-        let persons = PersonRegister::open(store.clone(), grant.clone(), persons)?;
-        let businesses = Businesses::open(store.clone(), grant.clone())?;
-        let parties = Parties::open(store.clone(), grant.clone())?;
+        let folder = (!persons.temporary).then(|| persons.folder.clone());
         let repo = store.repo(REPOSITORY)?;
-        let snapshot = store.snapshot()?;
-        let mut tables = Tables::default();
-        for rtype in ["Practitioner", BESIDE] {
-            let mut after = Rid(0);
-            loop {
-                let rids = snapshot.type_rids(&grant, repo, rtype, after, PAGE)?;
-                let Some(last) = rids.last() else { break };
-                after = *last;
-                for record in snapshot.fetch(&grant, &rids)? {
-                    tables.take(rtype, &record.body)?;
-                }
-            }
-        }
-        let seen = snapshot.seq();
+        let keeping = folder.as_deref().map(tables::keeping);
+        // At national size each takes a second or two to read: side by side.
+        let (persons, parties, businesses, rows) = std::thread::scope(|scope| {
+            let persons =
+                scope.spawn(|| PersonRegister::open(store.clone(), grant.clone(), persons));
+            let parties =
+                scope.spawn(|| Parties::open_in(store.clone(), grant.clone(), folder.as_deref()));
+            let businesses = Businesses::open_in(store.clone(), grant.clone(), folder.as_deref());
+            let rows = tables::open(&store, (repo, &grant), keeping.as_ref());
+            (ended(persons), ended(parties), businesses, rows)
+        });
+        let (tables, seen) = rows?;
         let table = Self {
-            store,
             repo,
             grant,
             tables: RwLock::new(tables),
             seen: RwLock::new(seen),
-            persons: Arc::new(persons),
-            businesses: Arc::new(businesses),
-            parties: Arc::new(parties),
+            folder,
+            keeping,
+            persons: Arc::new(persons?),
+            businesses: Arc::new(businesses?),
+            parties: Arc::new(parties?),
             personnel: std::sync::OnceLock::new(),
             lists: std::sync::OnceLock::new(),
             clock,
+            store,
         };
+        table.follow_rows()?;
         for rtype in ["Person", "Organisation", "Party"] {
             table.move_old(rtype)?;
         }
@@ -442,10 +290,12 @@ impl RegisterTable {
         self.add(beside, commit)
     }
 
-    /// Loads persons into an empty person register at once, outside the commit path. `told` hears how many are in.
+    /// Loads persons into an empty person register at once, outside the commit path. `told` hears how many are in. Where the
+    /// same persons are there already, because a load was broken off after they had appeared, what is known besides the
+    /// register is written again; the last one counts.
     ///
     /// # Errors
-    /// When there are persons already, or the store refuses; nothing is loaded then.
+    /// When the store refuses; nothing is loaded then.
     pub fn load_persons(
         &self,
         newcomers: impl IntoIterator<Item = Newcomer>,
@@ -461,7 +311,7 @@ impl RegisterTable {
             }
             (newcomer.id, newcomer.document)
         });
-        let count = self.persons.load(documents, self.now(), told)?;
+        let count = self.persons.load_or_complete(documents, self.now(), told)?;
         self.add(beside, Commit::default())?;
         Ok(count)
     }
@@ -573,6 +423,38 @@ impl RegisterTable {
         self.persons.follow()?;
         self.businesses.follow()?;
         self.parties.follow()?;
+        self.follow_rows()
+    }
+
+    /// The background work: writes what a start reads instead of the store, where much has changed, of the attached registers
+    /// too. Whether something was written.
+    ///
+    /// # Errors
+    /// When the store cannot be read or a file not be written.
+    pub fn keep(&self) -> Result<bool, StoreError> {
+        let seen = *self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let rows = match &self.keeping {
+            Some(keeping) => tables::keep(&self.store, keeping, &self.tables, seen)?,
+            None => false,
+        };
+        let mut written = self.businesses.register().keep()? || rows;
+        written |= self.parties.register().keep()?;
+        if let Some(personnel) = self.personnel.get() {
+            written |= personnel.register().keep()?;
+        }
+        if let Some(lists) = self.lists.get() {
+            written |= lists.keep()?;
+        }
+        Ok(written)
+    }
+
+    /// The folder in which registers are kept between starts, for those that are opened beside this one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    fn follow_rows(&self) -> Result<Seq, StoreError> {
         loop {
             let after = *self.seen.read().unwrap_or_else(PoisonError::into_inner);
             let entries = self.store.feed(after, PAGE)?;
@@ -590,7 +472,7 @@ impl RegisterTable {
                         self.tables
                             .write()
                             .unwrap_or_else(PoisonError::into_inner)
-                            .take(&rtype, &record.body)?;
+                            .take(&rtype, &record.body, Some(entry.seq))?;
                     }
                 }
             }
@@ -603,39 +485,11 @@ impl RegisterTable {
     }
 }
 
-/// Rows of [`Beside`] in the making.
-#[derive(Default)]
-struct BesideRows {
-    lists: HashMap<Option<GpRelation>, Vec<u64>>,
-    stories: Vec<Beside>,
-}
-
-impl BesideRows {
-    fn on_list(&mut self, relation: Option<GpRelation>, person: Packed) {
-        self.lists.entry(relation).or_default().push(person.0);
-    }
-
-    fn story(&mut self, nin: &str, story: &str) {
-        self.stories.push(Beside::Story {
-            nin: nin.to_owned(),
-            story: story.to_owned(),
-        });
-    }
-
-    fn rows(self) -> Vec<Beside> {
-        let mut rows = self.stories;
-        for (relation, patients) in self.lists {
-            rows.extend(
-                patients
-                    .chunks(PATIENTS_PER_ROW)
-                    .map(|some| Beside::GpList {
-                        relation: relation.clone(),
-                        patients: some.to_vec(),
-                    }),
-            );
-        }
-        rows
-    }
+fn ended<T>(
+    thread: std::thread::ScopedJoinHandle<'_, Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let died = || StoreError::Unavailable("reading a register was broken off".to_owned());
+    thread.join().unwrap_or_else(|_| Err(died()))
 }
 
 fn unreadable(error: FileError) -> StoreError {
@@ -644,26 +498,6 @@ fn unreadable(error: FileError) -> StoreError {
 
 fn told(error: &FileError) {
     tracing::warn!(%error, "the person register could not be read");
-}
-
-fn decode(rtype: &str, body: &[u8]) -> Result<Row, StoreError> {
-    fn row<T: DeserializeOwned>(
-        body: &[u8],
-        wrap: impl Fn(Box<T>) -> Row,
-    ) -> Result<Row, StoreError> {
-        serde_json::from_slice(body)
-            .map(|v| wrap(Box::new(v)))
-            .map_err(|e| StoreError::Corrupt(format!("register row: {e}")))
-    }
-    match rtype {
-        "Person" => row(body, Row::Person),
-        "Practitioner" => row(body, Row::Practitioner),
-        "Organisation" => row(body, Row::Organisation),
-        "Party" => row(body, Row::Party),
-        other => Err(StoreError::Corrupt(format!(
-            "unknown register row type {other}"
-        ))),
-    }
 }
 
 impl Directory for RegisterTable {
@@ -676,6 +510,12 @@ impl Directory for RegisterTable {
     fn known(&self, nin: &str) -> Known {
         self.at(nin, |row| view::known(row, nin))
             .unwrap_or(Known::Nobody)
+    }
+
+    fn death_registered(&self, nin: &str) -> Option<i64> {
+        let now = self.now();
+        let at = self.at(nin, |row| view::death_registered(row, now))??;
+        Some(at.0.saturating_mul(1_000))
     }
 
     fn practitioner_by_hpr(&self, hpr: &str) -> Option<Practitioner> {
@@ -691,14 +531,17 @@ impl Directory for RegisterTable {
     }
 
     fn practitioners_of(&self, orgnr: &str, limit: usize) -> Vec<Practitioner> {
-        let works = |p: &&Practitioner| {
+        let works = |p: &&Arc<Practitioner>| {
             p.workplaces
                 .iter()
                 .any(|w| w.orgnr_parent == orgnr || w.orgnr_child == orgnr)
         };
         let tables = self.read();
         let rows = tables.practitioners.values().filter(works);
-        let rows: Vec<Practitioner> = rows.take(limit).cloned().collect();
+        let rows: Vec<Practitioner> = rows
+            .take(limit)
+            .map(|row| Practitioner::clone(row))
+            .collect();
         drop(tables);
         rows.into_iter().filter_map(|p| self.current(p)).collect()
     }
@@ -758,12 +601,8 @@ impl Directory for RegisterTable {
 
     fn practitioners(&self, limit: usize) -> Vec<Practitioner> {
         let tables = self.read();
-        let (story, others): (Vec<&Practitioner>, Vec<&Practitioner>) = tables
-            .practitioners
-            .values()
-            .partition(|p| p.story.is_some());
-        let rows = story.into_iter().chain(others).take(limit);
-        let rows: Vec<Practitioner> = rows.cloned().collect();
+        let rows = tables.staff().take(limit);
+        let rows: Vec<Practitioner> = rows.map(|row| Practitioner::clone(row)).collect();
         drop(tables);
         rows.into_iter().filter_map(|p| self.current(p)).collect()
     }

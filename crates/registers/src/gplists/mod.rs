@@ -10,6 +10,7 @@
 
 mod beside;
 pub mod choice;
+mod pack;
 pub mod reach;
 pub mod record;
 pub mod register;

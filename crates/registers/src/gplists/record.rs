@@ -398,4 +398,12 @@ impl Content for Record {
             _ => vec![GpListEvent(Happened::ContractUpdated, 0)],
         }
     }
+
+    fn keep(&self, out: &mut Vec<u8>) {
+        super::pack::keep(self, out);
+    }
+
+    fn kept(bytes: &[u8]) -> Option<Self> {
+        super::pack::kept(bytes)
+    }
 }

@@ -16,6 +16,7 @@ use crate::kernel::period::Moment;
 use crate::kernel::{EntryId, EntryNo};
 use crate::personnel::Short;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use store::{Granted, Store, StoreError};
 
@@ -171,8 +172,20 @@ impl GpLists {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
+        Self::open_in(store, grant, None)
+    }
+
+    /// The same with a kept form in this folder ([`crate::kernel::memory::MemoryRegister::open_in`]).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_in(
+        store: Store,
+        grant: Granted,
+        folder: Option<&Path>,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
-            register: IndexedRegister::open(store, grant)?,
+            register: IndexedRegister::open_in(store, grant, folder)?,
         })
     }
 
@@ -182,6 +195,14 @@ impl GpLists {
     /// When the store cannot be read.
     pub fn follow(&self) -> Result<(), StoreError> {
         self.register.follow()
+    }
+
+    /// The background work: writes the kept form where much has changed since. Whether something was written.
+    ///
+    /// # Errors
+    /// When the store cannot be read or a file not be written.
+    pub fn keep(&self) -> Result<bool, StoreError> {
+        self.register.keep()
     }
 
     /// Whether there is no contract.

@@ -194,7 +194,8 @@ pub fn resolve<H: Holders>(
 /// All identifiers of a register in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
-    claims: HashMap<EntryNo, Claims>,
+    /// By number of the entry: numbers have no gap.
+    claims: Vec<Option<Claims>>,
     holders: HashMap<Packed, Vec<EntryNo>>,
     numbers: HashMap<EntryId, EntryNo>,
 }
@@ -203,18 +204,26 @@ impl Book {
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.claims.len()
+        self.numbers.len()
     }
 
     /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.claims.is_empty()
+        self.numbers.is_empty()
+    }
+
+    fn claims(&self, no: EntryNo) -> Option<&Claims> {
+        self.claims.get(no.0 as usize)?.as_ref()
     }
 
     /// Takes an entry in, in place of what it said before.
     pub fn put(&mut self, no: EntryNo, id: EntryId, claims: Claims) {
-        if let Some(before) = self.claims.remove(&no) {
+        let at = no.0 as usize;
+        if self.claims.len() <= at {
+            self.claims.resize(at + 1, None);
+        }
+        if let Some(before) = self.claims.get_mut(at).and_then(Option::take) {
             for (identifier, ..) in &before.identifiers {
                 if let Some(list) = self.holders.get_mut(identifier) {
                     list.retain(|holder| *holder != no);
@@ -231,7 +240,9 @@ impl Book {
             }
         }
         self.numbers.insert(id, no);
-        self.claims.insert(no, claims);
+        if let Some(place) = self.claims.get_mut(at) {
+            *place = Some(claims);
+        }
     }
 }
 
@@ -241,7 +252,7 @@ impl Holders for Book {
     fn holdings(&self, identifier: Packed) -> Result<Vec<Holding>, Self::Error> {
         let mut found = Vec::new();
         for entry in self.holders.get(&identifier).into_iter().flatten() {
-            if let Some(claims) = self.claims.get(entry) {
+            if let Some(claims) = self.claims(*entry) {
                 found.extend(claims.holdings(*entry, identifier));
             }
         }
@@ -254,8 +265,7 @@ impl Holders for Book {
 
     fn merged_into(&self, no: EntryNo) -> Result<Option<EntryNo>, Self::Error> {
         Ok(self
-            .claims
-            .get(&no)
+            .claims(no)
             .and_then(|c| c.merged_into)
             .and_then(|id| self.number(id)))
     }

@@ -5,6 +5,7 @@ use super::log::{Content, Entry};
 use super::memory::MemoryRegister;
 use super::{EntryId, EntryNo};
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use store::{Granted, Store, StoreError};
 
@@ -71,7 +72,19 @@ impl<C: Content, I: Index<C>> IndexedRegister<C, I> {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
-        let register = MemoryRegister::open(store, grant)?;
+        Self::open_in(store, grant, None)
+    }
+
+    /// The same with a kept form in this folder ([`MemoryRegister::open_in`]).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_in(
+        store: Store,
+        grant: Granted,
+        folder: Option<&Path>,
+    ) -> Result<Self, StoreError> {
+        let register = MemoryRegister::open_in(store, grant, folder)?;
         let index = RwLock::new(Self::all_of(&register)?);
         Ok(Self { register, index })
     }

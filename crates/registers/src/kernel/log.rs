@@ -52,6 +52,20 @@ pub trait Content:
     fn aliases(_before: Option<&Self>, _after: &Self, _merged_into: Option<&Self>) -> Vec<Alias> {
         Vec::new()
     }
+
+    /// Version of what [`Content::keep`] writes: another one is not read, but made anew from the log.
+    const KEPT_FORM: u32 = 1;
+
+    /// Appends the content for the kept form ([`super::kept`]): JSON, where a register knows nothing shorter.
+    fn keep(&self, out: &mut Vec<u8>) {
+        // What cannot be written cannot be read either: the file is not used then.
+        let _ = serde_json::to_writer(out, self);
+    }
+
+    /// What [`Content::keep`] wrote.
+    fn kept(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
 }
 
 /// An entry as it stands in the log.
@@ -77,6 +91,16 @@ impl Home {
     fn rtype(self) -> &'static str {
         let moved = usize::from(self.0).checked_sub(1);
         moved.and_then(|at| MOVED.get(at)).copied().unwrap_or(ENTRY)
+    }
+
+    /// As one byte.
+    pub(super) fn byte(self) -> u8 {
+        self.0
+    }
+
+    /// From one byte.
+    pub(super) fn of_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|home| home.0 == byte)
     }
 
     fn of(rtype: &str) -> Option<Self> {
@@ -635,7 +659,8 @@ fn events_counter<C: Content>() -> String {
     format!("register/{}/events", C::REPOSITORY)
 }
 
-fn entries_counter<C: Content>() -> String {
+/// The counter of entries: above 0 once the register holds something.
+pub(crate) fn entries_counter<C: Content>() -> String {
     format!("register/{}/entries", C::REPOSITORY)
 }
 

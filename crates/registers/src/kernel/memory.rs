@@ -2,15 +2,19 @@
 //! contracts). Persons have a read form of their own.
 //!
 //! Every process holds all entries; what others write comes through the feed. A write is decided on the state in memory
-//! and holds only if nobody wrote in between.
+//! and holds only if nobody wrote in between. At national size a start reads the kept form ([`super::kept`]) and follows
+//! the feed from there.
 
 use super::change::{ChangeError, Outcome, State, prepare};
 use super::events::Event;
-use super::identifiers::{Book, Holders, Holding, Packed, resolve};
-use super::log::{AppendError, Content, Counters, Entry, RegisterLog};
+use super::identifiers::{Book, Claims, Holders, Holding, Packed, resolve};
+use super::keeping::{Due, Keeping, Standing, place};
+use super::log::{AppendError, Content, Counters, Entry, Home, RegisterLog};
 use super::period::Moment;
 use super::{EntryId, EntryNo};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use store::{Granted, Seq, Store, StoreError};
 
@@ -23,6 +27,14 @@ struct Held<C> {
     seq: Seq,
     /// The last event whose effect is in here.
     events: u64,
+    /// Whether there is a kept form, and so what changed is noted.
+    keeps: bool,
+    /// The file with everything that this state goes on from.
+    base: Option<u128>,
+    /// What changed since, where in the feed.
+    changed: BTreeMap<u32, Seq>,
+    /// How often the register was read anew as a whole.
+    readings: u64,
 }
 
 impl<C: Content> Held<C> {
@@ -32,17 +44,30 @@ impl<C: Content> Held<C> {
             book: Book::default(),
             seq: Seq(0),
             events: 0,
+            keeps: false,
+            base: None,
+            changed: BTreeMap::new(),
+            readings: 0,
         }
     }
 
-    fn put(&mut self, entry: Entry<C>) {
+    /// Takes an entry in that changed at a place of the feed.
+    fn put(&mut self, entry: Entry<C>, at: Seq) {
+        if self.keeps {
+            self.changed.insert(entry.no.0, at);
+        }
+        let claims = entry.content.claims();
+        self.take(Arc::new(entry), claims);
+    }
+
+    fn take(&mut self, entry: Arc<Entry<C>>, claims: Claims) {
         let at = entry.no.0 as usize;
         if self.entries.len() <= at {
             self.entries.resize(at + 1, None);
         }
-        self.book.put(entry.no, entry.id, entry.content.claims());
+        self.book.put(entry.no, entry.id, claims);
         if let Some(place) = self.entries.get_mut(at) {
-            *place = Some(Arc::new(entry));
+            *place = Some(entry);
         }
     }
 
@@ -57,6 +82,48 @@ impl<C: Content> Held<C> {
     fn by_number(&self, no: EntryNo) -> Option<&Arc<Entry<C>>> {
         self.entries.get(no.0 as usize).and_then(Option::as_ref)
     }
+}
+
+/// The state that the kept form holds, where it can be believed.
+fn kept<C: Content>(
+    log: &RegisterLog<C>,
+    keeping: &Keeping,
+) -> Result<Option<Held<C>>, StoreError> {
+    let found = keeping.read(log.store(), |bytes| {
+        let (no, rest) = bytes.split_first_chunk::<4>()?;
+        let (id, rest) = rest.split_first_chunk::<16>()?;
+        let (home, content) = rest.split_first()?;
+        let entry = Entry {
+            no: EntryNo(u32::from_le_bytes(*no)),
+            id: EntryId(u128::from_le_bytes(*id)),
+            content: C::kept(content)?,
+            home: Home::of_byte(*home)?,
+        };
+        let claims = entry.content.claims();
+        Some((Arc::new(entry), claims))
+    })?;
+    let Some(found) = found else { return Ok(None) };
+    let most = found.all.len() + found.since.len();
+    let numbered = |(entry, _): &(Arc<Entry<C>>, Claims)| (entry.no.0 as usize) < most;
+    if !found.all.iter().chain(&found.since).all(numbered) {
+        return Ok(None);
+    }
+    let mut held = Held::empty();
+    for (entry, claims) in found.all {
+        held.take(entry, claims);
+    }
+    for (entry, claims) in found.since {
+        held.changed.insert(entry.no.0, Seq(found.place.seq));
+        held.take(entry, claims);
+    }
+    // Entries are numbered without a gap.
+    if held.entries.iter().any(Option::is_none) {
+        return Ok(None);
+    }
+    held.base = Some(found.mark);
+    held.seq = Seq(found.place.seq);
+    held.events = found.place.events;
+    Ok(Some(held))
 }
 
 fn never<T>(result: Result<T, Infallible>) -> T {
@@ -95,6 +162,7 @@ pub struct MemoryRegister<C: Content> {
     held: RwLock<Held<C>>,
     /// One writer of this process at a time: the others would only be refused.
     writing: Mutex<()>,
+    keeping: Option<Keeping>,
 }
 
 impl<C: Content> MemoryRegister<C> {
@@ -103,24 +171,112 @@ impl<C: Content> MemoryRegister<C> {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
-        let register = Self {
-            log: RegisterLog::new(store, grant)?,
-            held: RwLock::new(Held::empty()),
-            writing: Mutex::new(()),
+        Self::open_in(store, grant, None)
+    }
+
+    /// The same with a kept form in this folder, for [`MemoryRegister::keep`] to write and the next start to read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_in(
+        store: Store,
+        grant: Granted,
+        folder: Option<&Path>,
+    ) -> Result<Self, StoreError> {
+        let keeping = folder.map(|f| Keeping::new(f, C::REPOSITORY, C::KEPT_FORM));
+        Self::with(RegisterLog::new(store, grant)?, keeping)
+    }
+
+    fn with(log: RegisterLog<C>, keeping: Option<Keeping>) -> Result<Self, StoreError> {
+        let held = match &keeping {
+            Some(keeping) => kept(&log, keeping)?,
+            None => None,
         };
-        register.reload()?;
+        let is_kept = held.is_some();
+        let mut held = held.unwrap_or_else(Held::empty);
+        held.keeps = keeping.is_some();
+        let register = Self {
+            log,
+            held: RwLock::new(held),
+            writing: Mutex::new(()),
+            keeping,
+        };
+        if is_kept {
+            register.follow()?;
+        } else {
+            register.reload()?;
+        }
         Ok(register)
+    }
+
+    /// The background work: writes the kept form where much has changed since. Whether something was written.
+    ///
+    /// # Errors
+    /// When the store cannot be read or a file not be written.
+    pub fn keep(&self) -> Result<bool, StoreError> {
+        let Some(keeping) = &self.keeping else {
+            return Ok(false);
+        };
+        let _turn = keeping.turn();
+        let (due, entries, base, seq, events, readings) = {
+            let held = self.read();
+            let due = keeping.due(Standing {
+                entries: held.entries.len(),
+                changed: held.changed.len(),
+                seq: held.seq,
+                has_base: held.base.is_some(),
+            });
+            let entries: Vec<Option<Arc<Entry<C>>>> = match due {
+                Due::Nothing => return Ok(false),
+                Due::Everything => held.entries.clone(),
+                Due::Since => {
+                    let changed = held.changed.keys();
+                    changed
+                        .map(|no| held.by_number(EntryNo(*no)).cloned())
+                        .collect()
+                }
+            };
+            let state = (held.base, held.seq, held.events, held.readings);
+            (due, entries, state.0, state.1, state.2, state.3)
+        };
+        let place = place(self.log.store(), seq, events)?;
+        let encode = |entry: Arc<Entry<C>>, out: &mut Vec<u8>| {
+            out.extend_from_slice(&entry.no.0.to_le_bytes());
+            out.extend_from_slice(&entry.id.0.to_le_bytes());
+            out.push(entry.home.byte());
+            entry.content.keep(out);
+        };
+        let entries = entries.into_iter().flatten();
+        match (due, base) {
+            (Due::Since, Some(mark)) => {
+                keeping.write_since((mark, place), entries.collect(), encode)?;
+            }
+            _ => {
+                let mark = keeping.write_all(place, entries, encode)?;
+                let mut held = self.write();
+                // A register that was loaded anew meanwhile does not go on from it.
+                if held.readings == readings {
+                    held.base = Some(mark);
+                    held.changed.retain(|_, at| *at > seq);
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn reload(&self) -> Result<(), StoreError> {
         let mut fresh = Held::empty();
         let (counters, seq) = self.log.scan(|entry| {
-            fresh.put(entry);
+            let claims = entry.content.claims();
+            fresh.take(Arc::new(entry), claims);
             Ok(())
         })?;
         fresh.seq = seq;
         fresh.events = counters.events;
-        *self.write() = fresh;
+        fresh.keeps = self.keeping.is_some();
+        let mut held = self.write();
+        fresh.readings = held.readings + 1;
+        *held = fresh;
         Ok(())
     }
 
@@ -148,7 +304,7 @@ impl<C: Content> MemoryRegister<C> {
             let mut held = self.write();
             if held.seq == seq {
                 for entry in news.entries {
-                    held.put(entry);
+                    held.put(entry, news.seq);
                 }
                 held.seq = news.seq;
                 held.events = held.events.max(news.events);
@@ -192,7 +348,7 @@ impl<C: Content> MemoryRegister<C> {
                     // Where the feed was followed beyond it already, it may know something newer.
                     if seq > held.seq {
                         for entry in batch.entries {
-                            held.put(entry);
+                            held.put(entry, seq);
                         }
                         held.events = batch.then.events;
                         // Nobody wrote between the state it was decided on and this commit.

@@ -12,6 +12,8 @@ pub mod change;
 pub mod events;
 pub mod identifiers;
 pub mod indexed;
+pub(crate) mod keeping;
+pub mod kept;
 pub mod log;
 pub mod memory;
 pub mod period;

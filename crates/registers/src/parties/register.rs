@@ -12,6 +12,7 @@ use crate::kernel::log::{Entry, Version};
 use crate::kernel::memory::MemoryRegister;
 use crate::kernel::period::Moment;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use store::{Granted, Store, StoreError};
 
@@ -129,8 +130,20 @@ impl Parties {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
+        Self::open_in(store, grant, None)
+    }
+
+    /// The same with a kept form in this folder ([`MemoryRegister::open_in`]).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_in(
+        store: Store,
+        grant: Granted,
+        folder: Option<&Path>,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
-            register: IndexedRegister::open(store, grant)?,
+            register: IndexedRegister::open_in(store, grant, folder)?,
         })
     }
 

@@ -8,6 +8,7 @@ use crate::kernel::log::Entry;
 use crate::kernel::memory::MemoryRegister;
 use crate::kernel::period::Moment;
 use crate::kernel::{EntryId, EntryNo};
+use std::path::Path;
 use std::sync::Arc;
 use store::{Granted, Store, StoreError};
 
@@ -87,8 +88,20 @@ impl PersonnelRegister {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(store: Store, grant: Granted) -> Result<Self, StoreError> {
+        Self::open_in(store, grant, None)
+    }
+
+    /// The same with a kept form in this folder ([`MemoryRegister::open_in`]).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_in(
+        store: Store,
+        grant: Granted,
+        folder: Option<&Path>,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
-            register: MemoryRegister::open(store, grant)?,
+            register: MemoryRegister::open_in(store, grant, folder)?,
         })
     }
 

@@ -3,14 +3,15 @@
 //! Reads are answered from the read form and the overlay and never wait for the store. History and events come from the
 //! log. [`PersonRegister::maintain`] is the background work: it follows the feed and makes a new file when much has changed.
 
-use super::codes::{PersonEvent, ProtectionLevel};
+use super::codes::ProtectionLevel;
 use super::document::PersonDocument;
 use super::file::{Builder, FileError, ReadFile, Stamp};
 use super::row::{self, Row};
 use super::search::{Found, Overlay, Query, SearchError, View};
 use crate::kernel::change::{ChangeError, MAX_CHANGES, Outcome, State, prepare};
 use crate::kernel::identifiers::{Holders, Holding, Packed, resolve};
-use crate::kernel::log::{AppendError, Batch, Content, Counters, Entry, RegisterLog, Upstream};
+use crate::kernel::kept::make_private;
+use crate::kernel::log::{AppendError, Content, Counters, Entry, RegisterLog, Upstream};
 use crate::kernel::period::Moment;
 use crate::kernel::{EntryId, EntryNo};
 use std::path::{Path, PathBuf};
@@ -19,11 +20,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use store::{Granted, Seq, Store, StoreError};
 
+mod load;
+mod since;
+
 /// How often a write is decided anew because others were faster.
 const ATTEMPTS: usize = 50;
-/// Rows are kept in memory up to here. A nation of five million has more: making a new file beside them would take more
-/// than 4 GiB, while rows in the file cost a look-up a microsecond.
-const MAX_RESIDENT_BYTES: u64 = 1 << 30;
+/// Rows are kept in memory up to here: those of five and a half million people are 1.7 GiB. From the file a row costs a
+/// call to the system, and a bulk look-up takes half as long again.
+const MAX_RESIDENT_BYTES: u64 = 2 << 30;
+/// With more rows than this in memory, they leave it while a new file is made: old rows, new indexes and what the making
+/// needs would be more than 4 GiB together with all else that a hub has.
+const MAX_RESIDENT_WHILE_BUILDING: u64 = 512 << 20;
 /// All rows are looked at so often.
 const PATROL_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -32,7 +39,7 @@ const PATROL_EVERY: Duration = Duration::from_secs(24 * 3_600);
 pub struct Options {
     /// Folder of the read form.
     pub folder: PathBuf,
-    /// Keep rows in memory once opened, up to 1 GiB of them ([`ReadFile::make_resident`]).
+    /// Keep rows in memory once opened, up to 2 GiB of them ([`ReadFile::make_resident`]).
     pub resident: bool,
     /// So many changed entries are kept beside the file before a new one is made.
     pub most_changed: usize,
@@ -170,6 +177,8 @@ pub struct PersonRegister {
     must_forget: AtomicBool,
     /// When all rows were last looked at.
     patrolled: Mutex<Option<Instant>>,
+    /// The file of what changed since.
+    since: Mutex<since::Written>,
 }
 
 impl PersonRegister {
@@ -188,8 +197,12 @@ impl PersonRegister {
             return Err(damaged(error.into()));
         }
         let incarnation = log.store().incarnation().as_u128();
+        // A store that was put back is behind its read form.
+        let end = log.store().snapshot()?.seq();
         let file = match ReadFile::open(&options.path()) {
-            Ok(file) if file.stamp().incarnation == incarnation => file,
+            Ok(file) if file.stamp().incarnation == incarnation && file.stamp().seq <= end.0 => {
+                file
+            }
             Ok(_) => from_log(&log, &options.path())?,
             Err(reason) => {
                 if options.path().exists() {
@@ -212,7 +225,9 @@ impl PersonRegister {
             rotten: AtomicBool::new(false),
             must_forget: AtomicBool::new(false),
             patrolled: Mutex::default(),
+            since: Mutex::default(),
         };
+        register.take_since()?;
         register.follow()?;
         Ok(register)
     }
@@ -398,7 +413,7 @@ impl PersonRegister {
                 .collect();
             let mut held = self.write();
             if held.seq == seq {
-                self.watch(&held.file, &rows, now);
+                self.watch(&held, &rows, now);
                 if !rows.is_empty() {
                     let overlay = Arc::make_mut(&mut held.overlay);
                     for (no, row) in rows {
@@ -411,12 +426,12 @@ impl PersonRegister {
         }
     }
 
-    /// Notes whether the file has an address of somebody whose new row must not have one.
-    fn watch(&self, file: &ReadFile, rows: &[(EntryNo, Arc<[u8]>)], now: Moment) {
-        let has_address = |no: EntryNo| file.with(no, |row| row.has_address());
+    /// Notes whether a file has an address of somebody whose new row must not have one.
+    fn watch(&self, held: &Held, rows: &[(EntryNo, Arc<[u8]>)], now: Moment) {
+        let has_since = self.since_written().seq > 0;
         let forgets = rows.iter().any(|(no, row)| {
             Row::new(row).protection_at(now) == ProtectionLevel::StrictlyConfidential
-                && !matches!(has_address(*no), Ok(Some(false) | None))
+                && held.has_shown(*no, has_since)
         });
         if forgets {
             self.must_forget.store(true, Ordering::Relaxed);
@@ -484,7 +499,7 @@ impl PersonRegister {
                     let mut held = self.write();
                     // Where the feed was followed beyond it already, it may know something newer.
                     if seq > held.seq {
-                        self.watch(&held.file, &rows, now);
+                        self.watch(&held, &rows, now);
                         let overlay = Arc::make_mut(&mut held.overlay);
                         for (no, row) in rows {
                             overlay.put(no, row, seq.0);
@@ -544,35 +559,8 @@ impl PersonRegister {
             let row = row::pack(entry.id, &entry.content, now);
             builder.push(Row::new(&row)).map_err(|e| damaged(e.into()))
         })?;
-        // One event, so that there is a last one to follow from (spec/grunndata.md §3.5, local copy).
-        let mut events: Vec<_> = first
-            .map(|id| (id, PersonEvent::PersonPopulated))
-            .into_iter()
-            .collect();
-        then.events = u64::try_from(events.len()).unwrap_or(0);
-        let mut at = Counters::default();
-        let mut batches = aliases.chunks(MAX_CHANGES);
-        let mut aliases = batches.next().unwrap_or_default();
-        loop {
-            let batch = Batch {
-                at,
-                then,
-                entries: Vec::new(),
-                events: std::mem::take(&mut events),
-                aliases: aliases.to_vec(),
-                erase: Vec::new(),
-                upstream: None,
-            };
-            self.log.append(&batch).map_err(|e| match e {
-                AppendError::Store(e) => e,
-                other => StoreError::Unavailable(other.to_string()),
-            })?;
-            at = then;
-            match batches.next() {
-                Some(next) => aliases = next,
-                None => break,
-            }
-        }
+        then.events = u64::from(first.is_some());
+        load::announce(&self.log, Counters::default(), then, first, &aliases)?;
         let stamp = Stamp {
             incarnation: self.log.store().incarnation().as_u128(),
             seq: seq.0,
@@ -601,6 +589,7 @@ impl PersonRegister {
             self.rebuild()?;
             true
         } else {
+            self.keep_since()?;
             false
         };
         if self.options.resident {
@@ -652,6 +641,7 @@ impl PersonRegister {
         let _alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the state is taken: what comes after it asks for another file.
         let must_forget = self.must_forget.swap(false, Ordering::Relaxed);
+        self.leave_rows();
         let (file, overlay, seq, events) = self.state();
         let now = Moment::from(jiff::Timestamp::now());
         let path = self.options.path();
@@ -683,13 +673,23 @@ impl PersonRegister {
     /// When the store cannot be read or the file not be made.
     pub fn rebuild_from_log(&self) -> Result<(), StoreError> {
         let _alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        self.leave_rows();
         let file = from_log(&self.log, &self.options.path())?;
         self.rotten.store(false, Ordering::Relaxed);
         self.install(file);
         Ok(())
     }
 
+    /// Many rows are read from the file again, until there is a new one.
+    fn leave_rows(&self) {
+        let mut held = self.write();
+        if held.file.is_resident() && held.file.rows_bytes() > MAX_RESIDENT_WHILE_BUILDING {
+            held.file = Arc::new(held.file.without_rows());
+        }
+    }
+
     fn install(&self, file: ReadFile) {
+        self.forget_since();
         let mut held = self.write();
         let stamp = file.stamp();
         Arc::make_mut(&mut held.overlay).forget_up_to(stamp.seq);
@@ -705,15 +705,6 @@ impl PersonRegister {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Held> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A folder that only its owner may enter: the read form names everybody.
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
 }
 
 impl Drop for PersonRegister {

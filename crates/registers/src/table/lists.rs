@@ -1,7 +1,8 @@
 //! Who is on whose GP list: once the register of GP lists is attached, what it says today; before, what the import said.
 //! And how much the table holds.
 
-use super::{BesideRows, RegisterTable};
+use super::RegisterTable;
+use super::rows::BesideRows;
 use crate::directory::{GpRelation, Person};
 use crate::gplists::reach::relation;
 use crate::gplists::rules::own_doctor;
@@ -10,7 +11,6 @@ use crate::kernel::identifiers::Packed;
 use crate::kernel::period::Moment;
 use crate::personnel::Short;
 use jiff::tz::TimeZone;
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError};
 use store::StoreError;
 
@@ -26,11 +26,8 @@ impl RegisterTable {
     /// From now on the GP of a person is answered from this register.
     pub fn attach_gp_lists(&self, lists: Arc<GpLists>) {
         let _ = self.lists.set(lists);
-        // What the import said is in the register by now; five million places need not stand here as well.
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        tables.gp_of = HashMap::new();
-        tables.gp_relations = Vec::new();
-        tables.gp_number = HashMap::new();
+        tables.leave_lists();
     }
 
     /// Now as the registers of personnel and GP lists write it: clock time of Norway.

@@ -68,7 +68,8 @@ impl RegisterTable {
     fn row_of_hpr(&self, hpr: &str) -> Option<Practitioner> {
         let tables = self.read();
         let nin = tables.by_hpr.get(hpr)?;
-        tables.practitioners.get(nin).cloned()
+        let row = tables.practitioners.get(nin)?;
+        Some(Practitioner::clone(row))
     }
 
     /// The practitioner of an HPR number: of a merged number the survivor, of a deleted one nobody.
@@ -90,7 +91,11 @@ impl RegisterTable {
 
     /// The practitioner with a national id, current or earlier.
     pub(super) fn by_nin(&self, nin: &str) -> Option<Practitioner> {
-        let row = self.read().practitioners.get(nin).cloned();
+        let row = self
+            .read()
+            .practitioners
+            .get(nin)
+            .map(|row| Practitioner::clone(row));
         let entry = self.personnel.get().and_then(|r| r.by_nin(nin));
         match entry.as_ref().and_then(person) {
             Some(p) => self.by_hpr(&p.hpr.to_string()),

@@ -11,6 +11,7 @@
 mod births;
 mod freg;
 mod gplists;
+mod kept;
 mod kernel;
 mod personnel;
 mod persons;

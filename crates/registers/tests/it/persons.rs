@@ -413,3 +413,107 @@ fn all_numbers_of_a_loaded_person_lead_to_one_key_of_the_store() {
         );
     });
 }
+
+fn renamed(n: u32, family: &str) -> (EntryId, PersonDocument) {
+    let mut p = person(n);
+    let name = Name {
+        given: "Ny".into(),
+        middle: None,
+        family: family.into(),
+    };
+    let _ = p.name.set(name, NOW, Origin::at(NOW));
+    (id(n), p)
+}
+
+#[test]
+fn what_changed_since_the_read_form_is_kept_beside_it() {
+    everywhere(|place| {
+        let folder = tempfile::tempdir().unwrap();
+        let node = place.start(REPOSITORY);
+        let register = open(&node, folder.path());
+        load(&register, 1_200);
+        let since = folder.path().join("persons.since");
+        register.maintain().unwrap();
+        assert!(!since.exists(), "nothing is due");
+        let changes = (0..1_000).map(|n| renamed(n, "Nymo")).collect();
+        register.change(changes, NOW).unwrap();
+        assert!(!register.maintain().unwrap());
+        assert!(since.exists());
+        register.change(vec![renamed(1_100, "Sist")], NOW).unwrap();
+        let last = register.last_event();
+        drop(register);
+        for damaged in [false, true] {
+            if damaged {
+                let mut bytes = std::fs::read(&since).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                std::fs::write(&since, bytes).unwrap();
+            }
+            let again = open(&node, folder.path());
+            assert_eq!((again.last_event(), again.changed()), (last, 1_001));
+            agrees_with_log(&again);
+            let nymo = Query {
+                family: Some("nymo".to_owned()),
+                ..Query::default()
+            };
+            assert_eq!(names(&again, &nymo).len(), 1_000);
+        }
+        let register = open(&node, folder.path());
+        register.rebuild().unwrap();
+        assert!(!since.exists(), "a new read form has it all");
+        agrees_with_log(&open(&node, folder.path()));
+    });
+}
+
+#[test]
+fn a_strictly_confidential_address_leaves_what_is_kept_beside_too() {
+    everywhere(|place| {
+        let folder = tempfile::tempdir().unwrap();
+        let node = place.start(REPOSITORY);
+        let register = open(&node, folder.path());
+        load(&register, 10);
+        // Somebody new, of whom the read form knows nothing, and enough others for the file.
+        let changes = (10..1_010).map(|n| (id(n), person(n))).collect();
+        register.change(changes, NOW).unwrap();
+        register.maintain().unwrap();
+        let holds = |text: &str| {
+            let files = std::fs::read_dir(folder.path()).unwrap();
+            files.into_iter().any(|file| {
+                let bytes = std::fs::read(file.unwrap().path()).unwrap();
+                bytes.windows(text.len()).any(|w| w == text.as_bytes())
+            })
+        };
+        assert!(folder.path().join("persons.since").exists());
+        assert!(holds("Hemmeligveien500x"));
+        let mut hidden = person(500);
+        let level = ProtectionLevel::StrictlyConfidential;
+        let _ = hidden.protection.set(level, NOW, Origin::at(NOW));
+        register.change(vec![(id(500), hidden)], NOW).unwrap();
+        assert!(register.maintain().unwrap());
+        assert!(!holds("Hemmeligveien500x"));
+        assert!(holds("Hemmeligveien501x"));
+    });
+}
+
+#[test]
+fn a_load_that_was_broken_off_after_persons_had_appeared_is_completed() {
+    everywhere(|place| {
+        let folder = tempfile::tempdir().unwrap();
+        let node = place.start(REPOSITORY);
+        let register = open(&node, folder.path());
+        // As far as the switch, and no further.
+        let all = || (0..20).map(|n| (id(n), person(n)));
+        register.log().load(all().map(Ok), |_| Ok(())).unwrap();
+        drop(register);
+        let register = open(&node, folder.path());
+        assert_eq!((register.len(), register.last_event()), (20, 0));
+        let done = register.load_or_complete(all(), NOW, |_| {}).unwrap();
+        assert_eq!((done, register.last_event()), (20, 1));
+        // Once more changes nothing, and the register can be written to.
+        register.load_or_complete(all(), NOW, |_| {}).unwrap();
+        assert_eq!((register.len(), register.last_event()), (20, 1));
+        let done = register.change(vec![renamed(3, "Sist")], NOW).unwrap();
+        assert_eq!(done, [Outcome::Changed(EntryNo(3))]);
+        agrees_with_log(&register);
+    });
+}

@@ -155,12 +155,13 @@ proptest! {
                 }
             }
         }
-        let state: Vec<(EntryNo, Claims)> = b.claims.iter().map(|(n, c)| (*n, c.clone())).collect();
+        let held = (0..).zip(&b.claims);
+        let state: Vec<(EntryNo, Claims)> = held.filter_map(|(n, c)| Some((EntryNo(n), c.clone()?))).collect();
         for (no, claims) in &state {
             for (identifier, in_use, _) in &claims.identifiers {
                 let found = resolve(&b, *identifier, None).unwrap();
                 prop_assert!(found.is_some());
-                prop_assert!(b.claims[&found.unwrap()].merged_into.is_none());
+                prop_assert!(b.claims(found.unwrap()).unwrap().merged_into.is_none());
                 if *in_use && claims.merged_into.is_none() {
                     prop_assert_eq!(found, Some(*no));
                 }

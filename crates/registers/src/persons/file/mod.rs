@@ -18,6 +18,7 @@ pub use build::Builder;
 pub use read::ReadFile;
 
 use super::row::In;
+use crate::kernel::kept::checksum;
 use std::io;
 
 const MAGIC: &[u8; 8] = b"HNPERSON";
@@ -209,22 +210,6 @@ impl Header {
             .copied()
             .unwrap_or_default()
     }
-}
-
-/// A checksum against torn and rotten bytes (not against forgery): eight bytes at a time, multiplied and folded.
-fn checksum(bytes: &[u8]) -> u64 {
-    const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut sum = K ^ u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        sum = (sum ^ u64::from_le_bytes(*word)).wrapping_mul(K);
-        sum ^= sum >> 29;
-    }
-    for byte in rest {
-        sum = (sum ^ u64::from(*byte)).wrapping_mul(K);
-        sum ^= sum >> 29;
-    }
-    sum
 }
 
 /// The half of it that stands before a row.

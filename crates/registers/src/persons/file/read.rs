@@ -9,22 +9,28 @@ use crate::kernel::identifiers::Packed;
 use crate::kernel::{EntryId, EntryNo};
 use crate::persons::row::{MAX_ROW_BYTES, Row};
 use std::fs::File;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// A row of usual length is read onto the stack.
 const USUAL_ROW: usize = 1_024;
 
 /// An open read form. Reads take no lock.
 pub struct ReadFile {
+    indexes: Arc<Indexes>,
+    resident: OnceLock<Vec<u8>>,
+}
+
+/// What is in memory of a read form whether its rows are or not.
+pub struct Indexes {
     file: File,
     stamp: Stamp,
     entries: u32,
     rows_start: u64,
     rows_length: u64,
     offsets: Vec<u32>,
-    resident: OnceLock<Vec<u8>>,
     numbers: Numbers,
     ids: Numbers,
     /// Birth dates ([`crate::persons::document::Birth::key`]) to rows.
@@ -70,13 +76,12 @@ impl ReadFile {
         if !consistent {
             return Err(FileError::Unfit("its rows do not add up"));
         }
-        let opened = Self {
+        let indexes = Indexes {
             stamp: header.stamp,
             entries: header.entries,
             rows_start: rows.start,
             rows_length: rows.length,
             offsets,
-            resident: OnceLock::new(),
             numbers: Numbers::new(
                 sections.u64s(Section::NumberKeys)?,
                 sections.u32s(Section::NumberRows)?,
@@ -112,7 +117,25 @@ impl ReadFile {
             graded: sections.u32s(Section::Graded)?,
             file,
         };
-        Ok(opened)
+        Ok(Self {
+            indexes: Arc::new(indexes),
+            resident: OnceLock::new(),
+        })
+    }
+
+    /// The same file with its rows on disk only.
+    #[must_use]
+    pub fn without_rows(&self) -> Self {
+        Self {
+            indexes: Arc::clone(&self.indexes),
+            resident: OnceLock::new(),
+        }
+    }
+
+    /// Whether the rows are in memory.
+    #[must_use]
+    pub fn is_resident(&self) -> bool {
+        self.resident.get().is_some()
     }
 
     /// What it was made from.
@@ -210,6 +233,14 @@ impl ReadFile {
             }
         }
         Ok(None)
+    }
+}
+
+impl Deref for ReadFile {
+    type Target = Indexes;
+
+    fn deref(&self) -> &Indexes {
+        &self.indexes
     }
 }
 

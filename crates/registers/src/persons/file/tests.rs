@@ -59,6 +59,10 @@ fn rows_are_found_by_number_and_id() {
         assert!(file.by_number(Packed(1)).is_empty());
         assert!(file.with(EntryNo(500), |_| ()).unwrap().is_none());
     }
+    let back = file.without_rows();
+    assert!(file.is_resident() && !back.is_resident());
+    let name = |file: &ReadFile| file.with(EntryNo(9), |row| row.document().name);
+    assert_eq!(name(&back).unwrap(), name(&file).unwrap());
 }
 
 #[test]

@@ -102,6 +102,11 @@ impl Overlay {
         self.rows.get(&no.0).map(|o| &o.row)
     }
 
+    /// Every entry with its row, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (EntryNo, &Arc<[u8]>)> {
+        self.rows.iter().map(|(no, held)| (EntryNo(*no), &held.row))
+    }
+
     /// Entries that have or had the identifier.
     #[must_use]
     pub fn by_number(&self, number: Packed) -> &[u32] {
