@@ -197,6 +197,7 @@ impl Repository {
         let head = &record.head;
         let address = format!("{}/{}", head.rtype, head.id);
         let (method, url, status) = match head.op {
+            Op::Create if is_put(record) => ("PUT", address.clone(), "201"),
             Op::Create => ("POST", head.rtype.clone(), "201"),
             Op::Update => ("PUT", address.clone(), "200"),
             Op::Delete | Op::Purge => ("DELETE", address.clone(), "204"),
@@ -218,6 +219,19 @@ impl Repository {
             })),
         })
     }
+}
+
+/// Whether a creation came with its id (`PUT`): such a body carries it, while a body that is posted cannot know the id
+/// that it is going to get. What was deleted is made again by `PUT` only.
+fn is_put(record: &Record) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Named<'b> {
+        #[serde(borrow)]
+        id: Option<std::borrow::Cow<'b, str>>,
+    }
+    record.head.vno > Vno(1)
+        || serde_json::from_slice::<Named<'_>>(&record.body)
+            .is_ok_and(|named| named.id.as_deref() == Some(record.head.id.as_str()))
 }
 
 /// Versions that a history asks for, newest first.
