@@ -206,6 +206,16 @@ pub trait Engine: Send + Sync {
     ) -> Result<Vec<JournalEntry>, StoreError>;
     /// One entry.
     fn journal_entry(&self, id: uuid::Uuid) -> Result<Option<JournalEntry>, StoreError>;
+    /// Streams of the sealed journal, ascending by id.
+    fn journal_streams(&self) -> Result<Vec<String>, StoreError>;
+    /// Sealed entries of a stream numbered after `after` (0 = from its beginning), ascending, at most `limit`: for jobs that
+    /// read everything once. Nothing comes before a number that was given out already.
+    fn journal_after(
+        &self,
+        stream: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError>;
     /// Seals what was appended (also done in the background); returns how many.
     fn seal(&self) -> Result<u64, StoreError>;
     /// Makes and stores a signed head: of the running day (interim), or closing `day`.

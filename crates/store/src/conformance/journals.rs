@@ -316,3 +316,38 @@ pub(super) fn reopen(make: Make<'_>) {
     }
     assert_eq!(b.store.verify_journal().unwrap(), 3);
 }
+
+pub(super) fn after_a_number(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    let read_on = |b: &Bench, from: &mut BTreeMap<String, u64>| {
+        let mut ids = Vec::new();
+        for stream in b.store.journal_streams().unwrap() {
+            let after = from.entry(stream.clone()).or_default();
+            loop {
+                let some = b.store.journal_after(&stream, *after, 3).unwrap();
+                let Some(last) = some.last() else { break };
+                assert!(some.len() <= 3);
+                let place = last.sealed.clone().expect("sealed only");
+                assert_eq!(place.stream, stream);
+                *after = place.seq;
+                ids.extend(some.iter().map(|e| e.entry.id));
+            }
+        }
+        ids
+    };
+    let mut position = BTreeMap::new();
+    assert!(read_on(&b, &mut position).is_empty());
+    let first: Vec<uuid::Uuid> = (0..7).map(|_| append(&b, "PT", &[])).collect();
+    b.store.seal().unwrap();
+    assert_eq!(read_on(&b, &mut position), first, "in order, each once");
+    assert!(read_on(&b, &mut position).is_empty());
+    let b = b.reopen();
+    let next = append(&b, "PT", &[4]);
+    b.store.seal().unwrap();
+    assert_eq!(read_on(&b, &mut position), [next], "goes on where it stood");
+    let place = b.store.journal_entry(next).unwrap().unwrap();
+    let own = place.sealed.unwrap().stream;
+    let again = b.store.journal_after(&own, 0, 99).unwrap();
+    assert_eq!(again.last().unwrap().persons, [b.key(4)]);
+    assert!(b.store.journal_after("unknown", 0, 9).unwrap().is_empty());
+}

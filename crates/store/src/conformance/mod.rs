@@ -133,6 +133,7 @@ pub const CASES: &[Case] = &[
     ("journal_in_commits", journals::in_commits),
     ("journal_line_and_proof", journals::line_and_proof),
     ("journal_reopen", journals::reopen),
+    ("journal_after_a_number", journals::after_a_number),
     ("backup_restore", backup::restore_same_engine),
     ("backup_refusals", backup::refusals),
     ("mirror_replay", mirrors::replay),

@@ -374,6 +374,18 @@ pub fn entry_of(persons: &dyn Interner, row: SealedRow) -> Result<JournalEntry, 
     })
 }
 
+/// Sealed entries of a stream numbered after `after`, ascending, at most `limit`.
+pub fn entries_after(
+    tables: &mut dyn Tables,
+    persons: &dyn Interner,
+    stream: &str,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<JournalEntry>, StoreError> {
+    let rows = tables.rows(stream, after.saturating_add(1), limit)?;
+    rows.into_iter().map(|row| entry_of(persons, row)).collect()
+}
+
 /// A waiting entry as readers get it. Persons that have no key yet are left out of `persons`.
 pub fn waiting_entry(
     persons: &dyn Interner,

@@ -279,6 +279,21 @@ impl SegmentJournal {
         self.read(|t| seal::entries_of(t, persons, person, before, limit, &all))
     }
 
+    /// Streams of the sealed journal.
+    pub fn streams(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|t| t.streams())
+    }
+
+    /// Sealed entries of a stream; see [`seal::entries_after`].
+    pub fn journal_after(
+        &self,
+        persons: &dyn Interner,
+        (stream, after): (&str, u64),
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        self.read(|t| seal::entries_after(t, persons, stream, after, limit))
+    }
+
     /// One entry, sealed or waiting.
     pub fn journal_entry(
         &self,

@@ -417,6 +417,19 @@ impl Engine for Postgres {
         self.journal(|j| j.journal_entry(id))
     }
 
+    fn journal_streams(&self) -> Result<Vec<String>, StoreError> {
+        self.journal(|j| j.streams())
+    }
+
+    fn journal_after(
+        &self,
+        stream: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        self.journal(|j| j.journal_after(stream, after, limit))
+    }
+
     fn seal(&self) -> Result<u64, StoreError> {
         self.journal(|j| j.seal())
     }

@@ -312,6 +312,26 @@ impl Journal<'_> {
         })
     }
 
+    /// Streams of the sealed journal.
+    pub(super) fn streams(&self) -> Result<Vec<String>, StoreError> {
+        self.tables(SNAPSHOT, |t| t.streams())
+    }
+
+    /// Sealed entries of a stream; see [`seal::entries_after`].
+    pub(super) fn journal_after(
+        &self,
+        stream: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        self.with(|conn| {
+            let persons = self.persons(conn)?;
+            self.tables_on(conn, SNAPSHOT, |t| {
+                seal::entries_after(t, &persons, stream, after, limit)
+            })
+        })
+    }
+
     /// One entry.
     pub(super) fn journal_entry(&self, id: Uuid) -> Result<Option<JournalEntry>, StoreError> {
         self.with(|conn| {

@@ -135,6 +135,22 @@ impl Inner {
             .journal_of(&Persons(self), person, before, limit, &pending)
     }
 
+    pub(super) fn journal_streams(&self) -> Result<Vec<String>, StoreError> {
+        self.running()?;
+        self.journal.streams()
+    }
+
+    pub(super) fn journal_after(
+        &self,
+        stream: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        self.running()?;
+        self.journal
+            .journal_after(&Persons(self), (stream, after), limit)
+    }
+
     pub(super) fn journal_entry(&self, id: uuid::Uuid) -> Result<Option<JournalEntry>, StoreError> {
         self.running()?;
         let pending = self.pending(usize::MAX >> 1)?;

@@ -340,6 +340,19 @@ impl Engine for SqliteEngine {
         self.inner.journal_entry(id)
     }
 
+    fn journal_streams(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.journal_streams()
+    }
+
+    fn journal_after(
+        &self,
+        stream: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        self.inner.journal_after(stream, after, limit)
+    }
+
     fn seal(&self) -> Result<u64, StoreError> {
         self.inner.seal()
     }
