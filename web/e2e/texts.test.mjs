@@ -35,7 +35,7 @@ test('citizens meet plain words', async () => {
 });
 
 /** Sentences of the self-service pages and of their frame; the portal's menu may be there too. */
-const SELF_SERVICE = /^(clients\.ts|apis\.ts): |^shell\.ts: (?!help\.|language\.)/;
+const SELF_SERVICE = /^(clients\.ts|apis\.ts|approval\.ts): |^shell\.ts: (?!help\.|language\.)/;
 const MENU = /^drift\.ts: menu\.|^shell\.ts: language\./;
 const ROW = /^ {2}('(?:[^'\\]|\\.)*'): ('(?:[^'\\]|\\.)*'),$/gm;
 

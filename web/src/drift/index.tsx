@@ -1,6 +1,7 @@
 import { PARTY_MAP } from '../api/parties.ts';
 import { useSession } from '../api/session.tsx';
 import { apis } from '../i18n/apis.ts';
+import { approval } from '../i18n/approval.ts';
 import { clients } from '../i18n/clients.ts';
 import { counts } from '../i18n/counts.ts';
 import { drift } from '../i18n/drift.ts';
@@ -12,6 +13,8 @@ import { NotFound } from '../shell/Frames.tsx';
 import { Shell } from '../shell/Shell.tsx';
 import { ApiPage } from './Api.tsx';
 import { ApisPage } from './Apis.tsx';
+import { ApprovalPage } from './Approval.tsx';
+import { ApprovalsPage } from './Approvals.tsx';
 import { ClientPage } from './Client.tsx';
 import { ClientNewPage } from './ClientNew.tsx';
 import { ClientsPage } from './Clients.tsx';
@@ -34,12 +37,14 @@ export default function Drift() {
   const a = useTexts(apis);
   const p = useTexts(parties);
   const n = useTexts(counts);
+  const g = useTexts(approval);
   const { view } = useSession();
   const menu = [
     { href: '/drift', text: t('menu.home') },
     { href: '/drift/meldinger', text: t('menu.messages') },
     { href: '/drift/teller', text: n('menu') },
     { href: '/drift/validator', text: t('menu.validator') },
+    { href: '/drift/samsvar', text: g('menu') },
     ...(view?.is_demo ? [{ href: '/drift/tidslinje', text: t('menu.timeline') }] : []),
     { href: '/drift/parter', text: p('menu') },
     { href: '/drift/klienter', text: c('menu') },
@@ -61,11 +66,14 @@ function Pages() {
   const client = match('/drift/klienter/:id', path);
   const api = match('/drift/api/:audience', path);
   const party = match('/drift/parter/:her', path);
+  const run = match('/drift/samsvar/:id', path);
   if (path === '/drift') return <Overview />;
   if (path === '/drift/meldinger') return <MessagesPage />;
   if (message?.['id']) return <MessagePage key={message['id']} id={message['id']} />;
   if (path === '/drift/teller') return <CountsPage />;
   if (path === '/drift/validator') return <ValidatorPage />;
+  if (path === '/drift/samsvar') return <ApprovalsPage />;
+  if (run?.['id']) return <ApprovalPage key={run['id']} id={decodeURIComponent(run['id'])} />;
   if (path === '/drift/tidslinje' && view.is_demo) return <TimelinePage />;
   if (path === '/drift/klienter') return <ClientsPage />;
   if (path === '/drift/klienter/ny') return <ClientNewPage />;
@@ -85,11 +93,13 @@ function Overview() {
   const a = useTexts(apis);
   const p = useTexts(parties);
   const n = useTexts(counts);
+  const g = useTexts(approval);
   const { view } = useSession();
   const tiles = [
     ['/drift/meldinger', t('menu.messages'), t('home.messages')],
     ['/drift/teller', n('menu'), n('tile')],
     ['/drift/validator', t('menu.validator'), t('home.validator')],
+    ['/drift/samsvar', g('menu'), g('tile')],
     ...(view?.is_demo ? [['/drift/tidslinje', t('menu.timeline'), t('home.timeline')]] : []),
     ['/drift/parter', p('menu'), p('tile')],
     ['/drift/klienter', c('menu'), c('tile')],

@@ -15,7 +15,7 @@ export type AnyLanguage = Language | MoreLanguage;
 
 /** Whether a page has all four. */
 export function hasAllLanguages(path: string): boolean {
-  return /^\/drift\/(klienter|api)(\/|$)/.test(path);
+  return /^\/drift\/(klienter|api|samsvar)(\/|$)/.test(path);
 }
 
 /** One sentence in every language. `{name}` is filled in. */
