@@ -71,7 +71,7 @@ pub fn outcome(signal: &Envelope, sent: &[AckReference]) -> Option<Outcome> {
             })
         }
         Kind::Error(list) => Some(of_list(list)),
-        Kind::Payload { .. } | Kind::Service => None,
+        Kind::Payload { .. } | Kind::Service(_) => None,
     }
 }
 
@@ -88,7 +88,7 @@ pub fn about(signal: &Envelope) -> Option<&str> {
     match &signal.kind {
         Kind::Acknowledgment(acknowledgment) => Some(acknowledgment.ref_to_message_id.as_str()),
         Kind::Error(_) => signal.header.ref_to_message_id.as_deref(),
-        Kind::Payload { .. } | Kind::Service => None,
+        Kind::Payload { .. } | Kind::Service(_) => None,
     }
     .filter(|id| !id.is_empty())
 }

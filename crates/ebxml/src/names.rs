@@ -14,5 +14,13 @@ pub const TO_PARTY_MSH: &str = "urn:oasis:names:tc:ebxml-msg:actor:toPartyMSH";
 pub const ACKNOWLEDGMENT: &str = "Acknowledgment";
 /// Action of an error list.
 pub const MESSAGE_ERROR: &str = "MessageError";
+/// Actions of the services of a message handler.
+pub const PING: &str = "Ping";
+/// Answer to [`PING`].
+pub const PONG: &str = "Pong";
+/// Asks about a message.
+pub const STATUS_REQUEST: &str = "StatusRequest";
+/// Answer to [`STATUS_REQUEST`].
+pub const STATUS_RESPONSE: &str = "StatusResponse";
 /// Media type of an encrypted payload.
 pub const ENCRYPTED: &str = "application/pkcs7-mime; smime-type=enveloped-data";

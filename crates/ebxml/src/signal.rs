@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use xmlsec::xml::escaped;
+
 use crate::envelope::{
-    AckReference, Acknowledgment, Envelope, ErrorEntry, ErrorList, Kind, MessageHeader, Severity,
-    escaped,
+    AckReference, Acknowledgment, Envelope, ErrorEntry, ErrorList, Kind, MessageHeader, Service,
+    Severity, StatusResponse,
 };
 use crate::finding::{Finding, Level};
 use crate::names::{self, SOAP};
@@ -78,6 +80,40 @@ pub fn error_list(
     Envelope {
         header,
         kind: Kind::Error(ErrorList { highest, errors }),
+    }
+}
+
+/// The answer to a ping.
+#[must_use]
+pub fn pong(about: &MessageHeader, message_id: &str, at_us: i64) -> Envelope {
+    answer(about, Service::Pong, names::PONG, message_id, at_us)
+}
+
+/// The answer to a question about a message.
+#[must_use]
+pub fn status_response(
+    about: &MessageHeader,
+    response: StatusResponse,
+    message_id: &str,
+    at_us: i64,
+) -> Envelope {
+    let service = Service::StatusResponse(response);
+    answer(about, service, names::STATUS_RESPONSE, message_id, at_us)
+}
+
+/// Refers to the message that asked.
+fn answer(
+    about: &MessageHeader,
+    service: Service,
+    action: &str,
+    message_id: &str,
+    at_us: i64,
+) -> Envelope {
+    let mut header = header(about, action, message_id, at_us);
+    header.ref_to_message_id = Some(about.message_id.clone());
+    Envelope {
+        header,
+        kind: Kind::Service(service),
     }
 }
 

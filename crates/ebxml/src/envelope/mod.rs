@@ -1,11 +1,12 @@
 //! The SOAP envelope as a value.
 
 mod read;
+mod service;
 mod write;
 
 pub(crate) use read::references_of;
 pub use read::{moment_us, read};
-pub(crate) use write::escaped;
+pub use service::{MessageStatus, Service, StatusResponse};
 pub use write::write;
 
 use crate::finding::Code;
@@ -212,8 +213,8 @@ pub enum Kind {
     Acknowledgment(Acknowledgment),
     /// Errors.
     Error(ErrorList),
-    /// Ping, Pong, StatusRequest, StatusResponse: recognised, not gone into.
-    Service,
+    /// Ping, Pong, StatusRequest, StatusResponse.
+    Service(Service),
 }
 
 impl Kind {

@@ -6,7 +6,7 @@ use xmlsec::xml::{Document, NodeId};
 
 use super::{
     AckReference, AckRequested, Acknowledgment, Envelope, ErrorEntry, ErrorList, Fault, Kind,
-    ManifestReference, MessageHeader, NotEbxml, Party, PartyId, Severity,
+    ManifestReference, MessageHeader, NotEbxml, Party, PartyId, Severity, service,
 };
 use crate::finding::{Code, Finding, Level, shown};
 use crate::names::{self, EB, SOAP, XLINK};
@@ -375,9 +375,8 @@ impl Reader<'_> {
             return Kind::Acknowledgment(self.acknowledgment(node, read));
         }
         if read.service == names::SIGNAL_SERVICE {
-            let known = ["Ping", "Pong", "StatusRequest", "StatusResponse"];
-            if known.contains(&read.action.as_str()) {
-                return Kind::Service;
+            if let Some(service) = service::read(document, body, &read.action) {
+                return Kind::Service(service);
             }
             self.note(
                 0,

@@ -89,7 +89,41 @@ fn what_is_written_is_read_without_remark() {
             }],
         }),
     };
-    for envelope in [letter(), acknowledgment, errors] {
+    let asked = MessageHeader {
+        action: names::PING.to_owned(),
+        ..errors.header.clone()
+    };
+    let about = |action: &str| MessageHeader {
+        action: action.to_owned(),
+        ..asked.clone()
+    };
+    let request = Envelope {
+        header: about(names::STATUS_REQUEST),
+        kind: Kind::Service(Service::StatusRequest {
+            about: "x@y".to_owned(),
+        }),
+    };
+    let responses = MessageStatus::ALL.map(|status| {
+        let response = StatusResponse {
+            about: "x@y".to_owned(),
+            status: Some(status),
+            received: Some("2026-11-23T08:00:01Z".to_owned()),
+        };
+        crate::signal::status_response(&request.header, response, "z@y", 0)
+    });
+    let services = [
+        Envelope {
+            header: asked.clone(),
+            kind: Kind::Service(Service::Ping),
+        },
+        crate::signal::pong(&asked, "z@y", 0),
+        request,
+    ];
+    let services = services.into_iter().chain(responses);
+    for envelope in [letter(), acknowledgment, errors]
+        .into_iter()
+        .chain(services)
+    {
         let (mut back, findings) = read_text(&write(&envelope));
         assert_eq!(findings, []);
         if let Kind::Acknowledgment(read) = &mut back.kind {

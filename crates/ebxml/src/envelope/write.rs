@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Envelope, Kind, Party, Severity};
+use xmlsec::xml::escaped;
+
+use super::{Envelope, Kind, Party, Severity, service};
 use crate::names::{EB, SOAP, TO_PARTY_MSH, XLINK};
 
 /// The envelope as text; the SOAP header has an end tag to put a signature before.
@@ -65,9 +67,12 @@ pub fn write(envelope: &Envelope) -> String {
             }
             out.push_str("</eb:ErrorList>");
         }
-        Kind::Service => {}
+        Kind::Service(_) => {}
     }
     out.push_str("</SOAP:Header><SOAP:Body>");
+    if let Kind::Service(asked) = &envelope.kind {
+        service::write(&mut out, asked);
+    }
     if let Kind::Payload { manifest, .. } = &envelope.kind {
         out.push_str("<eb:Manifest eb:version=\"2.0\">");
         for reference in manifest {
@@ -177,23 +182,6 @@ fn party_ids(out: &mut String, ids: &[super::PartyId]) {
     }
 }
 
-fn element(out: &mut String, local: &str, text: &str) {
+pub(super) fn element(out: &mut String, local: &str, text: &str) {
     let _ = write!(out, "<eb:{local}>{}</eb:{local}>", escaped(text));
-}
-
-/// Text fit for content and attributes; characters that XML cannot carry become `?`.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\t' | '\n' | '\r' => out.push(' '),
-            c if (c as u32) < 0x20 || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('?'),
-            c => out.push(c),
-        }
-    }
-    out
 }

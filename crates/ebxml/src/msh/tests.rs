@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::envelope::{AckRequested, Acknowledgment, MessageHeader};
+use crate::envelope::{AckRequested, Acknowledgment, MessageHeader, Service};
 use crate::finding::Code;
 
 fn payload(asks: bool) -> Kind {
@@ -40,7 +40,7 @@ fn exactly_one_answer() {
         );
     }
     for kind in [
-        Kind::Service,
+        Kind::Service(Service::Ping),
         Kind::Acknowledgment(Acknowledgment::default()),
     ] {
         assert_eq!(answer(&kind, &found(&[Error])), Answer::Nothing);

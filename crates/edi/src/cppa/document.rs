@@ -4,6 +4,7 @@
 use super::{Action, Channel, Process, Role, Taken, package};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use xmlsec::xml::escaped;
 
 /// Namespace of the documents.
 pub const NAMESPACE: &str =
@@ -102,22 +103,6 @@ impl Xml {
 }
 
 /// Text that can stand in content and attributes; characters that XML cannot carry go.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\t' | '\n' | '\r' => out.push(' '),
-            c if (c as u32) < 0x20 || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 fn root(out: &mut Xml, name: &str, attributes: &[(&str, &str)]) {
     out.0.push_str("<?xml version=\"1.0\" encoding=\"utf-8\"?>");
     let location = format!("{NAMESPACE} cpp-cpa-2_0.xsd");

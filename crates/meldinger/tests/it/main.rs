@@ -7,6 +7,8 @@
     clippy::string_slice
 )]
 
+mod approval;
+mod codes;
 mod conditions;
 mod counting;
 mod delivery;

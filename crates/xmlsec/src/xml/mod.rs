@@ -6,10 +6,13 @@
 //!
 //! Nodes are numbered in document order, so a subtree is a range of numbers.
 
+mod escape;
 mod names;
 mod parse;
 #[cfg(test)]
 mod tests;
+
+pub use escape::escaped;
 
 /// Namespace of the `xml` prefix.
 pub const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";

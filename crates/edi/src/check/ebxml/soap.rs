@@ -118,8 +118,15 @@ pub(super) fn check(h: &mut Hits<'_>, root: &Elem) -> Envelope {
     parties::agreement(h, message, from, to, data.timestamp.as_deref());
     signature::check(h, head, kind, from, data.timestamp.as_deref());
     match kind {
-        Kind::Acknowledgment => acknowledgment(h, head, message, &service, &action, data.refers),
-        Kind::Error => error(h, head, message, &service, &action, data.refers),
+        Kind::Acknowledgment => {
+            let named = (service.as_deref(), action.as_deref());
+            signal(h, &ACKNOWLEDGMENT, head, message, named, data.refers);
+            acknowledged(h, head);
+        }
+        Kind::Error => {
+            let named = (service.as_deref(), action.as_deref());
+            signal(h, &ERROR, head, message, named, data.refers);
+        }
         Kind::Payload => payload::check(h, head, body, message, &service, &action),
         Kind::Other => {}
     }
@@ -308,27 +315,54 @@ fn named(h: &mut Hits<'_>, message: &Elem, name: &str, missing: u16, empty: u16)
     }
 }
 
-fn acknowledgment(
+/// What is the same for acknowledgments and error lists, with the number of the rule for each: the service of signals, the action, how
+/// the message header refers, and no block of the other kind.
+struct Signal {
+    service: u16,
+    action: (&'static str, u16),
+    /// Whether the message header refers to a message, and the rule when it is otherwise.
+    refers: (bool, u16),
+    other: (&'static str, u16),
+}
+
+const ACKNOWLEDGMENT: Signal = Signal {
+    service: 106,
+    action: ("Acknowledgment", 107),
+    refers: (false, 109),
+    other: ("ErrorList", 115),
+};
+const ERROR: Signal = Signal {
+    service: 120,
+    action: ("MessageError", 121),
+    refers: (true, 122),
+    other: ("Acknowledgment", 123),
+};
+
+fn signal(
     h: &mut Hits<'_>,
+    rules: &Signal,
     head: &Elem,
     message: &Elem,
-    service: &Option<String>,
-    action: &Option<String>,
+    (service, action): (Option<&str>, Option<&str>),
     refers: bool,
 ) {
     let at = Place::Elem(message.at);
-    if service.as_deref() != Some(SIGNAL_SERVICE) {
-        h.hit(106, at);
+    if service != Some(SIGNAL_SERVICE) {
+        h.hit(rules.service, at);
     }
-    if action.as_deref() != Some("Acknowledgment") {
-        h.hit(107, at);
+    if action != Some(rules.action.0) {
+        h.hit(rules.action.1, at);
     }
-    if refers {
-        h.hit(109, at);
+    if refers != rules.refers.0 {
+        h.hit(rules.refers.1, at);
     }
-    if let Some(list) = child(head, EB, "ErrorList") {
-        h.hit(115, Place::Elem(list.at));
+    if let Some(other) = child(head, EB, rules.other.0) {
+        h.hit(rules.other.1, Place::Elem(other.at));
     }
+}
+
+/// What an acknowledgment says it is about.
+fn acknowledged(h: &mut Hits<'_>, head: &Elem) {
     let empty = Elem::new(&head.ns, "Acknowledgment");
     let ack = child(head, EB, "Acknowledgment").unwrap_or(&empty);
     let at = if ack.at.line > 0 { ack.at } else { head.at };
@@ -346,28 +380,5 @@ fn acknowledgment(
     }
     if !uris.iter().any(|u| u.starts_with("cid:")) {
         h.hit(117, Place::Elem(at));
-    }
-}
-
-fn error(
-    h: &mut Hits<'_>,
-    head: &Elem,
-    message: &Elem,
-    service: &Option<String>,
-    action: &Option<String>,
-    refers: bool,
-) {
-    let at = Place::Elem(message.at);
-    if service.as_deref() != Some(SIGNAL_SERVICE) {
-        h.hit(120, at);
-    }
-    if action.as_deref() != Some("MessageError") {
-        h.hit(121, at);
-    }
-    if !refers {
-        h.hit(122, at);
-    }
-    if let Some(ack) = child(head, EB, "Acknowledgment") {
-        h.hit(123, Place::Elem(ack.at));
     }
 }

@@ -118,7 +118,7 @@ impl MessageHandler {
         };
         match self.take(&received, Via::Http) {
             Ok(Reply::Nothing) => StatusCode::NO_CONTENT.into_response(),
-            Ok(Reply::Signal(signal)) => answer(StatusCode::OK, &signal),
+            Ok(Reply::Signal(signal, _)) => answer(StatusCode::OK, &signal),
             Ok(Reply::Fault(fault)) => answer(StatusCode::BAD_REQUEST, &fault),
             Ok(Reply::Later) => later(),
             Err(error) => {

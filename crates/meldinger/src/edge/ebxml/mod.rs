@@ -12,7 +12,7 @@
 //! - A mail is answered `250`, a message acknowledged, only after the commit that holds it; acknowledgment and message are one commit.
 //! - The hub opens only what is addressed to itself and to users of its API. What is for others it passes on byte for byte, whatever it thinks
 //!   of it: their handlers answer.
-//! - Signals and faults are never answered. A track moves only by a signal that its receiver signed.
+//! - Signals and faults are never answered; a signed question (ping, status) is, and leaves nothing behind. A track moves only by a signal that its receiver signed.
 //!
 //! Rules: spec/messaging.md §5 (HIS 1037, HITS 1171, HITS 1172). Not here: bridging to AMQP (off by design), mail to other servers.
 
@@ -22,6 +22,7 @@ mod http;
 mod office;
 mod receive;
 mod send;
+mod services;
 mod signals;
 
 pub use office::PostOffice;

@@ -1,7 +1,7 @@
 //! Taking a message: passing it on, or judging, keeping and answering it in one commit.
 
 use bytes::Bytes;
-use ebxml::envelope::{AckReference, Kind as EbKind, moment_us};
+use ebxml::envelope::{AckReference, Envelope, Kind as EbKind, moment_us};
 use ebxml::finding::{Code, Finding, Level};
 use ebxml::msh::{self, Answer, Outcome};
 use ebxml::package::{MailFacts, Outgoing, Received, Unreadable, Via};
@@ -26,8 +26,8 @@ use crate::rules::track::Receipt;
 pub(super) enum Reply {
     /// Nothing: it was a signal, or the answer is in the sender's mailbox.
     Nothing,
-    /// A signed signal.
-    Signal(Outgoing),
+    /// A signed signal, and its action.
+    Signal(Outgoing, String),
     /// A SOAP Fault of the sender's making.
     Fault(Outgoing),
     /// Ours: try again.
@@ -108,7 +108,7 @@ impl MessageHandler {
             Reply::Later => Err(ExchangeError::Interrupted),
             Reply::Fault(fault) => self.answer_fault(&to, &received.mail, &fault),
             // Only for messages that were not kept; the others' answers went with them.
-            Reply::Signal(outgoing) => {
+            Reply::Signal(outgoing, action) => {
                 let directory = &self.exchange().inner.directory;
                 let header = &received.envelope.header;
                 let party = |her_id: Option<u32>| directory.party(her_id?);
@@ -116,7 +116,7 @@ impl MessageHandler {
                 let hub = directory.party(self.hub());
                 let relay = from.zip(to.or(hub)).and_then(|(from, to)| {
                     let about = received.mail.message_id.as_deref();
-                    self.mail_to(&to, &from, &outgoing, "MessageError", about)
+                    self.mail_to(&to, &from, &outgoing, &action, about)
                 });
                 relay.map_or(Ok(()), |relay| self.put(&relay))
             }
@@ -235,6 +235,9 @@ impl MessageHandler {
         if judged.is_later {
             return Ok(Reply::Later);
         }
+        if let EbKind::Service(asked) = &received.envelope.kind {
+            return self.serve(received, asked, &judged, via);
+        }
         if is_signal {
             self.signal(received, &judged, None)?;
             return Ok(Reply::Nothing);
@@ -305,7 +308,7 @@ impl MessageHandler {
         let reply = if via == Via::Mail {
             Reply::Nothing
         } else {
-            Reply::Signal(signed)
+            Reply::Signal(signed, envelope.header.action.clone())
         };
         match self.exchange().submit_blocking(&submission) {
             Ok(
@@ -333,11 +336,17 @@ impl MessageHandler {
         }
     }
 
-    fn errors(&self, received: &Received, findings: &[Finding]) -> Reply {
+    pub(super) fn errors(&self, received: &Received, findings: &[Finding]) -> Reply {
         let id = Uuid::new_v4().to_string();
         let header = &received.envelope.header;
-        let envelope = signal::error_list(header, findings, &id, self.now_us());
-        self.signed(&envelope).map_or(Reply::Later, Reply::Signal)
+        self.reply(&signal::error_list(header, findings, &id, self.now_us()))
+    }
+
+    /// A signal as reply, signed.
+    pub(super) fn reply(&self, signal: &Envelope) -> Reply {
+        self.signed(signal).map_or(Reply::Later, |signed| {
+            Reply::Signal(signed, signal.header.action.clone())
+        })
     }
 
     /// Keeps a failed track and answers with an error list.

@@ -81,6 +81,23 @@ async fn an_error_list_by_the_receiver_fails_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_code_of_an_error_list_fails_the_message() {
+    let hub = exchange().await;
+    for code in ebxml::Code::ALL {
+        let draft = Draft::between();
+        let mail = draft.mail();
+        hub.deliver(HOSPITAL, &mail).await;
+        let finding = ebxml::Finding::new(0, ebxml::Level::Error, code, "", "no");
+        let about = read(&mail).envelope.header;
+        let list = signal::error_list(&about, &[finding], &crate::world::new_id(), 0);
+        let list = signal_mail(&list, &PKI.hospital.signing, HOSPITAL, EPJ);
+        hub.deliver(EPJ, &list).await;
+        let condition = code.as_str().to_owned();
+        assert_eq!(hub.track(draft.id()).state, State::Failed { condition });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mail_sent_again_is_passed_on_again_and_is_one_message() {
     let hub = exchange().await;
     let draft = Draft::between();

@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 use super::{Draft, exchange};
 use crate::world::PKI;
 
-async fn post(
+pub(super) async fn post(
     hub: &super::Exchange,
     kind: &str,
     body: Vec<u8>,

@@ -2,9 +2,11 @@
 
 mod api;
 mod between;
+mod hostile;
 mod http;
 mod own;
 mod refused;
+mod services;
 
 use std::sync::Arc;
 
