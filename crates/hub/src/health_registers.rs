@@ -48,9 +48,11 @@ pub fn open(
     let store = trust.store().clone();
     // At national size both take seconds to read: side by side.
     let (personnel, lists) = std::thread::scope(|scope| {
-        let personnel =
-            scope.spawn(|| PersonnelRegister::open(store.clone(), trust.hub("personnel")));
-        let lists = GpLists::open(store.clone(), trust.hub("gplists"));
+        let kept = registers.folder();
+        let personnel = scope.spawn(move || {
+            PersonnelRegister::open_in(trust.store().clone(), trust.hub("personnel"), kept)
+        });
+        let lists = GpLists::open_in(store.clone(), trust.hub("gplists"), kept);
         (personnel.join(), lists)
     });
     let personnel = personnel.map_err(|_| anyhow::anyhow!("reading personnel died"))??;

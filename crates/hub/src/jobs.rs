@@ -1,12 +1,15 @@
 //! Background jobs: sealing the access journal, signing its heads, following the registers, store maintenance.
 
 use edge::listen::Shutdown;
+use grunndata::persons::counted::CountedLooks;
 use jose::keyring::Keyring;
 use registers::RegisterTable;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use store::{HeadSigner, Store};
+use store::{CommitError, HeadSigner, Store};
+use trust::Trust;
+use trust::counted::{CountError, Counting};
 
 /// Signs log heads with the hub's key.
 pub struct LogSigner {
@@ -47,8 +50,16 @@ pub struct Jobs {
     pub citizens: helseid::citizen::Citizens,
     /// Registrations of HelseID clients to follow.
     pub clients: Arc<helseid::registry::Registry>,
+    /// Counts look-ups of registers for the citizens' pages.
+    pub counts: CountLooks,
     /// The end.
     pub shutdown: Shutdown,
+}
+
+/// The job that counts look-ups of registers (spec/privacy.md §9.1).
+pub struct CountLooks {
+    trust: Arc<Trust>,
+    is_constant: bool,
 }
 
 const SEAL_EVERY: Duration = Duration::from_secs(2);
@@ -56,6 +67,7 @@ const HEAD_EVERY: Duration = Duration::from_secs(600);
 const FIRST_HEAD: Duration = Duration::from_secs(3);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 const ROTATE_EVERY: Duration = Duration::from_secs(3_600);
+const COUNT_EVERY: Duration = Duration::from_secs(60);
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// The read form of persons is made anew when much has changed; looking whether costs nothing.
 const READ_FORM_EVERY: Duration = Duration::from_secs(2);
@@ -71,10 +83,11 @@ impl Jobs {
             helseid,
             citizens,
             clients,
+            counts,
             shutdown,
         } = self;
         let (sealing, heads, maintaining) = (store.clone(), store.clone(), store);
-        let persons = registers.persons().clone();
+        let (persons, kept) = (registers.persons().clone(), registers.clone());
         vec![
             every("seal", SEAL_EVERY, &shutdown, move || {
                 sealing.seal().map(|_| ()).map_err(|e| e.to_string())
@@ -107,11 +120,51 @@ impl Jobs {
             every("read-form", READ_FORM_EVERY, &shutdown, move || {
                 persons.maintain().map(|_| ()).map_err(|e| e.to_string())
             }),
+            // What the next start reads instead of the log.
+            every("kept-registers", READ_FORM_EVERY, &shutdown, move || {
+                kept.keep().map(|_| ()).map_err(|e| e.to_string())
+            }),
+            counts.start(&registers, &shutdown),
             every("registers", FOLLOW_EVERY, &shutdown, move || {
                 registers.follow().map(|_| ()).map_err(|e| e.to_string())
             }),
         ]
     }
+}
+
+impl CountLooks {
+    /// Over the store of `trust`. `is_constant`: all day, as in the demo, not at night only: each run writes the months of
+    /// everybody who was looked up.
+    pub fn new(trust: Arc<Trust>, is_constant: bool) -> Self {
+        Self { trust, is_constant }
+    }
+
+    fn start(
+        self,
+        registers: &RegisterTable,
+        shutdown: &Shutdown,
+    ) -> tokio::task::JoinHandle<()> {
+        let reading = CountedLooks::new(registers.persons().clone());
+        let ending = shutdown.clone();
+        every("counts-of-look-ups", COUNT_EVERY, shutdown, move || {
+            if !self.is_constant && !is_night(edge::clock::real_now_us()) {
+                return Ok(());
+            }
+            let counting = Counting::new(&self.trust, &reading).map_err(|e| e.to_string())?;
+            match counting.run(&|| ending.is_triggered()) {
+                Ok(_) => Ok(()),
+                // Another process of this hub was at it.
+                Err(CountError::Commit(CommitError::Refused { .. })) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+    }
+}
+
+/// Between one and five in Norway.
+fn is_night(now_us: i64) -> bool {
+    let now = jiff::Timestamp::from_microsecond(now_us).unwrap_or_default();
+    (1..5).contains(&now.to_zoned(trust::gather::oslo()).hour())
 }
 
 fn every(

@@ -12,6 +12,7 @@ mod links;
 mod parties;
 mod people;
 mod seed;
+mod stages;
 
 pub(crate) use folkeregister::{FolkeregisterArgs, run as folkeregister};
 pub(crate) use generate::{GenerateArgs, run as generate};
@@ -30,6 +31,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
+use xmlsec::pki::Places;
 use xmlsec::x509::{Crl, TrustStore};
 
 /// What the data folder remembers of its nation.
@@ -67,7 +69,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<ExitCode> {
         population: remembered.population,
     })?);
     let opened = Opened::open(config)?;
-    let is_first_start = opened.registers.is_empty();
+    let is_first_start = stages::is_wanted(&opened)?;
     let demo_keys = load_keys(&opened, &nation)?;
     if is_first_start {
         opened.begin_clock_at(dawn(remembered.anchor))?;
@@ -135,8 +137,10 @@ async fn serve(
     let clock = opened.clock.clone();
     let driver = actors::Driver::new(nation.clone(), remembered.anchor, args.pace);
     let driver = Arc::new(driver.keeping(args.data.join(actors::STORY_FILE)));
+    let (tls, authority) = keys::tls(&demo_keys, now_s, places(&opened.config))?;
     let setup = Setup {
-        tls: Some(keys::tls(&demo_keys, now_s)?),
+        tls: Some(tls),
+        authority: Some(authority),
         movable,
         amqp_users: credentials
             .amqp
@@ -231,6 +235,8 @@ pub(crate) fn listen(config: &mut Config, args: &ListenArgs) -> Movable {
         amqp_tls: set(&mut config.listen_amqp_tls, args.listen_amqp_tls),
         smtp: set(&mut config.listen_smtp, args.listen_smtp),
         pop3: set(&mut config.listen_pop3, args.listen_pop3),
+        smtp_tls: set(&mut config.listen_smtp_tls, args.listen_smtp_tls),
+        pop3_tls: set(&mut config.listen_pop3_tls, args.listen_pop3_tls),
     }
 }
 
@@ -245,6 +251,8 @@ fn refuse_open_addresses(config: &Config, expose: bool) -> Result<()> {
         config.listen_amqp_tls,
         config.listen_smtp,
         config.listen_pop3,
+        config.listen_smtp_tls,
+        config.listen_pop3_tls,
     ];
     match all.into_iter().find(|a| !a.ip().is_loopback()) {
         Some(open) if !expose => bail!(
@@ -328,22 +336,23 @@ fn load_keys(opened: &Opened, nation: &Nation) -> Result<keys::DemoKeys> {
                 nation.fixed_organisations().len()
             );
             let now_s = jiff::Timestamp::now().as_second();
-            let url = crl_url(&opened.config);
-            let made = serde_json::to_vec(&keys::make(nation, now_s, url.as_deref())?)?;
+            let made = keys::make(nation, now_s, places(&opened.config))?;
+            let made = serde_json::to_vec(&made)?;
             opened.secrets.get_or_make(NAME, || made)?
         }
     };
     serde_json::from_slice(&bytes).context("the stored demo keys are damaged")
 }
 
-/// Where clients will find the revocation list. A port that is chosen later is not known yet: such certificates name no place.
-fn crl_url(config: &hub::Config) -> Option<String> {
-    let base = match &config.public_base {
-        Some(base) => base.trim_end_matches('/').to_owned(),
-        None if config.listen.port() != 0 => format!("http://{}", config.listen),
-        None => return None,
-    };
-    Some(format!("{base}/pki/demo-ca.crl"))
+/// Where clients will ask about certificates. A port that is chosen later is not known yet: such certificates name no place.
+fn places(config: &hub::Config) -> Places {
+    match &config.public_base {
+        Some(base) => hub::pki::places(base),
+        None if config.listen.port() != 0 => {
+            hub::pki::places(&format!("http://{}", config.listen))
+        }
+        None => Places::default(),
+    }
 }
 
 fn import(
@@ -368,11 +377,26 @@ fn import(
         })
         .collect::<Result<_>>()?;
     let lookup = |key: &str| certificates.get(key).cloned();
-    people::import(opened, nation, seed::rows(nation, &lookup), population)?;
-    parties::give_units(opened, nation).context("cannot import units of hospitals")?;
-    parties::give_profiles(opened, nation).context("cannot import profiles of parties")?;
-    citizens::give_powers(opened, nation).context("cannot import powers of attorney")?;
-    history::import(opened, nation).context("cannot import the nation's history")
+    use stages::{Part, part};
+    part(opened, Part::Begun, || Ok(()))?;
+    part(opened, Part::Organisations, || {
+        people::organisations(opened, nation, &lookup)
+    })?;
+    part(opened, Part::Persons, || {
+        people::persons(opened, nation, population)
+    })?;
+    part(opened, Part::Units, || {
+        parties::give_units(opened, nation).context("cannot import units of hospitals")
+    })?;
+    part(opened, Part::Profiles, || {
+        parties::give_profiles(opened, nation).context("cannot import profiles of parties")
+    })?;
+    part(opened, Part::Powers, || {
+        citizens::give_powers(opened, nation).context("cannot import powers of attorney")
+    })?;
+    part(opened, Part::History, || {
+        history::import(opened, nation).context("cannot import the nation's history")
+    })
 }
 
 /// Writes a file that only its owner may read.

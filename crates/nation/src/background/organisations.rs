@@ -478,13 +478,23 @@ impl Builder<'_> {
             ),
             (
                 "Helsehuset",
-                12_500,
+                14_200,
                 OrgKind::GpOffice,
                 "116",
                 "Meldingsmottak",
                 8666,
                 "02",
             ),
+        ];
+        /// What is done in a house of health, beside taking in messages (list 8666).
+        const PRACTICES: &[(&str, &str)] = &[
+            ("Fysioterapi", "A03"),
+            ("Psykologtjeneste", "KP05"),
+            ("Manuellterapi", "11"),
+            ("Ergoterapi", "A02"),
+            ("Kiropraktikk", "A04"),
+            ("Bedriftshelsetjeneste", "01"),
+            ("Optikertjeneste", "9"),
         ];
         let towns: Vec<&'static Municipality> = self
             .places
@@ -507,7 +517,11 @@ impl Builder<'_> {
                     .copied()
                     .unwrap_or("Torget");
                 let name = format!("{stem} {street} {}", town.name);
-                let parties = [(*service_name, *list, *code, false)];
+                let mut parties = vec![(*service_name, *list, *code, false)];
+                if *stem == "Helsehuset" {
+                    let practice = PRACTICES.get(number % PRACTICES.len()).copied();
+                    parties.extend(practice.map(|(name, code)| (name, 8666, code, false)));
+                }
                 let at = self.organisation(
                     n,
                     d,

@@ -284,7 +284,7 @@ fn the_whole_country_can_be_planned_and_any_cell_made() {
         "{organisations} organisations, {parties} parties, {} lists",
         nation.gp_lists().count()
     );
-    assert!((17_000..23_000).contains(&organisations));
-    assert!((40_000..65_000).contains(&parties));
+    assert!((20_000..21_000).contains(&organisations));
+    assert!((60_000..62_000).contains(&parties));
     assert!((5_000..5_600).contains(&nation.gp_lists().count()));
 }

@@ -8,7 +8,7 @@ use store::{Seq, Store, StoreError};
 /// Registers with fewer entries are read from the log in no time.
 const LEAST: usize = 2_000;
 /// The file of changes is written anew when the feed has gone on so far.
-const FEED_ENTRIES: u64 = 20_000;
+const FEED_ENTRIES: u64 = 100_000;
 /// And when so many more entries have changed.
 const CHANGES: usize = 1_000;
 /// Everything is written anew when one of so many entries has changed, and not for less than [`CHANGES`].
@@ -253,8 +253,8 @@ mod tests {
             seq: 1_000_000,
             changed: 5_000,
         };
-        assert_eq!(due(&k, 80_000, 5_999, 1_019_999, true), Due::Nothing);
+        assert_eq!(due(&k, 80_000, 5_999, 1_099_999, true), Due::Nothing);
         assert_eq!(due(&k, 80_000, 6_000, 1_000_000, true), Due::Since);
-        assert_eq!(due(&k, 80_000, 5_000, 1_020_000, true), Due::Since);
+        assert_eq!(due(&k, 80_000, 5_000, 1_100_000, true), Due::Since);
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 use store::{Seq, StoreError};
 
 /// Written anew when the feed has gone on so far.
-const FEED_ENTRIES: u64 = 20_000;
+const FEED_ENTRIES: u64 = 100_000;
 /// And when so many more entries have changed.
 const CHANGES: usize = 1_000;
 
