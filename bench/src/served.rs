@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// What the server tells its parent.
@@ -60,9 +61,20 @@ pub(crate) fn answer_raw(bytes: usize) -> Result<()> {
     })
 }
 
+/// Where read forms stand beside the store of a folder: in a hub's data folder where the hub has them.
+pub(crate) fn read_forms(folder: &Path) -> PathBuf {
+    if folder.join("nation.json").exists() {
+        folder.join("registers")
+    } else {
+        folder.join("read")
+    }
+}
+
 /// A server in a process of its own.
 pub(crate) struct Server {
     child: Child,
+    /// Its word as it came.
+    pub said: Value,
     /// Where it is.
     pub base: Base,
     /// What it said.
@@ -106,6 +118,7 @@ impl Server {
                 bound: tokens("bound"),
                 origin,
             },
+            said,
             child,
         })
     }

@@ -34,7 +34,8 @@ pub struct Options {
     /// Only the kinds whose names hold this.
     #[arg(long)]
     only: Option<String>,
-    /// Where the files are made and kept: a second run with the same folder does not import again.
+    /// Where the files are made and kept: a second run with the same folder does not import again. The data folder of a
+    /// stopped demo hub is measured as it is.
     #[arg(long)]
     folder: Option<PathBuf>,
     /// Used by itself: answers from this folder until killed.
@@ -104,8 +105,6 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let temporary = tempfile::tempdir()?;
     let folder = options.folder.as_deref().unwrap_or(temporary.path());
-    let parties = options.organisations * (parties::SERVICES + 1);
-    println!("address register over HTTP: {parties} parties");
     let key = PrivateJwk::generate(KeyKind::P256, Some(Alg::Es256))?;
     let arguments = vec![
         "--serve".into(),
@@ -116,12 +115,20 @@ pub fn run(options: &Options) -> Result<()> {
         key.public().thumbprint().into(),
     ];
     let server = Server::start("ar", arguments)?;
+    let asked: [Vec<u32>; 3] = serde_json::from_value(server.said["asked"].clone())?;
+    let [organisations, ..] = &asked;
+    let count = organisations.len();
+    println!("address register over HTTP: {count} organisations with parties");
     let maker = Maker {
         key,
         word: server.word.clone(),
-        organisations: options.organisations,
+        asked,
     };
     for kind in KINDS {
+        if maker.asked(kind).is_empty() {
+            println!("  {:<44} nobody has one", kind.name());
+            continue;
+        }
         if !options
             .only
             .as_deref()
@@ -183,10 +190,20 @@ fn measure(server: &Server, options: &Options, name: &str, made: &[Vec<u8>]) -> 
 struct Maker {
     key: PrivateJwk,
     word: Word,
-    organisations: u32,
+    /// Organisations, services, parties with a certificate.
+    asked: [Vec<u32>; 3],
 }
 
 impl Maker {
+    fn asked(&self, kind: Kind) -> &[u32] {
+        let [organisations, services, certified] = &self.asked;
+        match kind {
+            Kind::SoapService => services,
+            Kind::SoapCertificate => certified,
+            _ => organisations,
+        }
+    }
+
     fn all(&self, kind: Kind, count: u64) -> Result<Vec<Vec<u8>>> {
         // Proofs are signed ahead; the server is slower at checking them than we at making them.
         let count = if kind.is_rest() { count / 4 } else { count };
@@ -196,16 +213,16 @@ impl Maker {
     fn one(&self, kind: Kind, n: u64) -> Result<Vec<u8>> {
         // A walk over all of them that does not follow their order.
         let place = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-        let place = u32::try_from(place % u64::from(self.organisations.max(1)))?;
-        let her_id = parties::organisation(place);
+        let asked = self.asked(kind);
+        let place = usize::try_from(place % asked.len().max(1) as u64)?;
+        let her_id = asked.get(place).context("nobody to ask for")?;
         let host = self.word.origin.trim_start_matches("http://");
         if kind.is_rest() {
-            return self.rest(kind, her_id, n, host);
+            return self.rest(kind, *her_id, n, host);
         }
-        let (operation, her_id) = match kind {
-            Kind::SoapService => ("GetCommunicationPartyDetails", her_id + 1),
-            Kind::SoapCertificate => ("GetCertificateDetailsForEncryption", her_id + 1),
-            _ => ("GetCommunicationPartyDetails", her_id),
+        let operation = match kind {
+            Kind::SoapCertificate => "GetCertificateDetailsForEncryption",
+            _ => "GetCommunicationPartyDetails",
         };
         let body = format!(
             "<{operation} xmlns=\"http://register.nhn.no/CommunicationParty\"><herId>{her_id}</herId></{operation}>"

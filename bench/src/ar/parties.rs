@@ -10,13 +10,31 @@ use registers::parties::{
 };
 
 /// Services of each organisation.
-pub(crate) const SERVICES: u32 = 2;
+const SERVICES: u32 = 2;
 /// HER-id of the first organisation; each takes as many as it has parties.
-pub(crate) const FIRST: u32 = 100_000;
+const FIRST: u32 = 100_000;
 
-/// HER-id of the organisation at a place.
-pub(crate) fn organisation(at: u32) -> u32 {
+fn organisation(at: u32) -> u32 {
     FIRST + at * (SERVICES + 1)
+}
+
+/// HER-ids to ask for: of organisations with parties below them, of the first of those each, and of parties that have or
+/// inherit a certificate.
+pub(crate) fn asked(table: &RegisterTable) -> [Vec<u32>; 3] {
+    let parties = table.parties();
+    let (mut tops, mut below, mut certified) = (Vec::new(), Vec::new(), Vec::new());
+    for top in parties.organisations() {
+        let Some(first) = parties.children(top.content.her_id).into_iter().next() else {
+            continue;
+        };
+        tops.push(top.content.her_id);
+        below.push(first.content.her_id);
+        let party = parties.party(first.content.her_id);
+        if party.is_some_and(|p| p.encryption_certificate.is_some()) {
+            certified.push(first.content.her_id);
+        }
+    }
+    [tops, below, certified]
 }
 
 /// Fills an empty register.

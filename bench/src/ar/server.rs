@@ -32,7 +32,7 @@ pub(crate) fn serve(folder: &Path, organisations: u32, thumbprint: &str) -> Resu
     let (store, mint) = Store::open(StoreConfig::sqlite(folder.join("store"), declared))?;
     let grant = mint.grant(Filter::Open, Seq(u64::MAX), 0);
     let now: NowFn = Arc::new(edge::clock::real_now_us);
-    let options = RegisterOptions::new(folder.join("read"));
+    let options = RegisterOptions::new(crate::served::read_forms(folder));
     let table = Arc::new(RegisterTable::open_in(
         store.clone(),
         grant.clone(),
@@ -40,6 +40,7 @@ pub(crate) fn serve(folder: &Path, organisations: u32, thumbprint: &str) -> Resu
         now.clone(),
     )?);
     parties::load(&table, organisations)?;
+    let asked = parties::asked(&table);
     let register = Arc::new(AddressRegister {
         parties: table.parties().clone(),
         businesses: table.businesses().clone(),
@@ -64,7 +65,7 @@ pub(crate) fn serve(folder: &Path, organisations: u32, thumbprint: &str) -> Resu
             Ok(ring.sign("at+jwt", &Claims(claims))?)
         };
         let bound = (0..TOKENS).map(token).collect::<Result<Vec<_>>>()?;
-        let word = json!({"origin": origin, "bound": bound});
+        let word = json!({"origin": origin, "bound": bound, "asked": asked});
         let replay = Arc::new(MemoryState::new(system_clock(), 4_000_000));
         let origins = [origin.clone()];
         let server =

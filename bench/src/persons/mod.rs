@@ -34,7 +34,8 @@ pub struct Options {
     /// Connections.
     #[arg(long, default_value_t = 32)]
     clients: usize,
-    /// Where the files are made and kept: a second run with the same folder does not import again.
+    /// Where the files are made and kept: a second run with the same folder does not import again. The data folder of a
+    /// stopped demo hub is measured as it is.
     #[arg(long)]
     folder: Option<PathBuf>,
     /// Used by itself: answers from this folder until killed.
@@ -61,7 +62,6 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let temporary = tempfile::tempdir()?;
     let folder = options.folder.as_deref().unwrap_or(temporary.path());
-    println!("persons over HTTP: {} persons", options.population);
     let people = prepare(folder, options)?;
     let mut requests = Requests::new(people)?;
     let began = Instant::now();
@@ -162,6 +162,7 @@ fn prepare(folder: &Path, options: &Options) -> Result<People> {
         })?;
         crate::registers::import(persons, &nation)?;
     }
+    println!("persons over HTTP: {} persons", persons.len());
     let (mut numbers, mut names) = (Vec::new(), Vec::new());
     let step = usize::try_from(persons.len())? / 200_000 + 1;
     for no in (0..persons.len()).step_by(step) {

@@ -30,7 +30,7 @@ fn open_store(folder: &Path) -> Result<(Arc<RegisterTable>, Store)> {
     let grant = mint.grant(Filter::Open, Seq(u64::MAX), 0);
     let options = RegisterOptions {
         resident: true,
-        ..RegisterOptions::new(folder.join("read"))
+        ..RegisterOptions::new(crate::served::read_forms(folder))
     };
     let clock = Arc::new(edge::clock::real_now_us);
     let table = RegisterTable::open_in(store.clone(), grant, options, clock)?;

@@ -43,6 +43,9 @@ pub struct Options {
     /// Where the files are made (a temporary folder inside); default: the system's.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// The data folder of a stopped demo hub on SQLite: its persons are measured, and a day's changes made to them.
+    #[arg(long, conflicts_with_all = ["folder", "engine", "population", "seed"])]
+    data: Option<PathBuf>,
     /// Where the log stands.
     #[arg(long, value_enum, default_value = "sqlite")]
     engine: Engine,
@@ -59,17 +62,17 @@ pub fn run(options: &Options) -> Result<()> {
         Some(folder) => tempfile::tempdir_in(folder)?,
         None => tempfile::tempdir()?,
     };
-    let place = Place::new(options.engine, folder.path())?;
-    let nation = Nation::generate(&Params {
-        seed: options.seed,
-        anchor: ANCHOR,
-        population: options.population,
-    })?;
-    println!("registers: {} persons", options.population);
-    let persons = place.open("first", false)?;
-    import(&persons, &nation)?;
-    memory("after the import");
-    drop(persons);
+    let place = match &options.data {
+        Some(data) => Place::of_hub(data),
+        None => Place::new(options.engine, folder.path())?,
+    };
+    let nation = Nation::generate(&of_whom(options)?)?;
+    println!("registers: {} persons", nation.params().population);
+    if options.data.is_none() {
+        let persons = place.open("first", false)?;
+        import(&persons, &nation)?;
+        memory("after the import");
+    }
     let began = Instant::now();
     let persons = place.open("first", false)?;
     println!("  opened with its read form: {:.2?}", began.elapsed());
@@ -105,6 +108,25 @@ pub fn run(options: &Options) -> Result<()> {
         place::step(&place, &persons)?;
     }
     Ok(())
+}
+
+/// The nation to be made, or the one that is there.
+fn of_whom(options: &Options) -> Result<Params> {
+    let Some(data) = &options.data else {
+        return Ok(Params {
+            seed: options.seed,
+            anchor: ANCHOR,
+            population: options.population,
+        });
+    };
+    let text = std::fs::read(data.join("nation.json")).context("no demo hub's data folder")?;
+    let kept: serde_json::Value = serde_json::from_slice(&text)?;
+    let number = |name: &str| kept[name].as_u64().context("nation.json");
+    Ok(Params {
+        seed: number("seed")?,
+        anchor: serde_json::from_value(kept["anchor"].clone())?,
+        population: usize::try_from(number("population")?)?,
+    })
 }
 
 fn now() -> Moment {
@@ -362,7 +384,7 @@ fn spread(took: &mut [Duration]) -> String {
 /// A day's changes in batches, then a new read form.
 fn day(persons: &PersonRegister, options: &Options) -> Result<()> {
     let step = (persons.len() / options.changes.max(1)).max(1);
-    let (began, before_s) = (Instant::now(), processor_s());
+    let (began, before_s, queued_s) = (Instant::now(), processor_s(), queued_s());
     let mut changed = 0;
     let all: Vec<u32> = (0..options.changes)
         .map(|n| n * step % persons.len())
@@ -387,9 +409,10 @@ fn day(persons: &PersonRegister, options: &Options) -> Result<()> {
         changed += persons.change(changes, now())?.len();
     }
     println!(
-        "  a day's {changed} changes: {:.2?}, processor {:.1} s",
+        "  a day's {changed} changes: {:.2?}, processor {:.1} s, waited for a processor {:.1} s",
         began.elapsed(),
-        processor_s() - before_s
+        processor_s() - before_s,
+        self::queued_s() - queued_s
     );
     let began = Instant::now();
     let query = Query {
@@ -451,6 +474,17 @@ fn processor_s() -> f64 {
     let mut ticks = || fields.next().and_then(|n| n.parse::<f64>().ok());
     // The kernel counts in hundredths of a second.
     (ticks().unwrap_or(0.0) + ticks().unwrap_or(0.0)) / 100.0
+}
+
+/// How long the threads of this process have waited for a processor that others had, seconds.
+fn queued_s() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task");
+    let waited = threads.into_iter().flatten().flatten().map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        let nanoseconds = text.split_whitespace().nth(1);
+        nanoseconds.and_then(|n| n.parse::<f64>().ok())
+    });
+    waited.flatten().sum::<f64>() / 1e9
 }
 
 /// Sent to disks by this process so far.

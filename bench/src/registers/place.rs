@@ -34,6 +34,7 @@ pub struct Place {
     folder: PathBuf,
     /// Server and schema.
     schema: Option<(String, String)>,
+    of_hub: bool,
 }
 
 impl Place {
@@ -53,12 +54,27 @@ impl Place {
         Ok(Self {
             folder: folder.to_owned(),
             schema,
+            of_hub: false,
         })
+    }
+
+    /// In the data folder of a hub.
+    pub fn of_hub(data: &Path) -> Self {
+        Self {
+            folder: data.to_owned(),
+            schema: None,
+            of_hub: true,
+        }
+    }
+
+    fn read_forms(&self, process: &str) -> PathBuf {
+        self.folder
+            .join(if self.of_hub { "registers" } else { process })
     }
 
     /// The read form of a process.
     pub fn read_form(&self, process: &str) -> PathBuf {
-        self.folder.join(process).join("persons.read")
+        self.read_forms(process).join("persons.read")
     }
 
     /// A process opens the register.
@@ -76,7 +92,7 @@ impl Place {
         let options = Options {
             resident,
             most_changed: usize::MAX,
-            ..Options::new(self.folder.join(process))
+            ..Options::new(self.read_forms(process))
         };
         Ok(PersonRegister::open(store, grant, options)?)
     }
