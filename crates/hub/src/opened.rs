@@ -17,6 +17,7 @@ pub fn repositories() -> Vec<RepositoryDecl> {
         RepositoryDecl::new(crate::secrets::REPOSITORY, RepoKind::Internal),
         RepositoryDecl::new(crate::registry::REPOSITORY, RepoKind::Internal),
         RepositoryDecl::new(trust::settings::REPOSITORY, RepoKind::Patient),
+        RepositoryDecl::new(trust::counted::REPOSITORY, RepoKind::Patient),
         RepositoryDecl::new(kjernejournal::REPOSITORY, RepoKind::Patient),
         RepositoryDecl::new(provesvar::REPOSITORY, RepoKind::Patient),
         RepositoryDecl::new(dokumenter::REPOSITORY, RepoKind::Patient),

@@ -3,7 +3,7 @@
 use crate::demo::{Demo, StoryDriver};
 use crate::demo_clients::DemoClients;
 use crate::helseid_state::{StoreState, Writers};
-use crate::jobs::{Jobs, LogSigner};
+use crate::jobs::{CountLooks, Jobs, LogSigner};
 use crate::login::HelseidLogin;
 use crate::opened::{CLOCK_SECRET, Opened};
 use crate::operations::HubOperations;
@@ -673,6 +673,7 @@ impl Hub {
                 helseid,
                 citizens,
                 clients: clients.clone(),
+                counts: CountLooks::new(trust, is_demo),
                 shutdown: shutdown.clone(),
             }
             .start(),

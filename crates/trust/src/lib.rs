@@ -14,6 +14,7 @@
 
 pub mod basis;
 pub mod class;
+pub mod counted;
 pub mod facts;
 pub mod gather;
 pub mod label;

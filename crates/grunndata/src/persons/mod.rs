@@ -15,6 +15,7 @@
 
 pub mod access;
 mod address;
+pub mod counted;
 mod events;
 pub mod form;
 pub mod json;

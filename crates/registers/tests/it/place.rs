@@ -12,7 +12,7 @@ pub enum Place {
 /// One process with its right to everything.
 pub struct Node {
     pub store: Store,
-    mint: store::Mint,
+    pub mint: store::Mint,
 }
 
 impl Node {
