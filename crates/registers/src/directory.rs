@@ -376,6 +376,10 @@ pub trait Directory: Send + Sync {
             Some(person) => Known::Historic(person.nin),
         }
     }
+    /// When the register learnt that somebody is dead, microseconds UTC; `None`: it does not know.
+    fn death_registered(&self, _nin: &str) -> Option<i64> {
+        None
+    }
     /// Personnel by HPR number.
     fn practitioner_by_hpr(&self, hpr: &str) -> Option<Practitioner>;
     /// Rises whenever what is known of personnel changes; `None`: it cannot be told.

@@ -676,13 +676,18 @@ impl Trust {
             has_norn_all = without("NORN_ALL")? < all;
             has_nors = without("NORS")? < all;
         }
-        let life = match register.and_then(|p| p.died) {
+        let life = match register.and_then(|p| p.died.map(|day| (p, day))) {
             None => Life::Alive,
-            Some(died) => {
-                let registered = died
+            Some((person, day)) => {
+                let midnight = day
                     .to_zoned(oslo())
                     .map(|z| z.timestamp().as_microsecond())
                     .unwrap_or(at);
+                // Nobody registers a death before it; where the register does not say when, the day is all that is known.
+                let registered = self
+                    .directory
+                    .death_registered(&person.nin)
+                    .map_or(midnight, |registered| registered.max(midnight));
                 Life::Deceased {
                     hours_since_registered: (at - registered) / 3_600_000_000,
                 }

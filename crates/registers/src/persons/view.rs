@@ -132,6 +132,14 @@ fn relations(d: &PersonDocument, now: Moment) -> Vec<Relation> {
     family.chain(responsible).chain(guardians).collect()
 }
 
+/// When the register learnt of a death that it holds now.
+#[must_use]
+pub fn death_registered(row: Row<'_>, now: Moment) -> Option<Moment> {
+    let death = row.document().death;
+    let held = death.all().find(|held| held.holds_at(now))?;
+    Some(held.origin.registered)
+}
+
 /// A document that says what the person says, with no history: everything since birth. `None` when the identifier is not
 /// one.
 #[must_use]

@@ -121,6 +121,38 @@ fn case_51_52_delayed_results() {
     assert!(w.seen(&own(), w.pps, "Observation").is_empty());
 }
 
+/// The hours count from the registration, not from the day of the death.
+#[test]
+fn a_death_that_is_registered_late_leaves_its_whole_time() {
+    use registers::kernel::period::Moment;
+    use registers::persons::freg::{import::Importer, source::of_text};
+    let w = World::new();
+    w.put(record(
+        w.kj,
+        "AllergyIntolerance",
+        "a1",
+        Controller::KJ,
+        Class::Critical2,
+        &[P],
+    ));
+    let notice = format!(
+        "<meldingOmDoedsfall><forespoersel><doedPerson><foedselsnummer>{}</foedselsnummer>\
+         <doedsdato>2026-01-10</doedsdato></doedPerson></forespoersel></meldingOmDoedsfall>",
+        P
+    );
+    // Long after it, in the afternoon.
+    let registered = 1_813_010_400_000_000 + 15 * HOUR_US;
+    let mut importer = Importer::new(w.registers.persons(), Moment(registered / 1_000)).unwrap();
+    importer.take(1, of_text(&notice).unwrap()).unwrap();
+    importer.finish().unwrap();
+    for (hours, is_open) in [(1, true), (48, true), (49, false)] {
+        w.at(registered + hours * HOUR_US);
+        let decided = w.decide(personnel(E), ci(Basis::Emergency));
+        let expected = (!is_open).then_some(DenyClass::State);
+        assert_eq!(denied(&decided), expected, "{hours} h");
+    }
+}
+
 #[test]
 fn case_54_55_56_after_a_death_and_its_annulment() {
     let w = World::new();
