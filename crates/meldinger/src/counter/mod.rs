@@ -7,9 +7,13 @@
 //!
 //! Two kinds of records: one per hour with totals by type, version and transport, and one per Norwegian day and sending organisation with the parties.
 
+mod asked;
+mod places;
 mod query;
 mod tally;
 
+pub use asked::Asked;
+pub use places::{Origin, Origins, region_code};
 pub use query::{Bucket, CountQuery, CountReport, CountRow, Point};
 pub use tally::Counts;
 
@@ -82,16 +86,25 @@ struct Inner {
     tracks: Tracks,
     grant: Granted,
     repo: RepoId,
+    origins: Origins,
     /// Looked at up to here; the store's place may be behind while nothing is counted.
     seen: Mutex<Seq>,
 }
 
 impl Counter {
-    /// A counter of what passes through the exchange. Call from a blocking thread.
+    /// A counter of what passes through the exchange, without knowledge of where organisations are. Call from a blocking thread.
     ///
     /// # Errors
     /// When the store lacks the repository.
     pub fn new(exchange: &Exchange) -> Result<Self, StoreError> {
+        Self::with_origins(exchange, Arc::new(|_| Origin::default()))
+    }
+
+    /// The same; `origins` says where organisations are and what they are.
+    ///
+    /// # Errors
+    /// When the store lacks the repository.
+    pub fn with_origins(exchange: &Exchange, origins: Origins) -> Result<Self, StoreError> {
         let store = exchange.inner.store.clone();
         let repo = store.repo(REPOSITORY)?;
         Ok(Self {
@@ -100,6 +113,7 @@ impl Counter {
                 tracks: exchange.inner.tracks.clone(),
                 grant: exchange.inner.tracks.grant().clone(),
                 repo,
+                origins,
                 seen: Mutex::new(Seq(0)),
                 store,
             }),

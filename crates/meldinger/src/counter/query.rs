@@ -6,6 +6,7 @@ use edi::catalogue::Described;
 use serde::Serialize;
 use store::{Direction, KeyRange};
 
+use super::places::{Origin, group, region_code};
 use super::tally::{Counts, Kind, Row, Sheet, add_condition, local, ordered};
 use super::{Counter, OSLO, param};
 use crate::exchange::ExchangeError;
@@ -90,11 +91,27 @@ pub struct CountRow {
     /// What the namespace is and how its version stands, in the list of versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Described>,
+    /// Norwegian name of a place or type of organisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Errors of the numbers.
     pub errors: u64,
     /// Numbers.
     #[serde(flatten)]
     pub counts: Counts,
+}
+
+impl CountRow {
+    pub(super) fn of(key: String, counts: Counts) -> Self {
+        Self {
+            key,
+            party: None,
+            schema: None,
+            name: None,
+            errors: counts.errors(),
+            counts,
+        }
+    }
 }
 
 /// Everything a page of numbers shows.
@@ -128,6 +145,12 @@ pub struct CountReport {
     pub by_sender: Vec<CountRow>,
     /// By receiving organisation or unit, most first.
     pub by_receiver: Vec<CountRow>,
+    /// By the sender's health region (`nord`, `midt`, `vest`, `sor-ost`), most first; empty: the register does not say.
+    pub by_region: Vec<CountRow>,
+    /// By the sender's municipality (3402), most first.
+    pub by_municipality: Vec<CountRow>,
+    /// By the sender's type of organisation (9040), most first.
+    pub by_kind: Vec<CountRow>,
     /// Conditions and AppRec codes, how often.
     pub conditions: BTreeMap<String, u64>,
     /// There was more than could be read for one answer: choose a shorter time, or a party.
@@ -145,6 +168,8 @@ struct Sums {
     systems: HashMap<String, Counts>,
     senders: HashMap<u32, Counts>,
     receivers: HashMap<u32, Counts>,
+    /// Sending organisations, for where they are.
+    origins: HashMap<u32, Counts>,
     conditions: BTreeMap<String, u64>,
 }
 
@@ -231,6 +256,7 @@ impl Counter {
                     None => (from, kind.to_organisation),
                     Some(_) => (kind.from, kind.to),
                 };
+                sums.origins.entry(from).or_default().add(&row.counts);
                 sums.senders.entry(sender).or_default().add(&row.counts);
                 sums.receivers.entry(receiver).or_default().add(&row.counts);
             }
@@ -246,24 +272,18 @@ impl Counter {
         let exchange = &self.inner.exchange;
         let parties = |list: HashMap<u32, Counts>| {
             let rows = list.into_iter().map(|(her_id, counts)| CountRow {
-                key: her_id.to_string(),
                 party: Some(exchange.party(her_id)),
-                schema: None,
-                errors: counts.errors(),
-                counts,
+                ..CountRow::of(her_id.to_string(), counts)
             });
             most_first(rows.collect())
         };
         let named = |list: HashMap<String, Counts>| {
-            let rows = list.into_iter().map(|(key, counts)| CountRow {
-                key,
-                party: None,
-                schema: None,
-                errors: counts.errors(),
-                counts,
-            });
+            let rows = list
+                .into_iter()
+                .map(|(key, counts)| CountRow::of(key, counts));
             most_first(rows.collect())
         };
+        let grouped = group(&sums.origins, &self.inner.origins);
         let mut by_version = named(sums.versions);
         for row in &mut by_version {
             let namespace = row.key.split(' ').next().unwrap_or_default();
@@ -289,12 +309,15 @@ impl Counter {
             by_system: named(sums.systems),
             by_sender: parties(sums.senders),
             by_receiver: parties(sums.receivers),
+            by_region: grouped.regions,
+            by_municipality: grouped.municipalities,
+            by_kind: grouped.kinds,
             conditions: sums.conditions,
             cut,
         }
     }
 
-    /// The numbers by day, type, version, transport, system and parties, as CSV: semicolons, UTF-8 with mark, header row, `\r\n`. Blocks.
+    /// The numbers by day, type, version, transport, system and parties with where these are, as CSV: semicolons, UTF-8 with mark, header row, `\r\n`. Blocks.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -308,6 +331,7 @@ impl Counter {
                 .or_insert_with(|| self.inner.exchange.party(her_id).name.unwrap_or_default())
                 .clone()
         };
+        let mut places: HashMap<u32, Origin> = HashMap::new();
         let mut lines = Vec::new();
         self.days(organisation, first, last, |day, from, row| {
             let kind = &row.kind;
@@ -330,6 +354,20 @@ impl Counter {
                 name(kind.to),
             ];
             cells.extend(row.counts.values().iter().map(u64::to_string));
+            for organisation in [from, kind.to_organisation] {
+                let origin = places
+                    .entry(organisation)
+                    .or_insert_with(|| (self.inner.origins)(organisation));
+                cells.push(
+                    origin
+                        .region()
+                        .map(region_code)
+                        .unwrap_or_default()
+                        .to_owned(),
+                );
+                cells.push(origin.municipality.clone().unwrap_or_default());
+                cells.push(origin.kind.clone().unwrap_or_default());
+            }
             lines.push(csv_line(&cells));
         })?;
         lines.sort_unstable();
@@ -348,6 +386,9 @@ impl Counter {
         .map(str::to_owned)
         .to_vec();
         head.extend(Counts::NAMES.iter().map(|name| (*name).to_owned()));
+        for side in ["from", "to"] {
+            head.extend(["region", "municipality", "type"].map(|name| format!("{side}_{name}")));
+        }
         Ok(format!("\u{feff}{}{}", csv_line(&head), lines.concat()))
     }
 
@@ -499,7 +540,7 @@ fn concerns(
     own && wanted
 }
 
-fn most_first(mut rows: Vec<CountRow>) -> Vec<CountRow> {
+pub(super) fn most_first(mut rows: Vec<CountRow>) -> Vec<CountRow> {
     rows.sort_by(|a, b| {
         b.counts
             .messages

@@ -44,6 +44,9 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Every transport.
+    pub const ALL: [Self; 4] = [Self::Amqp, Self::Ebxml, Self::Rest, Self::Hub];
+
     /// Stable code for filters, counters and translations.
     #[must_use]
     pub fn code(self) -> &'static str {

@@ -1,7 +1,9 @@
 //! The message counter: what it counts, who sees what, and that it counts once whatever happens.
 
+use std::sync::Arc;
+
 use amqp::port::Settlement;
-use meldinger::counter::{Bucket, CountQuery, CountReport, Counter, Counting};
+use meldinger::counter::{Bucket, CountQuery, CountReport, Counter, Counting, Origin, Origins};
 use meldinger::port::Transport;
 use meldinger::view::Viewer;
 
@@ -66,7 +68,21 @@ async fn traffic(world: &World) {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_passes_is_counted_once() {
     let world = world().await;
-    let counter = world.view(Counter::new).unwrap();
+    // The EPJ's organisation is in Oslo, the surgery in the north; the hospital's place is not known.
+    let origins: Origins = Arc::new(|her_id| {
+        let (municipality, kind) = match her_id {
+            EPJ => ("0301", "116"),
+            GP => ("1804", "103"),
+            _ => return Origin::default(),
+        };
+        Origin {
+            municipality: Some(municipality.to_owned()),
+            kind: Some(kind.to_owned()),
+        }
+    });
+    let counter = world
+        .view(|exchange| Counter::with_origins(exchange, origins))
+        .unwrap();
     let other = world.view(Counter::new).unwrap();
     traffic(&world).await;
     // Two processes count beside each other.
@@ -113,6 +129,21 @@ async fn everything_that_passes_is_counted_once() {
     );
     assert_eq!(keys(&all.by_system), [("=Prøve-EPJ;1".to_owned(), 1)]);
     assert_eq!(keys(&all.by_sender)[0], (EPJ.to_string(), 6));
+    assert_eq!(
+        keys(&all.by_region),
+        [
+            ("sor-ost".to_owned(), 6),
+            (String::new(), 1),
+            ("nord".to_owned(), 1)
+        ]
+    );
+    let bodo = all.by_municipality.iter().find(|row| row.key == "1804");
+    assert_eq!(bodo.unwrap().name.as_deref(), Some("Bodø"));
+    assert_eq!(
+        keys(&all.by_kind).first(),
+        Some(&("116".to_owned(), 6)),
+        "by type of organisation"
+    );
     assert_eq!(
         all.conditions.get("transport:invalid-field-value"),
         Some(&1)
@@ -191,6 +222,12 @@ async fn everything_that_passes_is_counted_once() {
         .sum();
     assert_eq!(counted, 7);
     assert!(csv.contains("\"'=Prøve-EPJ;1\""), "no formula, and quoted");
+    assert!(
+        head.ends_with(
+            ";from_region;from_municipality;from_type;to_region;to_municipality;to_type"
+        )
+    );
+    assert!(csv.lines().any(|line| line.ends_with(";nord;1804;103;;;")));
     let own_csv = world.view(|_| counter.csv(gp, &query(&world))).unwrap();
     assert_eq!(own_csv.lines().count(), 2);
 }

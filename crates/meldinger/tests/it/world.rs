@@ -210,22 +210,45 @@ impl Parties {
     }
 }
 
+/// The rest of a directory that knows parties and nobody else.
+macro_rules! parties_only {
+    () => {
+        fn person(&self, _nin: &str) -> Option<Person> {
+            None
+        }
+        fn practitioner_by_hpr(&self, _hpr: &str) -> Option<Practitioner> {
+            None
+        }
+        fn practitioner_by_nin(&self, _nin: &str) -> Option<Practitioner> {
+            None
+        }
+        fn practitioners_of(&self, _orgnr: &str, _limit: usize) -> Vec<Practitioner> {
+            Vec::new()
+        }
+        fn organisation(&self, _orgnr: &str) -> Option<Organisation> {
+            None
+        }
+        fn organisations(&self, _limit: usize) -> Vec<Organisation> {
+            Vec::new()
+        }
+        fn search_persons(&self, _query: &str, _limit: usize) -> Vec<Person> {
+            Vec::new()
+        }
+        fn story_persons(&self) -> Vec<Person> {
+            Vec::new()
+        }
+        fn practitioners(&self, _limit: usize) -> Vec<Practitioner> {
+            Vec::new()
+        }
+    };
+}
+pub(crate) use parties_only;
+
 impl Directory for Parties {
     fn party(&self, her_id: u32) -> Option<Party> {
         self.0.get(&her_id).cloned()
     }
-    fn person(&self, _nin: &str) -> Option<Person> {
-        None
-    }
-    fn practitioner_by_hpr(&self, _hpr: &str) -> Option<Practitioner> {
-        None
-    }
-    fn practitioner_by_nin(&self, _nin: &str) -> Option<Practitioner> {
-        None
-    }
-    fn practitioners_of(&self, _orgnr: &str, _limit: usize) -> Vec<Practitioner> {
-        Vec::new()
-    }
+    parties_only!();
     fn parties_of(&self, orgnr: &str) -> Vec<Party> {
         let all = self.0.values();
         all.filter(|party| party.orgnr == orgnr).cloned().collect()
@@ -235,21 +258,6 @@ impl Directory for Parties {
         all.filter(|party| party.parent_her_id.is_none())
             .cloned()
             .collect()
-    }
-    fn organisation(&self, _orgnr: &str) -> Option<Organisation> {
-        None
-    }
-    fn organisations(&self, _limit: usize) -> Vec<Organisation> {
-        Vec::new()
-    }
-    fn search_persons(&self, _query: &str, _limit: usize) -> Vec<Person> {
-        Vec::new()
-    }
-    fn story_persons(&self) -> Vec<Person> {
-        Vec::new()
-    }
-    fn practitioners(&self, _limit: usize) -> Vec<Practitioner> {
-        Vec::new()
     }
 }
 

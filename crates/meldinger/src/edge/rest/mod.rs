@@ -11,6 +11,8 @@
 //!
 //! **Read first.** [`RestParts`], [`Roads`], then `send` (in) and `read` (out).
 
+pub mod counter;
+pub mod approval;
 mod document;
 mod fault;
 mod notices;

@@ -45,18 +45,7 @@ impl Directory for Changed {
     fn party(&self, her_id: u32) -> Option<Party> {
         self.0.party(her_id).map(self.1)
     }
-    fn person(&self, _nin: &str) -> Option<Person> {
-        None
-    }
-    fn practitioner_by_hpr(&self, _hpr: &str) -> Option<Practitioner> {
-        None
-    }
-    fn practitioner_by_nin(&self, _nin: &str) -> Option<Practitioner> {
-        None
-    }
-    fn practitioners_of(&self, _orgnr: &str, _limit: usize) -> Vec<Practitioner> {
-        Vec::new()
-    }
+    crate::world::parties_only!();
     fn parties_of(&self, orgnr: &str) -> Vec<Party> {
         let all = self.0.parties_of(orgnr);
         all.into_iter().map(self.1).collect()
@@ -64,21 +53,6 @@ impl Directory for Changed {
     fn top_parties(&self) -> Vec<Party> {
         let all = self.0.top_parties();
         all.into_iter().map(self.1).collect()
-    }
-    fn organisation(&self, _orgnr: &str) -> Option<Organisation> {
-        None
-    }
-    fn organisations(&self, _limit: usize) -> Vec<Organisation> {
-        Vec::new()
-    }
-    fn search_persons(&self, _query: &str, _limit: usize) -> Vec<Person> {
-        Vec::new()
-    }
-    fn story_persons(&self) -> Vec<Person> {
-        Vec::new()
-    }
-    fn practitioners(&self, _limit: usize) -> Vec<Practitioner> {
-        Vec::new()
     }
 }
 
