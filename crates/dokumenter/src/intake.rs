@@ -42,7 +42,16 @@ impl Receiver for Dokumenter {
             return Ok(Intake::rejected(ErrorCode::T02, words, intake.notes));
         };
         let nin = match directory.known(&nin) {
-            Known::Historic(current) => current,
+            Known::Historic(current) => {
+                intake.notes.push(Note {
+                    code: "D-nummer".to_owned(),
+                    text_nb: "Pasientens nummer er opphørt; brevet er lagt på det gjeldende nummeret."
+                        .to_owned(),
+                    text_en: "The patient's number has ended; the letter was stored under the current number."
+                        .to_owned(),
+                });
+                current
+            }
             Known::Current | Known::Nobody => nin,
         };
         let party = directory.party(message.from_her_id);

@@ -8,16 +8,22 @@ use trust::Trust;
 struct Adapter {
     trust: Arc<Trust>,
     receiver: Arc<dyn Receiver>,
+    production: bool,
 }
 
 /// The services' receivers as the exchange wants them.
-pub fn adapters(trust: Arc<Trust>, receivers: Vec<Arc<dyn Receiver>>) -> Vec<Arc<dyn HubReceiver>> {
+pub fn adapters(
+    trust: Arc<Trust>,
+    receivers: Vec<Arc<dyn Receiver>>,
+    production: bool,
+) -> Vec<Arc<dyn HubReceiver>> {
     receivers
         .into_iter()
         .map(|receiver| {
             Arc::new(Adapter {
                 trust: trust.clone(),
                 receiver,
+                production,
             }) as Arc<dyn HubReceiver>
         })
         .collect()
@@ -47,6 +53,7 @@ impl HubReceiver for Adapter {
                 .as_ref()
                 .and_then(|c| c.organisation_number().map(str::to_owned)),
             now: self.trust.now(),
+            production: self.production,
         };
         let intake = self.receiver.receive(&snapshot, &opened).map_err(retry)?;
         let outcome = match &intake.answer {

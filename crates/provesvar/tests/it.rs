@@ -238,6 +238,7 @@ impl World {
             content: Bytes::copy_from_slice(content),
             signer_orgnr: None,
             now: micros(NOW),
+            production: false,
         };
         self.provesvar.receive(&snapshot, &opened).unwrap()
     }

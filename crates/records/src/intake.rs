@@ -32,6 +32,8 @@ pub struct OpenedMessage {
     pub signer_orgnr: Option<String>,
     /// Now on the rules' clock.
     pub now: MicrosUtc,
+    /// Whether the hub is in production: messages marked as tests and synthetic national ids are refused.
+    pub production: bool,
 }
 
 /// How the sender is answered.
@@ -147,6 +149,7 @@ pub fn check(
             to_her_id: message.to_her_id,
         }),
         accepts: Some(accepts),
+        production: message.production,
         now: jiff::Timestamp::from_microsecond(message.now).ok(),
         ..Options::default()
     };

@@ -214,6 +214,7 @@ impl World {
             content: Bytes::copy_from_slice(content),
             signer_orgnr: None,
             now: micros(NOW),
+            production: false,
         };
         let snapshot = self.store.snapshot().unwrap();
         self.service.receive(&snapshot, &opened).unwrap()
