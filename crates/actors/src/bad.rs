@@ -5,6 +5,7 @@
 //! number each time, so repeating them changes nothing.
 
 mod cases;
+mod scenes;
 mod wire;
 
 pub use cases::{CASES, Case, Expected};
@@ -70,19 +71,47 @@ impl Results {
     #[must_use]
     pub fn view(&self) -> Value {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = CASES.iter().map(|case| {
-            let seen = held.get(case.id);
-            json!({
-                "id": case.id,
-                "wrong": case.wrong,
-                "wrong_en": case.wrong_en,
-                "expected": case.expected.words(),
-                "observed": seen.map(|o| o.answer.words()),
-                "as_expected": seen.map(|o| o.is_as_expected),
-                "at": seen.map(|o| o.at.to_string()),
-            })
-        });
-        Value::Array(rows.collect())
+        CASES
+            .iter()
+            .map(|case| row(case, held.get(case.id)))
+            .collect()
+    }
+}
+
+fn row(case: &Case, seen: Option<&Observed>) -> Value {
+    json!({
+        "id": case.id,
+        "wrong": case.wrong,
+        "wrong_en": case.wrong_en,
+        "expected": case.expected.words(),
+        "observed": seen.map(|o| o.answer.words()),
+        "as_expected": seen.map(|o| o.is_as_expected),
+        "at": seen.map(|o| o.at.to_string()),
+    })
+}
+
+/// Feilmakeren on call. Cheap to clone.
+#[derive(Clone)]
+pub struct OnCall {
+    world: Arc<World>,
+    results: Results,
+}
+
+impl OnCall {
+    pub(crate) fn new(world: Arc<World>, results: Results) -> Self {
+        Self { world, results }
+    }
+
+    /// Sends one case now; its row with what came back.
+    ///
+    /// # Errors
+    /// [`BadError`].
+    pub async fn send(&self, id: &str) -> Result<Value, BadError> {
+        let case = cases::find(id).ok_or_else(|| BadError::NoCase(id.to_owned()))?;
+        self.world.clock.read().await?;
+        let observed = run_in(&self.world, case.id).await?;
+        self.results.note(&observed);
+        Ok(row(case, Some(&observed)))
     }
 }
 

@@ -171,14 +171,10 @@ impl Handle {
         status
     }
 
-    /// Sends one bad case now; see [`bad::run`].
-    ///
-    /// # Errors
-    /// See [`bad::BadError`].
-    pub async fn bad_case(&self, id: &str) -> Result<bad::Observed, bad::BadError> {
-        let observed = bad::run_in(&self.world, id).await?;
-        self.results.note(&observed);
-        Ok(observed)
+    /// Feilmakeren, for those who want to hold on to it.
+    #[must_use]
+    pub fn bad_cases(&self) -> bad::OnCall {
+        bad::OnCall::new(self.world.clone(), self.results.clone())
     }
 
     /// Asks the story's clock.

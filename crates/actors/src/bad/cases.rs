@@ -25,6 +25,11 @@ pub enum Expected {
     },
     /// A receipt with status 1.
     Accepted,
+    /// More than one message: what is seen in the end.
+    Seen {
+        /// In a few words, English.
+        what: &'static str,
+    },
     /// Nothing at all.
     Silence,
 }
@@ -38,6 +43,7 @@ impl Expected {
             Self::ErrorQueue { condition, .. } => format!("error queue, {condition}"),
             Self::Rejected { code } => format!("AppRec 2, {code}"),
             Self::Accepted => "AppRec 1".to_owned(),
+            Self::Seen { what } => (*what).to_owned(),
             Self::Silence => "no answer".to_owned(),
         }
     }
@@ -72,6 +78,10 @@ const fn case(
 
 const fn error(condition: &'static str, names: &'static str) -> Expected {
     Expected::ErrorQueue { condition, names }
+}
+
+const fn seen(what: &'static str) -> Expected {
+    Expected::Seen { what }
 }
 
 const fn rejected(code: &'static str) -> Expected {
@@ -198,6 +208,18 @@ pub const CASES: &[Case] = &[
         Expected::Accepted,
     ),
     case(
+        "B21",
+        "Pasienten er død: et sent svar er vanlig",
+        "The patient is dead: a late result is normal",
+        Expected::Accepted,
+    ),
+    case(
+        "B22",
+        "Opphørt D-nummer",
+        "Discontinued D-number",
+        seen("AppRec 1; stored under the number that holds; a remark for operators"),
+    ),
+    case(
         "B23",
         "Ukjent, lokal og utgått analysekode",
         "Unknown, local and retired analysis code",
@@ -216,16 +238,66 @@ pub const CASES: &[Case] = &[
         error("transport:invalid-field-value", "MsgId"),
     ),
     case(
+        "B26",
+        "Vedlegget er et program",
+        "The attachment is a program",
+        rejected("T99"),
+    ),
+    case(
+        "B26b",
+        "Vedlegg på 40 MB",
+        "Attachment of 40 MB",
+        Expected::LinkRefused {
+            condition: "message-size-exceeded",
+        },
+    ),
+    case(
         "B27",
         "Avsender i hodet er ikke avsender i dokumentet",
         "Sender of the envelope is not sender of the document",
         error("abuse:spoofing-attack", ""),
     ),
     case(
+        "B28",
+        "Merket som test (ProcessingStatus D)",
+        "Marked as a test (ProcessingStatus D)",
+        seen("AppRec 1 in a demo, with a remark for operators; refused in production"),
+    ),
+    case(
         "B29",
         "Kvittering for en ukjent melding",
         "Receipt for an unknown message",
         Expected::Silence,
+    ),
+    case(
+        "B30",
+        "Ingen svarer",
+        "Nobody answers",
+        seen("waiting after 24 hours, yellow after 48, overdue after 96; a late AppRec clears it"),
+    ),
+    case(
+        "B31",
+        "Henvisning avvist med E35",
+        "Referral rejected with E35",
+        seen("rejected, final, a human is asked for; a correction needs new ids"),
+    ),
+    case(
+        "B32",
+        "Mottakeren stopper ti ganger",
+        "The receiver crashes ten times",
+        seen("dead letter on the operator's page; put back, fetched, answered"),
+    ),
+    case(
+        "B33",
+        "Rettelsen kommer før originalen",
+        "The correction arrives before the original",
+        seen("both answered; the correction stands"),
+    ),
+    case(
+        "B34",
+        "Kansellering av et svar som ikke finnes",
+        "Cancellation of an unknown report",
+        seen("answered and kept; the late report does not appear"),
     ),
     case(
         "B35",

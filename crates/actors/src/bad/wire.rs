@@ -1,6 +1,7 @@
 //! Makes a case's messages, sends them, waits for what comes back.
 
 use super::cases::{Case, Expected, find};
+use super::scenes;
 use crate::clock::{StoryClock, local};
 use crate::compose::{Composer, Letterhead};
 use crate::facts::{Facts, FactsError, Keys};
@@ -21,14 +22,14 @@ use uuid::Uuid;
 use xmlsec::cms::{self, Cipher, KeyTransport};
 use xmlsec::key::Identity;
 
-const ORGANISATION: u32 = 8_900_900;
-const SENDER: u32 = 8_900_901;
-const RESULTS: u32 = 8_900_008;
+pub(super) const ORGANISATION: u32 = 8_900_900;
+pub(super) const SENDER: u32 = 8_900_901;
+pub(super) const RESULTS: u32 = 8_900_008;
 const DOCUMENTS: u32 = 8_900_009;
 const SOMEBODY_ELSE: u32 = 8_900_101;
 /// The person that accepted cases are about.
-const PERSON: &str = "id-long";
-const ANSWER: Duration = Duration::from_secs(20);
+pub(super) const PERSON: &str = "id-long";
+pub(super) const ANSWER: Duration = Duration::from_secs(20);
 /// Silence has lasted long enough.
 const SILENCE: Duration = Duration::from_secs(3);
 /// Messages for others that are held meanwhile.
@@ -58,6 +59,9 @@ pub enum BadError {
     /// The case's own preparation went wrong.
     #[error("{0}")]
     Setup(String),
+    /// Something else was seen than what the table says; an [`Answer`] to those who ask.
+    #[error("{0}")]
+    Otherwise(String),
 }
 
 impl From<cms::SealError> for BadError {
@@ -79,6 +83,10 @@ pub enum Answer {
     NotTaken(String),
     /// Nothing.
     Silence,
+    /// Everything that the table says was seen.
+    AsTold,
+    /// Something else was seen.
+    Otherwise(String),
 }
 
 impl Answer {
@@ -98,10 +106,12 @@ impl Answer {
             }
             Self::NotTaken(why) => format!("not taken: {why}"),
             Self::Silence => "no answer".to_owned(),
+            Self::AsTold => "seen as it must be".to_owned(),
+            Self::Otherwise(what) => what.clone(),
         }
     }
 
-    fn is(&self, expected: Expected) -> bool {
+    pub(super) fn is(&self, expected: Expected) -> bool {
         match (expected, self) {
             (Expected::LinkRefused { condition }, Self::LinkRefused(why)) => {
                 let why = why.to_lowercase();
@@ -116,7 +126,7 @@ impl Answer {
                 r.status == "2" && r.errors.iter().any(|(c, _)| c == code)
             }
             (Expected::Accepted, Self::Receipt(r)) => r.is_ok(),
-            (Expected::Silence, Self::Silence) => true,
+            (Expected::Silence, Self::Silence) | (Expected::Seen { .. }, Self::AsTold) => true,
             _ => false,
         }
     }
@@ -137,11 +147,23 @@ pub struct Observed {
     pub at: Timestamp,
 }
 
-struct Bench<'a> {
-    facts: &'a Arc<Facts>,
-    composer: &'a Composer,
-    clock: &'a StoryClock,
-    keys: Arc<Keys>,
+/// What a case has at hand.
+pub(super) struct Bench<'a> {
+    pub(super) facts: &'a Arc<Facts>,
+    pub(super) composer: &'a Composer,
+    pub(super) clock: &'a StoryClock,
+    pub(super) keys: Arc<Keys>,
+}
+
+/// A report to be made.
+pub(super) struct ReportOf<'a> {
+    pub(super) person: &'a str,
+    pub(super) number: &'a str,
+    pub(super) msg_id: &'a str,
+    pub(super) at: Timestamp,
+    /// Service type of list 7309.
+    pub(super) service_type: &'static str,
+    pub(super) analyses: Vec<Analysis>,
 }
 
 /// What to send, and by what to know the answer.
@@ -160,14 +182,11 @@ pub(super) async fn perform(
     id: &str,
 ) -> Result<Observed, BadError> {
     let case = find(id).ok_or_else(|| BadError::NoCase(id.to_owned()))?;
-    let organisation = facts.organisation_of(ORGANISATION)?.clone();
-    let keys = tokio::task::spawn_blocking(move || organisation.keys()).await;
-    let keys = keys.map_err(|e| BadError::Setup(e.to_string()))??;
     let bench = Bench {
         facts,
         composer,
         clock,
-        keys: Arc::new(keys),
+        keys: Arc::new(keys_of(facts, ORGANISATION).await?),
     };
     let user = facts.bus_user(ORGANISATION)?;
     let mut client = Client::connect(facts.bus()?, &user.username, &user.password, None).await?;
@@ -197,13 +216,19 @@ pub(super) async fn perform(
     })
 }
 
-fn link(kind: &str) -> String {
+/// The keys of an organisation: derived from a password, some hundred milliseconds of work.
+pub(super) async fn keys_of(facts: &Facts, her_id: u32) -> Result<Keys, BadError> {
+    let organisation = facts.organisation_of(her_id)?.clone();
+    let keys = tokio::task::spawn_blocking(move || organisation.keys()).await;
+    Ok(keys.map_err(|e| BadError::Setup(e.to_string()))??)
+}
+
+pub(super) fn link(kind: &str) -> String {
     format!("{kind}-link-{}", Uuid::new_v4())
 }
 
 impl Bench<'_> {
     async fn exchange(&self, client: &mut Client, case: &Case) -> Result<Answer, BadError> {
-        let attempt = self.attempt(case.id)?;
         let queue = |kind: &str| format!("{ORGANISATION}_{kind}");
         let mut ears = Ears {
             receipts: client
@@ -219,7 +244,10 @@ impl Bench<'_> {
             ),
             held: Vec::new(),
         };
-        let answer = self.send_and_hear(client, &mut ears, case, attempt).await;
+        let answer = match case.expected {
+            Expected::Seen { .. } => scenes::play(self, client, &mut ears, case.id).await,
+            _ => self.send_and_hear(client, &mut ears, case).await,
+        };
         ears.give_back().await;
         answer
     }
@@ -229,8 +257,8 @@ impl Bench<'_> {
         client: &mut Client,
         ears: &mut Ears,
         case: &Case,
-        attempt: Attempt,
     ) -> Result<Answer, BadError> {
+        let attempt = self.attempt(case.id)?;
         let mut sender = client
             .sender(&attempt.parcel.queue, &link("sender"))
             .await?;
@@ -246,9 +274,15 @@ impl Bench<'_> {
             }
         }
         let id = attempt.parcel.message_id();
-        match sender.send(attempt.parcel.message).await? {
-            Settlement::Accepted => {}
-            other => return Ok(Answer::NotTaken(format!("{other:?}"))),
+        match sender.send(attempt.parcel.message).await {
+            Ok(Settlement::Accepted) => {}
+            Ok(other) => return Ok(Answer::NotTaken(format!("{other:?}"))),
+            // The link has told its limit, and our client library keeps it.
+            Err(ClientError::Link(why)) if why.contains("message size exceeds") => {
+                return Ok(Answer::LinkRefused(format!("message-size-exceeded: {why}")));
+            }
+            Err(ClientError::Link(why)) => return Ok(Answer::LinkRefused(why)),
+            Err(other) => return Err(other.into()),
         }
         let longest = if case.expected == Expected::Silence {
             SILENCE
@@ -258,7 +292,7 @@ impl Bench<'_> {
         ears.hear(&id, &attempt.msg_id, longest).await
     }
 
-    fn head<'h>(&self, msg_id: &'h str, to: u32) -> Letterhead<'h> {
+    pub(super) fn head<'h>(&self, msg_id: &'h str, to: u32) -> Letterhead<'h> {
         Letterhead {
             msg_id,
             at: local(self.clock.now()),
@@ -275,21 +309,34 @@ impl Bench<'_> {
         msg_id: &str,
         analyses: Vec<Analysis>,
     ) -> Result<String, BadError> {
-        let head = self.head(msg_id, RESULTS);
+        self.report_of(ReportOf {
+            person: PERSON,
+            number: &format!("FEIL-{case}"),
+            msg_id,
+            at: self.clock.now(),
+            service_type: "N",
+            analyses,
+        })
+    }
+
+    pub(super) fn report_of(&self, report: ReportOf<'_>) -> Result<String, BadError> {
+        let head = Letterhead {
+            at: local(report.at),
+            ..self.head(report.msg_id, RESULTS)
+        };
         let content = Report {
             number: "",
-            service_type: "N",
+            service_type: report.service_type,
             status: "F",
             speciality: "CLIN",
-            analyses,
+            analyses: report.analyses,
             comment: None,
         };
-        let person = self.composer.person(PERSON)?;
-        let number = format!("FEIL-{case}");
+        let person = self.composer.person(report.person)?;
         let at = head.at;
         Ok(self
             .composer
-            .report(&head, person, &number, at, &content, None)?)
+            .report(&head, person, report.number, at, &content, None)?)
     }
 
     /// A good letter of this sender to the document service.
@@ -303,7 +350,7 @@ impl Bench<'_> {
             .discharge(&head, person, number, at, &BLOKK_DISCHARGE)?)
     }
 
-    fn pack(
+    pub(super) fn pack(
         &self,
         signer: &Identity,
         subject: &str,
@@ -393,6 +440,14 @@ impl Bench<'_> {
                 let name = self.composer.person(PERSON)?.name.family.clone();
                 results(&changed(&good, &name, "Annen")?)?
             }
+            "B21" => results(&self.report_of(ReportOf {
+                person: "sol-mann",
+                number: "FEIL-B21",
+                msg_id: &msg_id,
+                at: self.clock.now(),
+                service_type: "N",
+                analyses: haemoglobin(),
+            })?)?,
             "B23" => results(&self.report(id, &msg_id, odd_codes())?)?,
             "B24" => {
                 before = Some(results(&good)?);
@@ -402,6 +457,16 @@ impl Bench<'_> {
                 before = Some(results(&good)?);
                 results(&changed(&good, "13.5", "13.6")?)?
             }
+            "B26" => {
+                let xml = changed(
+                    &self.letter(&msg_id)?,
+                    "</ServRprt>",
+                    &format!("{PROGRAM}</ServRprt>"),
+                )?;
+                self.pack(signing, "EPIKRISE", DOCUMENTS, &xml)?
+            }
+            // What it would be as base64 inside a message; refused before anybody looks at it.
+            "B26b" => self.enveloped(RESULTS, vec![b'A'; 40_000_000 / 3 * 4])?,
             "B27" => {
                 let other = changed(&good, &format!(">{SENDER}<"), ">8900401<")?;
                 results(&other)?
@@ -457,7 +522,7 @@ fn spare(identity: Option<&Identity>) -> Result<&Identity, BadError> {
     identity.ok_or_else(|| FactsError::Missing("spare_p12".to_owned()).into())
 }
 
-fn changed(text: &str, from: &str, to: &str) -> Result<String, BadError> {
+pub(super) fn changed(text: &str, from: &str, to: &str) -> Result<String, BadError> {
     if !text.contains(from) {
         return Err(BadError::Setup(format!(
             "{} characters to change are not in the message",
@@ -489,7 +554,12 @@ fn without(mut parcel: Parcel, name: &str) -> Parcel {
     parcel
 }
 
-fn number(code: &'static str, value: &str) -> Analysis {
+/// An attachment as base64: the first bytes of a program.
+const PROGRAM: &str = "<RefDoc><MsgType V=\"A\" DN=\"Vedlegg\"/><MimeType>application/pdf</MimeType>\
+    <Description>svar.exe</Description><Content><Base64Container xmlns=\"http://www.kith.no/xmlstds/base64container\">\
+    TVqQAAMAAAAEAAAA</Base64Container></Content></RefDoc>";
+
+pub(super) fn number(code: &'static str, value: &str) -> Analysis {
     Analysis {
         code,
         value: Value::Number(value.to_owned(), None),
@@ -510,7 +580,7 @@ fn odd_codes() -> Vec<Analysis> {
 }
 
 /// Listens on the sender's queues; what is for others waits.
-struct Ears {
+pub(super) struct Ears {
     receipts: ClientReceiver,
     errors: ClientReceiver,
     opener: Opener,
@@ -518,7 +588,7 @@ struct Ears {
 }
 
 impl Ears {
-    async fn hear(
+    pub(super) async fn hear(
         &mut self,
         message_id: &str,
         msg_id: &str,
@@ -555,6 +625,36 @@ impl Ears {
             }
         }
         Ok(Answer::Silence)
+    }
+
+    /// The document with this message-id, to be settled by the case.
+    pub(super) async fn take(
+        &mut self,
+        message_id: &str,
+        longest: Duration,
+    ) -> Result<Option<Received>, BadError> {
+        let deadline = Instant::now() + longest;
+        while self.held.len() < HELD {
+            let received = match timeout_at(deadline, self.receipts.recv()).await {
+                Ok(received) => received?,
+                Err(_) => break,
+            };
+            let id = received.message.properties.message_id.as_ref();
+            if id.is_some_and(|id| id.as_text() == message_id) {
+                return Ok(Some(received));
+            }
+            self.held.push((false, received));
+        }
+        Ok(None)
+    }
+
+    /// Settles what was taken.
+    pub(super) async fn settle(
+        &self,
+        received: &Received,
+        how: Settlement,
+    ) -> Result<(), BadError> {
+        Ok(self.receipts.settle(received, how).await?)
     }
 
     fn receipt_in(&self, message: &Message, msg_id: &str) -> Option<Answer> {

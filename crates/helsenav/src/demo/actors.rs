@@ -105,6 +105,18 @@ impl StoryDriver for Driver {
         })
     }
 
+    fn bad_case(
+        &self,
+        id: String,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send>> {
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        let cases = handle.as_ref().map(actors::Handle::bad_cases);
+        Box::pin(async move {
+            let cases = cases.ok_or("the actors are not running yet")?;
+            cases.send(&id).await.map_err(|error| error.to_string())
+        })
+    }
+
     fn status(&self) -> Value {
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
         match handle.as_ref() {
