@@ -107,7 +107,7 @@ pub(crate) struct Call {
     pub body: Bytes,
     /// A body that went to disk instead (`$import`).
     pub upload: Option<Upload>,
-    /// The state to read the addressed record from, when it was waited for before.
+    /// The state to read or search in, when it was waited for before.
     pub ahead: Option<store::Snapshot>,
     /// The public base by which the caller came.
     pub base: String,
@@ -380,6 +380,19 @@ fn is_open_read(repository: &Repository, call: &Call) -> bool {
     is_read
         && call.method == Method::GET
         && call.query.is_empty()
+        && call.body.is_empty()
+        && !repository.is_clinical()
+        && repository.config.originals.is_none()
+}
+
+/// A search of one type, likely to be short, in an open repository.
+fn is_open_search(repository: &Repository, call: &Call) -> bool {
+    let is_search = match call.segments.as_slice() {
+        [rtype] => repository.has_type(rtype) && at_once::is_short(&call.query),
+        _ => false,
+    };
+    is_search
+        && call.method == Method::GET
         && call.body.is_empty()
         && !repository.is_clinical()
         && repository.config.originals.is_none()

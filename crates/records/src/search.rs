@@ -1,6 +1,7 @@
 //! Search: parameters → subject → decision → conditions → records → page (spec/fhir-server.md §3).
 
 mod chosen;
+mod expected;
 mod explain;
 mod find;
 
@@ -194,7 +195,10 @@ impl Repository {
             }
         };
         let types = self.types_of(&mut params, target.types, call.is_lenient)?;
-        let now = self.snapshot()?;
+        let now = match &call.ahead {
+            Some(ahead) => ahead.clone(),
+            None => self.snapshot()?,
+        };
         let (named, gated, scope) = self.decide_search(
             &now,
             caller,

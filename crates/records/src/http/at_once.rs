@@ -100,7 +100,7 @@ fn is_open_and_near(repository: &crate::repository::Repository) -> bool {
 
 /// A search that is likely to be short: few plain conditions, a small page, no other resources with it. What it asks for
 /// may still be much; the clock tells.
-fn is_short(query: &[(String, String)]) -> bool {
+pub(super) fn is_short(query: &[(String, String)]) -> bool {
     query.len() <= MAX_PARAMETERS
         && query.iter().all(|(name, value)| match name.as_str() {
             "_count" => value.parse().is_ok_and(|n: usize| n <= MAX_PAGE),

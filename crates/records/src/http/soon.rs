@@ -1,11 +1,12 @@
-//! Reads by id out of an open repository on an engine behind a network: the task waits for the record, not a thread.
+//! Reads by id and short searches out of an open repository on an engine behind a network: the task waits for the record or
+//! the page's rows, not a thread.
 //!
 //! The answer is made by the same functions as every other one. They run on the async thread, under a limit that has run
 //! out: what would have to ask the engine again is refused at once, and the request goes the ordinary way.
 
 use super::at_once::is_for_others;
 use super::finish::{Shown, finish};
-use super::{Call, is_open_read, serve};
+use super::{Call, is_open_read, is_open_search, serve};
 use crate::outcome::Failure;
 use crate::repository::Repository;
 use axum::response::Response;
@@ -19,26 +20,31 @@ pub(super) async fn answer(
     full_path: &str,
     shown: Shown,
 ) -> Option<Response> {
-    if !shown.is_plain_json() || !is_open_read(repository, call) {
+    if !shown.is_plain_json() {
         return None;
     }
     let config = &repository.config;
-    let [rtype, id] = call.segments.as_slice() else {
-        return None;
+    let is_read = is_open_read(repository, call);
+    let asked = match call.segments.as_slice() {
+        [rtype, id] if is_read => config.store.snapshot_soon(config.repo, rtype, id)?,
+        [rtype] if is_open_search(repository, call) => {
+            let expected = repository.expected(call, rtype)?;
+            config
+                .store
+                .snapshot_soon_at(config.repo, &expected.look())?
+        }
+        _ => return None,
     };
     // What is wrong with the engine, if anything, the ordinary way finds out and tells.
-    let snapshot = config
-        .store
-        .snapshot_soon(config.repo, rtype, id)?
-        .await
-        .ok()?;
-    call.ahead = Some(snapshot);
+    call.ahead = Some(asked.await.ok()?);
     let (result, event_id) = catch_unwind(AssertUnwindSafe(|| {
         store::Patience::new(Duration::ZERO).hold(|| serve(repository, call, full_path))
     }))
     .unwrap_or_else(|_| (Err(Failure::internal()), edge::headers::new_uuid()));
     if is_for_others(&result, shown) {
-        call.ahead = None;
+        if is_read {
+            call.ahead = None;
+        }
         return None;
     }
     Some(finish(repository, result, event_id, shown))

@@ -111,6 +111,23 @@ impl Cond {
         }
     }
 
+    /// The one value that it asks for, when it comes down to one.
+    pub(crate) fn only_value(&self) -> Option<KeyRange> {
+        let Self::Query { query, .. } = self else {
+            return None;
+        };
+        let [range] = query.ranges.as_slice() else {
+            return None;
+        };
+        let is_exact = !query.negate
+            && range.filter.is_none()
+            && range
+                .to
+                .as_ref()
+                .is_some_and(|to| to.split_last() == Some((&0, range.from.as_slice())));
+        is_exact.then(|| super::evaluate::key_range(range))
+    }
+
     /// Name for `$explain`: parameters, never values.
     pub(super) fn named(&self) -> String {
         match self {

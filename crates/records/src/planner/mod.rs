@@ -22,7 +22,7 @@ pub use cond::{CodeSet, Coded, Codes, Cond, Span};
 pub use evaluate::{Evaluator, Step};
 pub use sort::{Place, check_keys as check_sort};
 pub use terms::{MAX_CODES, Terms};
-pub use walk::{Merged, Walk};
+pub use walk::{CHEAP, Merged, Walk};
 
 use crate::params::escape;
 use fhir::Doc;

@@ -313,3 +313,68 @@ async fn compare_reads(router: &Router) {
     }
     assert_eq!(seen, [200, 304, 404, 410].into());
 }
+
+/// The same of short searches: rows that came with the state, or a walk of their own, the page is one.
+#[test]
+fn searches_that_a_task_waits_for_are_those_of_the_ordinary_way() {
+    if let Some(world) = World::on_postgres() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(compare_searches(&mounted(&world).0));
+    }
+}
+
+async fn compare_searches(router: &Router) {
+    for n in 0..130 {
+        let code = if n % 10 == 0 { "718-7" } else { "8867-4" };
+        put(router, &format!("o{n}"), code).await;
+    }
+    put(router, "o3", "718-7").await;
+    put(router, "o4", "8867-4").await;
+    send(router, "DELETE", "sandbox/Observation/o10", &[], "").await;
+    let queries = [
+        "code=http%3A%2F%2Floinc.org%7C718-7&_count=4",
+        "code=http%3A%2F%2Floinc.org%7C718-7",
+        "code=http%3A%2F%2Floinc.org%7C8867-4&_count=20",
+        "code=8867-4",
+        "code=http%3A%2F%2Floinc.org%7C1-1",
+        "code=718-7&_elements=status",
+        "patient=p&_count=50",
+        "status=final&code=718-7",
+        "code=718-7,8867-4&_count=3",
+        "unknown=1",
+    ];
+    let page = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        text.split("_page=").next().unwrap().to_owned()
+    };
+    for round in 0..3 {
+        let searches = (0..60).map(|n| {
+            let router = router.clone();
+            tokio::spawn(async move {
+                let query = queries[n % queries.len()];
+                let address = format!("sandbox/Observation?{query}");
+                let soon = send(&router, "GET", &address, &[], "").await;
+                let form = [("content-type", "application/x-www-form-urlencoded")];
+                let address = "sandbox/Observation/_search";
+                // A form takes the request off the short way.
+                let ordinary = send(&router, "POST", address, &form, query).await;
+                (query, soon, ordinary)
+            })
+        });
+        for search in futures_util::future::join_all(searches).await {
+            let (query, soon, ordinary) = search.unwrap();
+            assert_eq!(soon.status, ordinary.status, "{query}");
+            assert_eq!(page(&soon.bytes), page(&ordinary.bytes), "{query} {round}");
+        }
+        let id = format!("o{}", 20 + round);
+        send(
+            router,
+            "DELETE",
+            &format!("sandbox/Observation/{id}"),
+            &[],
+            "",
+        )
+        .await;
+        put(router, &format!("late{round}"), "718-7").await;
+    }
+}

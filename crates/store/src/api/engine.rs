@@ -115,6 +115,17 @@ fn lost() -> CommitError {
 pub type SnapshotSoon =
     std::pin::Pin<Box<dyn Future<Output = Result<Snapshot, StoreError>> + Send>>;
 
+/// What is first looked at in a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstLook<'a> {
+    /// The range.
+    pub range: &'a KeyRange,
+    /// Rows that will be scanned for.
+    pub limit: usize,
+    /// Up to here its rows will be counted before ([`Reader::estimate_up_to`]).
+    pub estimate: u64,
+}
+
 /// What an engine offers for writing and for everything outside snapshots. All methods block; call them from
 /// blocking threads (`tokio::task::spawn_blocking`), never from async tasks (except `submit`).
 pub trait Engine: Send + Sync {
@@ -135,6 +146,12 @@ pub trait Engine: Send + Sync {
     /// [`Patience`]: crate::Patience
     fn snapshot_soon(&self, repo: RepoId, rtype: &str, id: &str) -> Option<SnapshotSoon> {
         let _ = (repo, rtype, id);
+        None
+    }
+    /// The same for somebody who first walks a range from its beginning, ascending: his first rows come with the state.
+    /// `None`: the engine has no such way.
+    fn snapshot_soon_at(&self, repo: RepoId, look: &FirstLook<'_>) -> Option<SnapshotSoon> {
+        let _ = (repo, look);
         None
     }
     /// The state at an earlier seq, for paging; `SnapshotExpired` when too old.

@@ -5,13 +5,16 @@
 //! of them: nobody waits for company, and nobody gets a state older than the moment of the question. Tasks wait too
 //! ([`Crowd::tip_and_record_soon`]): they cannot ask, so where none but tasks wait a thread of the engine asks for them.
 
+mod rows;
+
 use super::link::{Conn, down};
 use super::names::Names;
 use super::rows::{RawHead, head_columns};
 use super::shared::{Shared, TIP, Tip};
 use crate::StoreError;
 use bytes::Bytes;
-use std::collections::VecDeque;
+pub(super) use rows::{FirstRows, RangeName};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio_postgres::Row;
@@ -61,6 +64,8 @@ enum Question {
     Record(Name),
     /// The feed row, and the record as it is then or later.
     Both(Name),
+    /// The feed row, and the first rows of a range as they are then or later.
+    Rows(RangeName),
     Claim(ClaimName),
 }
 
@@ -68,6 +73,7 @@ enum Answer {
     Tip(Tip, Arc<Names>),
     Record(Option<Box<Newest>>),
     Both(Tip, Arc<Names>, Option<Box<Newest>>),
+    Rows(Tip, Arc<Names>, Arc<FirstRows>),
     Claim(Option<Vec<u8>>),
 }
 
@@ -202,17 +208,38 @@ impl Crowd {
         shared: &Arc<Shared>,
         name: Name,
     ) -> impl Future<Output = Result<TipAndRecord, StoreError>> + use<> {
-        let (tell, told) = oneshot::channel();
-        if shared.crowd.sit(Question::Both(name), Seat::Task(tell)) {
-            Lead(shared).elsewhere();
-        }
+        let told = Self::ask_soon(shared, Question::Both(name));
         async move {
-            match told.await {
-                Ok(Ok(Answer::Both(tip, names, found))) => Ok((tip, names, found)),
-                Ok(Err(error)) => Err(error),
+            match told.await? {
+                Answer::Both(tip, names, found) => Ok((tip, names, found)),
                 _ => Err(mixed_up()),
             }
         }
+    }
+
+    /// Feed row and names, and the first rows of a range, read after the row; for a task.
+    pub(super) fn tip_and_rows_soon(
+        shared: &Arc<Shared>,
+        range: RangeName,
+    ) -> impl Future<Output = Result<(Tip, Arc<Names>, Arc<FirstRows>), StoreError>> + use<> {
+        let told = Self::ask_soon(shared, Question::Rows(range));
+        async move {
+            match told.await? {
+                Answer::Rows(tip, names, rows) => Ok((tip, names, rows)),
+                _ => Err(mixed_up()),
+            }
+        }
+    }
+
+    fn ask_soon(
+        shared: &Arc<Shared>,
+        question: Question,
+    ) -> impl Future<Output = Result<Answer, StoreError>> + use<> {
+        let (tell, told) = oneshot::channel();
+        if shared.crowd.sit(question, Seat::Task(tell)) {
+            Lead(shared).elsewhere();
+        }
+        async move { told.await.unwrap_or_else(|_| Err(mixed_up())) }
     }
 
     fn ask(&self, shared: &Arc<Shared>, question: Question) -> Result<Answer, StoreError> {
@@ -249,10 +276,11 @@ impl Crowd {
         let mut taken = Taken(taken);
         let names: Vec<&Name> = taken.records().collect();
         let claimed: Vec<&ClaimName> = taken.claims().collect();
+        let ranges = taken.ranges();
         let wants_tip = taken
             .0
             .iter()
-            .any(|(q, _)| matches!(q, Question::Tip | Question::Both(_)));
+            .any(|(q, _)| matches!(q, Question::Tip | Question::Both(_) | Question::Rows(_)));
         let found = shared.read(async |conn| {
             // Prepared before: the statement is then sent at the first poll, ahead of that for the records.
             if wants_tip {
@@ -266,11 +294,14 @@ impl Crowd {
                     }
                 },
                 records(conn, &names),
+                rows::first(conn, &ranges),
                 claims(conn, &claimed)
             )
         });
-        let (tip, mut records, mut claims) = match found {
-            Ok((tip, records, claims)) => (tip, records.into_iter(), claims.into_iter()),
+        let (tip, mut records, rows, mut claims) = match found {
+            Ok((tip, records, rows, claims)) => {
+                (tip, records.into_iter(), rows, claims.into_iter())
+            }
             Err(error) => {
                 for (_, seat) in taken.0.drain(..) {
                     seat.tell(Err(error.clone()));
@@ -292,8 +323,12 @@ impl Crowd {
                     Some(found) => Ok(Answer::Claim(found)),
                     None => Err(mixed_up()),
                 },
+                (Question::Rows(range), Some((tip, names))) => match rows.get(&range) {
+                    Some(rows) => Ok(Answer::Rows(*tip, names.clone(), rows.clone())),
+                    None => Err(mixed_up()),
+                },
                 (Question::Tip, Some((tip, names))) => Ok(Answer::Tip(*tip, names.clone())),
-                (Question::Tip | Question::Both(_), None) => Err(mixed_up()),
+                (Question::Tip | Question::Both(_) | Question::Rows(_), None) => Err(mixed_up()),
             });
         }
         true
@@ -367,6 +402,17 @@ impl Taken {
             Question::Record(name) | Question::Both(name) => Some(name),
             _ => None,
         })
+    }
+
+    /// Ranges, each once: who asks for the same at the same moment gets the same rows.
+    fn ranges(&self) -> BTreeSet<RangeName> {
+        self.0
+            .iter()
+            .filter_map(|(question, _)| match question {
+                Question::Rows(range) => Some(range.clone()),
+                _ => None,
+            })
+            .collect()
     }
 
     fn claims(&self) -> impl Iterator<Item = &ClaimName> {

@@ -11,7 +11,7 @@ use super::{blobs, bulk, feed, keeper, queue, reader, rekey, schema, sink, sourc
 use crate::backup::{LostSettings, Restored};
 use crate::{
     AuditEntry, BlobHash, BulkWriter, Commit, DeadLetter, Durability, Engine, EngineConfig,
-    FeedEntry, HeadSigner, JournalEntry, Leased, LogHead, MicrosUtc, Pending, PersonKey,
+    FeedEntry, FirstLook, HeadSigner, JournalEntry, Leased, LogHead, MicrosUtc, Pending, PersonKey,
     PurgeState, QueueMessageId, QueueStats, Rekey, RepoId, Rid, Seq, Snapshot, SnapshotSoon,
     StoreConfig, StoreError,
 };
@@ -245,6 +245,10 @@ impl Engine for Postgres {
 
     fn snapshot_soon(&self, repo: RepoId, rtype: &str, id: &str) -> Option<SnapshotSoon> {
         reader::newest_soon(&self.shared, repo, rtype, id)
+    }
+
+    fn snapshot_soon_at(&self, repo: RepoId, look: &FirstLook<'_>) -> Option<SnapshotSoon> {
+        reader::newest_at_soon(&self.shared, repo, look)
     }
 
     fn snapshot_at(&self, seq: Seq) -> Result<Snapshot, StoreError> {

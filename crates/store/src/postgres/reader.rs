@@ -2,10 +2,10 @@
 //! asked for the version of that time. Filters are evaluated on every row, in the program, by the one rule of the
 //! interface; the database only narrows.
 
+mod ahead;
 mod begin;
 
 use super::check::askable;
-use super::crowd;
 use super::link::Conn;
 use super::met::Met;
 use super::names::Names;
@@ -17,11 +17,12 @@ use crate::{
     Direction, Granted, Head, HistoryScope, IndexKey, IndexRow, KeyRange, MicrosUtc, Op, PersonKey,
     Reader, Record, RepoId, Rid, Seq, Snapshot, StoreError, Vno,
 };
-pub(super) use begin::{newest, newest_for, newest_soon};
+use ahead::Ahead;
+pub(super) use begin::{newest, newest_at_soon, newest_for, newest_soon};
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 const READ: &str = concat!(
     "SELECT ",
@@ -84,15 +85,9 @@ pub(super) struct PgReader {
     made: Instant,
     /// Heads that a walk has just met: whoever walks fetches the records next.
     met: Met,
-    /// A record that came with the feed row, for the first who reads it.
+    /// What came with the feed row.
     ahead: Mutex<Option<Ahead>>,
 }
-
-/// How long what came along with the feed row counts.
-const AHEAD_LIFE: Duration = Duration::from_secs(1);
-
-/// A record by name, and what was found of it.
-type Ahead = (crowd::Name, Option<Box<crowd::Newest>>);
 
 /// An earlier state.
 pub(super) fn earlier(shared: &Arc<Shared>, seq: Seq) -> Result<Snapshot, StoreError> {
@@ -156,17 +151,6 @@ impl PgReader {
             }
             Ok(found)
         })
-    }
-
-    /// What came of this record with the feed row; told once, and only at first: purges hide at once.
-    fn came_along(&self, name: &crowd::Name) -> Option<Option<Box<crowd::Newest>>> {
-        if self.made.elapsed() > AHEAD_LIFE {
-            return None;
-        }
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        ahead
-            .take_if(|(named, _)| named == name)
-            .map(|(_, found)| found)
     }
 
     /// Whether a stored place belongs to this snapshot.
@@ -589,6 +573,12 @@ impl Reader for PgReader {
         range: &KeyRange,
         limit: usize,
     ) -> Result<Vec<Rid>, StoreError> {
+        if let Some(rows) = self.walked_ahead(grant, repo, range, None, usize::MAX)?
+            && rows.len() <= limit
+        {
+            let rids: BTreeSet<Rid> = rows.into_iter().map(|row| row.rid).collect();
+            return Ok(rids.into_iter().collect());
+        }
         self.run(async |conn| {
             let mut walk = Walk::new(self, conn, grant, repo, range, Direction::Ascending, None)?;
             let mut found = BTreeSet::new();
@@ -609,6 +599,11 @@ impl Reader for PgReader {
         after: Option<&IndexRow>,
         limit: usize,
     ) -> Result<Vec<IndexRow>, StoreError> {
+        if direction == Direction::Ascending
+            && let Some(rows) = self.walked_ahead(grant, repo, range, after, limit)?
+        {
+            return Ok(rows);
+        }
         self.run(async |conn| {
             let mut walk = Walk::new(self, conn, grant, repo, range, direction, after)?;
             walk.first(limit).await
@@ -624,6 +619,10 @@ impl Reader for PgReader {
         if let Some(rows) = walk::guessed(&self.shared, repo, range, most)? {
             return Ok(rows);
         }
+        if let Some(rows) = self.counted_ahead(repo, range, most)? {
+            return Ok(rows);
+        }
+        crate::Patience::check()?;
         self.shared
             .read(async |conn| walk::counted(&self.shared, conn, repo, range, most).await)
     }
@@ -660,6 +659,17 @@ impl Reader for PgReader {
                 .filter_map(|rid| found.get(rid).cloned())
                 .collect())
         })
+    }
+
+    fn places(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<(Rid, Seq)>, StoreError> {
+        // a walk that has just met them has told
+        if !self.aged()
+            && let Some(heads) = self.met.all(grant, rids)
+        {
+            return Ok(heads.into_values().map(|h| (h.rid, h.seq)).collect());
+        }
+        let heads = self.heads(grant, rids)?;
+        Ok(heads.into_iter().map(|h| (h.rid, h.seq)).collect())
     }
 
     fn fetch(&self, grant: &Granted, rids: &[Rid]) -> Result<Vec<Record>, StoreError> {

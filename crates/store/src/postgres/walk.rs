@@ -52,7 +52,7 @@ fn beyond(repo: RepoId, param: u32) -> Vec<u8> {
 }
 
 /// First key of a range and the first one beyond it.
-fn bounds(repo: RepoId, range: &KeyRange) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+pub(super) fn bounds(repo: RepoId, range: &KeyRange) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
     if range.param >= RESERVED_PARAMS {
         let what = format!("parameter {} is reserved", range.param);
         return Err(StoreError::Invalid(what));

@@ -299,6 +299,8 @@ fn heads(world: &World, script: &mut Script) {
             new.push(row)
         }
     }
+    // in their order, so that the ends of the indexes grow instead of splitting in the middle
+    new.sort_unstable_by_key(|row| row.rid);
     if new.len() >= copy::MANY {
         script.steps.push(Step::Copy(copy::HEAD, copy::heads(&new)));
     } else {

@@ -9,6 +9,7 @@
 )]
 
 mod encrypted;
+mod first_look;
 mod lost_commit;
 mod postgres;
 mod upgrade;

@@ -1,12 +1,14 @@
 //! Where a reader begins: at the newest flushed state, asked for alone or together with the record that is read first.
 
 use super::super::check::askable;
-use super::super::crowd::{Crowd, Name};
+use super::super::crowd::{Crowd, Name, RangeName};
 use super::super::met::Met;
 use super::super::names::Names;
 use super::super::shared::{Shared, Tip};
-use super::{Ahead, PgReader};
-use crate::{RepoId, Snapshot, SnapshotSoon, StoreError};
+use super::super::walk::bounds;
+use super::PgReader;
+use super::ahead::Ahead;
+use crate::{FirstLook, RepoId, Snapshot, SnapshotSoon, StoreError};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -27,7 +29,7 @@ pub(in crate::postgres) fn newest_for(
         return newest(shared);
     };
     let (tip, names, found) = shared.crowd.tip_and_record(shared, name.clone())?;
-    Ok(at_tip(shared, tip, names, Some((name, found))))
+    Ok(at_tip(shared, tip, names, Some(Ahead::Record(name, found))))
 }
 
 /// The same for a task.
@@ -42,7 +44,36 @@ pub(in crate::postgres) fn newest_soon(
     let shared = shared.clone();
     Some(Box::pin(async move {
         let (tip, names, found) = asked.await?;
-        Ok(at_tip(&shared, tip, names, Some((name, found))))
+        let ahead = Ahead::Record(name, found);
+        Ok(at_tip(&shared, tip, names, Some(ahead)))
+    }))
+}
+
+/// Most rows that come along.
+const MOST_ROWS: usize = 1_000;
+
+/// The same for a task that first looks at a range.
+pub(in crate::postgres) fn newest_at_soon(
+    shared: &Arc<Shared>,
+    repo: RepoId,
+    look: &FirstLook<'_>,
+) -> Option<SnapshotSoon> {
+    let (from, to) = bounds(repo, look.range).ok()?;
+    let is_many = shared
+        .guesses
+        .reach(&[from.clone(), to.clone()], look.estimate);
+    let counted = usize::try_from(look.estimate).unwrap_or(usize::MAX);
+    // a few more than asked for: superseded versions stand among them for an hour
+    let rows = look.limit.saturating_add(look.limit / 16 + 1);
+    let rows = if is_many { rows } else { rows.max(counted) };
+    let most = u32::try_from(rows).ok().filter(|_| rows <= MOST_ROWS)?;
+    let range = RangeName { from, to, most };
+    let asked = Crowd::tip_and_rows_soon(shared, range.clone());
+    let shared = shared.clone();
+    Some(Box::pin(async move {
+        let (tip, names, rows) = asked.await?;
+        let ahead = Ahead::Rows(range, rows);
+        Ok(at_tip(&shared, tip, names, Some(ahead)))
     }))
 }
 
