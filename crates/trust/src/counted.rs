@@ -198,7 +198,9 @@ impl<'a> Counting<'a> {
             ..Commit::default()
         };
         for ((whom, month), counts) in tallies {
-            commit.put.extend(self.merged(&snapshot, whom, month, counts)?);
+            commit
+                .put
+                .extend(self.merged(&snapshot, whom, month, counts)?);
         }
         let body = serde_json::to_vec(&place).unwrap_or_default();
         commit
@@ -286,9 +288,15 @@ impl<'a> Counting<'a> {
         for (orgnr, looks) in new.looks {
             counts.add(&orgnr, looks);
         }
-        let body = serde_json::to_vec(&counts)
-            .map_err(|e| StoreError::Invalid(format!("counts: {e}")))?;
-        Ok(Some(self.record(COUNT, id, body, Some(person), Some(month))))
+        let body =
+            serde_json::to_vec(&counts).map_err(|e| StoreError::Invalid(format!("counts: {e}")))?;
+        Ok(Some(self.record(
+            COUNT,
+            id,
+            body,
+            Some(person),
+            Some(month),
+        )))
     }
 
     fn record(

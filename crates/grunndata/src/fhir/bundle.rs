@@ -12,6 +12,8 @@ pub(super) struct Answer {
     pub(super) total: Option<usize>,
     /// What the reader should know about the answer.
     pub(super) remark: Option<&'static str>,
+    /// What comes along with it.
+    pub(super) included: Vec<Value>,
 }
 
 /// The bundle. `base`: address of the service. Links of searches for persons name the type only: what they were searched
@@ -32,7 +34,9 @@ pub(super) fn searchset(base: &str, query: &Query, answer: Answer) -> Value {
             links.push(link("next", format!("{base}/{}", query.address(after))));
         }
     }
-    let entries = answer.resources.into_iter().map(|resource| {
+    let found = answer.resources.into_iter().map(|found| (found, "match"));
+    let along = answer.included.into_iter().map(|found| (found, "include"));
+    let entries = found.chain(along).map(|(resource, mode)| {
         let text = |name: &str| {
             resource
                 .get(name)
@@ -41,7 +45,7 @@ pub(super) fn searchset(base: &str, query: &Query, answer: Answer) -> Value {
                 .to_owned()
         };
         let url = format!("{base}/{}/{}", text("resourceType"), text("id"));
-        json!({ "fullUrl": url, "resource": resource, "search": { "mode": "match" } })
+        json!({ "fullUrl": url, "resource": resource, "search": { "mode": mode } })
     });
     let remark = answer.remark.map(|text| {
         json!({ "resource": outcome("warning", "incomplete", text), "search": { "mode": "outcome" } })

@@ -10,6 +10,7 @@ use super::query::{Query, Token};
 use super::refusal::Refusal;
 use codes::fold::words;
 use registers::directory::PartyKind;
+use registers::gplists::record::DoctorCycle;
 use registers::gplists::{GpContract, GpLists};
 use registers::kernel::EntryNo;
 use registers::kernel::identifiers::Packed;
@@ -46,14 +47,14 @@ pub(super) struct Found {
 }
 
 /// Collects the page asked for, and counts the rest without making it.
-struct Page {
+pub(super) struct Page {
     skip: usize,
     room: usize,
-    found: Found,
+    pub(super) found: Found,
 }
 
 impl Page {
-    fn of(query: &Query) -> Self {
+    pub(super) fn of(query: &Query) -> Self {
         Self {
             skip: query.offset,
             room: query.count,
@@ -61,7 +62,7 @@ impl Page {
         }
     }
 
-    fn offer(&mut self, make: impl FnOnce() -> Option<Value>) {
+    pub(super) fn offer(&mut self, make: impl FnOnce() -> Option<Value>) {
         let at = self.found.total;
         if at >= self.skip && self.found.resources.len() < self.room {
             self.found.resources.extend(make());
@@ -71,14 +72,14 @@ impl Page {
 }
 
 /// What resources are chosen by, beside who they are.
-struct Filter<'a> {
+pub(super) struct Filter<'a> {
     name: Vec<String>,
     above: Option<Vec<&'a str>>,
     kinds: Option<Vec<Token<'a>>>,
 }
 
 impl<'a> Filter<'a> {
-    fn read(query: &'a Query, above: &str, kinds: &str) -> Result<Self, Refusal> {
+    pub(super) fn read(query: &'a Query, above: &str, kinds: &str) -> Result<Self, Refusal> {
         Ok(Self {
             name: words(query.one("name")?.unwrap_or_default()),
             above: query.references(above, &["Organization"])?,
@@ -86,7 +87,11 @@ impl<'a> Filter<'a> {
         })
     }
 
-    fn is_below(&self, id: Option<String>) -> bool {
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        has_words(name, &self.name)
+    }
+
+    pub(super) fn is_below(&self, id: Option<String>) -> bool {
         self.above
             .as_ref()
             .is_none_or(|above| id.is_some_and(|id| above.contains(&id.as_str())))
@@ -167,15 +172,17 @@ impl Registers {
                 Some((contract, part)) => {
                     let contract = self.lists.contract(contract)?;
                     let doctor = contract.doctors.iter().find(|d| d.no == part)?;
-                    Some(lists::role(&contract, doctor, elements, now))
+                    Some(self.contract_role(&contract, doctor, elements, now))
                 }
-                None => self.with_party(parties::her_id_of(id)?, |p| p.role(elements, now))?,
+                None => self.with_party(parties::her_id_of(id)?, |p| {
+                    self.party_role(p, elements, now)
+                })?,
             },
             Kind::Organization => self.organization(id, elements, now),
             Kind::HealthcareService => match lists::contract_of(id) {
                 Some(contract) => {
                     let contract = self.lists.contract(contract)?;
-                    Some(lists::service(&self.lists, &contract, elements, now))
+                    Some(self.contract_service(&contract, elements, now))
                 }
                 None => self.service(parties::her_id_of(id)?, elements, now),
             },
@@ -183,6 +190,7 @@ impl Registers {
                 let (her_id, code) = parties::endpoint_of(id)?;
                 self.with_party(her_id, |p| p.endpoint_at(&code, elements, now))?
             }
+            Kind::Location => self.place(id, elements, now),
             Kind::Person | Kind::Patient | Kind::RelatedPerson => None,
         }
     }
@@ -209,6 +217,7 @@ impl Registers {
             Kind::Organization => self.organizations(query, now),
             Kind::HealthcareService => self.services(query, now),
             Kind::Endpoint => self.endpoints(query, now),
+            Kind::Location => self.places(query, now),
             Kind::Person | Kind::Patient | Kind::RelatedPerson => Ok(Found::default()),
         }
     }
@@ -301,13 +310,16 @@ impl Registers {
         for entry in &records {
             let record: &PartyRecord = &entry.content;
             if record.kind == PartyKind::Person && is_there(&record.orgnr) {
-                page.offer(|| self.with_party(record.her_id, |p| p.role(&query.elements, now))?);
+                page.offer(|| {
+                    let make = |p: Party<'_>| self.party_role(p, &query.elements, now);
+                    self.with_party(record.her_id, make)?
+                });
             }
         }
         for contract in &contracts {
             for doctor in contract.doctors.iter().filter(|d| is_one(d.hpr)) {
                 if is_there(&contract.office.to_string()) {
-                    page.offer(|| Some(lists::role(contract, doctor, &query.elements, now)));
+                    page.offer(|| Some(self.contract_role(contract, doctor, &query.elements, now)));
                 }
             }
         }
@@ -327,7 +339,7 @@ impl Registers {
         self.with_party(parties::her_id_of(id)?, |p| p.organization(elements, now))?
     }
 
-    fn business(&self, business: &Business, elements: &Elements, now: Moment) -> Value {
+    pub(super) fn business(&self, business: &Business, elements: &Elements, now: Moment) -> Value {
         let unit = business
             .resh
             .and_then(|id| self.resh.find(Packed(id.into())));
@@ -423,10 +435,45 @@ impl Registers {
     }
 
     fn service(&self, her_id: u32, elements: &Elements, now: Moment) -> Option<Value> {
-        let entry = self.parties.get(her_id)?;
-        let business = self.businesses.get(&entry.content.orgnr);
+        self.with_party(her_id, |p| self.party_service(p, elements, now))?
+    }
+
+    pub(super) fn party_service(
+        &self,
+        party: Party<'_>,
+        elements: &Elements,
+        now: Moment,
+    ) -> Option<Value> {
+        let business = self.businesses.get(&party.record.orgnr);
         let hours = business.and_then(|b| self.businesses.hours(&b.content));
-        self.with_party(her_id, |p| p.service(hours.as_ref(), elements, now))?
+        let place = self.place_of_party(party);
+        party.service((hours.as_ref(), place.as_deref()), elements, now)
+    }
+
+    pub(super) fn party_role(
+        &self,
+        party: Party<'_>,
+        elements: &Elements,
+        now: Moment,
+    ) -> Option<Value> {
+        let place = self.place_of(&party.record.orgnr);
+        party.role(place.as_deref(), elements, now)
+    }
+
+    fn contract_role(
+        &self,
+        contract: &GpContract,
+        doctor: &DoctorCycle,
+        elements: &Elements,
+        now: Moment,
+    ) -> Value {
+        let place = self.place_of(&contract.office.to_string());
+        lists::role(contract, doctor, place.as_deref(), elements, now)
+    }
+
+    fn contract_service(&self, contract: &GpContract, elements: &Elements, now: Moment) -> Value {
+        let place = self.place_of(&contract.office.to_string());
+        lists::service(&self.lists, contract, place.as_deref(), elements, now)
     }
 
     fn services(&self, query: &Query, now: Moment) -> Result<Found, Refusal> {
@@ -444,9 +491,7 @@ impl Registers {
                     && has_words(&contract.name, &filter.name)
                     && filter.is_below(Some(unit_id(&contract.office.to_string())))
                 {
-                    page.offer(|| {
-                        Some(lists::service(&self.lists, contract, &query.elements, now))
-                    });
+                    page.offer(|| Some(self.contract_service(contract, &query.elements, now)));
                 }
             });
         }
@@ -493,7 +538,11 @@ impl Registers {
         Ok(page.found)
     }
 
-    fn with_party<T>(&self, her_id: u32, make: impl FnOnce(Party<'_>) -> T) -> Option<T> {
+    pub(super) fn with_party<T>(
+        &self,
+        her_id: u32,
+        make: impl FnOnce(Party<'_>) -> T,
+    ) -> Option<T> {
         let entry = self.parties.get(her_id)?;
         let parent = self.parties.parent(&entry.content);
         Some(make(Party {
@@ -511,7 +560,7 @@ impl Registers {
         business.is_some_and(|entry| entry.content.resh == Some(unit.id))
     }
 
-    fn each_business(&self, mut each: impl FnMut(&Business)) {
+    pub(super) fn each_business(&self, mut each: impl FnMut(&Business)) {
         let register = self.businesses.register();
         let mut from = EntryNo(0);
         loop {
@@ -532,7 +581,7 @@ impl Registers {
         }
     }
 
-    fn each_party(&self, mut each: impl FnMut(&PartyRecord)) {
+    pub(super) fn each_party(&self, mut each: impl FnMut(&PartyRecord)) {
         let register = self.parties.register();
         let mut from = EntryNo(0);
         loop {

@@ -44,6 +44,11 @@ impl Elements {
         }
     }
 
+    /// Everything; of a personal type what is shown unasked.
+    pub(super) fn whole(kind: Kind) -> Self {
+        Self::read(kind, std::iter::empty())
+    }
+
     /// Whether an element is shown.
     pub(super) fn has(&self, name: &str) -> bool {
         self.names.as_ref().is_none_or(|names| names.contains(name))

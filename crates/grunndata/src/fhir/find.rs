@@ -31,6 +31,7 @@ fn none() -> Answer {
         resources: Vec::new(),
         total: Some(0),
         remark: None,
+        included: Vec::new(),
     }
 }
 
@@ -38,6 +39,7 @@ fn of(resources: Vec<Value>, has_more: bool) -> Answer {
     Answer {
         total: (!has_more).then_some(resources.len()),
         remark: has_more.then_some("more than 100 persons fit: narrow the search down"),
+        included: Vec::new(),
         resources,
     }
 }

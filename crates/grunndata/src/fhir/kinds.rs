@@ -18,6 +18,7 @@ pub enum Kind {
     Organization,
     HealthcareService,
     Endpoint,
+    Location,
 }
 
 /// A search parameter.
@@ -153,10 +154,30 @@ const ENDPOINT: &[Param] = &[
     ),
     param("connection-type", "token", "Transport"),
 ];
+const LOCATION: &[Param] = &[
+    ID,
+    param(
+        "name",
+        "string",
+        "Words of the name, each the beginning of a word",
+    ),
+    param(
+        "organization",
+        "reference",
+        "Organization/[id] that is found there",
+    ),
+    param("address-city", "string", "Beginning of the postal place"),
+    param("address-postalcode", "string", "Beginning of the postcode"),
+    param(
+        "near",
+        "special",
+        "latitude|longitude|distance|km: places with a known position, at most 500 km away",
+    ),
+];
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Person,
         Self::Patient,
         Self::RelatedPerson,
@@ -165,6 +186,7 @@ impl Kind {
         Self::Organization,
         Self::HealthcareService,
         Self::Endpoint,
+        Self::Location,
     ];
 
     /// Name of the type.
@@ -179,6 +201,7 @@ impl Kind {
             Self::Organization => "Organization",
             Self::HealthcareService => "HealthcareService",
             Self::Endpoint => "Endpoint",
+            Self::Location => "Location",
         }
     }
 
@@ -220,6 +243,7 @@ impl Kind {
             Self::Organization => ORGANIZATION,
             Self::HealthcareService => SERVICE,
             Self::Endpoint => ENDPOINT,
+            Self::Location => LOCATION,
         }
     }
 

@@ -38,6 +38,7 @@ pub(super) fn role_of(id: &str) -> Option<(i64, PartNo)> {
 pub(super) fn role(
     contract: &GpContract,
     doctor: &DoctorCycle,
+    location: Option<&str>,
     elements: &Elements,
     now: Moment,
 ) -> Value {
@@ -61,6 +62,7 @@ pub(super) fn role(
             ),
         )
         .list("code", code)
+        .list("location", location.map(|id| reference("Location", id)))
         .list(
             "healthcareService",
             Some(reference("HealthcareService", &service_id(contract.id))),
@@ -72,6 +74,7 @@ pub(super) fn role(
 pub(super) fn service(
     lists: &GpLists,
     contract: &GpContract,
+    location: Option<&str>,
     elements: &Elements,
     now: Moment,
 ) -> Value {
@@ -102,6 +105,7 @@ pub(super) fn service(
         .put("extension", vec![extensions(ROOM, room)])
         .put("active", contract.valid.contains(now))
         .put("providedBy", reference("Organization", &office))
+        .list("location", location.map(|id| reference("Location", id)))
         .put("name", contract.name.as_str())
         .build())
 }

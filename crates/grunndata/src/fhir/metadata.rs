@@ -1,5 +1,7 @@
 //! The CapabilityStatement, made from [`super::kinds`].
 
+use super::history::is_versioned;
+use super::include::{self, Link};
 use super::kinds::Kind;
 use fhir::build::Json;
 use serde_json::{Value, json};
@@ -17,12 +19,32 @@ pub(super) fn statement(base: &str) -> Value {
             "National ids are sent in the body of POST [type]/_search, never in an address. Every look-up is in the \
              access journal.",
         );
+        let interactions: &[&str] = if is_versioned(kind) {
+            &["read", "vread", "history-instance", "search-type"]
+        } else {
+            &["read", "search-type"]
+        };
         Json::new()
             .put("type", kind.name())
             .list("supportedProfile", kind.profiles())
             .maybe("documentation", by_body)
-            .put("interaction", json!([{ "code": "read" }, { "code": "search-type" }]))
-            .put("versioning", "no-version")
+            .put(
+                "interaction",
+                interactions
+                    .iter()
+                    .map(|code| json!({ "code": code }))
+                    .collect::<Vec<_>>(),
+            )
+            .put(
+                "versioning",
+                if is_versioned(kind) {
+                    "versioned"
+                } else {
+                    "no-version"
+                },
+            )
+            .list("searchInclude", include::from(kind).map(Link::name))
+            .list("searchRevInclude", include::towards(kind).map(Link::name))
             .list("searchParam", params)
             .build()
     });

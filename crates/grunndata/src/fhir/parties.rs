@@ -123,7 +123,7 @@ impl<'a> Party<'a> {
         }
     }
 
-    fn telecom(self, now: Moment) -> Vec<Value> {
+    pub(super) fn telecom(self, now: Moment) -> Vec<Value> {
         let found = electronic(self.record, self.parent, now);
         telecom(found.iter().map(|a| a.value))
     }
@@ -167,10 +167,10 @@ impl<'a> Party<'a> {
         )
     }
 
-    /// A service as what it offers. `None` for other parties.
+    /// A service as what it offers: when, and at which place. `None` for other parties.
     pub(super) fn service(
         self,
-        hours: Option<&OpeningHours>,
+        (hours, location): (Option<&OpeningHours>, Option<&str>),
         elements: &Elements,
         now: Moment,
     ) -> Option<Value> {
@@ -196,6 +196,7 @@ impl<'a> Party<'a> {
                 .list("category", category)
                 .list("type", typed.clone())
                 .list("specialty", typed.filter(|_| is_specialty))
+                .list("location", location.map(|id| reference("Location", id)))
                 .put("name", record.shown_name())
                 .maybe("comment", record.description.as_deref())
                 .put("telecom", self.telecom(now))
@@ -205,8 +206,13 @@ impl<'a> Party<'a> {
         )
     }
 
-    /// A person as a role. `None` for other parties.
-    pub(super) fn role(self, elements: &Elements, now: Moment) -> Option<Value> {
+    /// A person as a role. `location`: id of the place of the unit. `None` for other parties.
+    pub(super) fn role(
+        self,
+        location: Option<&str>,
+        elements: &Elements,
+        now: Moment,
+    ) -> Option<Value> {
         let record = self.record;
         if record.kind != PartyKind::Person {
             return None;
@@ -228,6 +234,7 @@ impl<'a> Party<'a> {
                     reference("Organization", &unit_id(&record.orgnr)),
                 )
                 .list("code", title.map(|title| json!({ "text": title })))
+                .list("location", location.map(|id| reference("Location", id)))
                 .put("telecom", self.telecom(now))
                 .put("endpoint", self.endpoint_references(now))
                 .build()),
@@ -265,8 +272,19 @@ fn uri(address: &ElectronicAddress) -> String {
     }
 }
 
-/// Opening hours as FHIR has them: times of a day. A period over midnight is two.
+/// Opening hours as FHIR has them.
 fn available(hours: &OpeningHours) -> Vec<Value> {
+    let written = times(hours).into_iter().map(|(day, time)| match time {
+        None => json!({ "daysOfWeek": [day], "allDay": true }),
+        Some((from, to)) => {
+            json!({ "daysOfWeek": [day], "availableStartTime": from, "availableEndTime": to })
+        }
+    });
+    written.collect()
+}
+
+/// Day and times of it, `None`: the whole day. A period over midnight is two.
+pub(super) fn times(hours: &OpeningHours) -> Vec<(&'static str, Option<(String, String)>)> {
     const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     const DAY_MIN: u16 = 24 * 60;
     let time = |minute: u16| format!("{:02}:{:02}:00", minute / 60, minute % 60);
@@ -278,12 +296,13 @@ fn available(hours: &OpeningHours) -> Vec<Value> {
             let end = (*to).min((day + 1) * DAY_MIN);
             let name = DAYS.get(usize::from(day)).copied().unwrap_or_default();
             let (start, stop) = (at - day * DAY_MIN, end - day * DAY_MIN);
-            found.push(if start == 0 && stop == DAY_MIN {
-                json!({ "daysOfWeek": [name], "allDay": true })
+            let is_whole = start == 0 && stop == DAY_MIN;
+            let stop = if stop == DAY_MIN {
+                "23:59:59".to_owned()
             } else {
-                let stop = if stop == DAY_MIN { "23:59:59".to_owned() } else { time(stop) };
-                json!({ "daysOfWeek": [name], "availableStartTime": time(start), "availableEndTime": stop })
-            });
+                time(stop)
+            };
+            found.push((name, (!is_whole).then(|| (time(start), stop))));
             at = end;
         }
     }

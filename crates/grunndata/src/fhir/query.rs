@@ -2,6 +2,7 @@
 //! passing over one would find more than was asked for.
 
 use super::elements::Elements;
+use super::include::Wanted;
 use super::kinds::Kind;
 use super::refusal::Refusal;
 use crate::persons::form::Fields;
@@ -18,7 +19,7 @@ const MAX_VALUES: usize = 100;
 /// Where in the list of what was found a page begins.
 pub(super) const OFFSET: &str = "_offset";
 /// Parameters that every type takes, and that do not choose.
-const COMMON: [&str; 8] = [
+const COMMON: [&str; 10] = [
     "_elements",
     "_count",
     OFFSET,
@@ -27,6 +28,8 @@ const COMMON: [&str; 8] = [
     "_total",
     "_summary",
     "_contained",
+    "_include",
+    "_revinclude",
 ];
 
 /// A value of a token parameter.
@@ -68,10 +71,12 @@ impl<'a> Token<'a> {
 #[derive(Clone)]
 pub(super) struct Query {
     pub(super) kind: Kind,
-    pairs: Vec<(String, String)>,
+    pub(super) pairs: Vec<(String, String)>,
     pub(super) elements: Elements,
     pub(super) count: usize,
     pub(super) offset: usize,
+    /// What comes along.
+    pub(super) wanted: Wanted,
 }
 
 impl Query {
@@ -95,12 +100,18 @@ impl Query {
         }
         let elements = pairs.iter().filter(|(name, _)| name == "_elements");
         let elements = Elements::read(kind, elements.map(|(_, value)| value.as_str()));
+        let values = |asked: &'static str| {
+            let named = pairs.iter().filter(move |(name, _)| name == asked);
+            named.map(|(_, value)| value.as_str())
+        };
+        let wanted = Wanted::read(kind, values("_include"), values("_revinclude"))?;
         let mut query = Self {
             kind,
             pairs,
             elements,
             count: COUNT,
             offset: 0,
+            wanted,
         };
         query.count = query.number("_count", MAX_COUNT)?.unwrap_or(COUNT);
         query.offset = query.number(OFFSET, MAX_OFFSET)?.unwrap_or(0);
@@ -116,6 +127,23 @@ impl Query {
             }
         }
         Ok(query)
+    }
+
+    /// A search for everything that refers to one of these, whole.
+    pub(super) fn by_reference(kind: Kind, param: &str, to: &[String]) -> Self {
+        Self {
+            kind,
+            pairs: vec![(param.to_owned(), to.join(","))],
+            elements: Elements::whole(kind),
+            count: MAX_COUNT,
+            offset: 0,
+            wanted: Wanted::default(),
+        }
+    }
+
+    /// The same search with other elements shown.
+    pub(super) fn with_elements(self, elements: Elements) -> Self {
+        Self { elements, ..self }
     }
 
     fn number(&self, name: &str, most: usize) -> Result<Option<usize>, Refusal> {

@@ -4,6 +4,8 @@ use super::access;
 use super::bundle::{Answer, searchset};
 use super::directory::Registers;
 use super::elements::Elements;
+use super::history::{self, Past};
+use super::include::{self, Wanted};
 use super::kinds::Kind;
 use super::metadata;
 use super::persons::View;
@@ -111,6 +113,47 @@ impl GrunndataFhir {
         Moment((self.clock)().div_euclid(1_000))
     }
 
+    /// What is found of a public type, with what comes along. Elements are left out last: references are followed whether
+    /// they are shown or not.
+    fn public_answer(&self, query: Query, now: Moment) -> Result<Answer, Refusal> {
+        let (shown, wanted) = (query.elements.clone(), query.wanted.clone());
+        let elements = if wanted.is_empty() {
+            shown.clone()
+        } else {
+            Elements::whole(query.kind)
+        };
+        let found = self.registers.search(&query.with_elements(elements), now)?;
+        let answer = Answer {
+            resources: found.resources,
+            total: Some(found.total),
+            remark: None,
+            included: Vec::new(),
+        };
+        if wanted.is_empty() {
+            return Ok(answer);
+        }
+        let mut answer = self.with_others(&wanted, answer, now)?;
+        let matches = std::mem::take(&mut answer.resources);
+        answer.resources = matches.into_iter().map(|m| shown.of(m)).collect();
+        Ok(answer)
+    }
+
+    fn with_others(
+        &self,
+        wanted: &Wanted,
+        mut answer: Answer,
+        now: Moment,
+    ) -> Result<Answer, Refusal> {
+        let along = include::collect(&self.registers, wanted, &answer.resources, now)?;
+        answer.included = along.resources;
+        if along.is_cut {
+            answer.remark = answer.remark.or(Some(
+                "not everything that was to come along fits: ask for fewer resources of a page",
+            ));
+        }
+        Ok(answer)
+    }
+
     /// Clock time of Norway, as personnel, GP lists and parties are kept.
     pub(super) fn norwegian_now(&self) -> Moment {
         let now = jiff::Timestamp::from_microsecond((self.clock)()).unwrap_or_default();
@@ -207,6 +250,14 @@ impl GrunndataFhir {
                 let elements = Elements::read(kind, names.map(|(_, value)| value));
                 call("fhir-read").read(kind, id, elements).await
             }
+            Asked::History(kind, id) => {
+                let versions = call("fhir-history").history(kind, id.clone()).await?;
+                Ok(history::bundle(&base, kind, &id, versions))
+            }
+            Asked::Version(kind, id, version) => {
+                let versions = call("fhir-vread").history(kind, id).await?;
+                history::of_number(versions, &version)
+            }
             Asked::Search(kind) => {
                 metrics::counter!("grunndata_fhir_requests_total", "type" => kind.name(), "interaction" => "search")
                     .increment(1);
@@ -251,6 +302,10 @@ impl Call {
         let service = Arc::clone(&self.service);
         if !kind.is_personal() {
             let now = service.norwegian_now();
+            if history::is_versioned(kind) {
+                let work = move || service.registers.read_versioned(kind, &id, &elements, now);
+                return edge::in_turn(work).await??.ok_or_else(missing);
+            }
             let work = move || service.registers.read(kind, &id, &elements, now);
             return edge::quick(work).await?.ok_or_else(missing);
         }
@@ -266,21 +321,36 @@ impl Call {
         let service = Arc::clone(&self.service);
         if !query.kind.is_personal() {
             let now = service.norwegian_now();
-            let found = edge::in_turn(move || service.registers.search(&query, now)).await??;
-            return Ok(Answer {
-                resources: found.resources,
-                total: Some(found.total),
-                remark: None,
-            });
+            return edge::in_turn(move || service.public_answer(query, now)).await?;
         }
         let (view, elements) = (self.view, query.elements.clone());
+        let (wanted, service) = (query.wanted.clone(), Arc::clone(&self.service));
+        let others = Arc::clone(&service);
         let work = move || match query.kind {
-            Kind::RelatedPerson => service.search_related(&query, view),
-            _ => service.search_persons(&query, view),
+            Kind::RelatedPerson => others.search_related(&query, view),
+            _ => others.search_persons(&query, view),
         };
         let (answer, seen) = edge::in_turn(work).await??;
         self.journalled(&elements, seen).await?;
-        Ok(answer)
+        if wanted.is_empty() {
+            return Ok(answer);
+        }
+        let now = service.norwegian_now();
+        edge::in_turn(move || service.with_others(&wanted, answer, now)).await?
+    }
+
+    async fn history(self, kind: Kind, id: String) -> Result<Vec<Past>, Refusal> {
+        let service = Arc::clone(&self.service);
+        let now = service.norwegian_now();
+        let work = move || {
+            let elements = Elements::whole(kind);
+            let limit = (now, history::MAX_VERSIONS);
+            service.registers.versions(kind, &id, &elements, limit)
+        };
+        let found = edge::in_turn(work).await??;
+        let missing =
+            || Refusal::not_found(format!("there is no {} with versions here", kind.name()));
+        found.ok_or_else(missing)
     }
 
     /// Leaves the lines of an answer in the access journal; only then it goes out.

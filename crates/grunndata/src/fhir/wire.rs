@@ -1,5 +1,6 @@
 //! Addresses, methods and forms of answers.
 
+use super::history::is_versioned;
 use super::kinds::Kind;
 use super::refusal::{Refusal, outcome};
 use crate::persons::form::Fields;
@@ -93,6 +94,8 @@ pub(super) fn written(
 pub(super) enum Asked {
     Metadata,
     Read(Kind, String),
+    History(Kind, String),
+    Version(Kind, String, String),
     Search(Kind),
 }
 
@@ -107,6 +110,7 @@ pub(super) fn asked(path: &str, method: &Method) -> Result<Asked, Refusal> {
     };
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     let (first, second, third) = (segments.next(), segments.next(), segments.next());
+    let (fourth, fifth) = (segments.next(), segments.next());
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     let asked = match (first, second, third) {
         // the base address of facts.json tells what is below it, as those of the other registers do
@@ -118,6 +122,14 @@ pub(super) fn asked(path: &str, method: &Method) -> Result<Asked, Refusal> {
                 Some("_search") if *method == Method::POST => return Ok(Asked::Search(kind)),
                 Some("_search") => return Err(Refusal::method("POST")),
                 Some(id) => Asked::Read(kind, id.to_owned()),
+            }
+        }
+        (Some(kind), Some(id), Some("_history")) if fifth.is_none() => {
+            let versioned = Kind::named(kind).filter(|kind| is_versioned(*kind));
+            let (kind, id) = (versioned.ok_or_else(unknown)?, id.to_owned());
+            match fourth {
+                None => Asked::History(kind, id),
+                Some(version) => Asked::Version(kind, id, version.to_owned()),
             }
         }
         _ => return Err(unknown()),
@@ -152,10 +164,22 @@ mod tests {
             read("/Endpoint/x", &Method::HEAD),
             Ok(Asked::Read(Kind::Endpoint, _))
         ));
+        assert!(matches!(
+            read("/Organization/enh-1/_history", &Method::GET),
+            Ok(Asked::History(Kind::Organization, _))
+        ));
+        assert!(matches!(
+            read("/Practitioner/hpr-1/_history/2", &Method::GET),
+            Ok(Asked::Version(Kind::Practitioner, _, _))
+        ));
         for (path, method, status) in [
             ("", Method::POST, 405),
             ("/Observation", Method::GET, 404),
             ("/Person/1/_history", Method::GET, 404),
+            ("/Endpoint/1/_history/1", Method::GET, 404),
+            ("/Organization/1/_history/1/x", Method::GET, 404),
+            ("/Organization/1/_history", Method::POST, 405),
+            ("/Organization/_history", Method::POST, 405),
             ("/Person", Method::POST, 405),
             ("/Person/1", Method::DELETE, 405),
             ("/Person/_search", Method::GET, 405),

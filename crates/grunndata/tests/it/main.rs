@@ -15,3 +15,4 @@ mod health;
 mod persons;
 mod place;
 mod views;
+mod wire;

@@ -8,23 +8,21 @@ mod shapes;
 mod soap;
 
 use crate::place::Node;
+pub use crate::wire::Answer;
+use crate::wire::{checker, send, signed};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::Request;
 use base64::Engine;
 use edge::soap::{Host, User, Users};
 use grunndata::ar::{self, AddressRegister, NowFn, Places};
 use grunndata::cppa::{self as protocols, Cppa};
 use grunndata::subscriptions::{self, Subscriptions};
-use http_body_util::BodyExt;
 use jose::Alg;
 use jose::dpop::make_proof;
 use jose::jwk::{KeyKind, PrivateJwk};
-use jose::jwt::Claims;
 use jose::keyring::Keyring;
 use jose::names;
-use jose::rs::ResourceServer;
-use jose::state::MemoryState;
 use registers::directory::{PartyKind, ServiceCode};
 use registers::kernel::EntryId;
 use registers::kernel::period::{Moment, Period};
@@ -38,7 +36,6 @@ use registers::{Authorisation, Person, PersonName, Practitioner, Protection, Reg
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use tower::ServiceExt;
 
 pub const NOW_S: i64 = 1_795_000_000;
 pub const ISSUER: &str = "https://localhost:8444";
@@ -63,19 +60,6 @@ pub struct World {
     pub clock: Arc<AtomicI64>,
     ring: Keyring,
     client: PrivateJwk,
-}
-
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
-}
-
-impl Answer {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {self:?}"))
-    }
 }
 
 pub fn at(seconds: i64) -> Moment {
@@ -289,9 +273,7 @@ impl World {
         host.mount(subscriptions::soap::mount(&subscriptions, &now).unwrap());
         let ring = Keyring::generate(KeyKind::P256, Alg::Es256, "test", NOW_S).unwrap();
         let server = |audience: &str| {
-            let replay = Arc::new(MemoryState::new(Arc::new(|| NOW_S), 10_000));
-            let origins = [BASE.to_owned()];
-            ResourceServer::new(ISSUER, audience, &origins, Arc::new(ring.clone()), replay)
+            checker(&ring, (ISSUER, audience), BASE, NOW_S)
         };
         let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(|| NOW_S);
         let router = host
@@ -319,14 +301,7 @@ impl World {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-        }
+        send(&self.router, request).await
     }
 
     /// SOAP 1.1 as a stock client sends it: element and SOAPAction of the operation, parameters inside.
@@ -385,10 +360,7 @@ impl World {
         let claims = json!({"iss": ISSUER, "aud": audience, "iat": NOW_S, "nbf": NOW_S,
             "exp": NOW_S + 600, "client_id": "epj", "scope": [scope], "jti": "t",
             "cnf": {"jkt": jkt}, names::ORGNR_PARENT: orgnr});
-        let Value::Object(claims) = claims else {
-            panic!()
-        };
-        let token = self.ring.sign("at+jwt", &Claims(claims)).unwrap();
+        let token = signed(&self.ring, claims);
         let url = format!("{BASE}{}", path.split('?').next().unwrap());
         let proof = make_proof(&self.client, method, &url, Some(&token), None, NOW_S).unwrap();
         let mut request = Request::builder()

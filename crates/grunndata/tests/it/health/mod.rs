@@ -1,5 +1,6 @@
 //! The registers of personnel and GP lists at their edges, on every engine at hand.
 
+mod bad;
 mod events;
 mod flr;
 mod hpr;
@@ -13,7 +14,6 @@ use edge::soap::{Host, User, Users};
 use grunndata::flr::{Flr, FlrParts};
 use grunndata::hpr::Hpr;
 use grunndata::subscriptions::Subscriptions;
-use http_body_util::BodyExt;
 use jiff::civil::date;
 use registers::gplists::GpLists;
 use registers::kernel::period::Moment;
@@ -23,7 +23,6 @@ use registers::table::Row;
 use registers::{Authorisation, Person, PersonName, Practitioner, Protection, RegisterTable, Sex};
 use std::sync::{Arc, Mutex};
 use store::{AuditEntry, Durability};
-use tower::ServiceExt;
 
 /// 2026-11-22T12:00:00Z.
 const NOW_S: i64 = 1_795_348_800;
@@ -205,11 +204,23 @@ impl World {
             .header("authorization", format!("Basic {basic}"))
             .body(Body::from(body))
             .unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        (parts.status, text)
+        let answer = crate::wire::send(&self.router, request).await;
+        (answer.status, answer.text)
+    }
+}
+
+impl World {
+    /// A body as it is, over SOAP 1.1: status and answer.
+    async fn post(&self, path: &str, body: String, user: &str) -> (StatusCode, String) {
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{PASSWORD}"));
+        let request = Request::post(path)
+            .header("content-type", "text/xml; charset=utf-8")
+            .header("soapaction", "\"x\"")
+            .header("authorization", format!("Basic {basic}"))
+            .body(Body::from(body))
+            .unwrap();
+        let answer = crate::wire::send(&self.router, request).await;
+        (answer.status, answer.text)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The person service over HTTP: every operation of the contract, what each ground may see, refusals, the journal.
 
+mod counted;
 mod journal;
 mod privacy;
 pub mod world;
 
-use crate::place::everywhere;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use grunndata::persons::{PREFIX, access, parts::Part};
@@ -19,15 +19,7 @@ const TREE: &str = "/api/legal-basis";
 
 /// Runs a test on a world of each engine.
 fn on_worlds<F: Future<Output = ()>>(test: impl Fn(World) -> F) {
-    everywhere(|place| {
-        let node = place.start_hub();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(test(World::new(&node)));
-    });
+    crate::wire::on_worlds(World::new, test);
 }
 
 fn every_part() -> String {

@@ -1,17 +1,17 @@
 //! A small register over a temporary store, the service over it, and a client with a key. Everybody is made up.
 
 use crate::place::Node;
+pub use crate::wire::Answer;
+use crate::wire::{Journal, checker, send, signed};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::Request;
 use grunndata::persons::{PREFIX, Persontjenesten, PersontjenestenParts, access};
-use http_body_util::BodyExt as _;
 use jiff::civil::{Date, date};
 use jose::dpop::make_proof;
 use jose::jwk::KeyKind;
 use jose::keyring::Keyring;
-use jose::rs::ResourceServer;
-use jose::{Alg, Claims, MemoryState, PrivateJwk, names};
+use jose::{Alg, PrivateJwk, names};
 use registers::kernel::EntryId;
 use registers::kernel::period::Moment;
 use registers::kernel::timeline::Origin;
@@ -27,10 +27,9 @@ use registers::persons::{PersonRegister, life};
 use registers::table::Row;
 use registers::{Organisation, RegisterTable};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use store::{AuditEntry, Durability, StoreError};
-use tower::ServiceExt as _;
+use store::{AuditEntry, Durability};
 
 pub const NOW_S: i64 = 1_795_000_000;
 pub const NOW: Moment = Moment(NOW_S * 1_000);
@@ -299,25 +298,14 @@ pub struct World {
     client: PrivateJwk,
 }
 
-/// An answer.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+/// A refusal of the service.
+pub trait Refused {
+    /// The problem document, checked.
+    fn refused(self, status: u16) -> Value;
 }
 
-impl Answer {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {self:?}"))
-    }
-
-    pub fn ok(self) -> Value {
-        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
-        self.json()
-    }
-
-    pub fn refused(self, status: u16) -> Value {
+impl Refused for Answer {
+    fn refused(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
         let kind = self.headers["content-type"].to_str().unwrap();
         assert_eq!(kind, "application/problem+json");
@@ -338,24 +326,16 @@ impl World {
         register.change(everybody(), NOW).unwrap();
         merged(&register);
         let ring = Keyring::generate(KeyKind::P256, Alg::Es256, "test", NOW_S).unwrap();
-        let replay = Arc::new(MemoryState::new(Arc::new(|| NOW_S), 10_000));
-        let origins = [BASE.to_owned()];
-        let keys = Arc::new(ring.clone());
-        let server = ResourceServer::new(ISSUER, access::AUDIENCE, &origins, keys, replay);
-        let journal: Arc<Mutex<Vec<(AuditEntry, Durability)>>> = Arc::default();
-        let broken: Arc<AtomicBool> = Arc::default();
-        let (entries, refuses) = (journal.clone(), broken.clone());
+        let server = checker(&ring, (ISSUER, access::AUDIENCE), BASE, NOW_S);
+        let journal = Journal::default();
+        let kept = journal.clone();
         let store = node.store.clone();
         let service = Persontjenesten::start(PersontjenestenParts {
             register: register.clone(),
             server,
             journal: Arc::new(move |entry, durability| {
-                if refuses.load(Ordering::SeqCst) {
-                    return Err(StoreError::Unavailable("on purpose".to_owned()));
-                }
-                store.audit(entry.clone(), durability)?;
-                entries.lock().unwrap().push((entry, durability));
-                Ok(())
+                kept.append(entry.clone(), durability)?;
+                store.audit(entry, durability)
             }),
             directory: table,
             clock: Arc::new(|| NOW.0 * 1_000),
@@ -365,8 +345,8 @@ impl World {
         Self {
             register,
             router: service.router(),
-            journal,
-            broken,
+            journal: journal.entries,
+            broken: journal.broken,
             ring,
             client: PrivateJwk::generate(KeyKind::P256, Some(Alg::Es256)).unwrap(),
         }
@@ -401,10 +381,7 @@ impl World {
         for (name, value) in change.as_object().into_iter().flatten() {
             claims[name] = value.clone();
         }
-        let Value::Object(claims) = claims else {
-            panic!()
-        };
-        self.ring.sign("at+jwt", &Claims(claims)).unwrap()
+        signed(&self.ring, claims)
     }
 
     /// A token bound to the client's key.
@@ -420,14 +397,7 @@ impl World {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
-        }
+        send(&self.router, request).await
     }
 
     /// A request as the contract has it: Bearer, version 2, form body.

@@ -70,7 +70,12 @@ fn personnel_with_the_rights_of_today_and_nothing_private() {
                 "/PractitionerRole/{}",
                 role["resource"]["id"].as_str().unwrap()
             );
-            assert_eq!(world.get(&path).await.ok(), role["resource"]);
+            let mut read = world.get(&path).await.ok();
+            // A read tells its version; for a page of them the store is not asked.
+            if let Some(meta) = read["meta"].as_object_mut() {
+                meta.retain(|name, _| !["versionId", "lastUpdated"].contains(&name.as_str()));
+            }
+            assert_eq!(read, role["resource"]);
         }
     });
 }

@@ -4,21 +4,22 @@ use crate::persons::world::{
     BASE, HOSPITAL, ISSUER, KARI, NOW, NOW_S, SINCE, everybody, hospital, merged,
 };
 use crate::place::Node;
+pub use crate::wire::Answer;
+use crate::wire::{Journal, checker, send, signed};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::Request;
 use grunndata::fhir::{FhirParts, GrunndataFhir, PREFIX};
 use grunndata::persons::access;
-use http_body_util::BodyExt as _;
 use jose::jwk::KeyKind;
 use jose::keyring::Keyring;
-use jose::rs::ResourceServer;
-use jose::{Alg, Claims, MemoryState, names};
+use jose::{Alg, names};
 use registers::directory::{PartyKind, ServiceCode};
 use registers::gplists::record::{DoctorCycle, OPEN, OWN_DOCTOR};
 use registers::gplists::{GpContract, GpLists};
 use registers::kernel::EntryId;
 use registers::kernel::period::{Moment, Period};
+use registers::organisations::business::Coordinates;
 use registers::organisations::resh::Resh;
 use registers::organisations::{Business, OpeningHours, ReshUnit};
 use registers::parties::{ElectronicAddress, PartyRecord, PhysicalAddress};
@@ -27,10 +28,9 @@ use registers::personnel::{Personnel, PersonnelRegister, Short};
 use registers::table::Row;
 use registers::{PersonName, RegisterTable};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use store::{AuditEntry, Durability, StoreError};
-use tower::ServiceExt as _;
+use store::{AuditEntry, Durability};
 
 pub const UNIT: &str = "974760673";
 pub const RESH: u32 = 4_200_123;
@@ -44,6 +44,7 @@ pub const CONTRACT: i64 = 1_001;
 
 pub struct World {
     pub lists: Arc<GpLists>,
+    pub table: Arc<RegisterTable>,
     router: Router,
     pub journal: Arc<Mutex<Vec<(AuditEntry, Durability)>>>,
     /// The journal refuses.
@@ -51,26 +52,14 @@ pub struct World {
     ring: Keyring,
 }
 
-/// An answer.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+/// A refusal of the service.
+pub trait Refused {
+    /// The issue of its OperationOutcome.
+    fn refused(self, status: u16) -> Value;
 }
 
-impl Answer {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {self:?}"))
-    }
-
-    pub fn ok(self) -> Value {
-        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
-        self.json()
-    }
-
-    /// The issue of a refusal.
-    pub fn refused(self, status: u16) -> Value {
+impl Refused for Answer {
+    fn refused(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
         let outcome = self.json();
         assert_eq!(outcome["resourceType"], "OperationOutcome");
@@ -142,6 +131,10 @@ fn businesses() -> Vec<Business> {
     unit.parent = Some(HOSPITAL.to_owned());
     unit.resh = Some(RESH);
     unit.physical = parties()[0].physical.clone();
+    unit.coordinates = Some(Coordinates {
+        latitude_udeg: 59_913_900,
+        longitude_udeg: 10_752_200,
+    });
     let mut closed = Business::new("310000017", "Nordlys gamle klinikk", SINCE);
     closed.valid = Period::ALWAYS.ended(Moment(SINCE.0 + 1));
     vec![unit, closed]
@@ -248,13 +241,9 @@ impl World {
         let lists = Arc::new(GpLists::open(node.store.clone(), node.grant()).unwrap());
         lists.create_contract(contract()).unwrap();
         let ring = Keyring::generate(KeyKind::P256, Alg::Es256, "test", NOW_S).unwrap();
-        let replay = Arc::new(MemoryState::new(Arc::new(|| NOW_S), 10_000));
-        let origins = [BASE.to_owned()];
-        let keys = Arc::new(ring.clone());
-        let server = ResourceServer::new(ISSUER, access::AUDIENCE, &origins, keys, replay);
-        let journal: Arc<Mutex<Vec<(AuditEntry, Durability)>>> = Arc::default();
-        let broken: Arc<AtomicBool> = Arc::default();
-        let (entries, refuses) = (journal.clone(), broken.clone());
+        let server = checker(&ring, (ISSUER, access::AUDIENCE), BASE, NOW_S);
+        let journal = Journal::default();
+        let kept = journal.clone();
         let service = GrunndataFhir::start(FhirParts {
             persons,
             personnel: Arc::new(personnel),
@@ -263,13 +252,7 @@ impl World {
             parties: table.parties().clone(),
             resh: Arc::new(resh),
             server,
-            journal: Arc::new(move |entry, durability| {
-                if refuses.load(Ordering::SeqCst) {
-                    return Err(StoreError::Unavailable("on purpose".to_owned()));
-                }
-                entries.lock().unwrap().push((entry, durability));
-                Ok(())
-            }),
+            journal: Arc::new(move |entry, durability| kept.append(entry, durability)),
             directory: table.clone(),
             clock: Arc::new(|| NOW.0 * 1_000),
             now_s: Arc::new(|| NOW_S),
@@ -278,9 +261,10 @@ impl World {
         .unwrap();
         Self {
             lists,
+            table,
             router: service.router(),
-            journal,
-            broken,
+            journal: journal.entries,
+            broken: journal.broken,
             ring,
         }
     }
@@ -289,21 +273,11 @@ impl World {
         let claims = json!({"iss": ISSUER, "aud": access::AUDIENCE, "iat": NOW_S, "nbf": NOW_S,
             "exp": NOW_S + 600, "client_id": "epj", "scope": [scope], "jti": "t",
             names::ORGNR_PARENT: HOSPITAL});
-        let Value::Object(claims) = claims else {
-            panic!()
-        };
-        self.ring.sign("at+jwt", &Claims(claims)).unwrap()
+        signed(&self.ring, claims)
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
-        }
+        send(&self.router, request).await
     }
 
     fn request(&self, scope: &str, method: &str, path: &str) -> axum::http::request::Builder {
