@@ -23,6 +23,7 @@
 //! **Rules from:** spec/messaging.md §4 (HITS 1216), §9, §11; spec/story.md §7 (order and answers of the bad cases); spec/portals.md §6
 //! (states, who sees what); DESIGN §3 (queues, leases, one commit).
 
+pub mod approval;
 pub mod counter;
 pub mod edge;
 pub mod port;
@@ -55,7 +56,7 @@ pub const REPOSITORY: &str = "meldinger";
 /// The repositories this service needs.
 #[must_use]
 pub fn repositories() -> Vec<store::RepositoryDecl> {
-    [REPOSITORY, counter::REPOSITORY]
+    [REPOSITORY, approval::REPOSITORY, counter::REPOSITORY]
         .map(|name| store::RepositoryDecl::new(name, store::RepoKind::Internal))
         .to_vec()
 }

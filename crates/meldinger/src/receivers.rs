@@ -129,6 +129,16 @@ pub enum HandleError {
     Retry(String),
 }
 
+/// Something a receiver may want to know of that it does not answer: a receipt for what it has sent itself, or a message to it that could not be
+/// opened.
+#[derive(Debug)]
+pub struct Notice<'a> {
+    /// The message as the exchange knows it.
+    pub track: &'a Track,
+    /// The document, or why it could not be opened.
+    pub opened: Result<&'a OpenedMessage, &'a TransportError>,
+}
+
 /// A service that receives documents under a HER-id of the hub.
 pub trait HubReceiver: Send + Sync + 'static {
     /// Its HER-id.
@@ -139,6 +149,19 @@ pub trait HubReceiver: Send + Sync + 'static {
     /// # Errors
     /// [`HandleError::Retry`].
     fn handle(&self, message: &OpenedMessage) -> Result<Outcome, HandleError>;
+
+    /// Whether it sends messages itself, so that receipts concern it.
+    fn wants_notices(&self) -> bool {
+        false
+    }
+
+    /// Takes note. What it returns is written with the end of the lease. May be called again for the same message.
+    ///
+    /// # Errors
+    /// [`HandleError::Retry`].
+    fn notice(&self, _notice: &Notice<'_>) -> Result<Commit, HandleError> {
+        Ok(Commit::default())
+    }
 }
 
 /// The threads that work the hub's own queues. Stops when dropped.
@@ -308,17 +331,24 @@ impl Desk {
             "",
         );
         if stored.track.subject == APPREC || leased.queue.ends_with("_error") {
-            // Life cycle only: what it is about was noted when it came in (B29).
+            // What it is about was noted when it came in (B29).
+            let effect = match self.receipt_noticed(&stored.track, message) {
+                Ok(effect) => effect,
+                Err(HandleError::Retry(reason)) => return self.retry(stored, settle, &reason),
+            };
             stored
                 .track
                 .noted("taken note of; hub-run receivers send nothing that is answered");
-            return self.finish(stored, settle, Commit::default());
+            return self.finish(stored, settle, effect);
         }
         let opened = match open(&self.exchange, &stored.track, message) {
             Ok(opened) => opened,
             Err(OpenError::Retry(reason)) => return self.retry(stored, settle, &reason),
             Err(OpenError::Refuse { error, alert }) => {
-                return self.refuse(stored, settle, &error, alert);
+                return match self.noticed(&stored.track, Err(&error)) {
+                    Ok(effect) => self.refuse_with(stored, settle, &error, alert, effect),
+                    Err(HandleError::Retry(reason)) => self.retry(stored, settle, &reason),
+                };
             }
         };
         stored.track.step(now, StepKind::Opened, "");
@@ -345,6 +375,36 @@ impl Desk {
             Ok(Err(HandleError::Retry(reason))) => self.retry(stored, settle, &reason),
             Err(_) => self.retry(stored, settle, "the receiver failed"),
         }
+    }
+
+    /// What a receipt means to the receiver that has sent what it answers.
+    fn receipt_noticed(&self, track: &Track, message: &Message) -> Result<Commit, HandleError> {
+        let wants = self
+            .receivers
+            .get(&track.to)
+            .is_some_and(|receiver| receiver.wants_notices());
+        if !wants || track.subject != APPREC {
+            return Ok(Commit::default());
+        }
+        match open(&self.exchange, track, message) {
+            Ok(opened) => self.noticed(track, Ok(&opened)),
+            Err(OpenError::Refuse { error, .. }) => self.noticed(track, Err(&error)),
+            Err(OpenError::Retry(reason)) => Err(HandleError::Retry(reason)),
+        }
+    }
+
+    fn noticed(
+        &self,
+        track: &Track,
+        opened: Result<&OpenedMessage, &TransportError>,
+    ) -> Result<Commit, HandleError> {
+        let receiver = self.receivers.get(&track.to);
+        let Some(receiver) = receiver.filter(|receiver| receiver.wants_notices()) else {
+            return Ok(Commit::default());
+        };
+        let notice = Notice { track, opened };
+        catch_unwind(AssertUnwindSafe(|| receiver.notice(&notice)))
+            .unwrap_or_else(|_| Err(HandleError::Retry("the receiver failed".to_owned())))
     }
 
     /// Writes effect, receipt, track and end of the lease in one commit.
@@ -512,10 +572,22 @@ impl Desk {
     /// An error to the sender's error queue; the message itself is done with.
     fn refuse(
         &self,
+        stored: Stored,
+        settle: Settle,
+        error: &TransportError,
+        alert: Option<Alert>,
+    ) -> Result<Step, ExchangeError> {
+        self.refuse_with(stored, settle, error, alert, Commit::default())
+    }
+
+    /// The same, and what shall be written with it.
+    fn refuse_with(
+        &self,
         mut stored: Stored,
         settle: Settle,
         error: &TransportError,
         alert: Option<Alert>,
+        effect: Commit,
     ) -> Result<Step, ExchangeError> {
         let now = self.exchange.inner.clock.now_us();
         let condition = error.condition.as_str();
@@ -553,10 +625,8 @@ impl Desk {
             // Other transports have no error queue: the failed track is what the sender sees.
             Transport::Ebxml | Transport::Rest | Transport::Hub => (None, String::new()),
         };
-        let commit = Commit {
-            enqueue: enqueue.into_iter().collect(),
-            ..Commit::default()
-        };
+        let mut commit = effect;
+        commit.enqueue.extend(enqueue);
         let step = self.finish(stored, settle, commit)?;
         self.exchange.inner.signals.ring(&queue);
         Ok(step)

@@ -74,6 +74,14 @@ pub trait Operations: Send + Sync {
     fn count_again(&self) -> Result<Value, Problem> {
         Err(Problem::not_found())
     }
+    /// Test and approval of vendors' systems.
+    fn approvals(
+        &self,
+        _orgnr: Option<&str>,
+        _act: crate::approvals::Act,
+    ) -> Result<Value, Problem> {
+        Err(Problem::not_found())
+    }
     /// Explains a message.
     fn validate(&self, bytes: &[u8], language: &str) -> Result<Value, Problem>;
     /// The story's steps with their states.

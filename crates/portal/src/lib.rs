@@ -10,6 +10,7 @@
 //! Rules: spec/portals.md, DESIGN §4, §9.
 
 mod apis;
+pub mod approvals;
 pub mod assets;
 pub mod citizen;
 pub mod clients;
@@ -78,6 +79,7 @@ pub fn router(state: PortalState) -> Router {
         .merge(personnel::router())
         .merge(drift::router())
         .merge(counts::router())
+        .merge(approvals::router())
         .merge(clients::router())
         .merge(apis::router())
         .with_state(state)

@@ -4,6 +4,7 @@ use super::*;
 use crate::approval::judge::expect;
 use crate::port::Transport;
 use edi::check::{Options, Severity, Transport as Road, Verdict, run};
+use edi::message::MessageKind;
 
 fn patient(kind: &'static str) -> TestPatient {
     let nin = match kind {
@@ -78,6 +79,12 @@ fn our_own_receivers_would_pass() {
                         from_her_id: 8_900_004,
                         to_her_id: 8_900_901,
                     }),
+                    accepts: Some(&[
+                        MessageKind::Epikrise,
+                        MessageKind::Svarrapport,
+                        MessageKind::Henvisning,
+                        MessageKind::Dialogmelding,
+                    ]),
                     ..Options::default()
                 };
                 let checked = run(&bytes, &options);
