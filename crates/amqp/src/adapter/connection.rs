@@ -11,7 +11,7 @@ use fe2o3_amqp::acceptor::{
 use fe2o3_amqp::connection::OpenError;
 use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp_types::definitions::{ConnectionError, Error as WireError, Role, SenderSettleMode};
-use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
+use fe2o3_amqp_types::messaging::{DistributionMode, Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives::Attach;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -233,9 +233,9 @@ async fn refuse(
 
 /// Clients may leave out the terminus of their own side; the library wants both.
 fn complete_termini(attach: &mut Attach) {
-    if attach.source.is_none() {
-        attach.source = Some(Box::default());
-    }
+    let source = attach.source.get_or_insert_default();
+    // The answer names the filters that are in force: there are none.
+    source.filter = None;
     if attach.target.is_none() {
         attach.target = Some(Box::new(TargetArchetype::Target(Target::default())));
     }
@@ -276,6 +276,13 @@ impl Peer {
                 _ => Err(no_address()),
             },
             Role::Receiver => match attach.source.as_deref() {
+                // Accepting what was only looked at would take it away.
+                Some(source) if source.distribution_mode == Some(DistributionMode::Copy) => {
+                    Err(AttachError::new(
+                        "amqp:not-implemented",
+                        "browsing a queue is not offered; receive from it, and release what shall stay",
+                    ))
+                }
                 Some(source) if !source.dynamic => {
                     let address = source
                         .address

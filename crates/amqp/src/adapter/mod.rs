@@ -40,8 +40,11 @@ pub struct Limits {
     pub max_message_bytes: u64,
     /// Credit given to a sending client.
     pub sender_credit: u32,
-    /// Most unsettled deliveries to one receiving link, whatever its credit.
+    /// Most unsettled deliveries to one receiving link, whatever its credit. Clients acknowledge as many together as they
+    /// fetch ahead: JMS a thousand.
     pub max_unsettled: usize,
+    /// Bytes of them beyond which no more are fetched.
+    pub max_unsettled_bytes: usize,
     /// TLS, SASL and open must be done within this time.
     pub handshake: Duration,
     /// Silence after which the connection is closed; announced to the client, which then keeps it alive.
@@ -60,7 +63,8 @@ impl Default for Limits {
             max_frame_bytes: 128 << 10,
             max_message_bytes: 48 << 20,
             sender_credit: 100,
-            max_unsettled: 100,
+            max_unsettled: 2_000,
+            max_unsettled_bytes: 64 << 20,
             handshake: Duration::from_secs(15),
             idle_ms: 60_000,
             failed_login_delay: Duration::from_millis(500),

@@ -1,13 +1,13 @@
 //! A link on which the client receives.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fe2o3_amqp::{Sendable, Sender};
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -18,6 +18,11 @@ use crate::port::{Delivery, Lease, Node, Settlement};
 
 /// How long one look for messages may wait; a new one follows, so this only bounds how long an ended link lingers.
 const WAIT: Duration = Duration::from_secs(5);
+/// A receiver that has room for a few messages only, because it is busy with others, is looked after at this interval: one
+/// look for many messages costs hardly more than one for one.
+const GATHER: Duration = Duration::from_millis(2);
+/// Messages asked for in one look.
+const MOST: usize = 100;
 /// How long a look may take when the client drains the link.
 const DRAIN_WAIT: Duration = Duration::from_millis(20);
 /// How long the settlements of an ended link may take.
@@ -29,7 +34,8 @@ pub(super) async fn run(peer: &Arc<Peer>, sender: Sender, node: Node, credit: Ar
         peer: peer.clone(),
         node,
         credit,
-        unsettled: HashSet::new(),
+        unsettled: HashMap::new(),
+        unsettled_bytes: 0,
         settling: FuturesUnordered::new(),
     };
     link.run(sender).await;
@@ -40,7 +46,9 @@ struct Link {
     peer: Arc<Peer>,
     node: Node,
     credit: Arc<LinkCredit>,
-    unsettled: HashSet<Lease>,
+    /// With their bytes.
+    unsettled: HashMap<Lease, usize>,
+    unsettled_bytes: usize,
     settling: FuturesUnordered<BoxFuture<'static, Lease>>,
 }
 
@@ -81,10 +89,23 @@ impl Link {
         let every = self.peer.shared.broker.renew_every();
         let mut renew = interval_at(Instant::now() + every, every);
         renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let shared = self.peer.shared.clone();
+        let stopping = shared.shutdown.wait();
+        tokio::pin!(stopping);
+        // When to look although there is little room.
+        let mut look_at: Option<Instant> = None;
         loop {
-            if looking.is_none() {
+            let is_late = look_at.is_some_and(|at| at <= Instant::now());
+            if looking.is_none() && (is_late || self.has_much_room()) {
+                look_at = None;
                 *looking = self.look();
-                if looking.is_none() && self.credit.is_draining() && self.credit.available() == 0 {
+            }
+            if looking.is_none() {
+                if look_at.is_none() && self.room() > 0 {
+                    look_at = Some(Instant::now() + GATHER);
+                }
+                // Also when the receiver holds as much as it may: it waits for the answer before it settles anything.
+                if self.credit.is_draining() && self.room() == 0 {
                     self.peer.drained(&self.credit);
                 }
             }
@@ -104,28 +125,46 @@ impl Link {
                     self.peer.drained(&self.credit);
                 }
                 Some(lease) = self.settling.next(), if !self.settling.is_empty() => {
-                    self.unsettled.remove(&lease);
+                    self.is_settled(lease);
+                    // One flush of the store ends many leases.
+                    while let Some(Some(lease)) = self.settling.next().now_or_never() {
+                        self.is_settled(lease);
+                    }
                 }
                 _ = renew.tick(), if !self.unsettled.is_empty() => {
-                    let leases = self.unsettled.iter().copied().collect();
+                    let leases = self.unsettled.keys().copied().collect();
                     self.peer.shared.broker.renew(&self.node, leases).await;
                 }
+                () = until(look_at), if looking.is_none() => {}
                 () = self.credit.changed() => {}
                 _ = sender.on_detach() => return End::Gone,
-                () = self.peer.shared.shutdown.wait() => return End::Stopping,
+                () = &mut stopping => return End::Stopping,
             }
         }
     }
 
+    /// How many messages the receiver can take.
+    fn room(&self) -> usize {
+        let limits = &self.peer.shared.limits;
+        if self.unsettled_bytes >= limits.max_unsettled_bytes {
+            return 0;
+        }
+        let room = limits.max_unsettled.saturating_sub(self.unsettled.len());
+        room.min(self.credit.available())
+    }
+
+    fn is_settled(&mut self, lease: Lease) {
+        self.unsettled_bytes -= self.unsettled.remove(&lease).unwrap_or(0);
+    }
+
+    /// Whether looking is worth its while at once: a fifth of what the receiver holds, or it holds nothing.
+    fn has_much_room(&self) -> bool {
+        self.room() * 5 >= self.unsettled.len() || self.credit.is_draining()
+    }
+
     /// Starts to look for messages if the receiver can take any.
     fn look(&self) -> Option<JoinHandle<Vec<Delivery>>> {
-        let room = self
-            .peer
-            .shared
-            .limits
-            .max_unsettled
-            .saturating_sub(self.unsettled.len());
-        let limit = room.min(self.credit.available());
+        let limit = self.room().min(MOST);
         (limit > 0).then(|| {
             tokio::spawn(
                 self.peer
@@ -147,13 +186,15 @@ impl Link {
                 continue;
             }
             self.credit.consume();
+            let bytes = delivery.message.body.len();
             let sendable = Sendable::builder()
                 .message(to_wire(delivery.message))
                 .settled(false)
                 .build();
             match sender.send_batchable(sendable).await {
                 Ok(outcome) => {
-                    self.unsettled.insert(lease);
+                    self.unsettled.insert(lease, bytes);
+                    self.unsettled_bytes += bytes;
                     let (broker, who, node) = (
                         self.peer.shared.broker.clone(),
                         self.peer.who.clone(),
@@ -183,6 +224,14 @@ impl Link {
             .shared
             .broker
             .settle(&self.peer.who, &self.node, lease, settlement)
+    }
+}
+
+/// Waits until then; for ever without a time.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

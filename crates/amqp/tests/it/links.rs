@@ -365,3 +365,47 @@ async fn links_are_counted_and_shutdown_is_told() {
     assert!(matches!(told, ClientError::Link(_)), "{told}");
     eventually("nobody left", || running.server.connections() == 0).await;
 }
+
+/// Who only wants to look would take away what it looks at.
+#[tokio::test]
+async fn browsing_is_refused() {
+    use fe2o3_amqp_types::messaging::{DistributionMode, Source};
+    let running = start(Limits::default()).await;
+    let mut client = running.client().await;
+    let mut sender = client.sender(QUEUE, "sender").await.unwrap();
+    sender.send(message("stays")).await.unwrap();
+    let profile = fe2o3_amqp::sasl_profile::SaslProfile::Plain {
+        username: crate::USER.to_owned(),
+        password: crate::PASSWORD.to_owned(),
+    };
+    let stream = tokio::net::TcpStream::connect(running.address)
+        .await
+        .unwrap();
+    let mut connection = fe2o3_amqp::Connection::builder()
+        .container_id("raw")
+        .scheme("amqp")
+        .sasl_profile(profile)
+        .open_with_stream(stream)
+        .await
+        .unwrap();
+    for (mode, is_refused) in [
+        (DistributionMode::Copy, true),
+        (DistributionMode::Move, false),
+    ] {
+        let mut session = fe2o3_amqp::Session::begin(&mut connection).await.unwrap();
+        let source = Source::builder()
+            .address(SOURCE)
+            .distribution_mode(mode)
+            .build();
+        let attached = fe2o3_amqp::Receiver::builder()
+            .name("looking")
+            .source(source)
+            .attach(&mut session)
+            .await;
+        assert_eq!(attached.is_err(), is_refused);
+        if is_refused {
+            assert_eq!(running.broker.waiting("93252_async"), 1);
+        }
+        drop(attached);
+    }
+}
