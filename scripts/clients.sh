@@ -3,7 +3,7 @@
 #
 # Suites: node (openid-client, oauth4webapi, oidc-provider, rhea, fhir-kit-client, @medplum/core, an OpenAPI validator),
 # python (python-qpid-proton with openssl cms, requests_oauth2client, Authlib, fhirpy, fhirclient, fhir.resources), java
-# (Nimbus OAuth SDK, HAPI's FHIR client, JAX-WS), web (Chromium). All of them without arguments.
+# (Nimbus OAuth SDK, HAPI's FHIR client, JAX-WS, Qpid JMS), web (Chromium). All of them without arguments.
 # Installs what they need into tests/clients and .tools/, starts a demo on free ports with a store of its own, stops it.
 # A suite whose tool chain is missing is skipped with a line that says so. HELSENAV_BIN: use this binary.
 # Exit code 0 when nothing failed.

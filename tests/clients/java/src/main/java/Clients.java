@@ -182,6 +182,7 @@ public class Clients {
     run("machine token, strict mode, same assertion on the nonce retry", Clients::machine);
     run("a scope that was not granted", Clients::refused);
     run("login with PAR and PKCE, ID token checked, look-up with DPoP", Clients::login);
+    Bus.all(facts);
     Sandbox.all((String) section("fhir").get("sandbox"));
     System.out.println(passed + " passed, " + failed + " failed");
     System.exit(failed == 0 ? 0 : 1);
