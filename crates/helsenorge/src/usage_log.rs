@@ -4,6 +4,7 @@ use crate::{Citizen, Helsenorge};
 use edge::Problem;
 use serde::Serialize;
 use store::MicrosUtc;
+use trust::counted::{CountedMonth, counted_until, of_person};
 use trust::log::{LogLine, Visit, citizen_lines, visits};
 use trust::{Action, Basis, Class};
 
@@ -77,7 +78,29 @@ pub struct LogView {
     pub next_before: Option<MicrosUtc>,
 }
 
+/// Look-ups in the base registers, which come in numbers and are counted (spec/privacy.md §9.1).
+#[derive(Clone, Debug, Serialize)]
+pub struct RegisterLooks {
+    /// Everything up to this instant is counted; `None` before the first count.
+    pub counted_until: Option<MicrosUtc>,
+    /// Newest first; months without look-ups are left out.
+    pub months: Vec<CountedMonth>,
+}
+
 impl Helsenorge {
+    /// How often organisations looked the citizen up in the base registers, by month. Reading it is a line, as that of the
+    /// log is.
+    pub fn register_looks(&self, citizen: &Citizen) -> Result<RegisterLooks, Problem> {
+        let snapshot = self.store().snapshot()?;
+        let decided = self.decide(&snapshot, citizen, Action::List, Class::UsageLog, "innsyn")?;
+        let looks = RegisterLooks {
+            counted_until: counted_until(&self.trust, &snapshot)?,
+            months: of_person(&self.trust, &snapshot, &decided.granted, citizen.key)?,
+        };
+        self.trust.record(&decided, &[])?;
+        Ok(looks)
+    }
+
     /// The log of the citizen, newest first, `before` an instant. Reading it is a line too.
     pub fn log_view(
         &self,

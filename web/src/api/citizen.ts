@@ -160,6 +160,18 @@ export interface Visit {
   lines: LogLine[];
 }
 
+/** Look-ups in the base registers: counted, not listed. */
+export interface RegisterLooks {
+  counted_until: number | null;
+  months: readonly CountedMonth[];
+}
+
+export interface CountedMonth {
+  /** `YYYY-MM`. */
+  month: string;
+  organisations: readonly { name: string | null; count: number }[];
+}
+
 export interface LogView {
   visits: Visit[];
   next_before: number | null;

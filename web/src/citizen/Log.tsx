@@ -1,7 +1,7 @@
 import Button from '@helsenorge/designsystem-react/components/Button';
 import Checkbox from '@helsenorge/designsystem-react/components/Checkbox';
 import { useState } from 'react';
-import type { LogLine, LogView, Visit } from '../api/citizen.ts';
+import type { LogLine, LogView, RegisterLooks, Visit } from '../api/citizen.ts';
 import { Fault, get } from '../api/client.ts';
 import { useLoad } from '../api/load.ts';
 import { useNow } from '../api/session.tsx';
@@ -59,6 +59,7 @@ export function LogPage() {
               {t('log.older')}
             </Button>
           )}
+          <Registers />
           <p className="note">{t('log.ask')}</p>
         </>
       ) : load.fault ? (
@@ -89,6 +90,43 @@ function Verify() {
         </p>
       </details>
     </div>
+  );
+}
+
+/** How often organisations looked her up in the base registers: numbers by month, as there are too many for lines. */
+function Registers() {
+  const t = useTexts(citizen);
+  const format = useFormat();
+  const load = useLoad<RegisterLooks>(`${LOG}/registers`);
+  return (
+    <section className="log-registers" aria-labelledby="log-registers">
+      <h2 id="log-registers">{t('log.registers')}</h2>
+      <p>{t('log.registers.text')}</p>
+      {load.fault && <Trouble text={t('log.registers.down')} eventId={load.fault.eventId} onRetry={load.reload} />}
+      {load.data?.counted_until && (
+        <p className="muted">{t('log.registers.until', { time: format.dateTime(load.data.counted_until) })}</p>
+      )}
+      {load.data?.months.length === 0 && <Empty text={t('log.registers.empty')} />}
+      {load.data?.months.map((month) => (
+        <table key={month.month} className="log-registers__month">
+          <caption>{format.date(month.month)}</caption>
+          <thead>
+            <tr>
+              <th scope="col">{t('log.registers.who')}</th>
+              <th scope="col">{t('log.registers.count')}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {month.organisations.map((organisation) => (
+              <tr key={organisation.name ?? ''}>
+                <th scope="row">{organisation.name ?? t('log.registers.others')}</th>
+                <td>{organisation.count}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      ))}
+    </section>
   );
 }
 

@@ -182,6 +182,17 @@ export const citizen = {
   'log.block': { nb: 'Blokker {name}', en: 'Block {name}' },
   'log.block.nameless': { nb: 'Blokker denne personen', en: 'Block this person' },
   'log.older': { nb: 'Vis eldre', en: 'Show older' },
+  'log.registers': { nb: 'Oppslag i registrene', en: 'Look-ups in the registers' },
+  'log.registers.text': {
+    nb: 'Her står hvor mange ganger virksomheter har slått deg opp i folkeregisteret og fastlegeregisteret, for eksempel for å finne adressen eller fastlegen din.',
+    en: 'How many times organisations have looked you up in the population register and the GP register, for example to find your address or your GP.',
+  },
+  'log.registers.until': { nb: 'Talt til og med {time}.', en: 'Counted up to {time}.' },
+  'log.registers.empty': { nb: 'Ingen oppslag er talt ennå.', en: 'No look-ups have been counted yet.' },
+  'log.registers.down': { nb: 'Tallene kan ikke vises nå.', en: 'The numbers cannot be shown right now.' },
+  'log.registers.who': { nb: 'Virksomhet', en: 'Organisation' },
+  'log.registers.count': { nb: 'Antall oppslag', en: 'Look-ups' },
+  'log.registers.others': { nb: 'Andre virksomheter', en: 'Other organisations' },
   'log.ask': {
     nb: 'Kjenner du ikke igjen et oppslag? Spør stedet der det ble gjort. Du kan også blokkere personen.',
     en: 'Don’t recognise a look-up? Ask the place where it was made. You can also block the person.',

@@ -156,3 +156,71 @@ fn the_extract_proves_itself_and_a_changed_one_does_not() {
         assert!(store::journal::proof::verify(proof, &foreign).is_err());
     }
 }
+
+/// What is counted is shown to nobody but her; the counting itself is tested where look-ups are made.
+#[test]
+fn look_ups_in_the_registers_are_counted_by_month() {
+    use store::{AuditEntry, Durability, JournalEntry, PersonKey, PersonRef, StoreError};
+    use trust::counted::{Counting, Look, Reading, Whom};
+
+    struct Everything;
+    impl Reading for Everything {
+        fn looks(&self, entry: &JournalEntry) -> Vec<Look> {
+            let is_look_up = entry.entry.controller == "PT";
+            let look = Look {
+                at: entry.entry.occurred_at,
+                orgnr: HOSPITAL.to_owned(),
+                persons: entry.persons.iter().map(|key| Whom::Key(*key)).collect(),
+            };
+            is_look_up.then_some(look).into_iter().collect()
+        }
+
+        fn person(&self, _: u32) -> Result<Option<PersonRef>, StoreError> {
+            Ok(None)
+        }
+    }
+
+    let world = world();
+    let kari = world.kari();
+    let shown = world.service.register_looks(&kari).unwrap();
+    assert_eq!((shown.counted_until, shown.months.len()), (None, 0));
+    for _ in 0..3 {
+        let entry = AuditEntry {
+            id: uuid::Uuid::now_v7(),
+            persons: vec![PersonRef::Key(kari.key)],
+            controller: "PT".to_owned(),
+            occurred_at: world.trust.now(),
+            imported: false,
+            citizen_visible: false,
+            members: std::collections::BTreeMap::new(),
+        };
+        world.store.audit(entry, Durability::BeforeAnswer).unwrap();
+    }
+    world.store.seal().unwrap();
+    let counting = Counting::new(&world.trust, &Everything).unwrap();
+    assert_eq!(counting.run(&|| false).unwrap().looks, 3);
+    let shown = world.service.register_looks(&kari).unwrap();
+    assert_eq!(shown.counted_until, Some(world.trust.now()));
+    let [month] = &shown.months[..] else {
+        panic!("{shown:?}");
+    };
+    assert_eq!(
+        (month.month.as_str(), month.organisations[0].count),
+        ("2026-11", 3)
+    );
+    let child = world.service.citizen(CHILD).unwrap();
+    assert_ne!(child.key, PersonKey(0));
+    assert!(
+        world
+            .service
+            .register_looks(&child)
+            .unwrap()
+            .months
+            .is_empty()
+    );
+    let lines = world.service.log_view(&kari, None).unwrap();
+    assert!(
+        lines.visits.is_empty(),
+        "looking at the page is no line on it"
+    );
+}

@@ -89,6 +89,7 @@ pub fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let declared = [
         (trust::settings::REPOSITORY, RepoKind::Patient),
+        (trust::counted::REPOSITORY, RepoKind::Patient),
         (helsenorge::REPOSITORY, RepoKind::Patient),
     ]
     .into_iter()
