@@ -185,6 +185,7 @@ impl World {
                 self.send(step, performance, head, content).await
             }
             Action::Receipt { of } => self.see_receipt(of).await,
+            Action::Prescribe => self.prescribe(),
             Action::Open {
                 refused_basis,
                 basis,
@@ -432,6 +433,23 @@ impl World {
         let base = self.facts.fhir.get(repository)?;
         let id = self.facts.person(story).ok()?.fhir_id.get(repository)?;
         Some(format!("{base}/{kind}?patient={id}"))
+    }
+
+    /// The prescriptions stand in the discharge letter that was sent, as text.
+    fn prescribe(&self) -> Result<Observed, StepError> {
+        let medicines = content::BLOKK_DISCHARGE.medicines;
+        let letter = self.memory(|m| m.letter.clone());
+        if let Some(letter) = letter
+            && let Some((code, _)) = medicines.iter().find(|(code, _)| !letter.contains(code))
+        {
+            return otherwise(format!("{code} does not stand in the letter"));
+        }
+        let texts: Vec<&str> = medicines.iter().map(|(_, text)| *text).collect();
+        let texts = texts.join("; ");
+        Ok(Observed::new(
+            format!("Som tekst i epikrisen (e-resept finnes ikke ennå): {texts}"),
+            format!("As text in the discharge letter (no e-prescription yet): {texts}"),
+        ))
     }
 
     async fn read(&self, step: &Step, pages: &[&str]) -> Result<Observed, StepError> {

@@ -82,6 +82,8 @@ pub enum Action {
         /// The other step's key.
         of: &'static str,
     },
+    /// Prescribes what the discharge letter lists: as text in it, until prescriptions have a service of their own.
+    Prescribe,
     /// Personnel open kjernejournal.
     Open {
         /// Basis that is asked for first and refused, if any.
@@ -236,7 +238,7 @@ pub const BLOKK: &[Step] = &[
         title: "Sæther skriver to resepter",
         title_en: "Sæther prescribes two medicines",
         actor: "saether",
-        built: false,
+        action: Action::Prescribe,
         ..BASE
     },
     Step {
