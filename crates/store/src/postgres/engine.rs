@@ -7,7 +7,7 @@ use super::journal::{self, Journal, Line};
 use super::link::{Heard, Link};
 use super::shared::{Counters, Guesses, Idents, Shared, Wake, count};
 use super::writer::{self, Job};
-use super::{blobs, bulk, feed, keeper, queue, reader, rekey, schema, sink, source, write};
+use super::{blobs, bulk, feed, guard, keeper, queue, reader, rekey, schema, sink, source, write};
 use crate::backup::{LostSettings, Restored};
 use crate::{
     AuditEntry, BlobHash, BulkWriter, Commit, DeadLetter, Durability, Engine, EngineConfig,
@@ -86,6 +86,7 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         idents: Idents::default(),
         guesses: Guesses::default(),
         process: uuid::Uuid::new_v4(),
+        holder: guard::name(),
         committer: AtomicI32::new(0),
         by_name,
         repositories: Arc::new(repositories),
@@ -116,6 +117,7 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         runtime.spawn(journal::write_lines(shared.clone(), waiting_lines)),
     ];
     runtime.spawn(listen(shared.clone()));
+    runtime.spawn(guard::run(shared.clone()));
     let jobs = Arc::new(RwLock::new(Some(jobs)));
     let keeper = spawn_keeper(shared.clone(), submitter(&shared, &jobs))
         .map_err(|e| StoreError::CannotOpen(format!("keeper thread: {e}")))?;
@@ -517,6 +519,7 @@ impl Engine for Postgres {
             ("journal_sealed", of(&c.sealed)),
             ("store_purges", of(&c.erased)),
             ("store_background_failures", of(&c.keeper_errors)),
+            ("store_leases_freed", of(&c.freed)),
         ]
     }
 

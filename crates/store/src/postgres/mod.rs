@@ -19,6 +19,7 @@ mod crowd;
 mod decide;
 mod engine;
 mod feed;
+mod guard;
 mod journal;
 mod keeper;
 mod link;

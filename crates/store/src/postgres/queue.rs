@@ -1,6 +1,7 @@
 //! Queues: rows with leases; `SKIP LOCKED` keeps consumers out of each other's way. A lease itself is not flushed: should
 //! the server lose it, the message is only visible again a little earlier.
 
+use super::guard;
 use super::link::{Conn, transaction};
 use super::shared::Shared;
 use crate::{DeadLetter, Leased, MicrosUtc, QueueMessageId, QueueStats, StoreError};
@@ -52,7 +53,7 @@ pub(super) fn lease(
          FROM picked p WHERE m.id = p.id
          RETURNING m.id, m.token, m.queue, m.enqueued, m.deliveries, m.leased_until, m.headers, m.body, m.due"
     );
-    let token = i64::from(rand::random::<u32>()) << 30 | i64::from(rand::random::<u32>() >> 2) | 1;
+    let token = guard::token(shared.holder);
     let micros = lease_ms.min(MAX_LEASE_MS) as i64 * 1_000;
     let most = limit.min(MAX_LEASED) as i64;
     if most == 0 {

@@ -26,6 +26,7 @@ pub(super) const LOCK_OPEN: i32 = 0x484e_0001;
 pub(super) const LOCK_SEALER: i32 = 0x484e_0002;
 pub(super) const LOCK_KEEPER: i32 = 0x484e_0003;
 pub(super) const LOCK_MIRROR: i32 = 0x484e_0004;
+pub(super) const LOCK_HOLDER: i32 = 0x484e_0005;
 
 const TABLES: &str = "
 CREATE FUNCTION now_us() RETURNS bigint LANGUAGE sql STABLE AS

@@ -21,6 +21,8 @@ pub(super) struct Shared {
     pub(super) guesses: Guesses,
     /// Names this process in the table `committer`.
     pub(super) process: uuid::Uuid,
+    /// Names this process among the holders of leases.
+    pub(super) holder: i32,
     /// The committer's server process: its own notifications tell nothing new.
     pub(super) committer: AtomicI32,
     /// Notification channel of this schema.
@@ -52,6 +54,8 @@ pub(super) struct Counters {
     pub(super) sealed: AtomicU64,
     pub(super) erased: AtomicU64,
     pub(super) keeper_errors: AtomicU64,
+    /// Leases of other processes that were ended.
+    pub(super) freed: AtomicU64,
 }
 
 /// Adds to a counter.

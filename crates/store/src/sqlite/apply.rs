@@ -258,6 +258,9 @@ impl Batch<'_> {
             ],
         )?;
         self.wake.insert(queue);
+        if message.due_at.is_some_and(|due| due < self.at) {
+            self.lowered.insert(queue);
+        }
         Ok(QueueMessageId(id))
     }
 

@@ -137,6 +137,8 @@ pub(super) struct Batch<'a> {
     pub aliases: Arc<Aliases>,
     /// Queues in which something became visible.
     pub wake: BTreeSet<u32>,
+    /// Queues in which something came to stand before what came earlier.
+    pub lowered: BTreeSet<u32>,
     /// Leases pinned by accepted commits: (message, settled).
     pub pins: Vec<(u64, bool)>,
     /// Start a new generation after this batch.

@@ -116,6 +116,7 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         persons: PersonCache::default(),
         mirror: second,
         filling_since,
+        is_last: false,
     };
     let threads = vec![
         janitor::spawn("store-writer", &inner, move |_| writer.run())?,

@@ -1,7 +1,11 @@
 //! Queues: durable messages in `log.db`, leases in memory (one process owns the store).
 //!
 //! A lease lives in [`Leases`]; while a commit that settles it is on its way it is *pinned*, so that nobody else can get
-//! the message even when the lease runs out meanwhile. Delivery counts are written with the next batch.
+//! the message even when the lease runs out meanwhile. Delivery counts are written when a lease has lasted a moment
+//! ([`COUNT_AGE`]): most messages are settled by then, and a row costs as much to change as to write.
+//!
+//! A look at a queue begins at its [`Floor`], not at its oldest message: many receivers of one queue would otherwise each
+//! pass everything that the others have in their hands.
 
 use super::Inner;
 use super::batch::Batch;
@@ -10,7 +14,7 @@ use super::shared::{Alarm, locked, now_micros};
 use crate::{DeadLetter, Leased, QueueMessageId, QueueStats, StoreError};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,6 +24,8 @@ const MAX_DELIVERY: &str = "max-delivery";
 const EXPIRED: &str = "expired";
 /// Messages one lease may take.
 const MAX_LEASE: usize = 10_000;
+/// Bytes of payload after which it takes no more.
+const MAX_LEASE_BYTES: u64 = 32 << 20;
 
 #[derive(Clone, Copy, Debug)]
 struct Lease {
@@ -33,13 +39,35 @@ struct Lease {
     settled: bool,
 }
 
+/// A delivery count waits so long for its message to be settled before it is written.
+const COUNT_AGE: Duration = Duration::from_millis(200);
+
+/// Where the next look at a queue begins: every message up to this place is in somebody's hands.
+#[derive(Clone, Copy, Debug)]
+struct Floor {
+    due: i64,
+    id: u64,
+    /// Until then; the first of their leases may end at that time.
+    until: i64,
+}
+
+impl Floor {
+    const LOWEST: Self = Self {
+        due: i64::MIN,
+        id: 0,
+        until: i64::MAX,
+    };
+}
+
 /// Who holds what.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     held: HashMap<u64, Lease>,
     next_token: u64,
-    /// Delivery counts not written yet.
-    counts: HashMap<u64, u32>,
+    /// Delivery counts not written yet, and since when.
+    counts: HashMap<u64, (u32, Instant)>,
+    /// By number of the queue. Taken away under the same lock when something comes back below it.
+    floors: HashMap<u32, Floor>,
 }
 
 /// Leases, sleepers.
@@ -81,12 +109,16 @@ impl Queues {
         }
     }
 
-    /// The batch is flushed: settled leases end, other pins are taken back.
-    pub(super) fn flushed(&self, ids: &[(u64, bool)]) {
-        if ids.is_empty() {
+    /// The batch is flushed: settled leases end, other pins are taken back. `lowered`: queues in which something has come
+    /// to stand at a place of before.
+    pub(super) fn flushed(&self, ids: &[(u64, bool)], lowered: &BTreeSet<u32>) {
+        if ids.is_empty() && lowered.is_empty() {
             return;
         }
         let mut leases = locked(&self.leases);
+        for queue in lowered {
+            leases.floors.remove(queue);
+        }
         for (id, settle) in ids {
             if *settle {
                 leases.held.remove(id);
@@ -105,21 +137,31 @@ impl Queues {
             .map_or(0, |l| l.deliveries)
     }
 
-    /// Delivery counts to write with the next batch.
-    pub(super) fn take_counts(&self) -> HashMap<u64, u32> {
-        std::mem::take(&mut locked(&self.leases).counts)
+    /// Delivery counts to write with the next batch; `all` of them when it is the last.
+    pub(super) fn take_counts(&self, all: bool) -> HashMap<u64, (u32, Instant)> {
+        let counts = &mut locked(&self.leases).counts;
+        if all {
+            return std::mem::take(counts);
+        }
+        counts
+            .extract_if(|_, (_, since)| since.elapsed() >= COUNT_AGE)
+            .collect()
     }
 
     /// Gives counts back that were not written.
-    pub(super) fn return_counts(&self, counts: HashMap<u64, u32>) {
+    pub(super) fn return_counts(&self, counts: HashMap<u64, (u32, Instant)>) {
         let mut leases = locked(&self.leases);
-        for (id, n) in counts {
-            leases.counts.entry(id).or_insert(n);
+        for (id, count) in counts {
+            leases.counts.entry(id).or_insert(count);
         }
     }
 
-    pub(super) fn has_counts(&self) -> bool {
-        !locked(&self.leases).counts.is_empty()
+    /// Whether counts wait to be written; `all`: however young.
+    pub(super) fn has_counts(&self, all: bool) -> bool {
+        locked(&self.leases)
+            .counts
+            .values()
+            .any(|(_, since)| all || since.elapsed() >= COUNT_AGE)
     }
 
     /// Wakes who waits for these queues.
@@ -161,6 +203,17 @@ impl Queues {
     }
 }
 
+impl Floor {
+    /// The next message is in somebody's hands as well, until then.
+    fn raised(self, message: &Waiting, until: i64) -> Self {
+        Self {
+            due: message.due,
+            id: message.id,
+            until: self.until.min(until),
+        }
+    }
+}
+
 /// A waiting message without its payload.
 struct Waiting {
     id: u64,
@@ -168,6 +221,8 @@ struct Waiting {
     expires: Option<i64>,
     max_deliveries: u32,
     deliveries: u32,
+    due: i64,
+    bytes: u64,
 }
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
@@ -177,11 +232,14 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
         expires: row.get(2)?,
         max_deliveries: row.get(3)?,
         deliveries: row.get(4)?,
+        due: row.get(5)?,
+        bytes: row.get(6)?,
     })
 }
 
-const VISIBLE: &str = "SELECT id, at, expires, max_deliveries, deliveries FROM message
-  WHERE queue = ?1 AND due <= ?2 ORDER BY due, id";
+const VISIBLE: &str =
+    "SELECT id, at, expires, max_deliveries, deliveries, due, length(body) FROM message
+  WHERE queue = ?1 AND due <= ?2 AND (due, id) > (?3, ?4) ORDER BY due, id";
 
 fn payload(log: &Connection, id: u64) -> Result<Option<(Bytes, Bytes)>, StoreError> {
     log.prepare_cached("SELECT headers, body FROM message WHERE id = ?1")
@@ -212,6 +270,10 @@ impl Inner {
         let leased = self.pool.with(|reading| {
             let taken = self.take_leases(&reading.log, number, limit, lease_ms, &mut dying)?;
             let mut out = Vec::with_capacity(taken.len());
+            if taken.is_empty() {
+                return Ok(out);
+            }
+            let _tx = ReadTx::begin(&reading.log)?;
             for (message, lease) in taken {
                 // Gone only if so short a lease ran out at once and somebody else settled.
                 let Some((headers, body)) = payload(&reading.log, message.id)? else {
@@ -249,22 +311,28 @@ impl Inner {
         let mut leases = locked(&self.queues.leases);
         let now = now_micros();
         let until = now.saturating_add_unsigned(lease_ms.saturating_mul(1_000));
+        let from = leases.floors.get(&queue).copied();
+        let mut floor = from.filter(|f| f.until > now).unwrap_or(Floor::LOWEST);
         let mut statement = log.prepare_cached(VISIBLE).map_err(unavailable)?;
         let mut rows = statement
-            .query_map(params![queue, now], waiting)
+            .query_map(params![queue, now, floor.due, floor.id], waiting)
             .map_err(unavailable)?;
-        let mut taken = Vec::new();
-        while taken.len() < limit {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < limit && bytes < MAX_LEASE_BYTES {
             let Some(message) = rows.next() else { break };
             let message = message.map_err(unavailable)?;
             let before = match leases.held.get(&message.id) {
-                Some(l) if l.until > now || l.pins > 0 => continue,
+                Some(l) if l.until > now || l.pins > 0 => {
+                    if dying.is_empty() {
+                        floor = floor.raised(&message, l.until);
+                    }
+                    continue;
+                }
                 Some(l) => l.deliveries,
                 None => leases
                     .counts
                     .get(&message.id)
-                    .copied()
-                    .unwrap_or(0)
+                    .map_or(0, |(n, _)| *n)
                     .max(message.deliveries),
             };
             if message.expires.is_some_and(|t| t <= now)
@@ -272,6 +340,9 @@ impl Inner {
             {
                 dying.push(message.id);
                 continue;
+            }
+            if dying.is_empty() {
+                floor = floor.raised(&message, until);
             }
             leases.next_token += 1;
             let lease = Lease {
@@ -282,10 +353,14 @@ impl Inner {
                 pins: 0,
                 settled: false,
             };
-            leases.counts.insert(message.id, lease.deliveries);
+            leases
+                .counts
+                .insert(message.id, (lease.deliveries, Instant::now()));
             leases.held.insert(message.id, lease);
+            bytes += message.bytes;
             taken.push((message, lease));
         }
+        leases.floors.insert(queue, floor);
         Ok(taken)
     }
 
@@ -298,9 +373,14 @@ impl Inner {
         self.running()?;
         let now = now_micros();
         let mut leases = locked(&self.queues.leases);
-        Ok(match leases.held.get_mut(&id.0) {
+        let Leases { held, floors, .. } = &mut *leases;
+        Ok(match held.get_mut(&id.0) {
             Some(l) if l.token == token && l.until > now && !l.settled => {
-                l.until = now.saturating_add_unsigned(lease_ms.saturating_mul(1_000));
+                let until = now.saturating_add_unsigned(lease_ms.saturating_mul(1_000));
+                if until < l.until {
+                    floors.remove(&l.queue);
+                }
+                l.until = until;
                 true
             }
             _ => false,
@@ -317,7 +397,7 @@ impl Inner {
             let _tx = ReadTx::begin(&reading.log)?;
             let mut statement = reading.log.prepare_cached(VISIBLE).map_err(unavailable)?;
             let rows = statement
-                .query_map(params![number, now], waiting)
+                .query_map(params![number, now, i64::MIN, 0], waiting)
                 .map_err(unavailable)?;
             let mut out = Vec::new();
             for message in rows {
@@ -531,7 +611,7 @@ impl Queues {
     fn count(&self, id: u64) -> u32 {
         let leases = locked(&self.leases);
         let held = leases.held.get(&id).map_or(0, |l| l.deliveries);
-        leases.counts.get(&id).copied().unwrap_or(0).max(held)
+        leases.counts.get(&id).map_or(0, |(n, _)| *n).max(held)
     }
 
     /// Forgets leases that ran out; their counts stay noted until written.
@@ -601,6 +681,7 @@ impl Batch<'_> {
             return self.dead_letter(id, MAX_DELIVERY, deliveries);
         }
         self.wake.insert(queue);
+        self.lowered.insert(queue);
         self.execute(
             "UPDATE message SET due = coalesce(?2, due), deliveries = ?3 WHERE id = ?1",
             params![id, due_at, deliveries],

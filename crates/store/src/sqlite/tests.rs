@@ -5,8 +5,8 @@ use crate::conformance::kit::{
     Bench, create, message, messages, person, puts, repositories, update,
 };
 use crate::{
-    Commit, Direction, Filter, KeyRange, Purge, PurgeState, Rid, Seq, Store, StoreConfig,
-    StoreError,
+    Commit, Direction, Filter, KeyRange, Leased, Purge, PurgeState, Rid, Seq, Settle, Settlement,
+    Store, StoreConfig, StoreError,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -531,4 +531,56 @@ fn making_keys_anew_that_breaks_off_leaves_an_index_that_is_made_again() {
     };
     assert_eq!(found(b"old"), [heads[0].rid]);
     assert_eq!(found(b"new"), [heads[1].rid]);
+}
+
+/// Looks begin where everything before is in somebody's hands; what comes back below that place is found all the same.
+#[test]
+fn what_comes_back_to_a_queue_is_found_before_what_came_later() {
+    const MINUTE: u64 = 60_000;
+    let (_dir, b) = fresh();
+    let lease = |limit, ms| b.store.lease("q", limit, ms).unwrap();
+    let body = |list: &[Leased]| -> Vec<String> {
+        let text = |one: &Leased| String::from_utf8(one.body.to_vec()).unwrap();
+        list.iter().map(text).collect()
+    };
+    let end = |one: &Leased, outcome: Settlement| {
+        let (id, token) = (one.id, one.token);
+        let settle = vec![Settle { id, token, outcome }];
+        b.commit(Commit {
+            settle,
+            ..Commit::default()
+        });
+    };
+    let released = || Settlement::Release { due_at: None };
+    b.commit(messages((0..6).map(|n| message("q", &n.to_string()))));
+    let first = lease(3, MINUTE);
+    assert_eq!(body(&first), ["0", "1", "2"]);
+    assert_eq!(body(&lease(1, MINUTE)), ["3"]);
+    end(&first[1], released());
+    assert_eq!(body(&lease(2, MINUTE)), ["1", "4"], "released");
+    let mut early = message("q", "early");
+    early.due_at = Some(1);
+    b.commit(messages([early]));
+    assert_eq!(body(&lease(1, MINUTE)), ["early"], "due before the others");
+    end(&first[0], Settlement::Done);
+    assert_eq!(body(&lease(9, MINUTE)), ["5"]);
+    assert!(lease(9, MINUTE).is_empty());
+    assert!(b.store.renew(first[2].id, first[2].token, 0).unwrap());
+    assert_eq!(body(&lease(9, 0)), ["2"], "its lease was cut short");
+    assert_eq!(body(&lease(9, MINUTE)), ["2"], "its lease has ended");
+    assert!(lease(9, MINUTE).is_empty());
+    b.commit(messages([message("q", "6")]));
+    assert_eq!(body(&lease(9, MINUTE)), ["6"]);
+}
+
+/// A count is written when its lease lasts, or with the last batch.
+#[test]
+fn deliveries_are_counted_over_a_restart() {
+    let (dir, b) = fresh();
+    b.commit(messages([message("q", "m")]));
+    assert_eq!(b.store.lease("q", 1, 0).unwrap()[0].deliveries, 1);
+    assert_eq!(b.store.lease("q", 1, 0).unwrap()[0].deliveries, 2);
+    drop(b);
+    let again = Bench::with(config(&folder(&dir)));
+    assert_eq!(again.store.lease("q", 1, 0).unwrap()[0].deliveries, 3);
 }

@@ -38,6 +38,8 @@ pub(super) struct Writer {
     pub mirror: Option<Mirror>,
     /// When the running generation got its first row.
     pub filling_since: Option<Instant>,
+    /// Nothing follows: what could wait is written now.
+    pub is_last: bool,
 }
 
 /// Answers of a batch, given after its flush.
@@ -83,6 +85,7 @@ struct Done {
     queue_names: Arc<super::shared::Names>,
     aliases: Arc<super::shared::Aliases>,
     wake: BTreeSet<u32>,
+    lowered: BTreeSet<u32>,
     pins: Vec<(u64, bool)>,
     rotate: bool,
     purged: bool,
@@ -98,7 +101,7 @@ impl Writer {
                 break;
             };
             self.rotate_if_old();
-            if work.is_empty() && !self.inner.queues.has_counts() {
+            if work.is_empty() && !self.inner.queues.has_counts(false) {
                 continue;
             }
             if self.wait_for_fold() {
@@ -107,6 +110,10 @@ impl Writer {
                 turn_away(work);
             }
         }
+        if self.inner.running().is_ok() && self.inner.queues.has_counts(true) {
+            self.is_last = true;
+            self.batch(Vec::new());
+        }
     }
 
     fn batch(&mut self, work: Vec<Work>) {
@@ -114,7 +121,7 @@ impl Writer {
         let gate = locked(&inner.gate);
         let started = Instant::now();
         inner.stats.batches.fetch_add(1, Relaxed);
-        let counts = inner.queues.take_counts();
+        let counts = inner.queues.take_counts(self.is_last);
         let mut answers = Answers::default();
         let written = self.write(work, &counts, &mut answers);
         let wrote = Instant::now();
@@ -190,7 +197,7 @@ impl Writer {
     fn write(
         &mut self,
         work: Vec<Work>,
-        counts: &HashMap<u64, u32>,
+        counts: &HashMap<u64, (u32, Instant)>,
         answers: &mut Answers,
     ) -> Result<Done, (StoreError, Vec<(u64, bool)>)> {
         let inner = Arc::clone(&self.inner);
@@ -213,6 +220,7 @@ impl Writer {
             queue_names: inner.queue_names.get(),
             aliases: inner.aliases.get(),
             wake: BTreeSet::new(),
+            lowered: BTreeSet::new(),
             pins: Vec::new(),
             rotate: false,
             mirror: 0,
@@ -274,6 +282,7 @@ impl Writer {
             queue_names: batch.queue_names,
             aliases: batch.aliases,
             wake: batch.wake,
+            lowered: batch.lowered,
             pins: batch.pins,
             rotate: batch.rotate,
             purged: batch.purged,
@@ -282,7 +291,7 @@ impl Writer {
         })
     }
 
-    fn roll_back(&mut self, pins: &[(u64, bool)], counts: HashMap<u64, u32>) {
+    fn roll_back(&mut self, pins: &[(u64, bool)], counts: HashMap<u64, (u32, Instant)>) {
         if !self.log.is_autocommit() {
             let _ = self.log.execute_batch("ROLLBACK");
         }
@@ -330,7 +339,7 @@ impl Writer {
         if rows >= GENERATION_ROWS || done.rotate {
             self.rotate();
         }
-        inner.queues.flushed(&done.pins);
+        inner.queues.flushed(&done.pins, &done.lowered);
         if !done.wake.is_empty() {
             inner.queues.wake(
                 done.wake
@@ -454,8 +463,11 @@ fn add_time(to: &AtomicU64, time: Duration) {
     to.fetch_add(u64::try_from(time.as_micros()).unwrap_or(0), Relaxed);
 }
 
-fn write_counts(batch: &Batch<'_>, counts: &HashMap<u64, u32>) -> Result<(), StoreError> {
-    for (id, n) in counts {
+fn write_counts(
+    batch: &Batch<'_>,
+    counts: &HashMap<u64, (u32, Instant)>,
+) -> Result<(), StoreError> {
+    for (id, (n, _)) in counts {
         batch.execute(
             "UPDATE message SET deliveries = max(deliveries, ?2) WHERE id = ?1",
             params![id, n],
