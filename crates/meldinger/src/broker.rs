@@ -113,9 +113,9 @@ impl Broker for ExchangeBroker {
                 // Listening begins before looking.
                 rung.as_mut().enable();
                 let (looking, name) = (exchange.clone(), queue.clone());
-                let found = tokio::task::spawn_blocking(move || looking.lease(&name, limit))
-                    .await
-                    .unwrap_or_default();
+                let hands = &exchange.inner.hands;
+                let look = hands.ask(move || looking.lease(&name, limit));
+                let found = look.await.unwrap_or_default();
                 if !found.is_empty() || tokio::time::timeout_at(until, rung).await.is_err() {
                     return found;
                 }
@@ -127,7 +127,8 @@ impl Broker for ExchangeBroker {
     fn renew(&self, _node: &Node, leases: Vec<Lease>) -> BoxFuture<'static, ()> {
         let exchange = self.exchange.clone();
         async move {
-            let _ = tokio::task::spawn_blocking(move || exchange.renew(&leases)).await;
+            let hands = exchange.inner.hands.clone();
+            hands.ask(move || exchange.renew(&leases)).await;
         }
         .boxed()
     }
@@ -140,10 +141,7 @@ impl Broker for ExchangeBroker {
         settlement: Settlement,
     ) -> BoxFuture<'static, ()> {
         let exchange = self.exchange.clone();
-        async move {
-            let _ = tokio::task::spawn_blocking(move || exchange.settle(lease, &settlement)).await;
-        }
-        .boxed()
+        async move { exchange.settle_soon(lease, settlement).await }.boxed()
     }
 
     fn renew_every(&self) -> Duration {

@@ -1,16 +1,38 @@
 //! Handing messages out and ending their leases, as receivers on the wire say.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use amqp::port::{Delivery, Lease, Message, Settlement};
 use store::{
-    Commit, CommitError, Leased, QueueMessageId, Refusal, Settle, Settlement as End, StoreError,
+    Commit, CommitError, Committed, Leased, QueueMessageId, Refusal, Settle, Settlement as End,
+    StoreError,
 };
 
 use crate::exchange::{ATTEMPTS, Exchange, ExchangeError, Headers};
 use crate::rules::envelope::APPREC;
 use crate::rules::queue::QueueName;
 use crate::rules::track::{MAX_FAILED_DELIVERIES, StepKind, Track};
+
+/// Whether nothing more can be done about a settlement: it is stored, or never will be. Otherwise somebody changed the track
+/// meanwhile.
+fn is_over(ended: Result<Committed, ExchangeError>) -> bool {
+    match ended {
+        Ok(_) => {}
+        Err(ExchangeError::Commit(CommitError::Refused {
+            refusal: Refusal::LeaseLost,
+            ..
+        })) => {
+            tracing::warn!(
+                "a lock was lost before the receiver settled; the message will be delivered again"
+            );
+        }
+        Err(ExchangeError::Commit(CommitError::Refused { .. })) => return false,
+        Err(error) => {
+            tracing::error!(%error, "settlement not stored; the message will be delivered again");
+        }
+    }
+    true
+}
 
 /// A delivery in a receiver's hands.
 #[derive(Clone)]
@@ -139,46 +161,68 @@ impl Exchange {
 
     /// Ends a lease as the receiver said. Blocks.
     pub(crate) fn settle(&self, lease: Lease, settlement: &Settlement) {
-        let in_hand = {
-            let mut all = self
-                .inner
-                .in_hand
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            match all.get(&lease.id) {
-                Some(in_hand) if in_hand.token == lease.token => all.remove(&lease.id),
-                _ => None,
-            }
+        let Some(in_hand) = self.put_down(lease) else {
+            return;
         };
-        let Some(in_hand) = in_hand else { return };
         for _ in 0..ATTEMPTS {
-            match self.try_settle(lease, settlement, &in_hand) {
-                Ok(()) => break,
-                Err(ExchangeError::Commit(CommitError::Refused {
-                    refusal: Refusal::LeaseLost,
-                    ..
-                })) => {
-                    tracing::warn!(
-                        "a lock was lost before the receiver settled; the message will be delivered again"
-                    );
-                    break;
-                }
-                Err(ExchangeError::Commit(CommitError::Refused { .. })) => {}
-                Err(error) => {
-                    tracing::error!(%error, "settlement not stored; the message will be delivered again");
-                    break;
-                }
+            let ended = self
+                .plan_settle(lease, settlement, &in_hand)
+                .map_err(ExchangeError::from)
+                .and_then(|commit| Ok(self.inner.store.commit(commit)?));
+            if is_over(ended) {
+                break;
             }
         }
-        self.inner.signals.ring(&in_hand.queue);
+        self.ring_again(&in_hand, settlement);
     }
 
-    fn try_settle(
+    /// The same without a thread that waits for the disk.
+    pub(crate) async fn settle_soon(&self, lease: Lease, settlement: Settlement) {
+        let Some(in_hand) = self.put_down(lease) else {
+            return;
+        };
+        let asked = Arc::new((in_hand, settlement));
+        for _ in 0..ATTEMPTS {
+            let (exchange, about) = (self.clone(), asked.clone());
+            let plan = move || exchange.plan_settle(lease, &about.1, &about.0);
+            let ended = match self.inner.hands.ask(plan).await {
+                Some(Ok(commit)) => self.inner.store.submit(commit).await.map_err(Into::into),
+                Some(Err(error)) => Err(error.into()),
+                None => Err(ExchangeError::Interrupted),
+            };
+            if is_over(ended) {
+                break;
+            }
+        }
+        self.ring_again(&asked.0, &asked.1);
+    }
+
+    fn put_down(&self, lease: Lease) -> Option<InHand> {
+        let mut all = self
+            .inner
+            .in_hand
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match all.get(&lease.id) {
+            Some(in_hand) if in_hand.token == lease.token => all.remove(&lease.id),
+            _ => None,
+        }
+    }
+
+    /// A message that went back to its queue is there for others.
+    fn ring_again(&self, in_hand: &InHand, settlement: &Settlement) {
+        if !matches!(settlement, Settlement::Accepted) {
+            self.inner.signals.ring(&in_hand.queue);
+        }
+    }
+
+    /// The end of a lease with what its track learns from it.
+    fn plan_settle(
         &self,
         lease: Lease,
         settlement: &Settlement,
         in_hand: &InHand,
-    ) -> Result<(), ExchangeError> {
+    ) -> Result<Commit, StoreError> {
         let now = self.inner.clock.now_us();
         let mut commit = Commit::default();
         let mut outcome = match settlement {
@@ -190,12 +234,14 @@ impl Exchange {
                 End::Release { due_at: None }
             }
         };
-        let stored = in_hand
-            .track
-            .as_deref()
-            .map(|id| self.inner.tracks.get(id))
-            .transpose()?
-            .flatten();
+        // A second attempt finds nothing there and reads what somebody else has written.
+        let stored = match in_hand.track.as_deref() {
+            Some(id) => match self.inner.recent.take(id) {
+                Some(stored) => Some(stored),
+                None => self.inner.tracks.get(id)?,
+            },
+            None => None,
+        };
         if let Some(mut stored) = stored {
             let track = &mut stored.track;
             match settlement {
@@ -271,8 +317,7 @@ impl Exchange {
             token: lease.token,
             outcome,
         });
-        self.inner.store.commit(commit)?;
-        Ok(())
+        Ok(commit)
     }
 
     /// The sender of a message has fetched its receipt.

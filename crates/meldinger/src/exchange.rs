@@ -15,7 +15,9 @@ use xmlsec::key::Identity;
 use xmlsec::x509::{RevocationPolicy, TrustStore};
 
 use crate::delivery::InHand;
+use crate::hands::Hands;
 use crate::port::Schema;
+use crate::recent::Recent;
 use crate::reply::error_message;
 use crate::rules::envelope::{self, APPREC, Envelope, Refused, Seen, property};
 use crate::rules::queue::{QueueKind, QueueName};
@@ -127,6 +129,8 @@ pub(crate) struct Inner {
     pub config: ExchangeConfig,
     pub signals: Signals,
     pub in_hand: Mutex<HashMap<u64, InHand>>,
+    pub hands: Hands,
+    pub recent: Recent,
 }
 
 /// What stands beside a message in its queue.
@@ -150,6 +154,8 @@ struct Plan {
     ring: Vec<String>,
     /// Answer to the sender when it succeeds.
     answer: Disposition,
+    /// The new track, which the last put of the commit writes.
+    track: Option<Track>,
 }
 
 impl Exchange {
@@ -172,6 +178,8 @@ impl Exchange {
                 config: parts.config,
                 signals: Signals::default(),
                 in_hand: Mutex::default(),
+                hands: Hands::default(),
+                recent: Recent::default(),
             }),
         })
     }
@@ -183,6 +191,16 @@ impl Exchange {
             .trust
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+    }
+
+    /// The trusted authorities and revocation lists as they are now.
+    #[must_use]
+    pub fn trust(&self) -> Arc<TrustStore> {
+        self.inner
+            .trust
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Replaces the hub's keys; keep the earlier decryption keys for 84 hours (spec/messaging.md §9).
@@ -231,16 +249,20 @@ impl Exchange {
         });
         for _ in 0..ATTEMPTS {
             let (exchange, this) = (self.clone(), arrival.clone());
-            let plan = match tokio::task::spawn_blocking(move || exchange.plan(&this)).await {
-                Ok(Ok(plan)) => plan,
-                Ok(Err(error)) => {
+            let plan = match self.inner.hands.ask(move || exchange.plan(&this)).await {
+                Some(Ok(plan)) => plan,
+                Some(Err(error)) => {
                     tracing::error!(%error, "message not taken");
                     return Disposition::Released;
                 }
-                Err(_) => return Disposition::Released,
+                None => return Disposition::Released,
             };
             match self.inner.store.submit(plan.commit).await {
-                Ok(_) => {
+                Ok(committed) => {
+                    if let (Some(track), Some(put)) = (plan.track, committed.puts.last()) {
+                        let vno = put.vno;
+                        self.inner.recent.put(Stored { track, vno });
+                    }
                     plan.ring
                         .iter()
                         .for_each(|queue| self.inner.signals.ring(queue));
@@ -369,6 +391,7 @@ impl Exchange {
                     "amqp:resource-limit-exceeded",
                     "the envelope is larger than 60 KiB",
                 ),
+                track: None,
             });
         };
         put.blobs.extend(blob);
@@ -380,6 +403,7 @@ impl Exchange {
             commit,
             ring: vec![queue],
             answer: Disposition::Accepted,
+            track: Some(track),
         })
     }
 
@@ -494,6 +518,7 @@ impl Exchange {
                 commit: Commit::default(),
                 ring: Vec::new(),
                 answer: rejected("amqp:invalid-field", &error.description),
+                track: None,
             };
         }
         let mut track = arrival.track();
@@ -541,6 +566,7 @@ impl Exchange {
             commit,
             ring: vec![queue],
             answer: Disposition::Accepted,
+            track: None,
         }
     }
 

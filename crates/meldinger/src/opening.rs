@@ -172,12 +172,7 @@ pub(crate) fn check_signer(
     others: &[Certificate],
     revocation: RevocationPolicy,
 ) -> Result<(), OpenError> {
-    let trust = exchange
-        .inner
-        .trust
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let trust = exchange.trust();
     let now_s = exchange.real_now_us() / 1_000_000;
     if let Err(faults) = trust.check(signer, Usage::MessageSignature, others, now_s, revocation) {
         if faults.is_only_revocation_unknown() {

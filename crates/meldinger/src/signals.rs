@@ -22,6 +22,17 @@ impl Signals {
         bells.entry(queue.to_owned()).or_default().clone()
     }
 
+    /// Something may have come to one of these.
+    pub fn ring_each<'a>(&self, queues: impl Iterator<Item = &'a str>) {
+        queues.for_each(|queue| self.ring(queue));
+    }
+
+    /// Whether somebody waits anywhere.
+    pub fn are_awaited(&self) -> bool {
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.values().any(|bell| Arc::strong_count(bell) > 1)
+    }
+
     /// Something may have come.
     pub fn ring(&self, queue: &str) {
         let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);

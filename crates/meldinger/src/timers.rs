@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use store::{Commit, CommitError, Direction, KeyRange, Rid, Settle, Settlement as End};
+use store::{Commit, CommitError, Direction, KeyRange, Rid, Settle, Settlement as End, StoreError};
 
 use crate::exchange::{Exchange, ExchangeError, TIMER_QUEUE};
 use crate::rules::queue::QueueName;
@@ -14,6 +14,11 @@ use crate::tracks::{param, time_key};
 
 const LOCK_MS: u64 = 30_000;
 const BATCH: usize = 64;
+/// How often those who wait at a queue hear of what this process did not put there: another process of the hub did, or its
+/// lease of a message has ended with it.
+const OTHERS_EVERY: Duration = Duration::from_secs(2);
+/// Queues heard of at a time.
+const OTHERS: usize = 10_000;
 /// How often queues are looked through for messages that expired.
 const EXPIRY_EVERY: Duration = Duration::from_secs(30);
 
@@ -35,12 +40,19 @@ impl Timers {
             .name("meldinger-timer".to_owned())
             .spawn(move || {
                 let mut expiries = Instant::now();
+                let mut others = Instant::now();
                 let mut old_keys = Some(Rid(0));
                 while !stopped.load(Ordering::Acquire) {
                     let rung = exchange.ring_reminders().unwrap_or_else(|error| {
                         tracing::error!(%error, "reminders not handled");
                         0
                     });
+                    if others.elapsed() >= OTHERS_EVERY {
+                        others = Instant::now();
+                        if let Err(error) = exchange.ring_for_others() {
+                            tracing::error!(%error, "queues not looked through");
+                        }
+                    }
                     if expiries.elapsed() >= EXPIRY_EVERY {
                         expiries = Instant::now();
                         if let Err(error) = exchange.note_dead_letters() {
@@ -78,6 +90,16 @@ impl Drop for Timers {
 }
 
 impl Exchange {
+    /// Tells those who wait at a queue in which something is. Blocks.
+    fn ring_for_others(&self) -> Result<(), StoreError> {
+        if self.inner.signals.are_awaited() {
+            let queues = self.inner.store.queues(QueueName::store_prefix(), OTHERS)?;
+            let signals = &self.inner.signals;
+            signals.ring_each(queues.iter().map(String::as_str));
+        }
+        Ok(())
+    }
+
     /// Handles the reminders whose rows are due. Blocks; returns how many.
     ///
     /// # Errors

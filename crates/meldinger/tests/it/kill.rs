@@ -1,6 +1,6 @@
 //! SIGKILL under load, through AMQP: nothing acknowledged is lost, nothing comes again after it was settled, each message to a hub-run receiver
 //! gets one receipt. `HELSENAV_KILL_CYCLES` kills (2 by default; `./test crash` asks for more), on SQLite, and on PostgreSQL when
-//! `HELSENAV_PG_URL` is set.
+//! `HELSENAV_PG_URL` is set. And two processes over one PostgreSQL, one of which dies with messages in its hands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,8 +21,11 @@ use crate::world::*;
 /// How long a busy machine may take until something is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PLACE: &str = "HELSENAV_KILL_PLACE";
+const LOCK: &str = "HELSENAV_KILL_LOCK_MS";
 /// Short, so that what a killed process held comes back soon.
 const LOCK_MS: u64 = 3_000;
+/// So long that nobody waits for it.
+const LONG_LOCK_MS: u64 = 3_600_000;
 
 fn cycles() -> usize {
     std::env::var("HELSENAV_KILL_CYCLES")
@@ -48,9 +51,11 @@ fn child() {
         };
         let world = world_on(config, |parts| {
             parts.config.accept_clear_text = true;
-            parts.config.lock_ms = LOCK_MS;
+            let asked = std::env::var(LOCK).ok();
+            parts.config.lock_ms = asked.and_then(|ms| ms.parse().ok()).unwrap_or(LOCK_MS);
         })
         .await;
+        let _timers = meldinger::Timers::start(&world.exchange).unwrap();
         let _workers =
             meldinger::Workers::start(&world.exchange, vec![world.results.clone()], 1).unwrap();
         let server = Server::new(
@@ -102,6 +107,10 @@ struct Hub {
 
 impl Hub {
     fn start(place: &str) -> Self {
+        Self::start_with_lock(place, LOCK_MS)
+    }
+
+    fn start_with_lock(place: &str, lock_ms: u64) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args([
                 "kill::child",
@@ -111,6 +120,7 @@ impl Hub {
                 "--test-threads=1",
             ])
             .env(PLACE, place)
+            .env(LOCK, lock_ms.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -334,4 +344,73 @@ async fn a_kill_loses_nothing_on_postgres() {
         return;
     }
     survives(&format!("{url}|kill_{}", uuid::Uuid::new_v4().simple())).await;
+}
+
+/// Two processes over one PostgreSQL share the queues. One is killed with messages in the hands of its receiver: they are
+/// delivered by the other, long before their lock would have ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_process_held_moves_to_the_other() {
+    const COUNT: usize = 20;
+    let url = std::env::var("HELSENAV_PG_URL").unwrap_or_default();
+    if url.is_empty() {
+        println!(
+            "SKIPPED: PostgreSQL, because HELSENAV_PG_URL is not set (see scripts/postgres.sh)"
+        );
+        return;
+    }
+    let place = format!("{url}|two_{}", uuid::Uuid::new_v4().simple());
+    let start = || tokio::task::block_in_place(|| Hub::start_with_lock(&place, LONG_LOCK_MS));
+    let (doomed, mut other) = (start(), start());
+    let mut client = Client::connect(doomed.address, "nordlys", PASSWORD, None)
+        .await
+        .unwrap();
+    let mut holding = client
+        .receiver("8900300_async", "holding", 50)
+        .await
+        .unwrap();
+    let mut sender = Client::connect(other.address, "vaar-epj", PASSWORD, None)
+        .await
+        .unwrap();
+    let mut link = sender.sender("8900300_async", "to-hospital").await.unwrap();
+    let mut sent = BTreeSet::new();
+    for _ in 0..COUNT {
+        let note = message("DIALOG_NOTAT", HEART, "sealed for the hospital");
+        sent.insert(note.properties.message_id.as_ref().unwrap().as_text());
+        assert_eq!(link.send(note).await.unwrap(), Settlement::Accepted);
+    }
+    let id =
+        |message: &amqp::port::Message| message.properties.message_id.as_ref().unwrap().as_text();
+    let began = Instant::now();
+    for _ in 0..COUNT {
+        let received = tokio::time::timeout(PATIENCE, holding.recv()).await;
+        let received = received
+            .expect("the other process does not see them")
+            .unwrap();
+        assert!(sent.contains(&id(&received.message)));
+    }
+    println!(
+        "sent to one process, out of the other: {:?}",
+        began.elapsed()
+    );
+    let mut client = Client::connect(other.address, "nordlys", PASSWORD, None)
+        .await
+        .unwrap();
+    let mut receiver = client
+        .receiver("8900300_async", "taking", 50)
+        .await
+        .unwrap();
+    let killed = Instant::now();
+    tokio::task::block_in_place(|| doomed.kill());
+    let mut moved = BTreeSet::new();
+    while moved.len() < COUNT {
+        let received = tokio::time::timeout(PATIENCE, receiver.recv()).await;
+        let received = received.expect("they do not move").unwrap();
+        assert!(received.message.header.delivery_count == 0, "nobody failed");
+        assert!(moved.insert(id(&received.message)), "delivered twice");
+        receiver.accept(&received).await.unwrap();
+    }
+    println!("all moved {:?} after the kill", killed.elapsed());
+    assert_eq!(moved, sent);
+    tokio::task::block_in_place(|| other.wait_until_quiet());
+    other.kill();
 }
