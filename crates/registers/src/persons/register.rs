@@ -579,6 +579,8 @@ impl PersonRegister {
     /// When the store cannot be read or the file not be made.
     pub fn maintain(&self) -> Result<bool, StoreError> {
         self.follow()?;
+        // First, so that the patrol finds the rows in memory.
+        self.take_rows()?;
         self.patrol()?;
         let made = if self.rotten.load(Ordering::Relaxed) {
             self.rebuild_from_log()?;
@@ -592,13 +594,17 @@ impl PersonRegister {
             self.keep_since()?;
             false
         };
-        if self.options.resident {
-            let file = Arc::clone(&self.read().file);
-            if file.rows_bytes() <= MAX_RESIDENT_BYTES {
-                file.make_resident().map_err(damaged)?;
-            }
-        }
+        self.take_rows()?;
         Ok(made)
+    }
+
+    /// Reads rows into memory when so configured.
+    fn take_rows(&self) -> Result<(), StoreError> {
+        let file = Arc::clone(&self.read().file);
+        if self.options.resident && file.rows_bytes() <= MAX_RESIDENT_BYTES {
+            file.make_resident().map_err(damaged)?;
+        }
+        Ok(())
     }
 
     /// Looks at every row, soon after the start and then once a day: protection that was known beforehand may have begun,
