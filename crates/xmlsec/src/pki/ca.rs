@@ -1,12 +1,19 @@
+use aws_lc_rs::signature::EcdsaKeyPair;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
-    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, RevocationReason, RevokedCertParams, RsaKeySize, SanType, SerialNumber,
-    date_time_ymd,
+    CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, RsaKeySize, SanType,
+    SerialNumber, date_time_ymd,
 };
 
+use crate::asn1::{tag, write};
 use crate::key::{Identity, KeyError, PrivateKey};
+use crate::oid;
 use crate::x509::{Certificate, CertificateError, Crl};
+
+/// `authorityInfoAccess` and `id-pkix-ocsp-nocheck`.
+const AUTHORITY_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+const OCSP_NO_CHECK: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
 
 /// Why the authority could not do its work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +115,18 @@ pub struct DemoCa {
     issuer: Issuer<'static, KeyPair>,
     certificate: Certificate,
     key_pem: String,
-    crl_url: Option<String>,
+    places: Places,
+}
+
+/// Where an authority can be asked about its certificates: named in every certificate that it issues.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// URL of the revocation list.
+    pub crl: Option<String>,
+    /// URL of the OCSP responder.
+    pub ocsp: Option<String>,
+    /// URL of the authority's own certificate.
+    pub authority: Option<String>,
 }
 
 impl DemoCa {
@@ -130,7 +148,7 @@ impl DemoCa {
             issuer: Issuer::new(params, key),
             certificate,
             key_pem,
-            crl_url: None,
+            places: Places::default(),
         })
     }
 
@@ -148,14 +166,14 @@ impl DemoCa {
             issuer: Issuer::new(params, key),
             certificate,
             key_pem: key_pem.to_owned(),
-            crl_url: None,
+            places: Places::default(),
         })
     }
 
-    /// Names the URL of its revocation list in every certificate issued from now on.
+    /// Names these places in every certificate issued from now on.
     #[must_use]
-    pub fn with_crl_url(mut self, url: &str) -> Self {
-        self.crl_url = Some(url.to_owned());
+    pub fn with_places(mut self, places: Places) -> Self {
+        self.places = places;
         self
     }
 
@@ -242,6 +260,32 @@ impl DemoCa {
         })
     }
 
+    /// Issues the certificate of an OCSP responder (ECDSA P-256): for nothing else, and not itself to be asked about (RFC 6960 §4.2.2.2).
+    ///
+    /// # Errors
+    /// [`PkiError::Making`].
+    pub fn issue_responder(
+        &self,
+        validity: Validity,
+    ) -> Result<(Certificate, EcdsaKeyPair), PkiError> {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let mut params = CertificateParams::default();
+        let mut name = DistinguishedName::new();
+        name.push(DnType::CommonName, "OCSP responder");
+        params.distinguished_name = name;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
+        params.custom_extensions = vec![CustomExtension::from_oid_content(
+            OCSP_NO_CHECK,
+            write::null(),
+        )];
+        let certificate = self.issue(params, &key, validity)?;
+        let signing = &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
+        let key = EcdsaKeyPair::from_pkcs8(signing, key.serialized_der())
+            .map_err(|error| PkiError::Making(error.to_string()))?;
+        Ok((certificate, key))
+    }
+
     /// Makes a revocation list, valid until `next_update_unix_s`. `number` grows from list to list.
     ///
     /// # Errors
@@ -283,15 +327,37 @@ impl DemoCa {
         params.serial_number = Some(random_serial()?);
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
-        if let Some(url) = &self.crl_url {
+        if let Some(url) = &self.places.crl {
             params.crl_distribution_points = vec![CrlDistributionPoint {
                 uris: vec![url.clone()],
             }];
         }
+        params
+            .custom_extensions
+            .extend(authority_access(&self.places));
         Ok(Certificate::from_der(
             params.signed_by(key, &self.issuer)?.der(),
         )?)
     }
+}
+
+/// Authority information access (RFC 5280 §4.2.2.1): the responder, and the authority's certificate.
+fn authority_access(places: &Places) -> Option<CustomExtension> {
+    const URI: u8 = 6;
+    let of = |method: &[u8], url: &Option<String>| {
+        url.as_ref().map_or_else(Vec::new, |url| {
+            let place = write::tlv(tag::context(URI), url.as_bytes());
+            write::sequence(&[&write::oid(method), &place])
+        })
+    };
+    let content = [
+        of(oid::AD_OCSP, &places.ocsp),
+        of(oid::AD_CA_ISSUERS, &places.authority),
+    ]
+    .concat();
+    (!content.is_empty()).then(|| {
+        CustomExtension::from_oid_content(AUTHORITY_ACCESS, write::tlv(tag::SEQUENCE, &content))
+    })
 }
 
 /// The same parameters every time, so that a loaded authority signs under the same name and key id.

@@ -107,6 +107,11 @@ impl Crl {
             .flatten()
     }
 
+    /// The same for a serial number of its issuer, as encoded.
+    pub(crate) fn revoked_serial_at_unix_s(&self, serial: &[u8]) -> Option<i64> {
+        self.revoked.get(serial).copied()
+    }
+
     pub(crate) fn same_issuer(&self, other: &Self) -> bool {
         self.issuer_der == other.issuer_der
     }

@@ -139,6 +139,14 @@ impl TrustStore {
         self.crls.push(crl);
     }
 
+    /// When a certificate was revoked (seconds since 1970), by the lists known here.
+    #[must_use]
+    pub fn revoked_at_unix_s(&self, certificate: &Certificate) -> Option<i64> {
+        self.crls
+            .iter()
+            .find_map(|crl| crl.revoked_at_unix_s(certificate))
+    }
+
     /// Checks validity, usage, chain and revocation at a moment; `intermediates` are the certificates that came along.
     ///
     /// # Errors
@@ -213,11 +221,7 @@ impl TrustStore {
         at_unix_s: i64,
         policy: RevocationPolicy,
     ) -> Option<CertificateFault> {
-        let revoked = self
-            .crls
-            .iter()
-            .find_map(|crl| crl.revoked_at_unix_s(certificate));
-        if let Some(revoked_at_unix_s) = revoked {
+        if let Some(revoked_at_unix_s) = self.revoked_at_unix_s(certificate) {
             return Some(CertificateFault::Revoked { revoked_at_unix_s });
         }
         let known = self

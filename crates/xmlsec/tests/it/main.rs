@@ -11,6 +11,7 @@
 
 mod certificates;
 mod cms;
+mod ocsp;
 mod openssl;
 mod pkcs12;
 mod saml;
@@ -22,7 +23,7 @@ mod xmlsec1;
 use std::sync::LazyLock;
 
 use xmlsec::key::Identity;
-use xmlsec::pki::{DemoCa, Names, Purpose, RsaKey, Validity};
+use xmlsec::pki::{DemoCa, Names, Places, Purpose, RsaKey, Validity};
 use xmlsec::x509::TrustStore;
 
 /// 2026-11-23T08:00:00Z.
@@ -39,10 +40,20 @@ pub struct World {
     pub revoked: Identity,
 }
 
+/// Where the authority's certificates send those who ask about them.
+pub fn places() -> Places {
+    let at = |path| Some(format!("http://127.0.0.1:8080/pki/{path}"));
+    Places {
+        crl: at("crl"),
+        ocsp: at("ocsp"),
+        authority: at("cer"),
+    }
+}
+
 pub static WORLD: LazyLock<World> = LazyLock::new(|| {
     let ca = DemoCa::new("Test authority", NOW)
         .unwrap()
-        .with_crl_url("http://127.0.0.1:8080/pki/crl");
+        .with_places(places());
     let names = |name| Names {
         name,
         organisation_number: "315900239",
