@@ -3,6 +3,7 @@
 
 use crate::clock::{instant, local};
 use crate::compose::Letterhead;
+use crate::mailroom::Mailroom;
 use crate::party::SendError;
 use crate::steps::{StepError, World};
 use crate::story::Player;
@@ -26,6 +27,11 @@ const SHORTEST: Duration = Duration::from_secs(5);
 /// A quiet night is looked at again after this.
 const LONGEST: Duration = Duration::from_secs(120);
 const LABORATORY: u32 = 8_900_401;
+const LABORATORY_ABOVE: u32 = 8_900_400;
+/// One of so many copies goes by ebXML over mail.
+const MAIL_EVERY: u128 = 3;
+/// Longest wait for acknowledgment and receipt of one.
+const PATIENCE: Duration = Duration::from_secs(60);
 const DEPARTMENT: u32 = 8_900_301;
 const DOCTORS: [u32; 3] = [8_900_101, 8_900_102, 8_900_103];
 const RESULTS: u32 = 8_900_008;
@@ -70,6 +76,12 @@ pub async fn live(
     traffic: Traffic,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let facts = world.facts.clone();
+    let opening = tokio::task::spawn_blocking(move || Mailroom::open(facts, LABORATORY_ABOVE));
+    let mailroom = match opening.await {
+        Ok(Ok(mailroom)) => Some(mailroom),
+        _ => None,
+    };
     loop {
         let pause = pause(&world);
         tokio::select! {
@@ -80,7 +92,7 @@ pub async fn live(
         if pause >= LONGEST || player.is_rushing() {
             continue;
         }
-        match send_one(&world).await {
+        match send_one(&world, mailroom.as_ref()).await {
             Ok(()) => {
                 traffic.0.fetch_add(1, Ordering::Relaxed);
             }
@@ -115,7 +127,7 @@ fn somebody(world: &World) -> Option<Person> {
     })
 }
 
-async fn send_one(world: &World) -> Result<(), StepError> {
+async fn send_one(world: &World, mailroom: Option<&Mailroom>) -> Result<(), StepError> {
     let Some(person) = somebody(world) else {
         return Ok(());
     };
@@ -149,8 +161,18 @@ async fn send_one(world: &World) -> Result<(), StepError> {
     let xml = world
         .composer
         .report(&head, &person, &number, local(collected), &report, None)?;
-    for receiver in [to, RESULTS] {
-        send(world, "SVAR_LAB", LABORATORY, receiver, &xml).await?;
+    send(world, "SVAR_LAB", LABORATORY, to, &xml).await?;
+    // The laboratory has both: a copy to the hub goes by mail now and then, as ebXML.
+    match mailroom.filter(|_| draw(MAIL_EVERY) == 0) {
+        Some(mailroom) => {
+            let parties = (LABORATORY, RESULTS);
+            let sending = mailroom.send("SVAR_LAB", parties, &msg_id, &xml, instant(now), PATIENCE);
+            match sending.await {
+                Ok(delivery) => tracing::debug!(status = delivery.status, "sent by ebXML"),
+                Err(error) => tracing::warn!(%error, "background traffic by ebXML"),
+            }
+        }
+        None => send(world, "SVAR_LAB", LABORATORY, RESULTS, &xml).await?,
     }
     Ok(())
 }

@@ -51,6 +51,9 @@ pub struct Facts {
     pub fhir: BTreeMap<String, String>,
     /// The message bus.
     pub amqp: Amqp,
+    /// Mail servers for ebXML.
+    #[serde(default)]
+    pub mail: Option<Mail>,
     /// The operator's login.
     #[serde(default)]
     pub operator_login: Option<OperatorLogin>,
@@ -128,6 +131,36 @@ pub struct AmqpUser {
 impl std::fmt::Debug for AmqpUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AmqpUser({})", self.her_id)
+    }
+}
+
+/// Mail servers.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Mail {
+    /// Mail in.
+    pub smtp: SocketAddr,
+    /// Mail out.
+    pub pop3: SocketAddr,
+    /// Mailboxes.
+    pub users: Vec<MailUser>,
+}
+
+/// A mailbox.
+#[derive(Clone, Deserialize)]
+pub struct MailUser {
+    /// Level-1 HER-id.
+    pub her_id: u32,
+    /// EDI address.
+    pub address: String,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for MailUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MailUser({})", self.her_id)
     }
 }
 

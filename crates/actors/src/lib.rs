@@ -2,7 +2,7 @@
 //!
 //! **What it is.** Communication parties with their own bus connection, keys and rules ([`party`]); the story that they
 //! live ([`story`], [`steps`]); Feilmakeren, who sends what is wrong on purpose ([`bad`]); a little ordinary traffic
-//! ([`background`]). All of them know [`facts::Facts`] (facts.json) and the nation's story data, nothing else.
+//! ([`background`]), some of it by ebXML over mail ([`mailroom`]). All of them know [`facts::Facts`] (facts.json) and the nation's story data, nothing else.
 //!
 //! **What it deliberately does not know.** The hub's insides: no store, no service, no shared clock. The time of the
 //! story is asked for and moved at `<base>/demo/clock` like anybody would. So the same tasks run in the hub's process or
@@ -24,6 +24,7 @@ pub mod compose;
 pub mod epj;
 pub mod facts;
 pub mod http;
+pub mod mailroom;
 pub mod parcel;
 pub mod party;
 pub mod portal;
