@@ -26,8 +26,8 @@ const ROLES = [
   ['', ['/', '/provesvar', '/hjelp', '/helsepersonell', '/drift']],
   ['citizen', ['/', '/provesvar', '/provesvar/*', '/brev', '/brev/*', '/innsyn', '/tilgang', '/hjelp']],
   ['personnel', ['/helsepersonell', '/helsepersonell/pasient']],
-  ['operator', ['/drift', '/drift/meldinger', '/drift/meldinger/*', '/drift/teller', '/drift/validator', '/drift/tidslinje', '/drift/parter', '/drift/parter/*', '/drift/parter/kart', '/drift/klienter', '/drift/klienter/ny', '/drift/klienter/*', '/drift/api', '/drift/api/*', '/drift/tilstand', '/drift/finnes-ikke']],
-  ['party', ['/drift', '/drift/meldinger', '/drift/teller', '/drift/klienter', '/drift/klienter/*', '/drift/api', '/drift/api/*']],
+  ['operator', ['/drift', '/drift/meldinger', '/drift/meldinger/*', '/drift/teller', '/drift/validator', '/drift/samsvar', '/drift/samsvar/*', '/drift/tidslinje', '/drift/parter', '/drift/parter/*', '/drift/parter/kart', '/drift/klienter', '/drift/klienter/ny', '/drift/klienter/*', '/drift/api', '/drift/api/*', '/drift/tilstand', '/drift/finnes-ikke']],
+  ['party', ['/drift', '/drift/meldinger', '/drift/teller', '/drift/samsvar', '/drift/samsvar/*', '/drift/klienter', '/drift/klienter/*', '/drift/api', '/drift/api/*']],
 ];
 
 async function visit(page, path) {

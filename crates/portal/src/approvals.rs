@@ -62,7 +62,10 @@ pub(crate) fn router() -> Router<PortalState> {
         .route(&format!("{BASE}/systems"), post(register))
         .route(&format!("{BASE}/runs"), post(start))
         .route(&format!("{BASE}/runs/{{id}}"), get(run))
-        .route(&format!("{BASE}/runs/{{id}}/cases/{{case}}/send"), post(send))
+        .route(
+            &format!("{BASE}/runs/{{id}}/cases/{{case}}/send"),
+            post(send),
+        )
         .route(
             &format!("{BASE}/runs/{{id}}/declarations/{{criterion}}"),
             post(declare),

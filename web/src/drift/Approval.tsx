@@ -54,7 +54,10 @@ function Report({ report, onChange, onLook }: ReportProps) {
   return (
     <>
       <p className="lead">
-        <RunState run={report} /> {t('run.summary', { met: report.met, all: report.all, not_met: report.not_met })}
+        <RunState run={report} />
+      </p>
+      <p>
+        {t('run.summary', { met: report.met, all: report.all, not_met: report.not_met })}
       </p>
       {report.finished_at_us !== null && <p>{t('run.done', { time: format.dateTime(report.finished_at_us) })}</p>}
       {isOpen && <Live onLook={onLook} />}

@@ -6,11 +6,11 @@ use edi::check::{Envelope, Transport as CheckTransport, Verdict};
 use edi::errorqueue::TransportError;
 use store::Commit;
 
+use super::Approvals;
 use super::judge::{self, Between};
 use super::model::{Judged, Run, SeenReceipt};
 use super::records::Stored;
 use super::standard::{Case, Direction};
-use super::Approvals;
 use crate::port::Transport;
 use crate::receivers::{Answer, HandleError, HubReceiver, Notice, OpenedMessage, Outcome};
 use crate::rules::envelope::APPREC;
@@ -28,7 +28,11 @@ fn retry(error: impl std::fmt::Display) -> HandleError {
 }
 
 impl TestParty {
-    fn open_runs(&self, her_id: u32, direction: Direction) -> Result<Vec<Stored<Run>>, HandleError> {
+    fn open_runs(
+        &self,
+        her_id: u32,
+        direction: Direction,
+    ) -> Result<Vec<Stored<Run>>, HandleError> {
         let mut runs = self
             .0
             .inner
@@ -97,7 +101,9 @@ impl TestParty {
         let run = &mut stored.value;
         let mut case = run.case_of(&original);
         let receipt = match opened {
-            Err(error) => judge::sealed_receipt(&track.id, track.received_at_us, error.condition.as_str()),
+            Err(error) => {
+                judge::sealed_receipt(&track.id, track.received_at_us, error.condition.as_str())
+            }
             Ok(opened) => {
                 let checked = (approvals.check)(&opened.content, None);
                 let between = Between {
@@ -116,7 +122,9 @@ impl TestParty {
         let mut receipt = receipt;
         if case.is_none() && is_of_unreadable(run, &receipt) {
             // Who could not read the message cannot name it.
-            receipt.findings.retain(|finding| finding.criterion != "R-A03");
+            receipt
+                .findings
+                .retain(|finding| finding.criterion != "R-A03");
             case = Some(Case::NotWellFormed);
         }
         Ok(if run.note_receipt(case, receipt) {
@@ -130,7 +138,10 @@ impl TestParty {
 /// A rejection for broken XML while the answer to broken XML is awaited.
 fn is_of_unreadable(run: &Run, receipt: &SeenReceipt) -> bool {
     let is_rejection = receipt.status.as_deref() == Some("2")
-        && receipt.codes.iter().any(|code| code == "T01" || code == "T02");
+        && receipt
+            .codes
+            .iter()
+            .any(|code| code == "T01" || code == "T02");
     is_rejection
         && run
             .case(Case::NotWellFormed)
@@ -220,7 +231,8 @@ impl HubReceiver for TestParty {
         let Some(stored) = stored else {
             return Ok(Commit::default());
         };
-        let judged = judge::unreadable(&track.subject, error.condition.as_str(), &error.description);
+        let judged =
+            judge::unreadable(&track.subject, error.condition.as_str(), &error.description);
         let judged = Judged {
             track: track.id.clone(),
             at_us: track.received_at_us,

@@ -8,9 +8,9 @@ use store::{
     PutId, RepoId, Store, StoreError, Vno,
 };
 
+use super::ApprovalError;
 use super::model::{Run, System};
 use super::standard::Direction;
-use super::ApprovalError;
 use crate::exchange::ATTEMPTS;
 use crate::tracks::time_key;
 
@@ -140,11 +140,7 @@ impl Records {
 
     /// Systems, newest first: of one organisation, or of all.
     pub fn systems(&self, organisation: Option<u32>) -> Result<Vec<System>, StoreError> {
-        self.list(
-            organisation,
-            param::SYSTEMS,
-            param::SYSTEMS_OF,
-        )
+        self.list(organisation, param::SYSTEMS, param::SYSTEMS_OF)
     }
 
     /// Runs, newest first: of one organisation, or of all.

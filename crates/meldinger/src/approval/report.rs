@@ -193,7 +193,12 @@ pub fn facts_of(track: &Track) -> TrackFacts {
 impl Approvals {
     fn facts(&self, track: &str) -> TrackFacts {
         let found = self.inner.exchange.facts(track);
-        found.ok().flatten().as_ref().map(facts_of).unwrap_or_default()
+        found
+            .ok()
+            .flatten()
+            .as_ref()
+            .map(facts_of)
+            .unwrap_or_default()
     }
 
     /// A run in a list: where the approved stands as it stood.
@@ -257,7 +262,10 @@ impl Approvals {
             sent_at_us: run.sent.at_us,
             tracks: run.sent.tracks.clone(),
             fetched: facts.len() >= run.case.messages() && facts.iter().all(|facts| facts.fetched),
-            conditions: facts.into_iter().filter_map(|facts| facts.condition).collect(),
+            conditions: facts
+                .into_iter()
+                .filter_map(|facts| facts.condition)
+                .collect(),
             receipts: run
                 .receipts
                 .iter()

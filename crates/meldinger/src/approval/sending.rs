@@ -44,8 +44,8 @@ impl Approvals {
     pub(super) fn plan_again(&self, run: &mut Run, case: Case) -> Result<(), ApprovalError> {
         let sent = self.ids(run, case);
         let found = run.cases.iter_mut().find(|known| known.case == case);
-        let found = found
-            .ok_or_else(|| ApprovalError::Invalid("the run has no such case".to_owned()))?;
+        let found =
+            found.ok_or_else(|| ApprovalError::Invalid("the run has no such case".to_owned()))?;
         if found.attempts >= MAX_ATTEMPTS {
             return Err(ApprovalError::NotNow(format!(
                 "a case is sent at most {MAX_ATTEMPTS} times in one run; begin a new one"
@@ -88,7 +88,11 @@ impl Approvals {
                 ApprovalError::NotNow(format!("HER-id {her_id} is not in the address register"))
             })
         };
-        let kind = if case.case == Case::DNumber { "DNR" } else { "FNR" };
+        let kind = if case.case == Case::DNumber {
+            "DNR"
+        } else {
+            "FNR"
+        };
         let patient: TestPatient = self
             .patients()
             .into_iter()
@@ -198,9 +202,12 @@ impl Approvals {
             answer: None,
         };
         match exchange.submit_blocking(&submission) {
-            Ok(Submitted::Taken { track } | Submitted::Duplicate { track: Some(track), .. }) => {
-                Ok(track)
-            }
+            Ok(
+                Submitted::Taken { track }
+                | Submitted::Duplicate {
+                    track: Some(track), ..
+                },
+            ) => Ok(track),
             Ok(Submitted::Duplicate { track: None, .. }) => Err(ApprovalError::Conflict),
             Err(SubmitError::Refused { error, .. }) => Err(ApprovalError::NotNow(format!(
                 "the exchange refuses the message: {}",
@@ -222,8 +229,8 @@ impl Approvals {
         let hub = exchange.inner.config.hub_her_id;
         let message = self.bus_message(vendor, case, document, transport_id)?;
         let queue = QueueName::new(organisation_of(vendor), QueueKind::Async);
-        let runtime = tokio::runtime::Handle::try_current()
-            .map_err(|_| crate::ExchangeError::Interrupted)?;
+        let runtime =
+            tokio::runtime::Handle::try_current().map_err(|_| crate::ExchangeError::Interrupted)?;
         match runtime.block_on(exchange.receive(hub, queue, message)) {
             Disposition::Accepted => {}
             Disposition::Rejected { description, .. } => {
@@ -275,9 +282,12 @@ impl Approvals {
             .signing
             .clone();
         let now_s = exchange.real_now_us() / 1_000_000;
-        let sealed = xmlsec::cms::seal(document, &signing, &certificate, now_s).map_err(|error| {
-            ApprovalError::NotNow(format!("the message cannot be sealed for the HER-id: {error}"))
-        })?;
+        let sealed =
+            xmlsec::cms::seal(document, &signing, &certificate, now_s).map_err(|error| {
+                ApprovalError::NotNow(format!(
+                    "the message cannot be sealed for the HER-id: {error}"
+                ))
+            })?;
         let hub = exchange.inner.config.hub_her_id;
         let mut message = Message {
             header: Header {

@@ -83,7 +83,12 @@ impl Standard {
         match self {
             Self::Epikrise12 => &["EPIKRISE", "FODSELS_EPIKRISE"],
             Self::Svarrapport14 => &[
-                "SVAR_KKL", "SVAR_LAB", "SVAR_MBIO", "SVAR_HIST", "SVAR_CYT", "SVAR_RTG",
+                "SVAR_KKL",
+                "SVAR_LAB",
+                "SVAR_MBIO",
+                "SVAR_HIST",
+                "SVAR_CYT",
+                "SVAR_RTG",
             ],
             Self::Henvisning20 => &["HENVISNING_NYTILSTAND", "HENVISNING_VIDERE"],
             Self::Dialogmelding11 => &[
@@ -351,13 +356,37 @@ mod tests {
         };
         let table = [
             (Standard::Epikrise12, Transport::Amqp, Case::Change, true),
-            (Standard::Dialogmelding11, Transport::Amqp, Case::Change, false),
-            (Standard::Epikrise12, Transport::Rest, Case::NotWellFormed, false),
-            (Standard::Epikrise12, Transport::Ebxml, Case::NotWellFormed, true),
-            (Standard::Svarrapport14, Transport::Amqp, Case::BirthDateOnly, false),
+            (
+                Standard::Dialogmelding11,
+                Transport::Amqp,
+                Case::Change,
+                false,
+            ),
+            (
+                Standard::Epikrise12,
+                Transport::Rest,
+                Case::NotWellFormed,
+                false,
+            ),
+            (
+                Standard::Epikrise12,
+                Transport::Ebxml,
+                Case::NotWellFormed,
+                true,
+            ),
+            (
+                Standard::Svarrapport14,
+                Transport::Amqp,
+                Case::BirthDateOnly,
+                false,
+            ),
         ];
         for (standard, transport, case, expected) in table {
-            assert_eq!(has(standard, transport, case), expected, "{standard:?} {case:?}");
+            assert_eq!(
+                has(standard, transport, case),
+                expected,
+                "{standard:?} {case:?}"
+            );
         }
     }
 }

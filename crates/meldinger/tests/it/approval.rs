@@ -177,8 +177,10 @@ impl Scheme {
                     at_us: 0,
                 };
                 let criterion = line["id"].as_str().unwrap();
-                tokio::task::block_in_place(|| self.approvals.declare(EPJ, id, criterion, &declared))
-                    .unwrap();
+                tokio::task::block_in_place(|| {
+                    self.approvals.declare(EPJ, id, criterion, &declared)
+                })
+                .unwrap();
             }
         }
     }
@@ -187,9 +189,7 @@ impl Scheme {
     async fn send(&self, function: &str, xml: &str) {
         let sealed = seal(xml, &PKI.epj.signing);
         let message = message(function, TEST_PARTY, sealed);
-        self.world
-            .send("vaar-epj", "8900000_async", message)
-            .await;
+        self.world.send("vaar-epj", "8900000_async", message).await;
     }
 }
 
@@ -205,7 +205,11 @@ enum Manner {
 async fn answer_all(scheme: &Scheme, manner: Manner) -> usize {
     let mut known: Vec<String> = Vec::new();
     let mut answers = 0;
-    for received in scheme.world.drain("vaar-epj", &format!("{EPJ}_async")).await {
+    for received in scheme
+        .world
+        .drain("vaar-epj", &format!("{EPJ}_async"))
+        .await
+    {
         let opened = cms::open(
             &received.body,
             std::slice::from_ref(&PKI.epj.encryption),
@@ -321,21 +325,35 @@ async fn a_vendor_that_does_everything_right_is_approved() {
 
     let answers = answer_all(&scheme, Manner::Right).await;
     let cases = started["cases"].as_array().unwrap().len();
-    assert_eq!(answers, cases - 1, "every message but the receipt, the duplicate once");
+    assert_eq!(
+        answers,
+        cases - 1,
+        "every message but the receipt, the duplicate once"
+    );
     let report = scheme.report(&id);
     assert_eq!(states(&report, "failed"), [] as [&str; 0], "{report:#}");
-    assert!(states(&report, "waiting").iter().all(|id| id.starts_with("R-D")));
+    assert!(
+        states(&report, "waiting")
+            .iter()
+            .all(|id| id.starts_with("R-D"))
+    );
 
     // Not before everything is said.
     let early = tokio::task::block_in_place(|| scheme.approvals.finish(EPJ, &id));
     assert!(matches!(early, Err(ApprovalError::NotNow(_))));
     scheme.declare_all(&report);
     let done = tokio::task::block_in_place(|| scheme.approvals.finish(EPJ, &id)).unwrap();
-    assert_eq!((&done["status"], &done["passed"]), (&"ok".into(), &true.into()));
+    assert_eq!(
+        (&done["status"], &done["passed"]),
+        (&"ok".into(), &true.into())
+    );
 
     let published = tokio::task::block_in_place(|| scheme.approvals.approved()).unwrap();
     assert_eq!(published.len(), 1);
-    assert_eq!((published[0].system.as_str(), published[0].standard), ("Journal", "Epikrise 1.2"));
+    assert_eq!(
+        (published[0].system.as_str(), published[0].standard),
+        ("Journal", "Epikrise 1.2")
+    );
     // What is approved stays as it was, also for a service that is started anew.
     let again = tokio::task::block_in_place(|| approvals(&scheme.world));
     let read = tokio::task::block_in_place(|| again.report(OWN, &id)).unwrap();
@@ -360,13 +378,29 @@ async fn a_sloppy_vendor_fails_on_what_it_breaks() {
     let wrong = wrong.iter().find(|line| line["id"] == "R-A03").unwrap();
     let finding = &wrong["findings"][0];
     assert!(finding["line"].as_u64().unwrap() > 0);
-    assert!(finding["element"].as_str().unwrap().ends_with("/OriginalMsgId/MsgType"));
+    assert!(
+        finding["element"]
+            .as_str()
+            .unwrap()
+            .ends_with("/OriginalMsgId/MsgType")
+    );
 
     // Mended and tried again: only the latest attempt of a case counts.
-    let resent = tokio::task::block_in_place(|| scheme.approvals.send_again(EPJ, &id, Case::WrongAddressee)).unwrap();
+    let resent =
+        tokio::task::block_in_place(|| scheme.approvals.send_again(EPJ, &id, Case::WrongAddressee))
+            .unwrap();
     let line = resent["cases"].as_array().unwrap();
-    let line = line.iter().find(|line| line["case"] == "wrong_addressee").unwrap();
-    assert_eq!((&line["attempts"], line["receipts"].as_array().unwrap().len()), (&2.into(), 0));
+    let line = line
+        .iter()
+        .find(|line| line["case"] == "wrong_addressee")
+        .unwrap();
+    assert_eq!(
+        (
+            &line["attempts"],
+            line["receipts"].as_array().unwrap().len()
+        ),
+        (&2.into(), 0)
+    );
     answer_all(&scheme, Manner::Right).await;
     assert!(!states(&scheme.report(&id), "failed").contains(&"R-C13".to_owned()));
     // An approval needs all of it.
@@ -381,12 +415,23 @@ async fn a_run_is_its_own_organisations() {
     let scheme = scheme().await;
     let started = scheme.start(Direction::Send, Standard::Epikrise12);
     let id = started["id"].as_str().unwrap();
-    let other = Viewer::Party { organisation: HOSPITAL };
+    let other = Viewer::Party {
+        organisation: HOSPITAL,
+    };
     tokio::task::block_in_place(|| {
         let approvals = &scheme.approvals;
-        assert!(matches!(approvals.report(other, id), Err(ApprovalError::NotFound)));
-        assert!(matches!(approvals.finish(HOSPITAL, id), Err(ApprovalError::NotFound)));
-        assert!(approvals.runs(other).unwrap().is_empty() && approvals.systems(other).unwrap().is_empty());
+        assert!(matches!(
+            approvals.report(other, id),
+            Err(ApprovalError::NotFound)
+        ));
+        assert!(matches!(
+            approvals.finish(HOSPITAL, id),
+            Err(ApprovalError::NotFound)
+        ));
+        assert!(
+            approvals.runs(other).unwrap().is_empty()
+                && approvals.systems(other).unwrap().is_empty()
+        );
         assert_eq!(approvals.runs(Viewer::Operator).unwrap().len(), 1);
         approvals.report(Viewer::Operator, id).unwrap();
         // Nobody registers another organisation's party.
@@ -397,9 +442,19 @@ async fn a_run_is_its_own_organisations() {
             msh_name: "M".to_owned(),
             msh_version: "1".to_owned(),
         };
-        assert!(matches!(approvals.register(EPJ, &new), Err(ApprovalError::Invalid(_))));
-        let nameless = NewSystem { her_id: EPJ_SERVICE, name: " ".to_owned(), ..new };
-        assert!(matches!(approvals.register(EPJ, &nameless), Err(ApprovalError::Invalid(_))));
+        assert!(matches!(
+            approvals.register(EPJ, &new),
+            Err(ApprovalError::Invalid(_))
+        ));
+        let nameless = NewSystem {
+            her_id: EPJ_SERVICE,
+            name: " ".to_owned(),
+            ..new
+        };
+        assert!(matches!(
+            approvals.register(EPJ, &nameless),
+            Err(ApprovalError::Invalid(_))
+        ));
     });
 }
 
@@ -431,7 +486,9 @@ async fn a_sender_is_judged_by_what_it_sends() {
     let id = started["id"].as_str().unwrap().to_owned();
     // First a message with a wrong check digit and one that nobody can read.
     let wrong = FNR.replace("14896849817", "14896849818");
-    scheme.send("EPIKRISE", &letter(&new_id(), "N", &wrong, "")).await;
+    scheme
+        .send("EPIKRISE", &letter(&new_id(), "N", &wrong, ""))
+        .await;
     scheme.work();
     let report = scheme.report(&id);
     assert_eq!(states(&report, "failed"), ["S-P01", "S-C01"], "{report:#}");
@@ -446,7 +503,9 @@ async fn a_sender_is_judged_by_what_it_sends() {
         ("N", DNR, ""),
         ("N", FNR, PDF),
     ] {
-        scheme.send("EPIKRISE", &letter(&new_id(), state, patient, more)).await;
+        scheme
+            .send("EPIKRISE", &letter(&new_id(), state, patient, more))
+            .await;
     }
     scheme.work();
     let report = scheme.report(&id);
@@ -456,14 +515,26 @@ async fn a_sender_is_judged_by_what_it_sends() {
         .filter(|id| !id.starts_with("S-D"))
         .collect();
     assert_eq!(waiting, ["S-T01"], "the receipts were not fetched yet");
-    for case in [SendCase::Change, SendCase::Cancel, SendCase::Attachment, SendCase::OtherId] {
+    for case in [
+        SendCase::Change,
+        SendCase::Cancel,
+        SendCase::Attachment,
+        SendCase::OtherId,
+    ] {
         let shown = report["messages"].as_array().unwrap().iter();
-        let mut shown = shown.filter(|m| m["cases"].as_array().unwrap().contains(&case.code().into()));
+        let mut shown =
+            shown.filter(|m| m["cases"].as_array().unwrap().contains(&case.code().into()));
         assert!(shown.next().is_some(), "{case:?}");
     }
     // Each was answered: five good ones, one rejected, and the unreadable one on the error queue.
-    assert_eq!(scheme.world.drain("vaar-epj", "8900900_async").await.len(), 6);
-    assert_eq!(scheme.world.drain("vaar-epj", "8900900_error").await.len(), 1);
+    assert_eq!(
+        scheme.world.drain("vaar-epj", "8900900_async").await.len(),
+        6
+    );
+    assert_eq!(
+        scheme.world.drain("vaar-epj", "8900900_error").await.len(),
+        1
+    );
     scheme.declare_all(&report);
     let done = tokio::task::block_in_place(|| scheme.approvals.finish(EPJ, &id)).unwrap();
     assert_eq!(done["status"], "ok");
@@ -472,9 +543,19 @@ async fn a_sender_is_judged_by_what_it_sends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_run_the_test_party_still_answers() {
     let scheme = scheme().await;
-    scheme.send("EPIKRISE", &letter(&new_id(), "N", FNR, "")).await;
+    scheme
+        .send("EPIKRISE", &letter(&new_id(), "N", FNR, ""))
+        .await;
     scheme.work();
-    assert_eq!(scheme.world.drain("vaar-epj", "8900900_async").await.len(), 1);
+    assert_eq!(
+        scheme.world.drain("vaar-epj", "8900900_async").await.len(),
+        1
+    );
     let checked = edi::check::run(letter("x", "N", FNR, "").as_bytes(), &Options::default());
-    assert!(checked.findings.iter().any(|f| f.severity == Severity::Error));
+    assert!(
+        checked
+            .findings
+            .iter()
+            .any(|f| f.severity == Severity::Error)
+    );
 }

@@ -160,7 +160,9 @@ impl Recipe<'_> {
 
     pub(super) fn answer_report(&self) -> String {
         use svarrapport as s;
-        let (kind, id) = self.patient_id().unwrap_or((self.patient.kind, String::new()));
+        let (kind, id) = self
+            .patient_id()
+            .unwrap_or((self.patient.kind, String::new()));
         let about = self.demographics();
         let code = self.code_or_unknown(Coded::cv("NPU03230", 7280, "P-Kalium"));
         let patient = s::Patient {

@@ -11,7 +11,7 @@ use edi::message::{Endpoint, Header, PartyId};
 use edi::value::Coded;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use registers::directory::{Person, PartyKind, Sex};
+use registers::directory::{PartyKind, Person, Sex};
 
 use super::standard::{Case, Standard};
 
@@ -86,10 +86,7 @@ pub struct PartyName {
 
 impl PartyName {
     /// A party of the address register.
-    pub(super) fn of(
-        directory: &dyn registers::Directory,
-        her_id: u32,
-    ) -> Option<Self> {
+    pub(super) fn of(directory: &dyn registers::Directory, her_id: u32) -> Option<Self> {
         let party = directory.party(her_id)?;
         let above = party
             .parent_her_id
@@ -115,8 +112,8 @@ impl PartyName {
                 ..PartyId::default()
             }
         };
-        let below = (self.her_id != self.organisation_her_id)
-            .then(|| party(&self.name, self.her_id, None));
+        let below =
+            (self.her_id != self.organisation_her_id).then(|| party(&self.name, self.her_id, None));
         let (unit, person) = if self.is_person {
             (None, below)
         } else {
@@ -249,16 +246,9 @@ impl Recipe<'_> {
             ..Header::default()
         };
         let me = self.from.endpoint();
-        AppRec::answer(
-            &original,
-            Status::Ok,
-            Vec::new(),
-            self.msg_id,
-            self.at,
-            &me,
-        )
-        .in_version(self.standard.receipt_version())
-        .to_xml()
+        AppRec::answer(&original, Status::Ok, Vec::new(), self.msg_id, self.at, &me)
+            .in_version(self.standard.receipt_version())
+            .to_xml()
     }
 }
 
@@ -286,7 +276,10 @@ fn pdf(at_least: usize) -> Vec<u8> {
         out.push_str(&format!("{} 0 obj\n{object}\nendobj\n", number + 1));
     }
     let table = out.len();
-    out.push_str(&format!("xref\n0 {}\n0000000000 65535 f \n", places.len() + 1));
+    out.push_str(&format!(
+        "xref\n0 {}\n0000000000 65535 f \n",
+        places.len() + 1
+    ));
     for place in &places {
         out.push_str(&format!("{place:010} 00000 n \n"));
     }

@@ -37,7 +37,12 @@ fn vendor(is_person: bool) -> PartyName {
         organisation: "Din EPJ AS".to_owned(),
         organisation_her_id: 8_900_900,
         orgnr: "315900239".to_owned(),
-        name: if is_person { "Kari Nordmann" } else { "Allmennlege" }.to_owned(),
+        name: if is_person {
+            "Kari Nordmann"
+        } else {
+            "Allmennlege"
+        }
+        .to_owned(),
         her_id: 8_900_901,
         is_person,
     }
@@ -111,7 +116,10 @@ fn our_own_receivers_would_pass() {
 #[test]
 fn every_message_says_that_it_is_a_test() {
     for standard in Standard::ALL {
-        for case in standard.cases(Transport::Rest).filter(|c| *c != Case::Receipt) {
+        for case in standard
+            .cases(Transport::Rest)
+            .filter(|c| *c != Case::Receipt)
+        {
             let checked = run(&make(standard, case, &vendor(false)), &Options::default());
             let status = checked.header.unwrap().processing_status.unwrap();
             assert!(status == "D" || status == "TEST", "{standard:?} {case:?}");

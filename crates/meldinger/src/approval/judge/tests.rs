@@ -3,10 +3,14 @@
 use super::*;
 use crate::approval::criteria::{CRITERIA, find};
 use crate::approval::model::{Declared, Status, System};
+use crate::approval::model::{SeenReceipt, Sent};
 use crate::approval::standard::Direction;
+use crate::approval::standard::Standard;
 use crate::port::Transport;
 use edi::apprec::Status as Outcome;
+use edi::apprec::{AppRec, ErrorCode, Version};
 use edi::check::Options;
+use edi::message::Header;
 use edi::message::{Endpoint, PartyId};
 use edi::value::Coded;
 use proptest::prelude::*;
@@ -53,7 +57,14 @@ fn right(status: Outcome, errors: Vec<Coded>) -> AppRec {
     };
     let now = "2026-11-23T07:06:00Z".parse().unwrap();
     let me = endpoint(8_900_900, BETWEEN.vendor);
-    AppRec::answer(&original, status, errors, "5b0e0a2e-4a55-4c0b-8a43-6f2f0c7d2002", now, &me)
+    AppRec::answer(
+        &original,
+        status,
+        errors,
+        "5b0e0a2e-4a55-4c0b-8a43-6f2f0c7d2002",
+        now,
+        &me,
+    )
 }
 
 fn seen(xml: &str, standard: Standard) -> SeenReceipt {
@@ -85,7 +96,9 @@ fn a_right_receipt_has_no_findings() {
         assert_eq!(seen.status.as_deref(), Some(status.code()));
         assert_eq!(seen.codes.len(), errors.len());
     }
-    let older = right(Outcome::Ok, vec![]).in_version(Version::V1_0).to_xml();
+    let older = right(Outcome::Ok, vec![])
+        .in_version(Version::V1_0)
+        .to_xml();
     assert_eq!(broken(&older, Standard::Dialogmelding10), [] as [&str; 0]);
 }
 
@@ -102,7 +115,10 @@ fn each_fault_breaks_its_own_criterion() {
         (swap("V=\"EPIKRISE\"", "V=\"SVAR_LAB\""), vec!["R-A03"]),
         (swap("08:05:00+01:00", "08:06:00+01:00"), vec!["R-A03"]),
         (swap("08:05:00+01:00", "07:05:00Z"), vec![]),
-        (swap("5b0e0a2e-4a55-4c0b-8a43-6f2f0c7d2002", "17"), vec!["R-A08"]),
+        (
+            swap("5b0e0a2e-4a55-4c0b-8a43-6f2f0c7d2002", "17"),
+            vec!["R-A08"],
+        ),
         (swap("8900901", "8900902"), vec!["R-A04"]),
         (swap("8900004", "8900005"), vec!["R-A04"]),
         (rejected.replace("V=\"E10\"", "V=\"E98\""), vec!["R-A06"]),
@@ -112,23 +128,34 @@ fn each_fault_breaks_its_own_criterion() {
     }
     // The version of the standard, not of the receipt itself, decides.
     assert!(broken(&good, Standard::Dialogmelding10).contains(&"R-A01".to_owned()));
-    let older = right(Outcome::Ok, vec![]).in_version(Version::V1_0).to_xml();
+    let older = right(Outcome::Ok, vec![])
+        .in_version(Version::V1_0)
+        .to_xml();
     assert!(broken(&older, Standard::Epikrise12).contains(&"R-A01".to_owned()));
 }
 
 #[test]
 fn a_finding_says_where() {
-    let xml = right(Outcome::Ok, vec![]).to_xml().replace("V=\"EPIKRISE\"", "V=\"SVAR_LAB\"");
+    let xml = right(Outcome::Ok, vec![])
+        .to_xml()
+        .replace("V=\"EPIKRISE\"", "V=\"SVAR_LAB\"");
     let seen = seen(&xml, Standard::Epikrise12);
     let finding = &seen.findings[0];
     assert!(finding.line > 0 && finding.column > 0);
-    assert!(finding.element.ends_with("/OriginalMsgId/MsgType"), "{}", finding.element);
+    assert!(
+        finding.element.ends_with("/OriginalMsgId/MsgType"),
+        "{}",
+        finding.element
+    );
     assert!(!finding.rule.is_empty());
 }
 
 #[test]
 fn one_that_answers_nothing_is_a_wrong_reference() {
-    let checked = edi::check::run(right(Outcome::Ok, vec![]).to_xml().as_bytes(), &Options::default());
+    let checked = edi::check::run(
+        right(Outcome::Ok, vec![]).to_xml().as_bytes(),
+        &Options::default(),
+    );
     let seen = receipt(&checked, Standard::Epikrise12, BETWEEN, None);
     assert_eq!(seen.findings[0].criterion, "R-A03");
 }
@@ -141,14 +168,20 @@ fn what_cannot_be_opened_counts_where_it_belongs() {
         ("transport:not-well-formed-xml", "R-A02"),
         ("abuse:spoofing-attack", "R-A04"),
     ] {
-        assert_eq!(sealed_receipt("t", 1, condition).findings[0].criterion, criterion);
+        assert_eq!(
+            sealed_receipt("t", 1, condition).findings[0].criterion,
+            criterion
+        );
     }
     for (condition, criterion) in [
         ("transport:invalid-signature", "S-E01"),
         ("transport:not-well-formed-xml", "S-X01"),
         ("abuse:spoofing-attack", "S-A01"),
     ] {
-        assert_eq!(unreadable("EPIKRISE", condition, "").findings[0].criterion, criterion);
+        assert_eq!(
+            unreadable("EPIKRISE", condition, "").findings[0].criterion,
+            criterion
+        );
     }
 }
 
@@ -180,7 +213,9 @@ fn battery() -> Run {
         case,
         attempts: 1,
         sent: Sent {
-            tracks: (0..case.messages()).map(|n| format!("{}-{n}", case.code())).collect(),
+            tracks: (0..case.messages())
+                .map(|n| format!("{}-{n}", case.code()))
+                .collect(),
             ..sent()
         },
         receipts: Vec::new(),
@@ -209,7 +244,10 @@ fn fetched(_: &str) -> TrackFacts {
 
 fn state(run_: &Run, id: &str, facts: &dyn Fn(&str) -> TrackFacts) -> State {
     let all = run(run_, facts);
-    all.iter().find(|judgement| judgement.criterion.id == id).unwrap().state
+    all.iter()
+        .find(|judgement| judgement.criterion.id == id)
+        .unwrap()
+        .state
 }
 
 /// State of a case's criterion after these answers.
@@ -222,7 +260,10 @@ fn of_case(case: Case, receipts: &[SeenReceipt], condition: Option<&str>) -> Sta
         };
         assert!(run.note_receipt(Some(case), receipt));
     }
-    let criterion = CRITERIA.iter().find(|c| c.kind == Kind::Case(case)).unwrap();
+    let criterion = CRITERIA
+        .iter()
+        .find(|c| c.kind == Kind::Case(case))
+        .unwrap();
     let facts = |_: &str| TrackFacts {
         fetched: true,
         condition: condition.map(str::to_owned),
@@ -251,12 +292,27 @@ fn what_a_case_must_be_answered_with() {
         (Case::Attachment, std::slice::from_ref(&ok), None, Passed),
         (Case::Attachment, &[no("X99")], None, Passed),
         (Case::TooBig, &[], Some("dead-letter"), Passed),
-        (Case::TooBig, std::slice::from_ref(&ok), Some("dead-letter"), Failed),
+        (
+            Case::TooBig,
+            std::slice::from_ref(&ok),
+            Some("dead-letter"),
+            Failed,
+        ),
         (Case::BadMsgId, &[no("E10")], None, Passed),
         (Case::BadMsgId, std::slice::from_ref(&ok), None, Failed),
-        (Case::WrongAddressee, &[], Some("transport:invalid-field-value"), Passed),
+        (
+            Case::WrongAddressee,
+            &[],
+            Some("transport:invalid-field-value"),
+            Passed,
+        ),
         (Case::WrongAddressee, &[no("E21")], None, Passed),
-        (Case::WrongAddressee, std::slice::from_ref(&ok), None, Failed),
+        (
+            Case::WrongAddressee,
+            std::slice::from_ref(&ok),
+            None,
+            Failed,
+        ),
         (Case::UnknownCode, &[no("T02")], None, Failed),
         (Case::Duplicate, std::slice::from_ref(&ok), None, Passed),
         (Case::Duplicate, &[ok.clone(), ok.clone()], None, Failed),
@@ -265,7 +321,11 @@ fn what_a_case_must_be_answered_with() {
         (Case::Receipt, std::slice::from_ref(&ok), None, Failed),
     ];
     for (case, receipts, condition, wanted) in table {
-        assert_eq!(of_case(*case, receipts, *condition), *wanted, "{case:?} {receipts:?} {condition:?}");
+        assert_eq!(
+            of_case(*case, receipts, *condition),
+            *wanted,
+            "{case:?} {receipts:?} {condition:?}"
+        );
     }
 }
 
@@ -314,13 +374,19 @@ fn judge_letter(xml: &str, before: &[Judged]) -> Judged {
 }
 
 fn another(xml: &str) -> String {
-    xml.replace("5b0e0a2e-4a55-4c0b-8a43-6f2f0c7d1004", "5b0e0a2e-4a55-4c0b-8a43-6f2f0c7d9999")
+    xml.replace(
+        "5b0e0a2e-4a55-4c0b-8a43-6f2f0c7d1004",
+        "5b0e0a2e-4a55-4c0b-8a43-6f2f0c7d9999",
+    )
 }
 
 #[test]
 fn what_a_message_shows() {
     let first = judge_letter(LETTER, &[]);
-    assert_eq!((first.cases.as_slice(), first.findings.as_slice()), (&[SendCase::Normal][..], &[][..]));
+    assert_eq!(
+        (first.cases.as_slice(), first.findings.as_slice()),
+        (&[SendCase::Normal][..], &[][..])
+    );
     let before = [first];
     let state_of = |code: &str| {
         // The first processing state of the letter is the document's.
@@ -338,7 +404,12 @@ fn what_a_message_shows() {
         assert_eq!(judged.findings[0].criterion, criterion);
     }
     let again = judge_letter(LETTER, &before);
-    assert!(again.findings.iter().any(|finding| finding.criterion == "S-X04"));
+    assert!(
+        again
+            .findings
+            .iter()
+            .any(|finding| finding.criterion == "S-X04")
+    );
     let dnr = another(LETTER).replace("V=\"FNR\"", "V=\"DNR\"");
     assert!(judge_letter(&dnr, &[]).cases.contains(&SendCase::OtherId));
 }
@@ -348,11 +419,18 @@ fn a_wrong_envelope_or_namespace_is_found() {
     let checked = edi::check::run(LETTER.as_bytes(), &Options::default());
     let broken = |standard, function| -> Vec<String> {
         let judged = message(&checked, standard, function, &[]);
-        judged.findings.into_iter().map(|finding| finding.criterion).collect()
+        judged
+            .findings
+            .into_iter()
+            .map(|finding| finding.criterion)
+            .collect()
     };
     assert_eq!(broken(Standard::Epikrise12, "EPIKRISE"), [] as [&str; 0]);
     assert_eq!(broken(Standard::Epikrise12, "FODSELS_EPIKRISE"), ["S-E01"]);
-    assert_eq!(broken(Standard::Henvisning20, "EPIKRISE"), ["S-X02", "S-E01"]);
+    assert_eq!(
+        broken(Standard::Henvisning20, "EPIKRISE"),
+        ["S-X02", "S-E01"]
+    );
 }
 
 #[test]

@@ -13,12 +13,11 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{ApiVersion, Fault, RestParts, authorised, json_body, parse};
+use super::{ApiVersion, Fault, RestParts, json_body, parse};
 use crate::approval::criteria::{CRITERIA, Kind};
 use crate::approval::model::Declared;
 use crate::approval::standard::{Case, Standard};
 use crate::approval::{ApprovalError, Approvals, NewRun, NewSystem};
-use crate::rules::envelope::organisation_of;
 use crate::view::Viewer;
 
 /// Where it stands.
@@ -92,7 +91,10 @@ async fn handle(State(edge): State<Arc<Edge>>, request: Request) -> Response {
         return refuse(&Fault::new(StatusCode::PAYLOAD_TOO_LARGE, text));
     };
     let this = edge.clone();
-    let (answered, path) = (edge::blocking(move || this.answer(&parts, &body)).await, path.clone());
+    let (answered, path) = (
+        edge::blocking(move || this.answer(&parts, &body)).await,
+        path.clone(),
+    );
     match answered {
         Ok(Ok((status, value))) => {
             let headers = [
@@ -141,7 +143,7 @@ impl Edge {
             }
             _ => {}
         }
-        let organisation = self.organisation(parts)?;
+        let organisation = self.parts.organisation(parts)?;
         let own = Viewer::Party { organisation };
         let approvals = &self.approvals;
         match segments.as_slice() {
@@ -160,7 +162,8 @@ impl Edge {
             }
             ["runs", id] if *method == Method::GET => ok(approvals.report(own, id)?),
             ["runs", id, "cases", case, "send"] if *method == Method::POST => {
-                let case = Case::parse(case).ok_or_else(|| Fault::invalid("there is no such case"))?;
+                let case =
+                    Case::parse(case).ok_or_else(|| Fault::invalid("there is no such case"))?;
                 ok(approvals.send_again(organisation, id, case)?)
             }
             ["runs", id, "declarations", criterion] if *method == Method::PUT => {
@@ -184,26 +187,5 @@ impl Edge {
                 "There is nothing at this address",
             )),
         }
-    }
-
-    /// Level-1 HER-id of the organisation in the token.
-    fn organisation(&self, parts: &Parts) -> Result<u32, Fault> {
-        let RestParts { server, now_s, .. } = &self.parts;
-        let token = authorised(server, parts, now_s())?;
-        let directory = &self.parts.exchange.inner.directory;
-        let of = |orgnr: &str| {
-            let parties = directory.parties_of(orgnr);
-            parties.first().map(organisation_of)
-        };
-        [token.orgnr_parent(), token.orgnr_child()]
-            .into_iter()
-            .flatten()
-            .find_map(of)
-            .ok_or_else(|| {
-                Fault::new(
-                    StatusCode::FORBIDDEN,
-                    "The organisation of the token is not in the address register",
-                )
-            })
     }
 }
