@@ -45,7 +45,8 @@ pub fn edges(
 ) -> Router {
     // Nobody else sets it.
     let _ = later.set(validator.clone());
-    let explain = Arc::new(move |bytes: &[u8], language: &str| validator.explain(bytes, language).ok());
+    let explain =
+        Arc::new(move |bytes: &[u8], language: &str| validator.explain(bytes, language).ok());
     rest::validator::router(msh.clone(), explain)
         .merge(rest::approval::router(msh.clone(), approvals))
 }
@@ -72,9 +73,7 @@ pub fn act(approvals: &Approvals, viewer: Viewer, act: Act) -> Result<Value, Pro
         Act::Overview => return overview(approvals, viewer),
         Act::Run { id } => approvals.report(viewer, &id),
         Act::Register { form } => {
-            let made = approvals
-                .register(own()?, &read(form)?)
-                .map_err(problem)?;
+            let made = approvals.register(own()?, &read(form)?).map_err(problem)?;
             return serde_json::to_value(made).map_err(|_| Problem::internal());
         }
         Act::Start { form } => approvals.start(own()?, &read(form)?),
