@@ -1,7 +1,8 @@
 //! The command line.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use hub::{Config, Opened};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Command {
         #[command(subcommand)]
         command: CheckCommand,
     },
+    /// Write the resources of a stopped hub as NDJSON files; patient data encrypted to a receiver.
+    Export(crate::export::ExportArgs),
     /// Write the logical backup of a stopped hub's store.
     Backup {
         /// File to write.
@@ -73,6 +76,11 @@ enum Command {
         accept_lost_settings: bool,
         #[command(flatten)]
         store: StoreArgs,
+    },
+    /// Operators of /drift: add, list, block, unblock, password, remove.
+    User {
+        #[command(subcommand)]
+        command: crate::user::UserCommand,
     },
     /// Registrations of HelseID clients: add, list, show, remove, keys, scopes.
     Client {
@@ -92,7 +100,7 @@ enum ImportCommand {
     Ndjson(crate::import::NdjsonArgs),
     /// Persons, events and notices of birth and death of the population register, into the person register of a stopped hub.
     Persons(crate::persons::PersonsArgs),
-    /// Official schemas (XSD) for the validator: copied into the data folder; a running hub uses them at once.
+    /// Official schemas (XSD) for the validator: kept in the store; every running process of the hub uses them at once.
     Standards {
         /// Folder with the schemas.
         folder: PathBuf,
@@ -144,6 +152,22 @@ pub(crate) struct StoreArgs {
     pub data: Option<PathBuf>,
 }
 
+impl StoreArgs {
+    /// The configuration that they name.
+    pub(crate) fn configuration(&self) -> Result<Config> {
+        let mut config = Config::load(self.config.as_deref(), std::env::vars())?;
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        Ok(config)
+    }
+
+    /// A stopped hub's store and what stands before anything else; on PostgreSQL the hub may run.
+    pub(crate) fn opened(&self) -> Result<Opened> {
+        Opened::open(self.configuration()?).context("is the hub still running?")
+    }
+}
+
 /// Addresses; a default port that is taken moves to a free one.
 #[derive(Debug, Clone, Args, Default)]
 pub(crate) struct ListenArgs {
@@ -174,6 +198,12 @@ pub(crate) struct ListenArgs {
     /// Mail out: POP3.
     #[arg(long)]
     pub listen_pop3: Option<SocketAddr>,
+    /// Mail in over TLS.
+    #[arg(long)]
+    pub listen_smtp_tls: Option<SocketAddr>,
+    /// Mail out over TLS.
+    #[arg(long)]
+    pub listen_pop3_tls: Option<SocketAddr>,
 }
 
 /// Run the hub by its configuration file.
@@ -290,6 +320,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             accept_lost_settings,
             store,
         } => crate::admin::restore(&file, accept_lost_settings, &store),
+        Command::Export(args) => crate::export::run(&args),
+        Command::User { command } => crate::user::run(&command),
         Command::Client { command } => crate::client::run(&command),
         Command::Config { command } => crate::admin::config(match command {
             ConfigCommand::Check { file } => (file, false),

@@ -7,6 +7,7 @@ use hub::{Config, Hub, Opened, Setup};
 use std::collections::HashMap;
 use std::process::ExitCode;
 use xmlsec::key::Identity;
+use xmlsec::pki::ocsp::Responder;
 use xmlsec::pki::{DemoCa, Names, Purpose, RsaKey, Validity, pkcs12};
 use xmlsec::x509::{Certificate, TrustStore};
 
@@ -37,7 +38,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode> {
             movable,
             amqp_users: Vec::new(),
             hub_keys: Some((own.signing, own.encryption)),
-            message_trust: TrustStore::new(vec![own.authority]),
+            message_trust: own.trust,
+            authority: Some(own.authority),
             receipt_keys: HashMap::new(),
             helseid_clients: Vec::new(),
             citizen_clients: Vec::new(),
@@ -60,7 +62,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode> {
 struct OwnKeys {
     signing: Identity,
     encryption: Identity,
-    authority: Certificate,
+    trust: TrustStore,
+    authority: Responder,
     tls: (Vec<Vec<u8>>, Vec<u8>),
 }
 
@@ -99,14 +102,26 @@ fn own_keys(opened: &Opened) -> Result<OwnKeys> {
     let (ca_pem, ca_key, signing, encryption): (String, String, Vec<u8>, Vec<u8>) =
         serde_json::from_slice(&stored).context("the stored keys are damaged")?;
     let ca = DemoCa::load(&ca_pem, &ca_key)?;
+    let (signing, _) = pkcs12::read(&signing, password)?;
+    let (encryption, _) = pkcs12::read(&encryption, password)?;
     let server = ca.issue_server(
         &["localhost", "127.0.0.1"],
         Validity::days_around(now_s, 1, 90),
     )?;
+    let tls = Certificate::from_pem(&server.chain_pem)?;
+    let issued = [signing.certificate(), encryption.certificate(), &tls];
+    // Nothing of this authority has ever been withdrawn; the number grows from start to start.
+    let number = u64::try_from(now_s).unwrap_or_default();
+    let list = || ca.crl(&[], number, now_s - 3_600, now_s + VALID_DAYS * 86_400);
+    let mut trust = TrustStore::new(vec![ca.certificate().clone()]);
+    trust.add_crl(list()?);
+    let list = list()?;
+    let authority = Responder::new(ca, issued, list);
     Ok(OwnKeys {
-        signing: pkcs12::read(&signing, password)?.0,
-        encryption: pkcs12::read(&encryption, password)?.0,
-        authority: ca.certificate().clone(),
+        signing,
+        encryption,
+        trust,
+        authority,
         tls: (
             xmlsec::pem::decode_all("CERTIFICATE", &server.chain_pem)?,
             xmlsec::pem::decode("PRIVATE KEY", &server.key_pem)?,

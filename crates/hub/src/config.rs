@@ -30,10 +30,14 @@ pub struct Config {
     pub listen_amqp: SocketAddr,
     /// AMQP over TLS.
     pub listen_amqp_tls: SocketAddr,
-    /// Mail in: SMTP.
+    /// Mail in: SMTP, with TLS on request.
     pub listen_smtp: SocketAddr,
-    /// Mail out: POP3.
+    /// Mail out: POP3, with TLS on request.
     pub listen_pop3: SocketAddr,
+    /// Mail in over TLS.
+    pub listen_smtp_tls: SocketAddr,
+    /// Mail out over TLS.
+    pub listen_pop3_tls: SocketAddr,
     /// Public base URL, when a proxy stands in front; else made from `listen`.
     pub public_base: Option<String>,
     /// Addresses and networks of the proxies in front, whose word about where a request came from is believed.
@@ -50,6 +54,8 @@ pub struct Config {
     pub witness: Option<PathBuf>,
     /// Folder with official schemas (`helsenav import standards`).
     pub schemas: Option<PathBuf>,
+    /// Real messages about real people: what is marked as a test (8213) and synthetic national ids are refused.
+    pub production: bool,
     /// Log filter, as `RUST_LOG`.
     pub log: String,
     /// Structured logs.
@@ -134,6 +140,8 @@ impl Default for Config {
             listen_amqp_tls: SocketAddr::from(([127, 0, 0, 1], 5671)),
             listen_smtp: SocketAddr::from(([127, 0, 0, 1], 2525)),
             listen_pop3: SocketAddr::from(([127, 0, 0, 1], 2110)),
+            listen_smtp_tls: SocketAddr::from(([127, 0, 0, 1], 2465)),
+            listen_pop3_tls: SocketAddr::from(([127, 0, 0, 1], 2995)),
             public_base: None,
             trusted_proxies: Vec::new(),
             proxy_header: "x-forwarded-for".to_owned(),
@@ -142,6 +150,7 @@ impl Default for Config {
             mirror: None,
             witness: None,
             schemas: None,
+            production: false,
             log: "info".to_owned(),
             log_json: false,
             privacy: PrivacySection::default(),

@@ -1,8 +1,6 @@
 //! Demo control from outside (DESIGN §4): the story clock and the story itself. Absent outside demo mode.
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use edge::{Clock, Problem};
@@ -21,6 +19,8 @@ pub trait StoryDriver: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
     /// Steps with their states, for the timeline page.
     fn status(&self) -> Value;
+    /// Sends one message that is wrong on purpose (`B01` …); what is wrong, what must come back and what came.
+    fn bad_case(&self, id: String) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
 }
 
 /// What the demo routes need.
@@ -42,16 +42,15 @@ pub struct Demo {
 
 const MAX_ADVANCE_US: i64 = 20 * 366 * 86_400_000_000;
 
-/// `/demo/clock`, `/demo/story`, `/demo/facts.json`; the demo authority's certificate and revocation list, where its certificates say.
+/// `/demo/clock`, `/demo/story`, `/demo/facts.json`.
 pub fn router(demo: Demo) -> Router {
     Router::new()
         .route("/demo/clock", get(now).post(advance))
         .route("/demo/story", get(status))
         .route("/demo/story", post(play))
+        .route("/demo/bad/{case}", post(bad_case))
         .route("/demo/facts.json", get(facts))
         .route("/demo/explain/{event}", get(explain))
-        .route("/pki/demo-ca.crl", get(revocation_list))
-        .route("/pki/demo-ca.cer", get(authority))
         .with_state(demo)
 }
 
@@ -105,22 +104,6 @@ impl Demo {
     }
 }
 
-/// The bytes of something that stands as PEM in facts.json.
-fn pem(demo: &Demo, member: &str, label: &str, content_type: &str) -> Result<Response, Problem> {
-    let text = demo.facts.get(member).and_then(Value::as_str);
-    let bytes = text.and_then(|text| xmlsec::pem::decode(label, text).ok());
-    let bytes = bytes.ok_or_else(Problem::not_found)?;
-    Ok(([(header::CONTENT_TYPE, content_type)], bytes).into_response())
-}
-
-async fn revocation_list(State(demo): State<Demo>) -> Result<Response, Problem> {
-    pem(&demo, "crl_pem", "X509 CRL", "application/pkix-crl")
-}
-
-async fn authority(State(demo): State<Demo>) -> Result<Response, Problem> {
-    pem(&demo, "ca_pem", "CERTIFICATE", "application/pkix-cert")
-}
-
 async fn explain(
     State(demo): State<Demo>,
     axum::extract::Path(event): axum::extract::Path<uuid::Uuid>,
@@ -144,6 +127,18 @@ struct Play {
 async fn play(State(demo): State<Demo>, Json(body): Json<Play>) -> Result<Json<Value>, Problem> {
     demo.story
         .play(body.until, body.pace)
+        .await
+        .map(Json)
+        .map_err(Problem::bad_request)
+}
+
+async fn bad_case(
+    State(demo): State<Demo>,
+    axum::extract::Path(case): axum::extract::Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let case = case.chars().take(8).collect();
+    demo.story
+        .bad_case(case)
         .await
         .map(Json)
         .map_err(Problem::bad_request)

@@ -11,11 +11,14 @@
 
 pub mod address_register;
 pub mod apis;
+pub mod approvals;
 pub mod citizens;
 pub mod config;
 pub mod counts;
 pub mod demo;
 pub mod demo_clients;
+pub mod endpoints;
+pub mod export;
 pub mod fhir;
 pub mod grunndata;
 pub mod health_registers;
@@ -28,11 +31,14 @@ pub mod login;
 mod message_handler;
 pub mod opened;
 pub mod operations;
+pub mod operators;
 pub mod ops;
 pub mod parties;
+pub mod pki;
 pub mod ports;
 pub mod registry;
 pub mod secrets;
+pub mod standards;
 pub mod validator;
 pub mod wire;
 

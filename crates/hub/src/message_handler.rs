@@ -12,14 +12,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// Name of the hub in greetings and in the ids of its mails.
 const HOST: &str = "helsenav.invalid";
 
-/// The listeners of both mail servers.
+/// The listeners of both mail servers: in the clear, and over TLS.
 pub(crate) struct Listeners {
     smtp: TcpListener,
     pop3: TcpListener,
+    smtp_tls: TcpListener,
+    pop3_tls: TcpListener,
 }
 
 impl Listeners {
@@ -35,31 +38,52 @@ impl Listeners {
             pop3: ports
                 .bind("listen_pop3", config.listen_pop3, movable.pop3)
                 .await?,
+            smtp_tls: ports
+                .bind("listen_smtp_tls", config.listen_smtp_tls, movable.smtp_tls)
+                .await?,
+            pop3_tls: ports
+                .bind("listen_pop3_tls", config.listen_pop3_tls, movable.pop3_tls)
+                .await?,
         })
     }
 
-    pub fn addresses(&self) -> std::io::Result<[(&'static str, SocketAddr); 2]> {
+    pub fn addresses(&self) -> std::io::Result<[(&'static str, SocketAddr); 4]> {
         Ok([
             ("listen_smtp", self.smtp.local_addr()?),
             ("listen_pop3", self.pop3.local_addr()?),
+            ("listen_smtp_tls", self.smtp_tls.local_addr()?),
+            ("listen_pop3_tls", self.pop3_tls.local_addr()?),
         ])
     }
 
-    /// Starts the servers and the sender.
-    pub fn start(self, handler: &MessageHandler) -> std::io::Result<MailRoad> {
+    /// Starts the servers and the sender. Without `tls` the listeners over TLS answer nobody.
+    pub fn start(
+        self,
+        handler: &MessageHandler,
+        tls: Option<TlsAcceptor>,
+    ) -> std::io::Result<MailRoad> {
         let shutdown = Shutdown::default();
         let office = Arc::new(PostOffice::new(handler.clone()));
-        let server = Server::new(office, HOST, Limits::default(), shutdown.clone());
-        let tasks = [(self.smtp, Protocol::Smtp), (self.pop3, Protocol::Pop3)]
-            .into_iter()
-            .map(|(listener, protocol)| {
-                let server = server.clone();
-                tokio::spawn(async move { server.serve(listener, protocol).await })
-            })
-            .collect();
+        let mut server = Server::new(office, HOST, Limits::default(), shutdown.clone());
+        if let Some(tls) = tls {
+            server = server.with_tls(tls);
+        }
+        let clear = [(self.smtp, Protocol::Smtp), (self.pop3, Protocol::Pop3)];
+        let secured = [
+            (self.smtp_tls, Protocol::Smtp),
+            (self.pop3_tls, Protocol::Pop3),
+        ];
+        let clear = clear.into_iter().map(|(listener, protocol)| {
+            let server = server.clone();
+            tokio::spawn(async move { server.serve(listener, protocol).await })
+        });
+        let secured = secured.into_iter().map(|(listener, protocol)| {
+            let server = server.clone();
+            tokio::spawn(async move { server.serve_tls(listener, protocol).await })
+        });
         Ok(MailRoad {
             shutdown,
-            tasks,
+            tasks: clear.chain(secured).collect(),
             sender: Sender::start(handler.clone())?,
         })
     }

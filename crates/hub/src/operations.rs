@@ -2,12 +2,15 @@
 
 use crate::counts;
 use crate::demo::Demo;
+use crate::operators::Operators;
 use crate::validator::Validator;
 use bytes::Bytes;
 use edge::Problem;
 use meldinger::Exchange;
+use meldinger::approval::Approvals;
 use meldinger::counter::Counter;
 use meldinger::view::{MessageFilter, Viewer};
+use portal::approvals::Act;
 use portal::counts::CountsQuery;
 use portal::drift::{MessageQuery, Operations, PartyQuery};
 use registers::{Directory, RegisterTable};
@@ -17,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
+use xmlsec::x509::{Certificate, TrustStore};
 
 /// What it is made of.
 pub struct OperationsParts {
@@ -28,12 +32,16 @@ pub struct OperationsParts {
     pub registers: Arc<RegisterTable>,
     /// The store.
     pub store: Store,
-    /// (user name, name, password) of the operator.
+    /// (user name, name, password) of the demo's operator.
     pub operator: Option<(String, String, String)>,
+    /// The operators of `helsenav user`.
+    pub operators: Operators,
     /// Explains messages.
     pub validator: Arc<Validator>,
     /// Counts messages.
     pub counter: Counter,
+    /// Test and approval.
+    pub approvals: Approvals,
     /// Clock and story, in demo mode.
     pub demo: Option<Demo>,
     /// Where the hub listens: key of the configuration and address.
@@ -92,14 +100,30 @@ impl HubOperations {
 impl Operations for HubOperations {
     fn operator(&self, username: &str, password: &str) -> Option<String> {
         use argon2::PasswordVerifier;
-        let (user, name, hash) = self.operator.as_ref()?;
-        // The password is checked whatever the user name, so that the time tells nothing.
+        let Some((_, name, hash)) = self.operator.as_ref().filter(|o| o.0 == username) else {
+            // As slow for a name that nobody has.
+            let found = self.parts.operators.log_in(username, password);
+            return found
+                .inspect_err(|error| tracing::error!(%error, "an operator's login failed"))
+                .ok()?
+                .map(|operator| operator.name);
+        };
         let is_right = argon2::password_hash::phc::PasswordHash::new(hash).is_ok_and(|hash| {
             argon2::Argon2::default()
                 .verify_password(password.as_bytes(), &hash)
                 .is_ok()
         });
-        (is_right && username == user).then(|| name.clone())
+        is_right.then(|| name.clone())
+    }
+
+    fn may_go_on(&self, username: &str) -> Result<bool, Problem> {
+        if self.operator.as_ref().is_some_and(|o| o.0 == username) {
+            return Ok(true);
+        }
+        self.parts.operators.may_go_on(username).map_err(|error| {
+            tracing::error!(%error, "an operator could not be looked up");
+            Problem::unavailable()
+        })
     }
 
     fn messages(&self, orgnr: Option<&str>, query: &MessageQuery) -> Result<Value, Problem> {
@@ -149,6 +173,10 @@ impl Operations for HubOperations {
     fn counts_csv(&self, orgnr: Option<&str>, query: &CountsQuery) -> Result<String, Problem> {
         let viewer = self.viewer(orgnr)?;
         counts::csv(&self.parts.counter, viewer, query, self.now_us())
+    }
+
+    fn approvals(&self, orgnr: Option<&str>, act: Act) -> Result<Value, Problem> {
+        crate::approvals::act(&self.parts.approvals, self.viewer(orgnr)?, act)
     }
 
     fn count_again(&self) -> Result<Value, Problem> {
@@ -201,7 +229,9 @@ impl Operations for HubOperations {
     }
 
     fn parties(&self, query: &PartyQuery) -> Result<Value, Problem> {
-        crate::parties::list(&self.parts.registers, query, self.now_us())
+        let trust = self.parts.exchange.trust();
+        let is_revoked = |der: &[u8]| is_revoked(&trust, der);
+        crate::parties::list(&self.parts.registers, query, self.now_us(), &is_revoked)
     }
 
     fn party_map(&self) -> Result<Value, Problem> {
@@ -209,7 +239,9 @@ impl Operations for HubOperations {
     }
 
     fn party(&self, her_id: u32) -> Result<Value, Problem> {
-        crate::parties::one(&self.parts.registers, her_id, self.now_us())
+        let trust = self.parts.exchange.trust();
+        let is_revoked = |der: &[u8]| is_revoked(&trust, der);
+        crate::parties::one(&self.parts.registers, her_id, self.now_us(), &is_revoked)
     }
 
     fn health(&self) -> Value {
@@ -228,20 +260,35 @@ impl Operations for HubOperations {
             .map(|(name, value)| (name.to_owned(), json!(value)))
             .collect();
         let now_s = edge::clock::real_now_us() / 1_000_000;
+        let trust = self.parts.exchange.trust();
+        // The one that ends first of an organisation's two, unless one is revoked: one line for each organisation.
         let certificates: Vec<Value> = self
             .parts
             .directory
             .top_parties()
             .into_iter()
             .filter_map(|p| {
-                let certificate =
-                    xmlsec::x509::Certificate::from_der(p.signing_certificate.as_deref()?).ok()?;
-                let days = (certificate.not_after_unix_s() - now_s) / 86_400;
+                let own = [&p.signing_certificate, &p.encryption_certificate];
+                let (is_revoked, left_s) = own
+                    .into_iter()
+                    .filter_map(|der| Certificate::from_der(der.as_deref()?).ok())
+                    .map(|certificate| {
+                        let is_revoked = trust.revoked_at_unix_s(&certificate).is_some();
+                        (is_revoked, certificate.not_after_unix_s() - now_s)
+                    })
+                    .min_by_key(|(is_revoked, left_s)| (!is_revoked, *left_s))?;
+                let days = left_s.div_euclid(86_400);
+                let state = match days {
+                    _ if is_revoked => "revoked",
+                    i64::MIN..=-1 => "expired",
+                    0..60 => "soon",
+                    _ => "ok",
+                };
                 Some(json!({
                     "name": p.name,
                     "her_id": p.her_id,
                     "days_left": days,
-                    "state": if days < 0 { "expired" } else if days < 60 { "soon" } else { "ok" },
+                    "state": state,
                 }))
             })
             .collect();
@@ -274,6 +321,12 @@ impl Operations for HubOperations {
             "heads": self.parts.store.heads(5).map(|h| json!(h.iter().map(|h| json!({"day": h.day, "closed": h.closed})).collect::<Vec<_>>())).unwrap_or(Value::Null),
         })
     }
+}
+
+/// Whether a certificate, DER, is on a revocation list that is known here.
+fn is_revoked(trust: &TrustStore, der: &[u8]) -> bool {
+    Certificate::from_der(der)
+        .is_ok_and(|certificate| trust.revoked_at_unix_s(&certificate).is_some())
 }
 
 /// An address that can be called: a listener on every interface is called on this machine.

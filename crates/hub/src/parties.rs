@@ -2,6 +2,7 @@
 //! the map, the last changes.
 
 use edge::Problem;
+use meldinger::counter::{Origin, Origins};
 use portal::drift::PartyQuery;
 use registers::RegisterTable;
 use registers::directory::PartyKind;
@@ -13,6 +14,7 @@ use registers::parties::rules::{self, Expiry};
 use registers::parties::search::{Facet, Query, kind_name};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Parties on a page.
 const PAGE: usize = 50;
@@ -41,8 +43,12 @@ fn service(party: &PartyRecord) -> Option<String> {
     Some(text(code.list.parse().ok()?, &code.code))
 }
 
-fn expiry_word(line: &CertificateLine, now: Moment) -> &'static str {
+/// Says of a certificate, DER, whether it is on a revocation list that is known here.
+pub type IsRevoked<'a> = &'a (dyn Fn(&[u8]) -> bool + 'a);
+
+fn state_word(line: &CertificateLine, now: Moment, is_revoked: IsRevoked<'_>) -> &'static str {
     match rules::expiry(line, now) {
+        _ if is_revoked(&line.der) => "revoked",
         Expiry::Fine => "ok",
         Expiry::Soon => "soon",
         Expiry::Late => "late",
@@ -53,6 +59,7 @@ fn expiry_word(line: &CertificateLine, now: Moment) -> &'static str {
 struct Browser<'a> {
     registers: &'a RegisterTable,
     now: Moment,
+    is_revoked: IsRevoked<'a>,
 }
 
 impl Browser<'_> {
@@ -60,11 +67,13 @@ impl Browser<'_> {
         let content = &party.content;
         let above = self.registers.parties().parent(content);
         let parent = above.as_ref().map(|p| &p.content);
-        let worst = [CertificateUse::Encryption, CertificateUse::Signing]
+        let in_use: Vec<&CertificateLine> = [CertificateUse::Encryption, CertificateUse::Signing]
             .into_iter()
             .filter_map(|purpose| rules::certificate(content, parent, purpose, self.now))
             .map(|c| c.value)
-            .min_by_key(|line| line.not_after_s);
+            .collect();
+        let revoked = in_use.iter().find(|line| (self.is_revoked)(&line.der));
+        let worst = revoked.or_else(|| in_use.iter().min_by_key(|line| line.not_after_s));
         json!({
             "her_id": content.her_id,
             "name": content.shown_name(),
@@ -73,7 +82,7 @@ impl Browser<'_> {
             "service": service(content),
             "parent": parent.map(|p| json!({ "her_id": p.her_id, "name": p.shown_name() })),
             "is_valid": rules::is_valid_party(content, parent, self.now),
-            "certificate": worst.map(|line| expiry_word(line, self.now)),
+            "certificate": worst.map(|line| state_word(line, self.now, self.is_revoked)),
         })
     }
 
@@ -150,7 +159,7 @@ impl Browser<'_> {
                     "thumbprint": line.thumbprint,
                     "valid_from": line.not_before_s.saturating_mul(1_000_000),
                     "valid_to": line.not_after_s.saturating_mul(1_000_000),
-                    "state": expiry_word(line, self.now),
+                    "state": state_word(line, self.now, self.is_revoked),
                     "in_use": in_use,
                     "inherited": inherited,
                 })
@@ -244,9 +253,32 @@ impl Browser<'_> {
 ///
 /// # Errors
 /// 400 for a query that cannot be.
-pub fn list(registers: &RegisterTable, query: &PartyQuery, now_us: i64) -> Result<Value, Problem> {
-    let now = Moment(now_us.div_euclid(1_000));
-    Browser { registers, now }.list(query)
+pub fn list(
+    registers: &RegisterTable,
+    query: &PartyQuery,
+    now_us: i64,
+    is_revoked: IsRevoked<'_>,
+) -> Result<Value, Problem> {
+    let browser = Browser {
+        registers,
+        now: Moment(now_us.div_euclid(1_000)),
+        is_revoked,
+    };
+    browser.list(query)
+}
+
+/// Where organisations are and what they are, for the message counter.
+#[must_use]
+pub fn origins(registers: Arc<RegisterTable>) -> Origins {
+    Arc::new(move |her_id| {
+        let Some(party) = registers.parties().get(her_id) else {
+            return Origin::default();
+        };
+        Origin {
+            municipality: party.content.municipality.clone(),
+            kind: party.content.business_type.clone(),
+        }
+    })
 }
 
 /// Organisations by municipality, each with the middle of where its organisations are.
@@ -304,9 +336,18 @@ struct Place {
 ///
 /// # Errors
 /// 404 for an unknown HER-id.
-pub fn one(registers: &RegisterTable, her_id: u32, now_us: i64) -> Result<Value, Problem> {
-    let now = Moment(now_us.div_euclid(1_000));
-    Browser { registers, now }.one(her_id)
+pub fn one(
+    registers: &RegisterTable,
+    her_id: u32,
+    now_us: i64,
+    is_revoked: IsRevoked<'_>,
+) -> Result<Value, Problem> {
+    let browser = Browser {
+        registers,
+        now: Moment(now_us.div_euclid(1_000)),
+        is_revoked,
+    };
+    browser.one(her_id)
 }
 
 #[cfg(test)]
@@ -318,6 +359,33 @@ mod tests {
     use store::{Filter, Seq, Store, StoreConfig};
 
     const NOW_US: i64 = 1_795_000_000_000_000;
+    const NONE: IsRevoked<'static> = &|_| false;
+
+    #[test]
+    fn a_revoked_certificate_is_shown_as_such_whatever_its_period() {
+        let now = Moment(NOW_US / 1_000);
+        let line = |left_s: i64| CertificateLine {
+            purpose: CertificateUse::Signing,
+            der: vec![1],
+            serial: "1".to_owned(),
+            name: "x".to_owned(),
+            not_before_s: 0,
+            not_after_s: NOW_US / 1_000_000 + left_s,
+            thumbprint: "x".to_owned(),
+            since: now,
+        };
+        let day = 86_400;
+        let table = [
+            (90 * day, "ok"),
+            (20 * day, "soon"),
+            (day, "late"),
+            (-1, "expired"),
+        ];
+        for (left_s, expected) in table {
+            assert_eq!(state_word(&line(left_s), now, NONE), expected);
+            assert_eq!(state_word(&line(left_s), now, &|der| der == [1]), "revoked");
+        }
+    }
 
     fn rows() -> Vec<Row> {
         let at = Moment(NOW_US / 1_000 - 1);
@@ -350,7 +418,8 @@ mod tests {
         let grant = mint.grant(Filter::Open, Seq(u64::MAX), 0);
         let registers = RegisterTable::open(store.clone(), grant).unwrap();
         registers.import(rows()).unwrap();
-        let total = |query: PartyQuery| list(&registers, &query, NOW_US).unwrap()["total"].clone();
+        let total =
+            |query: PartyQuery| list(&registers, &query, NOW_US, NONE).unwrap()["total"].clone();
         let text = |text: &str| PartyQuery {
             text: Some(text.to_owned()),
             ..PartyQuery::default()
@@ -364,8 +433,11 @@ mod tests {
             kind: Some("x".to_owned()),
             ..PartyQuery::default()
         };
-        assert_eq!(list(&registers, &wrong, NOW_US).unwrap_err().status, 400);
-        let ward = one(&registers, 11, NOW_US).unwrap();
+        assert_eq!(
+            list(&registers, &wrong, NOW_US, NONE).unwrap_err().status,
+            400
+        );
+        let ward = one(&registers, 11, NOW_US, NONE).unwrap();
         assert_eq!(ward["tree"]["top"]["her_id"], 10);
         assert_eq!(ward["electronic"][0]["inherited"], true);
         assert_eq!(ward["municipality"], "Oslo");
@@ -378,7 +450,7 @@ mod tests {
         );
         assert_eq!(map["without_municipality"], 0);
         assert_eq!(ward["changes"].as_array().unwrap().len(), 1);
-        assert_eq!(one(&registers, 99, NOW_US).unwrap_err().status, 404);
+        assert_eq!(one(&registers, 99, NOW_US, NONE).unwrap_err().status, 404);
         drop(registers);
         store.close();
     }

@@ -7,8 +7,10 @@ use crate::jobs::{CountLooks, Jobs, LogSigner};
 use crate::login::HelseidLogin;
 use crate::opened::{CLOCK_SECRET, Opened};
 use crate::operations::HubOperations;
+use crate::operators::Operators;
 use crate::ops::Ops;
 use crate::ports::Ports;
+use crate::standards::Standards;
 use crate::validator::Validator;
 use crate::{address_register, citizens, demo, helseid_out, intake, keys, message_handler, ops};
 use anyhow::{Context, Result, bail};
@@ -31,7 +33,7 @@ use portal::PortalState;
 use provesvar::Provesvar;
 use records::gate::{AudienceRule, Gate, OpenGate, TrustGate};
 use registers::Directory;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +42,7 @@ use store::Store;
 use tokio::net::TcpListener;
 use trust::Controller;
 use xmlsec::key::Identity;
+use xmlsec::pki::ocsp::Responder;
 use xmlsec::x509::TrustStore;
 
 /// What the binary brings besides the opened store.
@@ -54,6 +57,8 @@ pub struct Setup {
     pub hub_keys: Option<(Identity, Identity)>,
     /// Trusted authorities and revocation lists for messages.
     pub message_trust: TrustStore,
+    /// Answers about the certificates of the hub's own authority.
+    pub authority: Option<Responder>,
     /// Keys with which the receipts of a party may be read, where it has allowed it.
     pub receipt_keys: HashMap<u32, Vec<Identity>>,
     /// HelseID clients, made once the issuer is known.
@@ -92,6 +97,8 @@ pub struct Movable {
     pub amqp_tls: bool,
     pub smtp: bool,
     pub pop3: bool,
+    pub smtp_tls: bool,
+    pub pop3_tls: bool,
 }
 
 /// Where everything came to stand.
@@ -115,6 +122,10 @@ pub struct Addresses {
     pub smtp: SocketAddr,
     /// Mail out.
     pub pop3: SocketAddr,
+    /// Mail in over TLS.
+    pub smtp_tls: SocketAddr,
+    /// Mail out over TLS.
+    pub pop3_tls: SocketAddr,
 }
 
 /// A running hub.
@@ -204,7 +215,7 @@ impl Hub {
         let mail_listeners =
             message_handler::Listeners::bind(&mut ports, &config, &setup.movable).await?;
         ports.save().context("cannot remember the ports")?;
-        let [smtp, pop3] = mail_listeners.addresses()?;
+        let [smtp, pop3, smtp_tls, pop3_tls] = mail_listeners.addresses()?;
         let listeners = vec![
             ("listen", main.local_addr()?),
             ("listen_tls", main_tls.local_addr()?),
@@ -215,6 +226,8 @@ impl Hub {
             ("listen_amqp_tls", amqp_tls.local_addr()?),
             smtp,
             pop3,
+            smtp_tls,
+            pop3_tls,
         ];
         let addresses = Addresses {
             base: config
@@ -229,6 +242,8 @@ impl Hub {
             amqp_tls: amqp_tls.local_addr()?,
             smtp: smtp.1,
             pop3: pop3.1,
+            smtp_tls: smtp_tls.1,
+            pop3_tls: pop3_tls.1,
         };
         let shutdown = Shutdown::default();
         let mut tasks = Vec::new();
@@ -289,12 +304,16 @@ impl Hub {
             trust.clone(),
             vec![provesvar.source(), dokumenter.source()],
         )?);
-        let receivers = intake::adapters(
+        let mut receivers = intake::adapters(
             trust.clone(),
             vec![provesvar.receiver(), dokumenter.receiver()],
+            config.production,
         );
+        let (approvals, reads_by) = crate::approvals::open(&exchange, directory.clone())?;
+        receivers.push(approvals.receiver());
         let workers = Workers::start(&exchange, receivers, 2)?;
-        let counter = Counter::new(&exchange)?;
+        let counter =
+            Counter::with_origins(&exchange, crate::parties::origins(registers.clone()))?;
         let timers = (Timers::start(&exchange)?, Counting::start(&counter)?);
 
         let state = {
@@ -554,7 +573,14 @@ impl Hub {
         let validator = Arc::new(Validator::new(
             directory.clone(),
             cppa,
-            config.schemas_folder(),
+            match &config.schemas {
+                Some(folder) => Standards::in_folder(folder.clone()),
+                None => Standards::in_store(
+                    store.clone(),
+                    trust.hub("standards"),
+                    config.schemas_folder(),
+                )?,
+            },
         ));
         let operations = Arc::new(HubOperations::new(crate::operations::OperationsParts {
             exchange: exchange.clone(),
@@ -562,15 +588,15 @@ impl Hub {
             registers: registers.clone(),
             store: store.clone(),
             operator: setup.operator,
+            operators: Operators::new(store.clone(), trust.hub("operators"))?,
             validator: validator.clone(),
-            counter,
+            counter: counter.clone(),
+            approvals: approvals.clone(),
             demo: demo_routes.clone(),
             listeners,
         }));
-        let validator = meldinger::edge::rest::validator::router(
-            msh.clone(),
-            Arc::new(move |bytes, language| validator.explain(bytes, language).ok()),
-        );
+        let numbers = meldinger::edge::rest::counter::router(msh.clone(), counter.clone());
+        let validator = crate::approvals::edges(&msh, validator, approvals, &reads_by);
         let jwks = log_keys.clone();
         let portal = portal::router(PortalState {
             trust: trust.clone(),
@@ -601,6 +627,7 @@ impl Hub {
             .merge(meldinger::edge::rest::router(msh))
             .merge(message_handler.router())
             .merge(validator)
+            .merge(numbers)
             .merge(self_service)
             .merge(citizens.router())
             .merge(ops::router(Ops {
@@ -609,6 +636,9 @@ impl Hub {
                 metrics,
                 log_keys: log_keys.clone(),
             }));
+        if let Some(authority) = setup.authority {
+            router = router.merge(crate::pki::router(Arc::new(authority)));
+        }
         if let Some(demo) = demo_routes {
             let (registry, directory) = (clients.clone(), directory.clone());
             let clients = DemoClients {
@@ -651,7 +681,7 @@ impl Hub {
                 citizens::mtls_router(&citizens).into(),
             );
         }
-        let mail = mail_listeners.start(&message_handler)?;
+        let mail = mail_listeners.start(&message_handler, tls.as_ref().map(without_alpn))?;
         let amqp_shutdown = amqp::adapter::Shutdown::new();
         let bus = amqp::adapter::Server::new(
             Arc::new(broker),
@@ -661,7 +691,7 @@ impl Hub {
         );
         tasks.push(spawn_bus(bus.clone(), amqp_plain, None));
         if let Some(tls) = &tls {
-            tasks.push(spawn_bus(bus, amqp_tls, Some(amqp_tls_config(tls))));
+            tasks.push(spawn_bus(bus, amqp_tls, Some(without_alpn(tls))));
         }
         let signer = Arc::new(LogSigner::new(log_keys));
         tasks.extend(
@@ -734,43 +764,11 @@ fn spawn_bus(
     })
 }
 
-/// The bus speaks no ALPN.
-fn amqp_tls_config(tls: &Arc<rustls::ServerConfig>) -> tokio_rustls::TlsAcceptor {
+/// Bus and mail speak no ALPN.
+fn without_alpn(tls: &Arc<rustls::ServerConfig>) -> tokio_rustls::TlsAcceptor {
     let mut config = (**tls).clone();
     config.alpn_protocols.clear();
     tokio_rustls::TlsAcceptor::from(Arc::new(config))
-}
-
-/// facts.json's `endpoints`.
-pub fn endpoints(addresses: &Addresses) -> Value {
-    let base = &addresses.base;
-    json!({
-        "health-live": format!("{base}/health/live"),
-        "health-ready": format!("{base}/health/ready"),
-        "metrics": format!("{base}/metrics"),
-        "log-jwks": format!("{base}/log/jwks"),
-        "log-heads": format!("{base}/log/heads"),
-        "selvbetjening": format!("{base}{}", helseid::self_service::PREFIX),
-        "persontjenesten": format!("{base}{}", grunndata::persons::PREFIX),
-        "grunndata-fhir": format!("{base}{}", grunndata::fhir::PREFIX),
-        "communicationparty": format!("{base}{}", grunndata::ar::rest::PREFIX),
-        "cppa": format!("{base}{}", grunndata::cppa::rest::PREFIX),
-        "ebxml": format!("{base}{}", meldinger::edge::ebxml::PATH),
-        "meldingstjener": format!("{base}{}", meldinger::edge::rest::PREFIX),
-        "meldingsvalidator": format!("{base}{}", meldinger::edge::rest::validator::PREFIX),
-        "ar-soap": format!("{base}/v1/AR?wsdl"),
-        "ar-export-soap": format!("{base}/v1/ARExport?wsdl"),
-        "cppa-soap": format!("{base}/v1/CPPA?wsdl"),
-        "lsr-soap": format!("{base}/v1/LSR?wsdl"),
-        "servicebusmanager-soap": format!("{base}/v2/servicebusmanager?wsdl"),
-        "citizen-sts": format!("{base}{}/.well-known/openid-configuration", helseid::citizen::path::ISSUER),
-        "demo-clients": format!("{base}/demo/clients"),
-        "demo-clock": format!("{base}/demo/clock"),
-        "demo-story": format!("{base}/demo/story"),
-        "citizen-portal": format!("{base}/"),
-        "personnel-portal": format!("{base}/helsepersonell"),
-        "operator-portal": format!("{base}/drift"),
-    })
 }
 
 /// A ring behind a lock, as jobs and pages share it.

@@ -2,6 +2,7 @@
 
 Nothing of the hub's own code takes part on this side.
 """
+import base64
 import datetime
 import email
 import email.encoders
@@ -10,13 +11,16 @@ import email.policy
 import email.utils
 import poplib
 import pathlib
+import re
 import shutil
 import smtplib
+import ssl
 import subprocess
 import tempfile
 import time
 import unittest
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 import xml.etree.ElementTree as ElementTree
@@ -234,6 +238,75 @@ class Mail(unittest.TestCase):
         with self.assertRaises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(urllib.request.Request(facts["endpoints"]["ebxml"], data=b"x", headers={"Content-Type": "text/xml"}))
         self.assertEqual(refused.exception.code, 400)
+
+    def test_mail_goes_over_tls_as_well(self):
+        trust = ssl.create_default_context(cadata=facts["ca_pem"])
+        _, xml = report(person("diabetes")["pid"], "Eira, Máhtto")
+        message_id, soap, payload = self.message(xml)
+        mail = self.mail(soap, payload)
+        at = lambda name: ("localhost", int(facts["mail"][name].rsplit(":", 1)[1]))
+        with smtplib.SMTP(*at("smtp"), timeout=20) as smtp:
+            smtp.starttls(context=trust)
+            smtp.login(self.user["username"], self.user["password"])
+            smtp.sendmail(self.user["address"], [self.hub["address"]], mail)
+        with smtplib.SMTP_SSL(*at("smtp_tls"), timeout=20, context=trust) as smtp:
+            smtp.sendmail(self.user["address"], [self.hub["address"]], mail)
+        self.action("Acknowledgment", message_id)
+        upgraded = poplib.POP3(*at("pop3"), timeout=20)
+        upgraded.stls(context=trust)
+        for box in (upgraded, poplib.POP3_SSL(*at("pop3_tls"), timeout=20, context=trust)):
+            box.user(self.user["username"])
+            box.pass_(self.user["password"])
+            box.stat()
+            box.quit()
+
+    def test_a_ping_is_answered(self):
+        message_id = str(uuid.uuid4())
+        asked = envelope(message_id, uuid.uuid4())
+        head, rest = asked.split('<eb:Service eb:type="string">')
+        _, rest = rest.split("<eb:MessageData>")
+        asked = f"{head}<eb:Service>urn:oasis:names:tc:ebxml-msg:service</eb:Service><eb:Action>Ping</eb:Action><eb:MessageData>{rest}"
+        asked = re.sub("<eb:AckRequested.*?/>|<eb:DuplicateElimination/>|<eb:Manifest.*</eb:Manifest>", "", asked, flags=re.DOTALL)
+        asked = re.sub('<ds:Reference URI="cid:payload">.*?</ds:Reference>', "", asked, flags=re.DOTALL)
+        template = pathlib.Path(self.folder.name) / "template.xml"
+        template.write_text(asked, encoding="utf-8")
+        pem = self.keys.path("signing.pem")
+        signed = self.xmlsec("--sign", *self.lax, "--privkey-pem", f"{pem},{pem}", str(template))
+        request = urllib.request.Request(facts["endpoints"]["ebxml"], data=signed, headers={"Content-Type": "text/xml", "SOAPAction": '"ebXML"'})
+        with urllib.request.urlopen(request, timeout=20) as response:
+            pong = response.read()
+        self.verify(pong)
+        found = ElementTree.fromstring(pong)
+        self.assertEqual(found.findtext(".//eb:Action", namespaces=NAMES), "Pong")
+        self.assertEqual(found.findtext(".//eb:MessageData/eb:RefToMessageId", namespaces=NAMES), message_id)
+
+    def test_certificates_can_be_asked_about(self):
+        folder = pathlib.Path(self.folder.name)
+        us = one(facts["organisations"], her_id=8900900)
+        (folder / "revoked.p12").write_bytes(base64.b64decode(us["spare_p12"]["revoked"]))
+        (folder / "revoked.pem").write_bytes(openssl("pkcs12", "-in", str(folder / "revoked.p12"), "-nodes", "-clcerts",
+                                                     "-passin", "pass:" + us["p12_password"]))
+        done = subprocess.run(
+            ["openssl", "ocsp", "-issuer", self.keys.path("ca.pem"), "-CAfile", self.keys.path("ca.pem"), "-url", facts["endpoints"]["ocsp"],
+             "-cert", self.keys.path("signing.pem"), "-cert", str(folder / "revoked.pem"), "-cert", self.keys.path("hub.pem")],
+            capture_output=True, check=True)
+        said = (done.stdout + done.stderr).decode()
+        self.assertIn("Response verify OK", said)
+        self.assertIn("signing.pem: good", said)
+        self.assertIn("hub.pem: good", said)
+        self.assertIn("revoked.pem: revoked", said)
+        self.assertNotIn("no nonce", said)
+        # The same by GET, as caches like it.
+        request, answer = folder / "ocsp-request", folder / "ocsp-answer"
+        known = ["-issuer", self.keys.path("ca.pem"), "-no_nonce", "-cert", self.keys.path("signing.pem")]
+        openssl("ocsp", *known, "-reqout", str(request))
+        text = urllib.parse.quote(base64.b64encode(request.read_bytes()).decode(), safe="")
+        with urllib.request.urlopen(f"{facts['endpoints']['ocsp']}/{text}", timeout=20) as response:
+            self.assertEqual(response.headers["Content-Type"], "application/ocsp-response")
+            self.assertIn("max-age=43200", response.headers["Cache-Control"])
+            answer.write_bytes(response.read())
+        said = openssl("ocsp", *known, "-respin", str(answer), "-CAfile", self.keys.path("ca.pem")).decode()
+        self.assertIn("signing.pem: good", said)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 /** View models of `/drift/parter`, as crates/hub (`parties.rs`) writes them. Times are microseconds since 1970. */
 
 export type PartyKind = 'Organization' | 'Service' | 'Person';
-export type CertificateState = 'ok' | 'soon' | 'late' | 'expired';
+export type CertificateState = 'ok' | 'soon' | 'late' | 'expired' | 'revoked';
 
 export interface PartyRow {
   her_id: number;

@@ -116,8 +116,8 @@ function useRows(health: Health): Row[] {
       rows.push({
         group: 'certificates',
         name: `${certificate.name} (${certificate.her_id})`,
-        state: isGood ? 'ok' : certificate.state === 'expired' ? 'fault' : 'watch',
-        value: certificate.days_left < 0 ? t('health.certificate.expired') : t('health.certificate.days', { n: format.count(certificate.days_left) }),
+        state: isGood ? 'ok' : certificate.state === 'soon' ? 'watch' : 'fault',
+        value: certificate.state === 'revoked' ? t('health.certificate.revoked') : certificate.days_left < 0 ? t('health.certificate.expired') : t('health.certificate.days', { n: format.count(certificate.days_left) }),
         limit: t('health.certificate.limit'),
         ...(isGood ? {} : { advice: t('health.certificate.advice') }),
       });

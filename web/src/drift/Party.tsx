@@ -15,6 +15,7 @@ const CERTIFICATE_TONES: Record<PartyDetails['certificates'][number]['state'], T
   soon: 'watch',
   late: 'bad',
   expired: 'quiet',
+  revoked: 'bad',
 };
 
 /** One communication party: what it is, where it is reached, with which certificates, and its organisation. */

@@ -37,6 +37,7 @@ export const parties = {
   'certificate.soon': { nb: 'Sertifikat utløper snart', en: 'Certificate ends soon' },
   'certificate.late': { nb: 'Sertifikat utløper om få dager', en: 'Certificate ends in a few days' },
   'certificate.expired': { nb: 'Sertifikat utløpt', en: 'Certificate has ended' },
+  'certificate.revoked': { nb: 'Sertifikat trukket tilbake', en: 'Certificate revoked' },
   'certificate.none': { nb: 'Uten sertifikat', en: 'No certificate' },
   back: { nb: 'Til søket', en: 'Back to the search' },
   about: { nb: 'Om parten', en: 'About the party' },

@@ -31,7 +31,7 @@ pub(crate) fn make(
         "population": remembered.population,
         "ca_pem": keys.ca_pem,
         "crl_pem": keys.crl_pem,
-        "endpoints": hub::wire::endpoints(addresses),
+        "endpoints": hub::endpoints::endpoints(addresses),
         "helseid": {
             "issuer": addresses.issuer,
             "browser_http": addresses.helseid_browser,
@@ -67,6 +67,8 @@ pub(crate) fn make(
         "mail": {
             "smtp": addresses.smtp.to_string(),
             "pop3": addresses.pop3.to_string(),
+            "smtp_tls": addresses.smtp_tls.to_string(),
+            "pop3_tls": addresses.pop3_tls.to_string(),
             "users": mail_users(nation, credentials),
         },
         "organisations": nation.fixed_organisations().iter().filter(|o| o.key.is_some()).map(|o| organisation(o, keys)).collect::<Vec<_>>(),

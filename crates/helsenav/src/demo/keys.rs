@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use xmlsec::key::Identity;
-use xmlsec::pki::{DemoCa, Names, Purpose, Revoked, RsaKey, Validity, pkcs12};
-use xmlsec::x509::Certificate;
+use xmlsec::pki::ocsp::Responder;
+use xmlsec::pki::{DemoCa, Names, Places, Purpose, Revoked, RsaKey, Validity, pkcs12};
+use xmlsec::x509::{Certificate, Crl};
 
 /// Password of every PKCS #12 file of the demo; it stands in facts.json.
 pub(crate) const P12_PASSWORD: &str = "helsenav-demo";
@@ -67,12 +68,9 @@ fn identity(p12: &str) -> Result<Identity> {
     Ok(identity)
 }
 
-/// Makes everything. `now_s`: the real clock at first start; `crl_url`: where the revocation list will be served, if that is known by now.
-pub(crate) fn make(nation: &Nation, now_s: i64, crl_url: Option<&str>) -> Result<DemoKeys> {
-    let mut ca = DemoCa::new("Helsenav demo CA", now_s)?;
-    if let Some(url) = crl_url {
-        ca = ca.with_crl_url(url);
-    }
+/// Makes everything. `now_s`: the real clock at first start; `places`: where the authority will be asked, as far as that is known by now.
+pub(crate) fn make(nation: &Nation, now_s: i64, places: Places) -> Result<DemoKeys> {
+    let ca = DemoCa::new("Helsenav demo CA", now_s)?.with_places(places);
     let revoked: Mutex<Vec<Revoked>> = Mutex::default();
     let made: Mutex<BTreeMap<String, OrganisationKeys>> = Mutex::default();
     let story: Vec<&nation::model::Organisation> = nation
@@ -172,16 +170,27 @@ fn organisation_keys(
     })
 }
 
-/// A TLS certificate for the listeners, fresh at every start.
-pub(crate) fn tls(keys: &DemoKeys, now_s: i64) -> Result<(Vec<Vec<u8>>, Vec<u8>)> {
-    let ca = DemoCa::load(&keys.ca_pem, &keys.ca_key_pem)?;
+/// Chain and key of a listener.
+pub(crate) type Tls = (Vec<Vec<u8>>, Vec<u8>);
+
+/// A TLS certificate for the listeners, fresh at every start, and who answers about it and all others of the demo.
+pub(crate) fn tls(keys: &DemoKeys, now_s: i64, places: Places) -> Result<(Tls, Responder)> {
+    let ca = DemoCa::load(&keys.ca_pem, &keys.ca_key_pem)?.with_places(places);
     let server = ca.issue_server(
         &["localhost", "127.0.0.1"],
         Validity::days_around(now_s, 1, 90),
     )?;
     let chain = xmlsec::pem::decode_all("CERTIFICATE", &server.chain_pem)?;
     let key = xmlsec::pem::decode("PRIVATE KEY", &server.key_pem)?;
-    Ok((chain, key))
+    let mut issued = vec![Certificate::from_pem(&server.chain_pem)?];
+    for own in keys.organisations.values() {
+        let files = [&own.signing_p12, &own.encryption_p12].into_iter();
+        for file in files.chain(&own.expired_p12).chain(&own.revoked_p12) {
+            issued.push(identity(file)?.certificate().clone());
+        }
+    }
+    let crl = Crl::from_pem(&keys.crl_pem, ca.certificate())?;
+    Ok(((chain, key), Responder::new(ca, &issued, crl)))
 }
 
 /// The CA's certificate.
