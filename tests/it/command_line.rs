@@ -24,7 +24,8 @@ fn help_and_exit_codes() {
     let help = run(helsenav().arg("--help"));
     assert_eq!(help.code, 0);
     for command in [
-        "serve", "demo", "validate", "explain", "log", "backup", "restore", "config", "client",
+        "serve", "demo", "validate", "explain", "log", "import", "export", "backup", "restore",
+        "config", "client", "user", "bench",
     ] {
         assert!(
             help.out.contains(&format!("  {command}")),
@@ -149,7 +150,7 @@ fn imported_schemas_judge() {
         fs::write(&file, text).unwrap();
         let said = run(helsenav()
             .args(["validate", "--schemas"])
-            .arg(data.join("schemas"))
+            .arg(&schemas)
             .arg(&file));
         assert_eq!(said.code, code, "{content}: {said:?}");
     }
@@ -220,6 +221,56 @@ fn a_wrong_configuration_says_where_and_what() {
         shown.code == 0 && shown.out.contains("127.0.0.1:9000") && shown.out.contains("[store]"),
         "{shown:?}"
     );
+}
+
+#[test]
+fn operators_and_exports_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let with = |args: &[&str], input: &str| {
+        let file = folder.path().join("input");
+        fs::write(&file, input).unwrap();
+        let mut command = helsenav();
+        command.args(args).arg("--data").arg(&data);
+        command.stdin(fs::File::open(&file).unwrap());
+        run(&mut command)
+    };
+    let added = with(&["user", "add", "kari", "--name", "Kari N"], "");
+    assert_eq!(added.code, 0, "{added:?}");
+    assert!(added.out.contains("shown this once"), "{added:?}");
+    let again = with(&["user", "add", "kari", "--name", "Kari N"], "");
+    assert!(
+        again.code == 1 && again.err.contains("already"),
+        "{again:?}"
+    );
+    let short = with(&["user", "password", "kari", "--password-stdin"], "kort\n");
+    assert!(short.code == 1 && short.err.contains("12"), "{short:?}");
+    let usage = with(&["user", "password", "kari", "--password", "x"], "");
+    assert_eq!(usage.code, 2, "a password on a command line: {usage:?}");
+    let own = "et langt passord\n";
+    let changed = with(&["user", "password", "kari", "--password-stdin"], own);
+    assert!(
+        changed.code == 0 && !changed.out.contains("langt"),
+        "{changed:?}"
+    );
+    assert_eq!(with(&["user", "block", "kari"], "").code, 0);
+    let listed = with(&["user", "list"], "");
+    assert!(listed.out.contains("blocked  Kari N"), "{listed:?}");
+
+    let out = folder.path().join("out");
+    let place = out.to_str().unwrap();
+    let open = ["export", place, "--reason", "test"];
+    let refused = with(&open, "");
+    assert!(
+        refused.code == 1 && refused.err.contains("receiver"),
+        "{refused:?}"
+    );
+    assert!(!out.exists());
+    let made = with(&[&open[..], &["--repository", "sandbox"]].concat(), "");
+    assert_eq!(made.code, 0, "{made:?}");
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(out.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["repositories"]["sandbox"], 0);
 }
 
 #[test]

@@ -20,10 +20,7 @@ pub(crate) struct HubArgs {
 
 /// Opens a stopped hub's store.
 pub(crate) fn open_store(args: &StoreArgs) -> Result<Store> {
-    let mut config = Config::load(args.config.as_deref(), std::env::vars())?;
-    if let Some(data) = &args.data {
-        config.data.clone_from(data);
-    }
+    let config = args.configuration()?;
     let (store, _mint) =
         Store::open(hub::opened::store_config(&config)).context("is the hub still running?")?;
     Ok(store)

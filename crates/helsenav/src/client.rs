@@ -11,7 +11,6 @@ use helseid::citizen::{RIGHT_NAME, RIGHT_PID};
 use helseid::registry::model::{ApiOwner, Origin, Rules, SystemTenancy, SystemUsers};
 use helseid::registry::rules::SELF_SERVICE_SCOPE;
 use helseid::registry::{Actor, NewClient, NewSystem, Registry, RegistryParts};
-use hub::{Config, Opened};
 use jose::jwk::KeyKind;
 use jose::{Alg, PrivateJwk};
 use serde_json::{Value, json};
@@ -336,12 +335,8 @@ pub(crate) fn run(command: &ClientCommand) -> Result<ExitCode> {
 
 /// Opens the registrations of a store, works on them and closes the store.
 fn on<T>(args: &StoreArgs, work: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
-    let mut config = Config::load(args.config.as_deref(), std::env::vars())?;
-    if let Some(data) = &args.data {
-        config.data.clone_from(data);
-    }
-    let apis = hub::apis::read(config.helseid.apis.as_deref())?;
-    let opened = Opened::open(config).context("is the hub still running?")?;
+    let apis = hub::apis::read(args.configuration()?.helseid.apis.as_deref())?;
+    let opened = args.opened()?;
     let records =
         hub::registry::RegistryRecords::new(opened.store.clone(), opened.trust.hub("client"))?;
     let registry = Registry::open(RegistryParts {

@@ -4,7 +4,6 @@
 use crate::cli::StoreArgs;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use hub::{Config, Opened};
 use indicatif::{ProgressBar, ProgressStyle};
 use records::bulk::import::{Counts, import_ndjson};
 use std::fs::File;
@@ -90,11 +89,7 @@ fn open(path: &Path) -> Result<File> {
 }
 
 fn into_store(args: &NdjsonArgs, errors: &mut dyn Write) -> Result<Counts> {
-    let mut config = Config::load(args.store.config.as_deref(), std::env::vars())?;
-    if let Some(data) = &args.store.data {
-        config.data.clone_from(data);
-    }
-    let opened = Opened::open(config).context("is the hub still running? Then say --base")?;
+    let opened = args.store.opened().context("a running hub is reached with --base")?;
     let mut sum = Counts::default();
     for path in &args.files {
         let file = open(path)?;

@@ -2,7 +2,6 @@
 
 use crate::cli::StoreArgs;
 use anyhow::{Result, bail};
-use hub::Config;
 use hub::Opened;
 use indicatif::{ProgressBar, ProgressStyle};
 use records::reindex::{Checked, Target, check, run};
@@ -17,14 +16,6 @@ pub(crate) struct IndexArgs {
     pub repository: Option<String>,
     #[command(flatten)]
     pub store: StoreArgs,
-}
-
-fn open(args: &IndexArgs) -> Result<Opened> {
-    let mut config = Config::load(args.store.config.as_deref(), std::env::vars())?;
-    if let Some(data) = &args.store.data {
-        config.data.clone_from(data);
-    }
-    Opened::open(config)
 }
 
 fn targets(args: &IndexArgs, opened: &Opened) -> Result<Vec<(&'static str, Target)>> {
@@ -54,7 +45,7 @@ fn bar(name: &'static str) -> ProgressBar {
 
 /// Makes search keys anew.
 pub(crate) fn reindex(args: &IndexArgs, all: bool) -> Result<ExitCode> {
-    let opened = open(args)?;
+    let opened = args.store.opened()?;
     for (name, target) in targets(args, &opened)? {
         let bar = bar(name);
         let done = run(&target, all, |records| {
@@ -73,7 +64,7 @@ pub(crate) fn reindex(args: &IndexArgs, all: bool) -> Result<ExitCode> {
 
 /// Compares the index with the stored keys, and the stored keys with the content.
 pub(crate) fn check_index(args: &IndexArgs) -> Result<ExitCode> {
-    let opened = open(args)?;
+    let opened = args.store.opened()?;
     let rows = opened.store.verify_index()?;
     println!("index: {rows} rows, all as the stored keys say");
     let mut is_right = true;

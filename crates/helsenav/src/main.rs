@@ -7,12 +7,14 @@ mod admin;
 mod cli;
 mod client;
 mod demo;
+mod export;
 mod import;
 mod index;
 mod log_verify;
 mod persons;
 mod serve;
 mod stop;
+mod user;
 mod validate;
 
 use clap::Parser;

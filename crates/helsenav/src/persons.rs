@@ -5,7 +5,6 @@ use crate::cli::StoreArgs;
 use crate::import::bar_of;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use hub::{Config, Opened};
 use registers::kernel::period::Moment;
 use registers::persons::PersonRegister;
 use registers::persons::freg::import::{Importer, Report};
@@ -33,11 +32,7 @@ const FAULTS_SHOWN: usize = 20;
 
 /// Imports.
 pub(crate) fn run(args: &PersonsArgs) -> Result<ExitCode> {
-    let mut config = Config::load(args.store.config.as_deref(), std::env::vars())?;
-    if let Some(data) = &args.store.data {
-        config.data.clone_from(data);
-    }
-    let opened = Opened::open(config).context("is the hub still running?")?;
+    let opened = args.store.opened()?;
     let register = opened.registers.persons();
     let now = Moment(opened.clock.now_us().div_euclid(1_000));
     let mut code = ExitCode::SUCCESS;

@@ -78,6 +78,7 @@ macro_rules! late {
 
 late! {
     person(nin: &str) -> Option<registers::Person>;
+    death_registered(nin: &str) -> Option<i64>;
     practitioner_by_hpr(hpr: &str) -> Option<registers::Practitioner>;
     practitioner_by_nin(nin: &str) -> Option<registers::Practitioner>;
     practitioners_of(orgnr: &str, limit: usize) -> Vec<registers::Practitioner>;

@@ -7,6 +7,8 @@
     reason = "helpers of tests fail like tests do"
 )]
 
+#[path = "it/export.rs"]
+mod export;
 #[path = "it/helseid_state.rs"]
 mod helseid_state;
 #[path = "../../helseid/tests/it/people.rs"]

@@ -52,6 +52,10 @@ pub struct PartyQuery {
 pub trait Operations: Send + Sync {
     /// Checks an operator's password; the name shown. Slow on purpose: called on a blocking thread.
     fn operator(&self, username: &str, password: &str) -> Option<String>;
+    /// Whether an operator who has logged in may go on: neither blocked nor removed meanwhile.
+    fn may_go_on(&self, _username: &str) -> Result<bool, Problem> {
+        Ok(true)
+    }
     /// Message list for an organisation (`None` = operator: all, without content).
     fn messages(&self, orgnr: Option<&str>, query: &MessageQuery) -> Result<Value, Problem>;
     /// One message with every step.
@@ -139,6 +143,7 @@ async fn login(
 ) -> Result<Response, Problem> {
     // A JSON body cannot be sent by a foreign form without a preflight, so this needs no CSRF token.
     let operations = state.operations.clone();
+    let username = body.username.clone();
     let name = blocking(move || operations.operator(&body.username, &body.password)).await?;
     let name = name.ok_or_else(|| {
         Problem::new(
@@ -150,7 +155,7 @@ async fn login(
     enter(
         &state,
         Portal::Drift,
-        Who::Operator { name },
+        Who::Operator { name, username },
         "/drift",
         &headers,
     )

@@ -78,6 +78,9 @@ pub enum Who {
     Operator {
         /// Name shown.
         name: String,
+        /// Login; asked for at each request, so that a block ends the session.
+        #[serde(default)]
+        username: String,
     },
 }
 
@@ -377,7 +380,13 @@ impl FromRequestParts<PortalState> for DriftSession {
 
     async fn from_request_parts(parts: &mut Parts, state: &PortalState) -> Result<Self, Problem> {
         match session_of(parts, state, Portal::Drift).await?.1.who {
-            Who::Operator { name } => Ok(Self::Operator { name }),
+            Who::Operator { name, username } => {
+                let operations = state.operations.clone();
+                match edge::blocking(move || operations.may_go_on(&username)).await?? {
+                    true => Ok(Self::Operator { name }),
+                    false => Err(Problem::unauthorized()),
+                }
+            }
             Who::Party(who) => Ok(Self::Party(Box::new(who))),
             _ => Err(Problem::unauthorized()),
         }
@@ -448,7 +457,7 @@ async fn show(
             fill(&mut view, who);
             Some("party")
         }
-        Some(Who::Operator { name }) => {
+        Some(Who::Operator { name, .. }) => {
             view.name = Some(name);
             Some("operator")
         }

@@ -54,6 +54,9 @@ impl Operations for Desk {
     fn operator(&self, username: &str, password: &str) -> Option<String> {
         (username == "drift" && password == "good").then(|| "Tore Andersen".to_owned())
     }
+    fn may_go_on(&self, username: &str) -> Result<bool, Problem> {
+        Ok(username != "blocked")
+    }
     fn messages(&self, orgnr: Option<&str>, _: &MessageQuery) -> Result<Value, Problem> {
         Ok(json!({ "orgnr": orgnr }))
     }

@@ -68,6 +68,19 @@ impl World {
 }
 
 #[test]
+fn a_session_ends_when_its_operator_is_blocked() {
+    let world = world();
+    for (username, status) in [("drift", 200), ("blocked", 401)] {
+        let browser = world.enter(Who::Operator {
+            name: "Tore Andersen".to_owned(),
+            username: username.to_owned(),
+        });
+        let answer = world.get(&browser, "/api/drift/messages");
+        assert_eq!(answer.status, status, "{username}");
+    }
+}
+
+#[test]
 fn from_a_system_to_a_client_with_a_key_and_a_scope() {
     let world = world();
     for orgnr in [OFFICE, VENDOR, STRANGER] {
@@ -75,6 +88,7 @@ fn from_a_system_to_a_client_with_a_key_and_a_scope() {
     }
     let operator = world.enter(Who::Operator {
         name: "Tore Andersen".to_owned(),
+        username: "drift".to_owned(),
     });
     let (office, vendor) = (
         world.enter(party(OFFICE, "4")),
@@ -217,6 +231,7 @@ fn terms_are_written_by_the_owner_and_accepted_by_others() {
     }
     let operator = world.enter(Who::Operator {
         name: "Tore Andersen".to_owned(),
+        username: "drift".to_owned(),
     });
     let (office, vendor) = (
         world.enter(party(OFFICE, "4")),
