@@ -76,6 +76,14 @@ fn decode(text: &str) -> String {
 }
 
 impl AddressRegister {
+    fn der(&self, party: &Held, purpose: CertificateUse) -> Option<Vec<u8>> {
+        let now = self.moment();
+        let parent = self.parent(&party.content);
+        let parent = parent.as_ref().map(|p| &p.content);
+        let found = rules::certificate(&party.content, parent, purpose, now)?;
+        Some(found.value.der.clone())
+    }
+
     fn line(&self, party: &Held, purpose: CertificateUse) -> Option<(CertificateLine, String)> {
         let now = self.moment();
         let parent = self.parent(&party.content);
@@ -96,8 +104,8 @@ impl AddressRegister {
         purpose: CertificateUse,
     ) -> Result<Value, Fault> {
         let party = self.get(request.int("herId").unwrap_or(0))?;
-        let (line, _) = self.line(&party, purpose).ok_or_else(not_found)?;
-        Ok(line.der.into())
+        let der = self.der(&party, purpose).ok_or_else(not_found)?;
+        Ok(der.into())
     }
 
     /// The same with its directory address.
@@ -128,8 +136,8 @@ impl AddressRegister {
                     "Organisasjon med oppgitt organisasjonsnummer eksisterer ikke.",
                 )
             })?;
-        let (line, _) = self.line(top, purpose).ok_or_else(not_found)?;
-        Ok(line.der.into())
+        let der = self.der(top, purpose).ok_or_else(not_found)?;
+        Ok(der.into())
     }
 
     /// Certificates that a directory address asks for, newest first.
