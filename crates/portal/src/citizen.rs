@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use edge::{Problem, blocking};
 use helsenorge::access::{AccessView, PractitionerHit, What, Whom};
 use helsenorge::login::{LoggedIn, OnLogin};
-use helsenorge::usage_log::LogView;
+use helsenorge::usage_log::{LogView, RegisterLooks};
 use records::source::ViewContext;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -57,6 +57,7 @@ pub(crate) fn router() -> Router<PortalState> {
         .route("/api/citizen/letters/{id}/original", get(original))
         .route("/api/citizen/log", get(log))
         .route("/api/citizen/log/extract", get(extract))
+        .route("/api/citizen/log/registers", get(register_looks))
         .route("/api/citizen/notices", get(notices))
         .route("/api/citizen/access", get(access))
         .route("/api/citizen/access/search", post(search))
@@ -246,6 +247,17 @@ async fn log(
     blocking(move || {
         let citizen = state.helsenorge.citizen(&session.nin)?;
         state.helsenorge.log_view(&citizen, query.before).map(Json)
+    })
+    .await?
+}
+
+async fn register_looks(
+    State(state): State<PortalState>,
+    session: CitizenSession,
+) -> Result<Json<RegisterLooks>, Problem> {
+    blocking(move || {
+        let citizen = state.helsenorge.citizen(&session.nin)?;
+        state.helsenorge.register_looks(&citizen).map(Json)
     })
     .await?
 }

@@ -110,6 +110,7 @@ fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let declared = [
         (trust::settings::REPOSITORY, RepoKind::Patient),
+        (trust::counted::REPOSITORY, RepoKind::Patient),
         (helsenorge::REPOSITORY, RepoKind::Patient),
         (kjernejournal::REPOSITORY, RepoKind::Patient),
         (provesvar::REPOSITORY, RepoKind::Patient),
@@ -433,6 +434,7 @@ fn answers_are_not_kept_and_national_ids_are_in_no_address() {
         "/api/citizen/results",
         "/api/citizen/letters",
         "/api/citizen/log",
+        "/api/citizen/log/registers",
         "/api/citizen/notices",
         "/api/citizen/access",
         "/api/session/citizen",
