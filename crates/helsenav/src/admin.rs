@@ -3,7 +3,9 @@
 use crate::cli::StoreArgs;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use edi::xsd::{Archive, SchemaSet};
 use hub::Config;
+use hub::config::SCHEMAS_FOLDER;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -82,64 +84,44 @@ pub(crate) fn restore(file: &Path, accept_lost: bool, args: &StoreArgs) -> Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// Copies official schemas into the data folder, after trying them.
+/// Puts official schemas into the store, after trying them; beside a running hub on the embedded store, where it finds them.
 pub(crate) fn import_standards(folder: &Path, args: &StoreArgs) -> Result<ExitCode> {
-    edi::xsd::SchemaSet::load(folder)
+    let archive = Archive::read(folder)?;
+    let set = SchemaSet::from_archive(&archive)
         .with_context(|| format!("{} holds no usable schemas", folder.display()))?;
-    let mut config = Config::load(args.config.as_deref(), std::env::vars())?;
-    if let Some(data) = &args.data {
-        config.data.clone_from(data);
+    let config = args.configuration()?;
+    let now = jiff::Timestamp::now();
+    match Store::open(hub::opened::store_config(&config)) {
+        Ok((store, _mint)) => {
+            hub::standards::keep(&store, &archive, now)?;
+            store.close();
+        }
+        // A running hub has the embedded store for itself.
+        Err(_) if hub_holds_the_store(&config) => {
+            hub::standards::leave(&config.data.join(SCHEMAS_FOLDER), &archive, now)?;
+        }
+        Err(error) => return Err(error).context("the store cannot be opened"),
     }
-    let target = config.data.join(hub::config::SCHEMAS_FOLDER);
-    let copied = copy_schemas(folder, &target, 0)?;
-    // Which file counts where several have the same namespace.
-    let choice = folder.join("namespaces.json");
-    if choice.is_file() {
-        std::fs::copy(&choice, target.join("namespaces.json"))?;
-    }
-    // What was imported is tried as it lies there, and a running hub reads it anew when this file changes.
-    let set = edi::xsd::SchemaSet::load(&target)?;
-    std::fs::write(target.join(hub::validator::IMPORTED), made_at())?;
     println!(
-        "{copied} schemas of {} namespaces imported into {}; a running hub uses them at once",
+        "{} schemas of {} namespaces imported; every process of the hub uses them at once",
+        archive.schemas(),
         set.namespaces().count(),
-        target.display()
     );
     for skipped in set.skipped() {
         println!("left out: {skipped}");
     }
+    if let Some(folder) = &config.schemas {
+        println!(
+            "note: the configuration names {}, which counts instead",
+            folder.display()
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// When the import was made, for people.
-fn made_at() -> String {
-    jiff::Timestamp::now().to_string()
-}
-
-const MAX_DEPTH: usize = 16;
-
-fn copy_schemas(from: &Path, to: &Path, depth: usize) -> Result<usize> {
-    if depth > MAX_DEPTH {
-        bail!("{} is nested too deeply", from.display());
-    }
-    let mut copied = 0;
-    for entry in
-        std::fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?
-    {
-        let entry = entry?;
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            copied += copy_schemas(&path, &to.join(entry.file_name()), depth + 1)?;
-        } else if path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("xsd"))
-        {
-            std::fs::create_dir_all(to)?;
-            std::fs::write(to.join(entry.file_name()), std::fs::read(&path)?)?;
-            copied += 1;
-        }
-    }
-    Ok(copied)
+/// Whether the store is embedded and there: then what keeps it shut is the hub that runs on it.
+fn hub_holds_the_store(config: &Config) -> bool {
+    config.store.engine != "postgres" && config.data.join("store").is_dir()
 }
 
 /// Checks or shows the configuration.

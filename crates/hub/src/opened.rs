@@ -16,6 +16,7 @@ pub fn repositories() -> Vec<RepositoryDecl> {
     let mut all = vec![
         RepositoryDecl::new(crate::secrets::REPOSITORY, RepoKind::Internal),
         RepositoryDecl::new(crate::registry::REPOSITORY, RepoKind::Internal),
+        RepositoryDecl::new(crate::standards::REPOSITORY, RepoKind::Internal),
         RepositoryDecl::new(trust::settings::REPOSITORY, RepoKind::Patient),
         RepositoryDecl::new(trust::counted::REPOSITORY, RepoKind::Patient),
         RepositoryDecl::new(kjernejournal::REPOSITORY, RepoKind::Patient),

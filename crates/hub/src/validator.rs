@@ -1,63 +1,46 @@
 //! The message validator with what the hub knows: registers, agreements, official schemas when they were imported.
 
+use crate::standards::Standards;
 use edge::Problem;
-use edi::check::{AgreementFacts, Lookups, Options, PartyFacts};
+use edi::check::{AgreementFacts, Checked, Envelope, Lookups, Options, PartyFacts};
 use edi::report::{Language, explain};
-use edi::xsd::SchemaSet;
 use grunndata::cppa::Cppa;
 use records::intake::RegisterLookups;
 use registers::Directory;
 use serde_json::Value;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 /// Explains messages. What it is given is not kept.
 pub struct Validator {
     directory: Arc<dyn Directory>,
     cppa: Arc<Cppa>,
-    folder: PathBuf,
-    schemas: Mutex<Loaded>,
+    standards: Standards,
 }
-
-/// Schemas as they were when the folder was last changed.
-#[derive(Default)]
-struct Loaded {
-    stamp: Option<SystemTime>,
-    set: Option<Arc<SchemaSet>>,
-}
-
-/// Name of the file that an import writes last.
-pub const IMPORTED: &str = "imported";
 
 impl Validator {
-    /// `folder`: where imported schemas lie; there need be none.
-    pub fn new(directory: Arc<dyn Directory>, cppa: Arc<Cppa>, folder: PathBuf) -> Self {
+    /// With these registers and official schemas; there need be none of the latter.
+    pub fn new(directory: Arc<dyn Directory>, cppa: Arc<Cppa>, standards: Standards) -> Self {
         Self {
             directory,
             cppa,
-            folder,
-            schemas: Mutex::default(),
+            standards,
         }
     }
 
-    /// The schemas, read anew after an import.
-    fn schemas(&self) -> Option<Arc<SchemaSet>> {
-        let folder = &self.folder;
-        let stamp = [folder.join(IMPORTED), folder.clone()]
-            .iter()
-            .find_map(|path| std::fs::metadata(path).ok()?.modified().ok())?;
-        let mut loaded = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-        if loaded.stamp != Some(stamp) {
-            let set = SchemaSet::load(folder)
-                .inspect_err(|error| tracing::warn!(%error, "schemas could not be loaded"))
-                .ok();
-            *loaded = Loaded {
-                stamp: Some(stamp),
-                set: set.map(Arc::new),
-            };
-        }
-        loaded.set.clone()
+    /// Everything the rules say of some bytes, within an envelope or without.
+    pub fn check(&self, bytes: &[u8], envelope: Option<Envelope>) -> Checked {
+        let lookups = HubLookups {
+            registers: RegisterLookups(self.directory.as_ref()),
+            cppa: &self.cppa,
+        };
+        let schemas = self.standards.current();
+        let options = Options {
+            schemas: schemas.as_deref(),
+            lookups: &lookups,
+            envelope,
+            ..Options::default()
+        };
+        edi::check::run(bytes, &options)
     }
 
     /// The report as JSON, with its text in the language under `text`.
@@ -69,7 +52,7 @@ impl Validator {
             registers: RegisterLookups(self.directory.as_ref()),
             cppa: &self.cppa,
         };
-        let schemas = self.schemas();
+        let schemas = self.standards.current();
         let options = Options {
             schemas: schemas.as_deref(),
             lookups: &lookups,
