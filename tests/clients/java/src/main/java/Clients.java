@@ -184,6 +184,7 @@ public class Clients {
     run("login with PAR and PKCE, ID token checked, look-up with DPoP", Clients::login);
     Bus.all(facts);
     Sandbox.all((String) section("fhir").get("sandbox"));
+    Grunndata.all(facts);
     System.out.println(passed + " passed, " + failed + " failed");
     System.exit(failed == 0 ? 0 : 1);
   }
