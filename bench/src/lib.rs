@@ -2,10 +2,12 @@
 //! only the share of that loop says anything.
 //!
 //! `store` measures the record store in this process, `registers` the person register; `persons`, `ar`, `fhir` and `helseid`
-//! drive a running server over HTTP. The load generator ([`load`]) is our own and deliberately thin: kept-alive sockets, one
+//! drive a running server over HTTP; `amqp` the message bus, `ebxml` the message handler. The load generator ([`load`]) is our own and deliberately thin: kept-alive sockets, one
 //! request at a time on each, no client library.
 
+pub mod amqp;
 pub mod ar;
+pub mod ebxml;
 pub mod fhir;
 pub mod helseid;
 pub mod link;
@@ -30,6 +32,10 @@ pub enum Bench {
     Persons(persons::Options),
     /// The address register over HTTP: look-ups by HER-id over SOAP and REST.
     Ar(ar::Options),
+    /// The message bus over AMQP: in and out, backlog, memory of links.
+    Amqp(amqp::Options),
+    /// The ebXML message handler over HTTP and mail: signed, encrypted, acknowledged.
+    Ebxml(ebxml::Options),
     /// The person register at national size: import, look-ups, bulk, searches, a day's changes.
     Registers(registers::Options),
 }
@@ -45,6 +51,8 @@ pub fn run(bench: &Bench, server: Option<&std::path::Path>) -> anyhow::Result<()
         Bench::Helseid(options) => helseid::run(options, server),
         Bench::Persons(options) => persons::run(options),
         Bench::Ar(options) => ar::run(options),
+        Bench::Amqp(options) => amqp::run(options),
+        Bench::Ebxml(options) => ebxml::run(options),
         Bench::Registers(options) => registers::run(options),
     }
 }
