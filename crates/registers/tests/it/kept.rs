@@ -216,7 +216,7 @@ fn patients_are_found_after_a_start_from_the_kept_form() {
         let open =
             || GpLists::open_in(node.store.clone(), node.grant(), Some(folder.path())).unwrap();
         let lists = open();
-        let contracts = (0..1_000i64).map(|n| {
+        let contracts = (0..1_200i64).map(|n| {
             let contract = GpContract {
                 id: 1_000 + n,
                 office: 315_900_077,
@@ -231,7 +231,9 @@ fn patients_are_found_after_a_start_from_the_kept_form() {
                 begin: Short::default(),
                 end: Short::default(),
             };
-            (contract, (0..130).map(line).collect())
+            // One list has more than a page.
+            let patients = if n == 1 { 130 } else { 3 };
+            (contract, (0..patients).map(line).collect())
         });
         lists.load(contracts).unwrap();
         assert!(lists.keep().unwrap());
