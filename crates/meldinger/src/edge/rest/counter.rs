@@ -7,13 +7,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use serde_json::{Value, json};
 
-use super::{ApiVersion, Caller, Fault, RestParts, authorised, query};
+use super::{ApiVersion, Fault, RestParts, query};
 use crate::counter::{Asked, CountQuery, Counter, today};
 use crate::view::Viewer;
 
@@ -69,26 +69,10 @@ async fn numbers(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 
 impl Desk {
     fn answer(&self, parts: &Parts) -> Result<(&'static str, String), Fault> {
-        let RestParts {
-            exchange,
-            server,
-            now_s,
-            ..
-        } = &self.parts;
-        let token = authorised(server, parts, now_s())?;
-        let caller = Caller::new(&token, String::new());
-        let organisation = caller
-            .organisations
-            .iter()
-            .find_map(|orgnr| exchange.inner.directory.organisation(orgnr));
-        let Some(organisation) = organisation else {
-            let words = "The organisation of the token is not in the address register.";
-            return Err(Fault::new(StatusCode::FORBIDDEN, words));
-        };
-        let viewer = Viewer::Party {
-            organisation: organisation.her_id,
-        };
-        let asked = asked(parts.uri.query(), today(exchange.inner.clock.now_us()));
+        let organisation = self.parts.organisation(parts)?;
+        let clock = &self.parts.exchange.inner.clock;
+        let viewer = Viewer::Party { organisation };
+        let asked = asked(parts.uri.query(), today(clock.now_us()));
         let asked = asked.map_err(Fault::invalid)?;
         let wants_csv = parts
             .headers

@@ -39,6 +39,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::exchange::Exchange;
+use crate::rules::envelope::organisation_of;
 use fault::Fault;
 pub use roads::Roads;
 pub(crate) use roads::SERVICE_ADDRESS;
@@ -71,6 +72,22 @@ pub struct RestParts {
     pub now_s: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// Which road leads to whom.
     pub roads: Roads,
+}
+
+impl RestParts {
+    /// Level-1 HER-id of the organisation in the request's token.
+    fn organisation(&self, parts: &Parts) -> Result<u32, Fault> {
+        let token = authorised(&self.server, parts, (self.now_s)())?;
+        let directory = &self.exchange.inner.directory;
+        [token.orgnr_parent(), token.orgnr_child()]
+            .into_iter()
+            .flatten()
+            .find_map(|orgnr| directory.parties_of(orgnr).first().map(organisation_of))
+            .ok_or_else(|| {
+                let words = "The organisation of the token is not in the address register";
+                Fault::new(StatusCode::FORBIDDEN, words)
+            })
+    }
 }
 
 pub(crate) struct Api {
