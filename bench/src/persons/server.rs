@@ -43,6 +43,8 @@ fn open_store(folder: &Path) -> Result<(Arc<RegisterTable>, Store)> {
 /// When it cannot start.
 pub(crate) fn serve(folder: &Path, thumbprint: &str) -> Result<()> {
     let (table, store) = open_store(folder)?;
+    // A hub does it soon after its start: rows are read into memory.
+    table.persons().maintain()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
