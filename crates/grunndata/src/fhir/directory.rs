@@ -12,7 +12,6 @@ use codes::fold::words;
 use registers::directory::PartyKind;
 use registers::gplists::record::DoctorCycle;
 use registers::gplists::{GpContract, GpLists};
-use registers::kernel::EntryNo;
 use registers::kernel::identifiers::Packed;
 use registers::kernel::period::Moment;
 use registers::organisations::resh::Resh;
@@ -25,8 +24,6 @@ use registers::{HER_SYSTEM, HPR_SYSTEM, ORGNR_SYSTEM};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Entries looked at in one step.
-const STEP: usize = 1_000;
 /// Letters that the name of a practitioner needs.
 const LETTERS: usize = 2;
 
@@ -562,33 +559,15 @@ impl Registers {
 
     pub(super) fn each_business(&self, mut each: impl FnMut(&Business)) {
         let register = self.businesses.register();
-        let mut from = EntryNo(0);
-        loop {
-            let page = register.page(from, STEP);
-            let Some(last) = page.last() else { return };
-            from = EntryNo(last.no.0.saturating_add(1));
-            page.iter().for_each(|entry| each(&entry.content));
-        }
+        register.each(|entry| each(&entry.content));
     }
 
     fn each_resh(&self, mut each: impl FnMut(&ReshUnit)) {
-        let mut from = EntryNo(0);
-        loop {
-            let page = self.resh.page(from, STEP);
-            let Some(last) = page.last() else { return };
-            from = EntryNo(last.no.0.saturating_add(1));
-            page.iter().for_each(|entry| each(&entry.content));
-        }
+        self.resh.each(|entry| each(&entry.content));
     }
 
     pub(super) fn each_party(&self, mut each: impl FnMut(&PartyRecord)) {
         let register = self.parties.register();
-        let mut from = EntryNo(0);
-        loop {
-            let page = register.page(from, STEP);
-            let Some(last) = page.last() else { return };
-            from = EntryNo(last.no.0.saturating_add(1));
-            page.iter().for_each(|entry| each(&entry.content));
-        }
+        register.each(|entry| each(&entry.content));
     }
 }

@@ -1,15 +1,15 @@
 //! A register in memory with an index of its own beside it: for look-ups by something other than an identifier.
 
+use super::EntryId;
 use super::change::{ChangeError, Outcome};
 use super::log::{Content, Entry};
 use super::memory::MemoryRegister;
-use super::{EntryId, EntryNo};
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use store::{Granted, Store, StoreError};
 
-/// Events or entries taken in at a time.
+/// Events taken in at a time.
 const PAGE: usize = 1_000;
 
 /// What a register looks its entries up by.
@@ -97,15 +97,7 @@ impl<C: Content, I: Index<C>> IndexedRegister<C, I> {
         };
         // What is written between the two calls is taken in again by its event.
         register.follow()?;
-        let mut from = EntryNo(0);
-        loop {
-            let page = register.page(from, PAGE);
-            let Some(last) = page.last() else { break };
-            from = EntryNo(last.no.0.saturating_add(1));
-            for entry in page {
-                fresh.put_first(&entry);
-            }
-        }
+        register.each(|entry| fresh.put_first(entry));
         fresh.index.settle();
         Ok(fresh)
     }

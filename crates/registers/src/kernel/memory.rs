@@ -455,6 +455,20 @@ impl<C: Content> MemoryRegister<C> {
             .collect()
     }
 
+    /// Hands every entry to `each`, by number. Some at a time: a change does not wait until all were seen, and is or is not
+    /// among what is seen after it.
+    pub fn each(&self, mut each: impl FnMut(&Arc<Entry<C>>)) {
+        /// Entries looked at in one step.
+        const STEP: usize = 1_000;
+        let mut from = EntryNo(0);
+        loop {
+            let page = self.page(from, STEP);
+            let Some(last) = page.last() else { return };
+            from = EntryNo(last.no.0.saturating_add(1));
+            page.iter().for_each(&mut each);
+        }
+    }
+
     /// Events from a number on (inclusive), at most `limit`.
     ///
     /// # Errors
