@@ -204,7 +204,7 @@ impl Scene<'_, '_> {
     }
 
     /// The surgery sends a document made `hours` ago to «Din EPJ AS»; the message-id.
-    async fn from_surgery(
+    async fn surgery_sends(
         &self,
         other: &mut Other,
         function: &str,
@@ -271,7 +271,7 @@ impl Scene<'_, '_> {
             service_type: "N",
             analyses: haemoglobin(VALUE),
         })?;
-        let nin = self.bench.composer.person("reise")?.nin.clone();
+        let nin = self.bench.composer.person("reise")?.nin;
         let xml = changed(&xml, nin.as_str(), DISCONTINUED)?;
         let xml = changed(&xml, "V=\"FNR\"", "V=\"DNR\"")?;
         let id = self.report(&xml, &msg_id).await?;
@@ -335,7 +335,7 @@ impl Scene<'_, '_> {
             let made = self.now() - SignedDuration::from_hours(hours);
             let xml = self.note(&Uuid::new_v4().to_string(), made)?;
             let id = self
-                .from_surgery(&mut surgery, "DIALOG_STATUS_HENVISNING", &xml, made)
+                .surgery_sends(&mut surgery, "DIALOG_STATUS_HENVISNING", &xml, made)
                 .await?;
             let received = self.taken(&id).await?;
             self.ears.settle(&received, Settlement::Accepted).await?;
@@ -377,7 +377,7 @@ impl Scene<'_, '_> {
         let composer = self.bench.composer;
         let xml = composer.referral(&head, Uuid::new_v4(), person, &BLOKK_REFERRAL)?;
         let id = self
-            .from_surgery(&mut surgery, "HENVISNING_NYTILSTAND", &xml, now)
+            .surgery_sends(&mut surgery, "HENVISNING_NYTILSTAND", &xml, now)
             .await?;
         let received = self.taken(&id).await?;
         self.ears.settle(&received, Settlement::Accepted).await?;
@@ -413,7 +413,7 @@ impl Scene<'_, '_> {
         let now = self.now();
         let xml = self.note(&Uuid::new_v4().to_string(), now)?;
         let id = self
-            .from_surgery(&mut surgery, "DIALOG_STATUS_HENVISNING", &xml, now)
+            .surgery_sends(&mut surgery, "DIALOG_STATUS_HENVISNING", &xml, now)
             .await?;
         let _ = surgery.client.close().await;
         for _ in 0..FAILURES {
@@ -504,7 +504,7 @@ impl Scene<'_, '_> {
 
     /// What a person sees of own results: how many reports, and every value.
     async fn shown(&self, person: &str) -> Result<(usize, Vec<String>), BadError> {
-        let nin = self.bench.composer.person(person)?.nin.clone();
+        let nin = self.bench.composer.person(person)?.nin;
         let page = Session::citizen(&self.http, self.bench.facts, nin.as_str()).await?;
         let list = page.get("/api/citizen/results").await?;
         let reports = list.get("reports").and_then(Value::as_array).cloned();

@@ -1,5 +1,6 @@
 //! The message service over HTTP, version 2 as a client of the national OpenAPI document meets it, and version 3.
 
+mod counting;
 mod exchange;
 mod refusals;
 mod version_3;
@@ -22,6 +23,8 @@ use jose::keyring::Keyring;
 use jose::names;
 use jose::rs::ResourceServer;
 use jose::state::MemoryState;
+use meldinger::counter::Counter;
+use meldinger::edge::rest::counter::PREFIX as COUNTER;
 use meldinger::edge::rest::{self, AUDIENCE, PREFIX, RestParts, Roads, SCOPE};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -45,6 +48,7 @@ struct Answer {
 
 struct Service {
     world: World,
+    counter: Counter,
     router: Router,
     ring: Keyring,
     key: PrivateJwk,
@@ -83,14 +87,17 @@ async fn service_with(has_handler: bool) -> Service {
     let replay = Arc::new(MemoryState::new(Arc::new(|| NOW_S), 10_000));
     let origins = [BASE.to_owned()];
     let server = ResourceServer::new(ISSUER, AUDIENCE, &origins, Arc::new(ring.clone()), replay);
-    let router = rest::router(RestParts {
+    let parts = RestParts {
         exchange: world.exchange.clone(),
         server,
         now_s: Arc::new(|| NOW_S),
         roads: Roads::new(&world.exchange, has_handler),
-    });
+    };
+    let counter = world.view(Counter::new).unwrap();
+    let router = rest::router(parts.clone()).merge(rest::counter::router(parts, counter.clone()));
     Service {
         world,
+        counter,
         router,
         ring,
         key: PrivateJwk::generate(KeyKind::P256, Some(Alg::Es256)).unwrap(),
@@ -114,7 +121,10 @@ impl Service {
         path: &str,
         body: Option<String>,
     ) -> Answer {
-        let path = format!("{PREFIX}{path}");
+        let path = match path.starts_with(COUNTER) {
+            true => path.to_owned(),
+            false => format!("{PREFIX}{path}"),
+        };
         let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "iat": NOW_S, "nbf": NOW_S, "exp": NOW_S + 600,
             "client_id": by.client, "scope": [by.scope], "jti": new_id(),
             "cnf": {"jkt": self.key.public().thumbprint()}, names::ORGNR_PARENT: by.orgnr});
