@@ -10,6 +10,7 @@ mod facts;
 mod house;
 mod letters;
 mod login;
+mod messages;
 mod official;
 mod operations;
 mod privacy;
