@@ -1,5 +1,7 @@
 //! What the battery's messages are, by our own validator: an ordinary message has no fault, and each case has exactly its own.
 
+#![allow(clippy::string_slice)]
+
 use super::*;
 use crate::approval::judge::expect;
 use crate::port::Transport;
