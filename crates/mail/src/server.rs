@@ -28,7 +28,8 @@ pub struct Limits {
     pub max_faults: usize,
     /// Most failed log-ins of one session.
     pub max_failed_logins: usize,
-    /// Longest wait for a line, and for a peer that does not read.
+    /// Longest wait for a peer that does not read. For a command an SMTP client may take five times as long, for a line of a mail three times
+    /// (RFC 5321 §4.5.3.2), a POP3 client ten times (RFC 1939 §3).
     pub patience: Duration,
     /// Longest time for one mail to come in.
     pub mail_time: Duration,

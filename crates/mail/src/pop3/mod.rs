@@ -14,6 +14,8 @@ use crate::server::{Opening, Shared};
 use command::Command;
 
 const MAX_COMMAND_LINE: usize = 500;
+/// How many times the patience a client may be silent (RFC 1939 §3: ten minutes).
+const IDLE: u32 = 10;
 
 /// Serves one connection to its end, or until the peer asks for TLS on it: then the stream comes back. Mail that was not removed by `QUIT`
 /// is put back.
@@ -182,7 +184,7 @@ impl<P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<P, S> {
     /// The next line; meanwhile the locks are kept alive.
     async fn next_line(&mut self) -> Result<Line, Gone> {
         let every = self.shared.post.renew_every();
-        let until = tokio::time::Instant::now() + self.shared.limits.patience;
+        let until = tokio::time::Instant::now() + self.shared.limits.patience * IDLE;
         loop {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             if left.is_zero() {

@@ -15,6 +15,10 @@ use command::{Command, base64_text, plain};
 
 const MAX_COMMAND_LINE: usize = 1_000;
 const UNIT: usize = 64 << 10;
+/// How many times the patience a client may be silent between commands (RFC 5321 §4.5.3.2.7: five minutes).
+const IDLE: u32 = 5;
+/// And in the middle of a mail (§4.5.3.2.5: three minutes).
+const BETWEEN_LINES: u32 = 3;
 const BAD_LINE: &str = "500 5.5.2 lines end with CRLF";
 
 /// Serves one connection to its end, or until the peer asks for TLS on it: then the stream comes back.
@@ -95,7 +99,7 @@ impl<'a, P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<'a, P, S> {
         for _ in 0..self.shared.limits.max_commands {
             let line = self
                 .lines
-                .next(MAX_COMMAND_LINE, self.shared.limits.patience)
+                .next(MAX_COMMAND_LINE, self.shared.limits.patience * IDLE)
                 .await?;
             let parsed = match line {
                 Line::Whole(line) => command::parse(&line),
@@ -271,7 +275,7 @@ impl<'a, P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<'a, P, S> {
         loop {
             let line = self
                 .lines
-                .next(limits.max_text_line, limits.patience)
+                .next(limits.max_text_line, limits.patience * BETWEEN_LINES)
                 .await?;
             let was_after_crlf = std::mem::replace(
                 &mut is_after_crlf,
@@ -346,7 +350,7 @@ impl<'a, P: Post, S: AsyncRead + AsyncWrite + Unpin> Session<'a, P, S> {
         self.flush().await?;
         let line = self
             .lines
-            .next(MAX_COMMAND_LINE, self.shared.limits.patience)
+            .next(MAX_COMMAND_LINE, self.shared.limits.patience * IDLE)
             .await?;
         Ok(match line {
             Line::Whole(line) if line != b"*" => String::from_utf8(line).ok(),
