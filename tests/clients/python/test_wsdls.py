@@ -22,7 +22,7 @@ CALLS = {
     "/v1/AR/2016": (lambda s: s.Ping(), *PARTY_FAULT),
     "/v1/ARExport": (lambda s: s.GetAllCommunicationPartiesXml(), None, None),
     "/v1/CPPA": (lambda s: s.GetAllCollaborationRoles(), lambda s: s.GetCppXmlForCommunicationParty(1), "InvalidHerIdSupplied"),
-    "/v1/LSR": (lambda s: s.SearchPositions({"Page": 1, "PageSize": 10}), lambda s: s.GetPosition(1), "Feil"),
+    "/v1/LSR": (lambda s: s.SearchPositions({"Page": 1, "PageSize": 10}), lambda s: s.GetPosition(999999), "Feil"),
     "/v2/HPR": (lambda s: s.Ping("hei"), lambda s: s.HentPerson(1, datetime(2026, 11, 22)), None),
     "/v2/flr": (lambda s: s.QueryGPContracts({"Page": 1, "PageSize": 1}), lambda s: s.GetPatientGPDetails("x"), "Feil"),
     # Of the one writer, and of those who may have every patient: our user is neither.

@@ -1,5 +1,7 @@
 //! Organisations and communication parties of the nation as their registers hold them.
 
+mod positions;
+
 use super::seed::Certificates;
 use codes::places::Municipality;
 use grunndata::ar::Places;
@@ -228,7 +230,7 @@ pub(super) fn give_profiles(opened: &hub::Opened, nation: &Nation) -> anyhow::Re
     Ok(())
 }
 
-/// Gives the services of hospitals their units in RESH.
+/// Gives the services of hospitals their units in RESH, and hospitals their training positions.
 pub(super) fn give_units(opened: &hub::Opened, nation: &Nation) -> anyhow::Result<()> {
     /// Units of one commit.
     const AT_ONCE: usize = 1_000;
@@ -260,7 +262,7 @@ pub(super) fn give_units(opened: &hub::Opened, nation: &Nation) -> anyhow::Resul
     for some in units.chunks(AT_ONCE) {
         register.change(some)?;
     }
-    Ok(())
+    positions::give(opened, nation, at)
 }
 
 #[cfg(test)]
