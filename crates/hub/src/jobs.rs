@@ -139,11 +139,7 @@ impl CountLooks {
         Self { trust, is_constant }
     }
 
-    fn start(
-        self,
-        registers: &RegisterTable,
-        shutdown: &Shutdown,
-    ) -> tokio::task::JoinHandle<()> {
+    fn start(self, registers: &RegisterTable, shutdown: &Shutdown) -> tokio::task::JoinHandle<()> {
         let reading = CountedLooks::new(registers.persons().clone());
         let ending = shutdown.clone();
         every("counts-of-look-ups", COUNT_EVERY, shutdown, move || {
