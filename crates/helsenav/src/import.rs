@@ -89,7 +89,10 @@ fn open(path: &Path) -> Result<File> {
 }
 
 fn into_store(args: &NdjsonArgs, errors: &mut dyn Write) -> Result<Counts> {
-    let opened = args.store.opened().context("a running hub is reached with --base")?;
+    let opened = args
+        .store
+        .opened()
+        .context("a running hub is reached with --base")?;
     let mut sum = Counts::default();
     for path in &args.files {
         let file = open(path)?;

@@ -145,7 +145,10 @@ mod tests {
         assert_eq!(answered(&router, post(large)).await.0, 413);
         assert_eq!(answered(&router, get(OCSP)).await.0, 400);
         let (_, kind, body) = answered(&router, get(CRL)).await;
-        assert_eq!((kind.as_str(), body.to_vec()), ("application/pkix-crl", list));
+        assert_eq!(
+            (kind.as_str(), body.to_vec()),
+            ("application/pkix-crl", list)
+        );
         let (_, kind, body) = answered(&router, get(AUTHORITY)).await;
         assert_eq!(kind, "application/pkix-cert");
         assert_eq!(body, certificate.der());

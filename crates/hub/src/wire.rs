@@ -312,8 +312,7 @@ impl Hub {
         let (approvals, reads_by) = crate::approvals::open(&exchange, directory.clone())?;
         receivers.push(approvals.receiver());
         let workers = Workers::start(&exchange, receivers, 2)?;
-        let counter =
-            Counter::with_origins(&exchange, crate::parties::origins(registers.clone()))?;
+        let counter = Counter::with_origins(&exchange, crate::parties::origins(registers.clone()))?;
         let timers = (Timers::start(&exchange)?, Counting::start(&counter)?);
 
         let state = {

@@ -74,16 +74,16 @@ pub trait Operations: Send + Sync {
     fn counts_csv(&self, _orgnr: Option<&str>, _query: &CountsQuery) -> Result<String, Problem> {
         Err(Problem::not_found())
     }
-    /// Begins counting anew from the log.
-    fn count_again(&self) -> Result<Value, Problem> {
-        Err(Problem::not_found())
-    }
     /// Test and approval of vendors' systems.
     fn approvals(
         &self,
         _orgnr: Option<&str>,
         _act: crate::approvals::Act,
     ) -> Result<Value, Problem> {
+        Err(Problem::not_found())
+    }
+    /// Begins counting anew from the log.
+    fn count_again(&self) -> Result<Value, Problem> {
         Err(Problem::not_found())
     }
     /// Explains a message.

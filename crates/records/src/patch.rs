@@ -131,7 +131,8 @@ impl Patch {
                 let target = Doc::parse_json(before, &limits).map_err(|_| Failure::internal())?;
                 let xml = xml_patch(&target.to_xml(), patch, &limits)
                     .map_err(|findings| refused(&findings))?;
-                let after = Doc::parse_patched_xml(&xml, &limits).map_err(|f| Failure::findings(&f))?;
+                let after =
+                    Doc::parse_patched_xml(&xml, &limits).map_err(|f| Failure::findings(&f))?;
                 require_kept(record, &after)?;
                 return Ok(after);
             }

@@ -105,10 +105,7 @@ impl StoryDriver for Driver {
         })
     }
 
-    fn bad_case(
-        &self,
-        id: String,
-    ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send>> {
+    fn bad_case(&self, id: String) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send>> {
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
         let cases = handle.as_ref().map(actors::Handle::bad_cases);
         Box::pin(async move {

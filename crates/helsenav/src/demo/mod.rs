@@ -348,9 +348,7 @@ fn load_keys(opened: &Opened, nation: &Nation) -> Result<keys::DemoKeys> {
 fn places(config: &hub::Config) -> Places {
     match &config.public_base {
         Some(base) => hub::pki::places(base),
-        None if config.listen.port() != 0 => {
-            hub::pki::places(&format!("http://{}", config.listen))
-        }
+        None if config.listen.port() != 0 => hub::pki::places(&format!("http://{}", config.listen)),
         None => Places::default(),
     }
 }

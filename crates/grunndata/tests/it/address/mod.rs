@@ -272,9 +272,7 @@ impl World {
         host.mount(protocols::soap::mount(&cppa).unwrap());
         host.mount(subscriptions::soap::mount(&subscriptions, &now).unwrap());
         let ring = Keyring::generate(KeyKind::P256, Alg::Es256, "test", NOW_S).unwrap();
-        let server = |audience: &str| {
-            checker(&ring, (ISSUER, audience), BASE, NOW_S)
-        };
+        let server = |audience: &str| checker(&ring, (ISSUER, audience), BASE, NOW_S);
         let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(|| NOW_S);
         let router = host
             .router()

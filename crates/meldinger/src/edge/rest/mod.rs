@@ -11,8 +11,8 @@
 //!
 //! **Read first.** [`RestParts`], [`Roads`], then `send` (in) and `read` (out).
 
-pub mod counter;
 pub mod approval;
+pub mod counter;
 mod document;
 mod fault;
 mod notices;
