@@ -93,7 +93,7 @@ impl Folder {
     /// Remembers listener addresses below the range from which the system gives ports to connections: a port of a hub
     /// that is started again is then not somebody else's meanwhile. A taken one moves, as everywhere.
     fn reserve_ports(&self) -> std::io::Result<()> {
-        const LISTENERS: [&str; 9] = [
+        const LISTENERS: [&str; 11] = [
             "listen",
             "listen_tls",
             "listen_helseid",
@@ -103,6 +103,8 @@ impl Folder {
             "listen_amqp_tls",
             "listen_smtp",
             "listen_pop3",
+            "listen_smtp_tls",
+            "listen_pop3_tls",
         ];
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let first = 15_000 + (std::process::id() % 1_000) as u16 * 10;
