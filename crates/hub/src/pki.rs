@@ -4,7 +4,7 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
@@ -57,9 +57,9 @@ async fn authority(State(responder): State<Arc<Responder>>) -> Response {
     (kind, responder.authority().der().to_vec()).into_response()
 }
 
-async fn how_to_ask() -> Response {
-    let text = "OCSP (RFC 6960): POST a request as application/ocsp-request, or GET with it in base64 behind this address.\n";
-    (StatusCode::BAD_REQUEST, text).into_response()
+/// For people who try the address in a browser.
+async fn how_to_ask() -> &'static str {
+    "OCSP (RFC 6960): POST a request as application/ocsp-request, or GET with it in base64 behind this address.\n"
 }
 
 async fn asked(State(responder): State<Arc<Responder>>, request: Bytes) -> Response {
@@ -143,7 +143,7 @@ mod tests {
         }
         let large = vec![0x30; MAX_REQUEST_BYTES + 1];
         assert_eq!(answered(&router, post(large)).await.0, 413);
-        assert_eq!(answered(&router, get(OCSP)).await.0, 400);
+        assert_eq!(answered(&router, get(OCSP)).await.0, 200);
         let (_, kind, body) = answered(&router, get(CRL)).await;
         assert_eq!(
             (kind.as_str(), body.to_vec()),
