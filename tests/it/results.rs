@@ -101,11 +101,23 @@ async fn a_report_and_its_correction(engine: Engine) -> Result<()> {
         .get(&format!("/api/citizen/results/{id}"))
         .await?
         .expect(200)?
-        .json()
-        .to_string();
+        .json();
+    let shown = short_texts(&report);
+    let shows = |value: &str| shown.iter().any(|text| text.contains(value));
     assert!(
-        report.contains("142") && !report.contains("412"),
+        shows("142") && !shows("412"),
         "only the new values: {report}"
     );
     Ok(())
+}
+
+/// Texts and numbers that are no ids and no times: those hold any digits by chance.
+fn short_texts(value: &serde_json::Value) -> Vec<String> {
+    match value {
+        serde_json::Value::Array(all) => all.iter().flat_map(short_texts).collect(),
+        serde_json::Value::Object(all) => all.values().flat_map(short_texts).collect(),
+        serde_json::Value::String(text) if text.len() > 12 => Vec::new(),
+        serde_json::Value::String(text) => vec![text.clone()],
+        other => vec![other.to_string()],
+    }
 }
