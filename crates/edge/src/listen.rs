@@ -191,11 +191,11 @@ impl Place {
     fn take(counts: &Counts, address: IpAddr, limits: &Limits) -> Option<Self> {
         let mut held = counts.lock().unwrap_or_else(PoisonError::into_inner);
         let total: usize = held.values().sum();
-        let of_address = held.entry(address).or_default();
-        if *of_address >= limits.connections_per_address || total >= limits.connections {
+        let of_address = held.get(&address).copied().unwrap_or(0);
+        if of_address >= limits.connections_per_address || total >= limits.connections {
             return None;
         }
-        *of_address += 1;
+        held.insert(address, of_address + 1);
         Some(Self {
             counts: counts.clone(),
             address,
@@ -315,6 +315,22 @@ mod tests {
     use super::*;
     use axum::Router;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[test]
+    fn who_is_turned_away_is_not_remembered() {
+        let limits = Limits {
+            connections: 1,
+            ..Limits::default()
+        };
+        let counts = Counts::default();
+        let place = Place::take(&counts, IpAddr::from([127, 0, 0, 1]), &limits).unwrap();
+        for last in 2..9 {
+            assert!(Place::take(&counts, IpAddr::from([127, 0, 0, last]), &limits).is_none());
+        }
+        assert_eq!(counts.lock().unwrap().len(), 1);
+        drop(place);
+        assert!(counts.lock().unwrap().is_empty());
+    }
 
     #[tokio::test]
     async fn serves_and_drains() {

@@ -221,13 +221,14 @@ struct Place {
 impl Place {
     fn take(shared: &Arc<Shared>, ip: IpAddr) -> Option<Self> {
         let mut per_ip = shared.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = per_ip.entry(ip).or_default();
-        if *here >= shared.limits.max_connections_per_ip
+        // Who is turned away leaves no entry.
+        let here = per_ip.get(&ip).copied().unwrap_or(0);
+        if here >= shared.limits.max_connections_per_ip
             || shared.connections.load(Ordering::Relaxed) >= shared.limits.max_connections
         {
             return None;
         }
-        *here += 1;
+        per_ip.insert(ip, here + 1);
         shared.connections.fetch_add(1, Ordering::Relaxed);
         Some(Self {
             shared: shared.clone(),

@@ -40,6 +40,11 @@ const fn param(name: &'static str, kind: &'static str, documentation: &'static s
     }
 }
 
+const WORDS_OF_NAME: Param = param(
+    "name",
+    "string",
+    "Words of the name, each the beginning of a word",
+);
 const ID: Param = param("_id", "token", "Logical ids, several with commas between");
 const NATIONAL: Param = param(
     "identifier",
@@ -103,11 +108,7 @@ const PRACTITIONER: &[Param] = &[
         "token",
         "HPR numbers (urn:oid:2.16.578.1.12.4.1.4.4)",
     ),
-    param(
-        "name",
-        "string",
-        "Words of the name, each the beginning of a word",
-    ),
+    WORDS_OF_NAME,
     param("given", "string", "Beginning of the given names"),
     param("family", "string", "Beginning of the family name"),
 ];
@@ -123,21 +124,13 @@ const ORGANIZATION: &[Param] = &[
         "token",
         "Organisation number, RESH id, or HER-id (of a communication party)",
     ),
-    param(
-        "name",
-        "string",
-        "Words of the name, each the beginning of a word",
-    ),
+    WORDS_OF_NAME,
     param("partof", "reference", "Organization/[id] above"),
     param("type", "token", "Code of type"),
 ];
 const SERVICE: &[Param] = &[
     ID,
-    param(
-        "name",
-        "string",
-        "Words of the name, each the beginning of a word",
-    ),
+    WORDS_OF_NAME,
     param(
         "organization",
         "reference",
@@ -156,11 +149,7 @@ const ENDPOINT: &[Param] = &[
 ];
 const LOCATION: &[Param] = &[
     ID,
-    param(
-        "name",
-        "string",
-        "Words of the name, each the beginning of a word",
-    ),
+    WORDS_OF_NAME,
     param(
         "organization",
         "reference",
