@@ -6,6 +6,7 @@
 //! day is on every line (`ServerTime`) is a hole that is filled when the answer is sent.
 
 use super::AddressRegister;
+use super::packed::{Packer, Text};
 use registers::directory::PartyKind;
 use registers::kernel::period::Moment;
 use registers::parties::PartyRecord;
@@ -26,9 +27,9 @@ const BESIDE: usize = 300;
 pub(super) type Key = (u32, u8);
 
 /// An answer that was written.
-pub(super) struct Kept {
+struct Kept {
     /// Its text, with holes.
-    pub text: Arc<str>,
+    text: Text,
     /// Rows it was made of.
     of: Vec<Held>,
     /// Right from here on.
@@ -52,6 +53,7 @@ struct Generations {
 /// Answers of one edge, the ones asked for of late.
 pub(super) struct Answers {
     kept: RwLock<Generations>,
+    packer: Packer,
     /// Bytes of one generation; there are two.
     budget: usize,
 }
@@ -61,11 +63,12 @@ impl Answers {
     pub(super) fn new(budget: usize) -> Self {
         Self {
             kept: RwLock::default(),
+            packer: Packer::default(),
             budget,
         }
     }
 
-    /// The answer that was kept, if it is right now; otherwise what `write` makes of the party.
+    /// The answer that was kept, if it is right now; otherwise what `write` makes of the party. With its holes.
     pub(super) fn answer<E>(
         &self,
         register: &AddressRegister,
@@ -73,11 +76,12 @@ impl Answers {
         party: &Held,
         now: Moment,
         write: impl FnOnce() -> Result<String, E>,
-    ) -> Result<Arc<Kept>, E> {
+    ) -> Result<String, E> {
         if let Some(kept) = self.find(key)
             && kept.is_right(register, party, now)
+            && let Some(text) = kept.text.read()
         {
-            return Ok(kept);
+            return Ok(text);
         }
         // The stamp before the rows, the rows before what is written of them: a change in between is seen as one.
         let stamp = register.parties.stamp();
@@ -91,18 +95,19 @@ impl Answers {
         };
         let current = register.parties.get(party.content.her_id);
         let is_current = current.is_some_and(|current| Arc::ptr_eq(&current, party));
-        let made = Arc::new(Kept {
-            text: write()?.into(),
-            from: now,
-            until: until(&of, now).min(Moment(now.0.saturating_add(for_ms))),
-            of,
-            stamp: AtomicU64::new(stamp),
-            personnel: personnel.filter(|_| persons),
-        });
+        let text = write()?;
         if is_current {
+            let made = Arc::new(Kept {
+                text: self.packer.keep(&text),
+                from: now,
+                until: until(&of, now).min(Moment(now.0.saturating_add(for_ms))),
+                of,
+                stamp: AtomicU64::new(stamp),
+                personnel: personnel.filter(|_| persons),
+            });
             self.put(key, &made);
         }
-        Ok(made)
+        Ok(text)
     }
 
     fn find(&self, key: Key) -> Option<Arc<Kept>> {
@@ -120,7 +125,7 @@ impl Answers {
     }
 
     fn put(&self, key: Key, made: &Arc<Kept>) {
-        let size = made.text.len() + BESIDE;
+        let size = made.text.size() + BESIDE;
         if size > self.budget / 4 {
             return;
         }
@@ -131,7 +136,7 @@ impl Answers {
         }
         kept.bytes += size;
         if let Some(before) = kept.young.insert(key, made.clone()) {
-            kept.bytes = kept.bytes.saturating_sub(before.text.len() + BESIDE);
+            kept.bytes = kept.bytes.saturating_sub(before.text.size() + BESIDE);
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The CommunicationParty REST API: the older shape (export, events by id, single parties in the names of SOAP) and the
-//! newer one (slim parties, events by sequence number, certificates with history).
+//! newer one (slim parties, events by sequence number, certificates with history), the latter below `api/v1` as its
+//! published description has it, and without a version.
 //!
-//! Rules: spec/grunndata.md §7.3, spec/messaging.md §8.4. Access: HelseID with DPoP, audience and scope below. Paths are
-//! found whatever their case, because clients differ.
+//! Rules: spec/grunndata.md §7.3, spec/messaging.md §8.4; for `api/v1` the description that the register publishes
+//! ("CommunicationParty Api", v1). Access: HelseID with DPoP, audience and scope below. Paths are found whatever their
+//! case, because clients differ.
 
 use super::ready::Answers;
+use super::slim::{self, SearchParameters};
 use super::view::{Depth, with_offset};
 use super::{AddressRegister, Dialect, json, time};
 use axum::Router;
@@ -13,7 +16,6 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
 use edge::Problem;
 use edge::soap::Object;
 use edge::soap::value::Ready;
@@ -23,11 +25,11 @@ use jose::rs::{Presented, Requirement, ResourceServer};
 use registers::directory::PartyKind;
 use registers::kernel::events::Event;
 use registers::kernel::period::Moment;
+use registers::parties::CertificateUse;
 use registers::parties::record::{PartyEvent, PartyEventKind, PartyRecord};
 use registers::parties::register::Held;
 use registers::parties::rules;
 use registers::parties::search::kind_name;
-use registers::parties::{CertificateLine, CertificateUse};
 use serde_json::{Map, Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -52,6 +54,30 @@ const MAX_PARTIES: usize = 100;
 const MAX_BODY: usize = 16 * 1_024;
 /// Bytes of answers kept, twice.
 const KEPT_BYTES: usize = 32 << 20;
+
+/// In which form an answer is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As version 1 of the published description, below `api/v1`.
+    Version1,
+    /// Without a version in the path, as before there was a description.
+    Early,
+}
+
+/// HER-ids of a question.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum HerIds {
+    Bare(Vec<i64>),
+    Named {
+        #[serde(rename = "herIds", alias = "HerIds")]
+        her_ids: Option<Vec<i64>>,
+    },
+}
+
+/// Answers that are kept of each party.
+const LEGACY: u8 = 0;
+const VERSION: u8 = 1;
 
 struct Api {
     register: Arc<AddressRegister>,
@@ -125,6 +151,12 @@ async fn overview() -> axum::Json<Value> {
         "CommunicationParties/{herId}",
         "CommunicationPartyExport",
         "CommunicationPartyEvents",
+        "api/v1/communicationparty/{herId}",
+        "api/v1/communicationparty/search",
+        "api/v1/communicationparty/export",
+        "api/v1/organization/{organizationNumber}",
+        "api/v1/certificate/{herId}",
+        "api/v1/event",
     ]
     .map(|path| format!("{PREFIX}/{path}"));
     axum::Json(json!({ "name": "CommunicationParty API", "scope": SCOPE, "paths": paths }))
@@ -152,6 +184,42 @@ fn parameter(parts: &Parts, name: &str) -> Option<String> {
         .map(|(_, value)| value.to_owned())
 }
 
+/// A number in the query, under the first of its names that is there.
+fn number(parts: &Parts, names: &[&str], usual: usize, most: usize) -> Result<usize, Problem> {
+    let found = names
+        .iter()
+        .find_map(|name| Some((*name, parameter(parts, name)?)));
+    let Some((name, text)) = found else {
+        return Ok(usual);
+    };
+    let number = text.parse::<usize>().ok();
+    number
+        .filter(|n| (1..=most).contains(n))
+        .ok_or_else(|| Problem::bad_request(format!("{name} must be a number from 1 to {most}.")))
+}
+
+/// A switch in the query; off when it is not there.
+fn flag(parts: &Parts, name: &str) -> Result<bool, Problem> {
+    match parameter(parts, name).as_deref() {
+        None => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(_) => Err(Problem::bad_request(format!(
+            "{name} must be true or false."
+        ))),
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, Problem> {
+    to_bytes(body, MAX_BODY).await.map_err(|_| {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "The request is too large.",
+        )
+    })
+}
+
 fn not_allowed(allow: &'static str) -> Response {
     let problem = Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -170,17 +238,25 @@ impl Api {
         let path = parts.uri.path().to_ascii_lowercase();
         let rest = path.get(PREFIX.len()..).unwrap_or_default();
         let segments: Vec<&str> = rest.split('/').filter(|s| !s.is_empty()).collect();
+        let (form, segments) = match segments.as_slice() {
+            ["api", "v1", rest @ ..] => (Form::Version1, rest),
+            all => (Form::Early, all),
+        };
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
-        if let ["communicationparty"] = segments.as_slice() {
+        if let ["communicationparty"] | ["communicationparty", "search"] = segments {
             if parts.method != Method::POST {
                 return Ok(not_allowed("POST"));
             }
-            return self.several(body).await;
+            let bytes = read(body).await?;
+            return match segments {
+                [_] => self.several(&bytes),
+                _ => self.search(parts, &bytes).await,
+            };
         }
         if !is_read {
             return Ok(not_allowed("GET, HEAD"));
         }
-        match segments.as_slice() {
+        match segments {
             // Parties stand in memory; whatever reads the log waits for the store, on a thread that may.
             ["communicationparties", her_id] => {
                 let party = self.party(her_id)?;
@@ -188,26 +264,41 @@ impl Api {
             }
             ["communicationparty", her_id] if *her_id != "export" => {
                 let party = self.party(her_id)?;
-                Ok(self.conditional(parts, &party, || self.slim(&party).to_string()))
+                Ok(self.conditional(parts, &party, || self.register.slim(&party).to_string()))
+            }
+            ["communicationparty", her_id, "legacy"] => {
+                let party = self.party(her_id)?;
+                let write = || self.inner(&party.content, Depth::Alone).to_string();
+                Ok(self.conditional(parts, &party, write))
+            }
+            ["organization", orgnr] => {
+                let party = self.organization(orgnr)?;
+                Ok(self.conditional(parts, &party, || self.register.slim(&party).to_string()))
             }
             _ => {
                 let (api, parts) = (Arc::clone(self), parts.clone());
-                let segments: Vec<String> = segments.into_iter().map(str::to_owned).collect();
+                let segments: Vec<String> = segments.iter().map(|s| (*s).to_owned()).collect();
                 edge::blocking(move || {
                     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-                    api.from_store(&parts, &segments)
+                    api.from_store(&parts, form, &segments)
                 })
                 .await?
             }
         }
     }
 
-    fn from_store(self: &Arc<Self>, parts: &Parts, segments: &[&str]) -> Result<Response, Problem> {
+    fn from_store(
+        self: &Arc<Self>,
+        parts: &Parts,
+        form: Form,
+        segments: &[&str],
+    ) -> Result<Response, Problem> {
         match segments {
             ["communicationpartyexport"] => self.export(),
             ["communicationpartyevents"] => self.events(parts),
-            ["communicationparty", "export"] => self.slim_export(),
-            ["communicationparty", her_id, "certificate", purpose] => {
+            ["communicationparty", "export"] => self.slim_export(parts, form),
+            ["communicationparty", her_id, "certificate", purpose]
+            | ["certificate", her_id, purpose @ ("signing" | "encryption")] => {
                 self.certificate(her_id, purpose, false)
             }
             [
@@ -217,10 +308,33 @@ impl Api {
                 purpose,
                 "history",
             ] => self.certificate(her_id, purpose, true),
-            ["event"] => self.slim_events(parts),
-            ["event", "latest"] => self.latest(),
+            ["certificate", her_id] => self.pairs(her_id, flag(parts, "includeHistoric")?),
+            ["certificate", her_id, "history"] => self.pairs(her_id, true),
+            ["event"] => self.slim_events(parts, form),
+            ["event", "latest"] => self.latest(form),
             _ => Err(Problem::not_found()),
         }
+    }
+
+    fn organization(&self, orgnr: &str) -> Result<Held, Problem> {
+        if orgnr.len() != 9 || !orgnr.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(Problem::bad_request(
+                "The organization number must be nine digits.",
+            ));
+        }
+        let now = self.register.moment();
+        let of_number = self.register.parties.of_organisation(orgnr).into_iter();
+        of_number
+            .filter(|party| party.content.kind == PartyKind::Organisation)
+            // One that is still in use before one that has ended.
+            .max_by_key(|party| rules::is_active(&party.content, now))
+            .ok_or_else(|| {
+                Problem::new(
+                    StatusCode::NOT_FOUND,
+                    "unknown-organization",
+                    "No communication party has this organization number.",
+                )
+            })
     }
 
     fn party(&self, her_id: &str) -> Result<Held, Problem> {
@@ -240,10 +354,10 @@ impl Api {
     fn legacy_text(&self, party: &Held) -> String {
         let now = self.register.moment();
         let write = || Ok::<_, Infallible>(self.legacy(party).to_string().replace(ESCAPED, "\0"));
-        let key = (party.content.her_id, 0);
-        let Ok(kept) = self.answers.answer(&self.register, key, party, now, write);
+        let key = (party.content.her_id, LEGACY);
+        let Ok(content) = self.answers.answer(&self.register, key, party, now, write);
         let ready = Ready {
-            content: kept.text.clone(),
+            content,
             filling: json::written(with_offset(now)),
         };
         let mut text = String::new();
@@ -341,20 +455,22 @@ impl Api {
         out
     }
 
-    fn page(&self, parts: &Parts, from: u64) -> Result<(Vec<Event<PartyEvent>>, usize), Problem> {
-        let size = match parameter(parts, "pageSize") {
-            None => EVENTS,
-            Some(text) => text
-                .parse::<usize>()
-                .ok()
-                .filter(|s| (1..=MAX_EVENTS).contains(s))
-                .ok_or_else(|| {
-                    Problem::bad_request(format!(
-                        "pageSize must be a number from 1 to {MAX_EVENTS}."
-                    ))
-                })?,
-        };
-        Ok((self.register.parties.events(from, size)?, size))
+    /// Events from a number on, of the kinds that the API has: of these at most `size`. Every event of another kind comes
+    /// with one of these.
+    fn page(&self, from: u64, size: usize) -> Result<Vec<Event<PartyEvent>>, Problem> {
+        let (mut page, mut from) = (Vec::new(), from);
+        loop {
+            let events = self.register.parties.events(from, size)?;
+            let (fetched, last) = (events.len(), events.last().map(|e| e.number));
+            let of_kind = |e: &Event<PartyEvent>| e.kind.kind != PartyEventKind::TransportEnabled;
+            page.extend(events.into_iter().filter(of_kind));
+            match last {
+                Some(last) if fetched == size && page.len() < size => from = last + 1,
+                _ => break,
+            }
+        }
+        page.truncate(size);
+        Ok(page)
     }
 
     /// Events after an id, with the parties as they are now.
@@ -373,11 +489,11 @@ impl Api {
                 "The register has no such event. Fetch the export again.",
             ));
         }
-        let (events, size) = self.page(parts, after + 1)?;
+        let size = number(parts, &["pageSize"], EVENTS, MAX_EVENTS)?;
+        let events = self.page(after + 1, size)?;
         let next = events.last().map_or(after, |e| e.number);
         let rows: Vec<Value> = events
             .iter()
-            .filter(|e| e.kind.kind != PartyEventKind::TransportEnabled)
             .filter_map(|e| {
                 let party = self.register.parties.get(e.kind.her_id)?;
                 Some(json!({
@@ -401,7 +517,7 @@ impl Api {
         .into_response())
     }
 
-    fn slim_events(&self, parts: &Parts) -> Result<Response, Problem> {
+    fn slim_events(&self, parts: &Parts, form: Form) -> Result<Response, Problem> {
         let from = match parameter(parts, "fromSequenceNumber") {
             None => 1,
             Some(text) => text
@@ -412,38 +528,68 @@ impl Api {
                     Problem::bad_request("fromSequenceNumber must be a number from 1.")
                 })?,
         };
-        let (events, _) = self.page(parts, from)?;
-        let rows: Vec<Value> = events.iter().map(slim_event).collect();
-        Ok(axum::Json(rows).into_response())
+        let usual = match form {
+            Form::Version1 => MAX_EVENTS,
+            Form::Early => EVENTS,
+        };
+        let size = number(parts, &["maxEvents", "pageSize"], usual, MAX_EVENTS)?;
+        let events = self.page(from, size)?;
+        let rows: Vec<Value> = events.iter().map(slim::event).collect();
+        Ok(match form {
+            Form::Version1 => {
+                axum::Json(json!({ "count": rows.len(), "results": rows })).into_response()
+            }
+            Form::Early => axum::Json(rows).into_response(),
+        })
     }
 
-    fn latest(&self) -> Result<Response, Problem> {
+    fn latest(&self, form: Form) -> Result<Response, Problem> {
         let last = self.register.parties.last_event()?;
-        let row = last
-            .as_ref()
-            .map_or_else(|| json!({ "sequenceNumber": 0 }), slim_event);
+        let row = match (&last, form) {
+            // The enabled transport of an organisation stands behind the event that says that it changed.
+            (Some(last), _) if last.kind.kind == PartyEventKind::TransportEnabled => {
+                let before = last.number.saturating_sub(1);
+                let events = self.register.parties.events(before, 1)?;
+                slim::event(events.first().unwrap_or(last))
+            }
+            (Some(last), _) => slim::event(last),
+            (None, Form::Early) => json!({ "sequenceNumber": 0 }),
+            (None, Form::Version1) => return Err(Problem::not_found()),
+        };
         Ok(axum::Json(row).into_response())
     }
 
-    fn slim_export(&self) -> Result<Response, Problem> {
+    fn slim_export(&self, parts: &Parts, form: Form) -> Result<Response, Problem> {
         let last = self.register.parties.last_event()?.map_or(0, |e| e.number);
+        let mut her_ids = self.register.parties.her_ids();
+        if form == Form::Early {
+            return Ok(axum::Json(json!({
+                "sequenceNumber": last,
+                "herIds": her_ids,
+            }))
+            .into_response());
+        }
+        if !flag(parts, "includeDeactivated")? {
+            let now = self.register.moment();
+            let party = |her_id: &u32| self.register.parties.get(*her_id);
+            her_ids.retain(|h| party(h).is_some_and(|p| rules::is_active(&p.content, now)));
+        }
         Ok(axum::Json(json!({
-            "sequenceNumber": last,
-            "herIds": self.register.parties.her_ids(),
+            "lastSequenceNumber": last,
+            "count": her_ids.len(),
+            "communicationParties": her_ids,
         }))
         .into_response())
     }
 
-    async fn several(&self, body: Body) -> Result<Response, Problem> {
-        let bytes = to_bytes(body, MAX_BODY).await.map_err(|_| {
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
-                "The request is too large.",
-            )
+    fn several(&self, body: &[u8]) -> Result<Response, Problem> {
+        let wanted: HerIds = serde_json::from_slice(body).map_err(|_| {
+            Problem::bad_request("The body must be {\"herIds\": […]} or a JSON array of HER-ids.")
         })?;
-        let her_ids: Vec<u32> = serde_json::from_slice(&bytes)
-            .map_err(|_| Problem::bad_request("The body must be a JSON array of HER-ids."))?;
+        let her_ids = match wanted {
+            HerIds::Bare(her_ids) => her_ids,
+            HerIds::Named { her_ids } => her_ids.unwrap_or_default(),
+        };
         if her_ids.len() > MAX_PARTIES {
             return Err(Problem::bad_request(format!(
                 "At most {MAX_PARTIES} HER-ids at once."
@@ -451,121 +597,42 @@ impl Api {
         }
         let rows: Vec<Value> = her_ids
             .into_iter()
-            .filter_map(|her_id| self.register.parties.get(her_id))
-            .map(|party| self.slim(&party))
+            .filter_map(|her_id| self.register.parties.get(u32::try_from(her_id).ok()?))
+            .map(|party| self.register.slim(&party))
             .collect();
         Ok(axum::Json(rows).into_response())
     }
 
-    fn line(&self, party: &PartyRecord, purpose: CertificateUse) -> Option<CertificateLine> {
-        let parent = self.register.parent(party);
-        let parent = parent.as_ref().map(|p| &p.content);
-        rules::certificate(party, parent, purpose, self.register.moment()).map(|c| c.value.clone())
-    }
-
-    fn slim(&self, party: &Held) -> Value {
-        let (register, content) = (&self.register, &party.content);
-        let now = register.moment();
-        let above = register.parent(content);
-        let parent = above.as_ref().map(|p| &p.content);
-        let mut map = Map::new();
-        let mut put = |name: &str, value: Value| map.insert(name.to_owned(), value);
-        put("herId", content.her_id.into());
-        put("name", content.name.clone().into());
-        put("displayName", content.shown_name().into());
-        put("type", kind_name(content.kind).into());
-        if let Some(parent) = content.parent {
-            put("parentHerId", parent.into());
-        }
-        match content.kind {
-            PartyKind::Organisation => {
-                let below = register.parties.children(content.her_id);
-                let of = |kind| -> Vec<Value> {
-                    below
-                        .iter()
-                        .filter(|c| c.content.kind == kind)
-                        .map(|c| json!({ "herId": c.content.her_id, "name": c.content.name }))
-                        .collect()
-                };
-                put(
-                    "organizationDetails",
-                    json!({
-                        "organizationNumber": content.orgnr,
-                        "businessType": content.business_type.as_deref().map(|b| coded("9040", b)),
-                        "persons": of(PartyKind::Person),
-                        "services": of(PartyKind::Service),
-                    }),
-                );
-            }
-            PartyKind::Service => {
-                let service = content.service.as_ref();
-                put(
-                    "serviceDetails",
-                    json!({
-                        "code": service.map(|s| coded(&s.list, &s.code)),
-                        "description": content.description,
-                        "locationDescription": content.location,
-                    }),
-                );
-            }
-            PartyKind::Person => {
-                put(
-                    "personDetails",
-                    json!({ "hprNumber": content.hpr, "title": content.title }),
-                );
-            }
-        }
-        let shown = |purpose| {
-            self.line(content, purpose)
-                .map_or(Value::Null, |l| slim_certificate(&l))
-        };
-        put("currentSigningCertificate", shown(CertificateUse::Signing));
-        put(
-            "currentEncryptionCertificate",
-            shown(CertificateUse::Encryption),
-        );
-        let address = |code| rules::address(content, parent, code, now);
-        put("phoneNumber", address("E_TLF").into());
-        put("faxNumber", address("E_FAX").into());
-        put("ediAddress", address("E_EDI").into());
-        let postal = rules::physical(content, parent)
-            .into_iter()
-            .find(|a| a.value.code == "PST");
-        put(
-            "postalAddress",
-            postal.map_or(Value::Null, |a| {
-                let code = a.value.postcode.as_deref().unwrap_or_default();
-                json!({
-                    "address": a.value.street.as_deref().unwrap_or_default(),
-                    "postalBox": a.value.postbox.as_deref().unwrap_or_default(),
-                    "postalCode": code.trim_start_matches('0'),
-                    "city": a.value.city.as_deref().unwrap_or_default(),
-                })
-            }),
-        );
-        let enabled = parent
-            .unwrap_or(content)
-            .transports
-            .iter()
-            .any(|t| t == "Amqp");
-        let status = if enabled { "Enabled" } else { "Disabled" };
-        put("amqpTransportStatus", status.into());
-        let from = content.valid.from.unwrap_or(content.created);
-        put("validFrom", instant(from).into());
-        put(
-            "validTo",
-            content
-                .valid
-                .to
-                .map_or(Value::Null, |to| instant(to).into()),
-        );
-        Value::Object(map)
+    async fn search(self: &Arc<Self>, parts: &Parts, body: &[u8]) -> Result<Response, Problem> {
+        let wanted: SearchParameters = serde_json::from_slice(body)
+            .map_err(|_| Problem::bad_request("The body must be JSON with what to search for."))?;
+        let query = wanted
+            .query()
+            .map_err(|bad| Problem::bad_request(bad.to_string()))?
+            .ok_or_else(|| Problem::bad_request("Nothing to search for was given."))?;
+        let page = number(parts, &["Page"], 1, i32::MAX as usize)?;
+        let size = number(parts, &["Size"], MAX_PARTIES, MAX_PARTIES)?;
+        let api = Arc::clone(self);
+        edge::blocking(move || {
+            let register = &api.register;
+            let found = query.run(&register.parties, page, size, register.moment());
+            let rows: Vec<Value> = found.results.iter().map(|p| register.slim(p)).collect();
+            axum::Json(json!({ "communicationParties": rows })).into_response()
+        })
+        .await
     }
 
     /// What an answer about the party depends on: its own row, those it is shown with, and what the time of day changes.
     fn version(&self, party: &Held) -> String {
+        let now = self.register.moment();
+        let write = || Ok::<_, Infallible>(self.made_version(party, now));
+        let key = (party.content.her_id, VERSION);
+        let Ok(tag) = self.answers.answer(&self.register, key, party, now, write);
+        tag
+    }
+
+    fn made_version(&self, party: &Held, now: Moment) -> String {
         let register = &self.register;
-        let now = register.moment();
         let above = register.parent(&party.content);
         let parent = above.as_ref().map(|p| &p.content);
         let below = register.parties.children(party.content.her_id);
@@ -626,62 +693,25 @@ impl Api {
             "signing" => CertificateUse::Signing,
             _ => return Err(Problem::not_found()),
         };
-        let whole = |line: &CertificateLine| {
-            let mut value = slim_certificate(line);
-            if let Some(map) = value.as_object_mut() {
-                let text = base64::engine::general_purpose::STANDARD.encode(&line.der);
-                map.insert("certificateValue".to_owned(), text.into());
-            }
-            value
-        };
-        if !all {
-            let line = self
-                .line(&party.content, purpose)
-                .ok_or_else(Problem::not_found)?;
-            return Ok(axum::Json(whole(&line)).into_response());
+        if all {
+            let lines = self.register.certificate_lines(&party.content, purpose);
+            let rows: Vec<Value> = lines.iter().map(slim::whole_certificate).collect();
+            return Ok(axum::Json(rows).into_response());
         }
-        let above = self.register.parent(&party.content);
-        let own = party.content.certificates.iter();
-        let inherited = above.iter().flat_map(|p| &p.content.certificates);
-        let mut lines: Vec<&CertificateLine> = own
-            .chain(inherited)
-            .filter(|l| l.purpose == purpose)
-            .collect();
-        lines.sort_by_key(|l| std::cmp::Reverse((l.since, l.not_after_s)));
-        let rows: Vec<Value> = lines.into_iter().map(whole).collect();
-        Ok(axum::Json(rows).into_response())
+        let line = self
+            .register
+            .certificate_line(&party.content, purpose)
+            .ok_or_else(Problem::not_found)?;
+        Ok(axum::Json(slim::whole_certificate(&line)).into_response())
     }
-}
 
-fn coded(list: &str, value: &str) -> Value {
-    json!({
-        "codeListId": list,
-        "value": value,
-        "url": format!("https://fat.kote.helsedirektoratet.no/api/code-systems/adm/codelist/{list}"),
-    })
-}
-
-fn instant(at: Moment) -> String {
-    at.timestamp()
-        .strftime("%Y-%m-%dT%H:%M:%S+00:00")
-        .to_string()
-}
-
-fn slim_certificate(line: &CertificateLine) -> Value {
-    json!({
-        "thumbprint": line.thumbprint,
-        "validFrom": instant(Moment(line.not_before_s.saturating_mul(1_000))),
-        "validTo": instant(Moment(line.not_after_s.saturating_mul(1_000))),
-    })
-}
-
-fn slim_event(event: &Event<PartyEvent>) -> Value {
-    json!({
-        "sequenceNumber": event.number,
-        "herId": event.kind.her_id,
-        "eventType": event.kind.kind.name(),
-        "eventTimestamp": event.kind.at.timestamp().to_string(),
-    })
+    fn pairs(&self, her_id: &str, with_earlier: bool) -> Result<Response, Problem> {
+        let party = self.party(her_id)?;
+        let pairs = self
+            .register
+            .certificate_pairs(&party.content, with_earlier);
+        Ok(axum::Json(pairs).into_response())
+    }
 }
 
 /// The number of an event in the form of a GUID, as the older API has it.

@@ -174,9 +174,9 @@ impl Parties {
             })
         };
         let key = (party.content.her_id, form);
-        let kept = self.answers.answer(register, key, &party, now, write)?;
+        let content = self.answers.answer(register, key, &party, now, write)?;
         Ok(Value::Ready(Ready {
-            content: kept.text.clone(),
+            content,
             filling: time_text(with_offset(now)),
         }))
     }

@@ -187,7 +187,11 @@ impl Query {
             party
                 .service
                 .as_ref()
-                .is_some_and(|s| s.code == *code && list.as_ref().is_none_or(|l| *l == s.list))
+                .is_some_and(|s| match list {
+                    // A list and no code: any of the list.
+                    Some(list) => *list == s.list && (code.is_empty() || *code == s.code),
+                    None => *code == s.code,
+                })
         };
         let places = || rules::physical(party, parent).into_iter().map(|a| a.value);
         (self.her_ids.is_empty() || self.her_ids.contains(&party.her_id))

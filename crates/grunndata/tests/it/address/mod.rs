@@ -6,6 +6,7 @@ mod kept;
 mod rest;
 mod shapes;
 mod soap;
+mod version1;
 
 use crate::place::Node;
 pub use crate::wire::Answer;

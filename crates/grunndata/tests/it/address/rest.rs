@@ -175,7 +175,7 @@ fn the_newer_shape() {
             party["organizationDetails"]["organizationNumber"],
             OFFICE_NO
         );
-        assert_eq!(party["organizationDetails"]["persons"][0]["herId"], DOCTOR);
+        assert_eq!(party["organizationDetails"]["persons"], json!([DOCTOR]));
         assert_eq!(party["amqpTransportStatus"], "Enabled");
         assert_eq!(party["currentEncryptionCertificate"]["thumbprint"], "AB");
         let several = world
