@@ -1,7 +1,8 @@
 //! AMQP 1.0, seen from a broker: our own port, and its adapter on the protocol library.
 //!
 //! [`port`] holds values and one trait, [`port::Broker`], free of any library type; a service implements it. [`Server`] brings the wire to it:
-//! plain TCP and TLS, SASL PLAIN, sessions, links, credit, limits. [`client`] is the other end, for actors and tests.
+//! plain TCP and TLS, SASL PLAIN, sessions, links, credit, limits. [`client`] is the other end, for actors and tests. A [`Dialect`] is another
+//! protocol on the same ports, told apart by the first eight bytes.
 //!
 //! **Deliberately unknown here:** what a message means, which queues exist, who may use them, how a message is kept.
 //!
@@ -23,4 +24,4 @@ pub mod adapter;
 pub mod client;
 pub mod port;
 
-pub use adapter::{Limits, Server, Shutdown};
+pub use adapter::{Dialect, Limits, Server, Shutdown, Stream};

@@ -256,6 +256,30 @@ pub enum Disposition {
     Released,
 }
 
+/// Where a message came by, for protocols that tell its receiver.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// Name of the exchange; empty: straight to the queue.
+    pub exchange: String,
+    /// Routing key.
+    pub key: String,
+}
+
+/// User and password of a SASL PLAIN response: `[authzid] NUL authcid NUL passwd` (RFC 4616). Nothing when it is none, or asks to act
+/// for somebody else.
+#[must_use]
+pub fn plain_credentials(response: &[u8]) -> Option<(&str, &str)> {
+    let mut parts = response.split(|byte| *byte == 0);
+    let (authorize_as, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || !(authorize_as.is_empty() || authorize_as == user) {
+        return None;
+    }
+    Some((
+        std::str::from_utf8(user).ok()?,
+        std::str::from_utf8(password).ok()?,
+    ))
+}
+
 /// A message on lease. The numbers mean something to the broker only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
@@ -344,6 +368,19 @@ pub trait Broker: Send + Sync + 'static {
         lease: Lease,
         settlement: Settlement,
     ) -> BoxFuture<'static, ()>;
+
+    /// How many messages wait in a queue, for protocols that tell. Brokers that do not count say 0.
+    fn waiting(&self, _node: &Node) -> BoxFuture<'static, u64> {
+        Box::pin(std::future::ready(0))
+    }
+
+    /// Where a message came by, for protocols that tell.
+    fn routing(&self, node: &Node, _message: &Message) -> Routing {
+        Routing {
+            exchange: String::new(),
+            key: node.name.clone(),
+        }
+    }
 
     /// A link opened by [`Self::open_source`] has ended.
     fn source_closed(&self, _who: &Identity, _node: &Node) {}

@@ -3,6 +3,7 @@
 pub(crate) mod convert;
 
 mod connection;
+mod dialect;
 mod frames;
 mod incoming;
 mod outgoing;
@@ -16,10 +17,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+
+pub use dialect::{Dialect, Stream};
 
 use crate::port::Broker;
 
@@ -110,6 +112,7 @@ impl Shutdown {
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
+    dialect: Option<Arc<dyn Dialect>>,
 }
 
 struct Shared {
@@ -138,6 +141,16 @@ impl Server {
                 connections: AtomicUsize::new(0),
                 per_ip: Mutex::new(HashMap::new()),
             }),
+            dialect: None,
+        }
+    }
+
+    /// The same with another protocol on the same ports, under the same limits on connections.
+    #[must_use]
+    pub fn with_dialect(self, dialect: Arc<dyn Dialect>) -> Self {
+        Self {
+            dialect: Some(dialect),
+            ..self
         }
     }
 
@@ -185,30 +198,21 @@ impl Server {
             tracing::warn!(peer = %peer.ip(), "AMQP connection refused: too many");
             return;
         };
-        let shared = self.shared.clone();
+        let (shared, dialect) = (self.shared.clone(), self.dialect.clone());
         tokio::spawn(async move {
             let _place = place;
             let _ = stream.set_nodelay(true);
             match tls {
-                None => shared.run(stream, peer.ip()).await,
+                None => dialect::run(shared, dialect, stream, peer.ip()).await,
                 Some(tls) => {
                     match tokio::time::timeout(shared.limits.handshake, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => shared.run(stream, peer.ip()).await,
+                        Ok(Ok(stream)) => dialect::run(shared, dialect, stream, peer.ip()).await,
                         Ok(Err(error)) => tracing::debug!(%error, "AMQP TLS handshake failed"),
                         Err(_) => tracing::debug!("AMQP TLS handshake timed out"),
                     }
                 }
             }
         });
-    }
-}
-
-impl Shared {
-    async fn run<Io>(self: Arc<Self>, stream: Io, peer: IpAddr)
-    where
-        Io: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin + 'static,
-    {
-        connection::run(self, stream, peer).await;
     }
 }
 

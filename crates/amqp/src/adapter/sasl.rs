@@ -7,7 +7,7 @@ use fe2o3_amqp::acceptor::sasl_acceptor::{SaslAcceptor, SaslServerFrame};
 use fe2o3_amqp_types::primitives::{Array, Symbol};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslOutcome, SaslResponse};
 
-use crate::port::{Broker, Identity};
+use crate::port::{Broker, Identity, plain_credentials};
 
 const PLAIN: &str = "PLAIN";
 
@@ -37,17 +37,8 @@ impl PlainLogin {
         if init.mechanism.as_str() != PLAIN {
             return None;
         }
-        // RFC 4616: [authzid] NUL authcid NUL passwd.
         let response = init.initial_response.as_ref()?;
-        let mut parts = response.split(|byte| *byte == 0);
-        let (authorize_as, user, password) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() || !(authorize_as.is_empty() || authorize_as == user) {
-            return None;
-        }
-        let (user, password) = (
-            std::str::from_utf8(user).ok()?,
-            std::str::from_utf8(password).ok()?,
-        );
+        let (user, password) = plain_credentials(response)?;
         self.broker.authenticate(self.peer, user, password)
     }
 }
