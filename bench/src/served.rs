@@ -70,6 +70,46 @@ pub(crate) fn read_forms(folder: &Path) -> PathBuf {
     }
 }
 
+/// Where the store of a measured service stands.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Where {
+    /// The folder is that of a stopped hub on PostgreSQL: its schema on the server that `HELSENAV_PG_URL` names.
+    #[arg(long)]
+    schema: Option<String>,
+}
+
+impl Where {
+    /// The store that belongs to the folder.
+    ///
+    /// # Errors
+    /// When a schema is given and no server is named.
+    pub(crate) fn store(
+        &self,
+        folder: &Path,
+        declared: Vec<store::RepositoryDecl>,
+    ) -> Result<store::StoreConfig> {
+        let Some(schema) = &self.schema else {
+            return Ok(store::StoreConfig::sqlite(folder.join("store"), declared));
+        };
+        let url = std::env::var("HELSENAV_PG_URL")
+            .context("HELSENAV_PG_URL names no PostgreSQL server")?;
+        Ok(store::StoreConfig::postgres(url, schema, declared))
+    }
+
+    /// Whether other processes can be on it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.schema.is_some()
+    }
+
+    /// The same for a process that this one starts.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let schema = self.schema.iter();
+        schema
+            .flat_map(|schema| ["--schema".into(), schema.into()])
+            .collect()
+    }
+}
+
 /// A server in a process of its own.
 pub(crate) struct Server {
     child: Child,

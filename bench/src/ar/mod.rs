@@ -38,6 +38,8 @@ pub struct Options {
     /// stopped demo hub is measured as it is.
     #[arg(long)]
     folder: Option<PathBuf>,
+    #[command(flatten)]
+    place: served::Where,
     /// Used by itself: answers from this folder until killed.
     #[arg(long, hide = true)]
     serve: Option<PathBuf>,
@@ -101,12 +103,17 @@ pub fn run(options: &Options) -> Result<()> {
         return served::answer_raw(bytes);
     }
     if let Some(folder) = &options.serve {
-        return server::serve(folder, options.organisations, &options.thumbprint);
+        return server::serve(
+            folder,
+            &options.place,
+            options.organisations,
+            &options.thumbprint,
+        );
     }
     let temporary = tempfile::tempdir()?;
     let folder = options.folder.as_deref().unwrap_or(temporary.path());
     let key = PrivateJwk::generate(KeyKind::P256, Some(Alg::Es256))?;
-    let arguments = vec![
+    let mut arguments = vec![
         "--serve".into(),
         folder.into(),
         "--organisations".into(),
@@ -114,6 +121,7 @@ pub fn run(options: &Options) -> Result<()> {
         "--thumbprint".into(),
         key.public().thumbprint().into(),
     ];
+    arguments.extend(options.place.arguments());
     let server = Server::start("ar", arguments)?;
     let asked: [Vec<u32>; 3] = serde_json::from_value(server.said["asked"].clone())?;
     let [organisations, ..] = &asked;

@@ -1,6 +1,7 @@
 //! The address register in a process of its own, on the hub's listener with the hub's store: SOAP and REST.
 
 use super::parties;
+use crate::served::Where;
 use anyhow::{Context, Result};
 use edge::listen::{Limits, Shutdown, serve as listen};
 use edge::soap::{Host, User, Users};
@@ -15,7 +16,7 @@ use registers::persons::register::Options as RegisterOptions;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use store::{Filter, Seq, Store, StoreConfig};
+use store::{Filter, Seq, Store};
 
 const ISSUER: &str = "https://localhost:8444";
 /// Tokens: a client has few, a service meets many.
@@ -27,9 +28,13 @@ pub(crate) const USER: (&str, &str) = ("OrgUsr315900077", "et-langt-tilfeldig-pa
 ///
 /// # Errors
 /// When it cannot start.
-pub(crate) fn serve(folder: &Path, organisations: u32, thumbprint: &str) -> Result<()> {
-    let declared = registers::repositories();
-    let (store, mint) = Store::open(StoreConfig::sqlite(folder.join("store"), declared))?;
+pub(crate) fn serve(
+    folder: &Path,
+    place: &Where,
+    organisations: u32,
+    thumbprint: &str,
+) -> Result<()> {
+    let (store, mint) = Store::open(place.store(folder, registers::repositories())?)?;
     let grant = mint.grant(Filter::Open, Seq(u64::MAX), 0);
     let now: NowFn = Arc::new(edge::clock::real_now_us);
     let options = RegisterOptions::new(crate::served::read_forms(folder));

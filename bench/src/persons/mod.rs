@@ -38,6 +38,8 @@ pub struct Options {
     /// stopped demo hub is measured as it is.
     #[arg(long)]
     folder: Option<PathBuf>,
+    #[command(flatten)]
+    place: served::Where,
     /// Used by itself: answers from this folder until killed.
     #[arg(long, hide = true)]
     serve: Option<PathBuf>,
@@ -58,22 +60,21 @@ pub fn run(options: &Options) -> Result<()> {
         return served::answer_raw(bytes);
     }
     if let Some(folder) = &options.serve {
-        return server::serve(folder, &options.thumbprint);
+        return server::serve(folder, &options.place, &options.thumbprint);
     }
     let temporary = tempfile::tempdir()?;
     let folder = options.folder.as_deref().unwrap_or(temporary.path());
     let people = prepare(folder, options)?;
     let mut requests = Requests::new(people)?;
     let began = Instant::now();
-    let server = Server::start(
-        "persons",
-        vec![
-            "--serve".into(),
-            folder.into(),
-            "--thumbprint".into(),
-            requests.thumbprint().into(),
-        ],
-    )?;
+    let mut arguments = vec![
+        "--serve".into(),
+        folder.into(),
+        "--thumbprint".into(),
+        requests.thumbprint().into(),
+    ];
+    arguments.extend(options.place.arguments());
+    let server = Server::start("persons", arguments)?;
     println!("  ready {:.2?} after its start", began.elapsed());
     requests.meet(&server.word)?;
     for kind in requests::KINDS {
@@ -152,7 +153,7 @@ pub(crate) struct People {
 
 /// Imports the nation unless the folder has it already, and picks whom to ask for.
 fn prepare(folder: &Path, options: &Options) -> Result<People> {
-    let table = server::open(folder)?;
+    let table = server::open(folder, &options.place)?;
     let persons = table.persons();
     if persons.is_empty() {
         let nation = Nation::generate(&Params {

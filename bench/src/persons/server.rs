@@ -1,5 +1,6 @@
 //! The person service in a process of its own, on the hub's listener with the hub's store.
 
+use crate::served::Where;
 use anyhow::{Context, Result};
 use axum::Router;
 use edge::listen::{Limits, Shutdown, serve as listen};
@@ -13,20 +14,19 @@ use registers::persons::register::Options as RegisterOptions;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use store::{Filter, Seq, Store, StoreConfig};
+use store::{Filter, Seq, Store};
 
 const ISSUER: &str = "https://localhost:8444";
 /// Tokens of each kind: a client has few, a service meets many.
 const TOKENS: usize = 64;
 
 /// The registers of a folder.
-pub(crate) fn open(folder: &Path) -> Result<Arc<RegisterTable>> {
-    open_store(folder).map(|(table, _)| table)
+pub(crate) fn open(folder: &Path, place: &Where) -> Result<Arc<RegisterTable>> {
+    open_store(folder, place).map(|(table, _)| table)
 }
 
-fn open_store(folder: &Path) -> Result<(Arc<RegisterTable>, Store)> {
-    let declared = registers::repositories();
-    let (store, mint) = Store::open(StoreConfig::sqlite(folder.join("store"), declared))?;
+fn open_store(folder: &Path, place: &Where) -> Result<(Arc<RegisterTable>, Store)> {
+    let (store, mint) = Store::open(place.store(folder, registers::repositories())?)?;
     let grant = mint.grant(Filter::Open, Seq(u64::MAX), 0);
     let options = RegisterOptions {
         resident: true,
@@ -41,8 +41,8 @@ fn open_store(folder: &Path) -> Result<(Arc<RegisterTable>, Store)> {
 ///
 /// # Errors
 /// When it cannot start.
-pub(crate) fn serve(folder: &Path, thumbprint: &str) -> Result<()> {
-    let (table, store) = open_store(folder)?;
+pub(crate) fn serve(folder: &Path, place: &Where, thumbprint: &str) -> Result<()> {
+    let (table, store) = open_store(folder, place)?;
     // A hub does it soon after its start: rows are read into memory.
     table.persons().maintain()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

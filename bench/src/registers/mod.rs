@@ -8,7 +8,7 @@ mod place;
 use anyhow::{Context, Result, ensure};
 use jiff::civil::Date;
 use nation::{Nation, Params};
-use place::{Engine, Place};
+use place::{Engine, FIRST, Place};
 use registers::kernel::identifiers::Packed;
 use registers::kernel::period::Moment;
 use registers::kernel::timeline::Origin;
@@ -43,9 +43,11 @@ pub struct Options {
     /// Where the files are made (a temporary folder inside); default: the system's.
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// The data folder of a stopped demo hub on SQLite: its persons are measured, and a day's changes made to them.
+    /// The data folder of a stopped demo hub: its persons are measured, and a day's changes made to them.
     #[arg(long, conflicts_with_all = ["folder", "engine", "population", "seed"])]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    hub: crate::served::Where,
     /// Where the log stands.
     #[arg(long, value_enum, default_value = "sqlite")]
     engine: Engine,
@@ -63,21 +65,21 @@ pub fn run(options: &Options) -> Result<()> {
         None => tempfile::tempdir()?,
     };
     let place = match &options.data {
-        Some(data) => Place::of_hub(data),
+        Some(data) => Place::of_hub(data, options.hub.clone()),
         None => Place::new(options.engine, folder.path())?,
     };
     let nation = Nation::generate(&of_whom(options)?)?;
     println!("registers: {} persons", nation.params().population);
     if options.data.is_none() {
-        let persons = place.open("first", false)?;
+        let persons = place.open(FIRST, false)?;
         import(&persons, &nation)?;
         memory("after the import");
     }
     let began = Instant::now();
-    let persons = place.open("first", false)?;
+    let persons = place.open(FIRST, false)?;
     println!("  opened with its read form: {:.2?}", began.elapsed());
     memory("after opening");
-    let size = std::fs::metadata(place.read_form("first"))?.len();
+    let size = std::fs::metadata(place.read_form(FIRST))?.len();
     let count = persons.len();
     let rows: u64 = (0..count)
         .step_by(97)
@@ -92,7 +94,7 @@ pub fn run(options: &Options) -> Result<()> {
     let numbers = numbers(&persons)?;
     reads(&persons, &numbers, options, "rows in the file")?;
     drop(persons);
-    let persons = place.open("first", true)?;
+    let persons = place.open(FIRST, true)?;
     let began = Instant::now();
     persons.maintain()?;
     println!("  first maintenance: {:.2?}", began.elapsed());

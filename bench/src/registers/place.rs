@@ -2,6 +2,7 @@
 //! and how long a second process takes to see what the first wrote.
 
 use super::now;
+use crate::served::Where;
 use crate::fhir::postgres;
 use anyhow::{Context, Result, ensure};
 use registers::kernel::EntryNo;
@@ -15,6 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use store::{Filter, RepoKind, RepositoryDecl, Seq, Store, StoreConfig};
 
+/// The process whose read forms are the hub's.
+pub const FIRST: &str = "first";
+const SECOND: &str = "second";
 /// How often a hub process follows the feed (crate `hub`, jobs).
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// Changes of the first process that the second one must see.
@@ -34,7 +38,7 @@ pub struct Place {
     folder: PathBuf,
     /// Server and schema.
     schema: Option<(String, String)>,
-    of_hub: bool,
+    of_hub: Option<Where>,
 }
 
 impl Place {
@@ -54,22 +58,25 @@ impl Place {
         Ok(Self {
             folder: folder.to_owned(),
             schema,
-            of_hub: false,
+            of_hub: None,
         })
     }
 
     /// In the data folder of a hub.
-    pub fn of_hub(data: &Path) -> Self {
+    pub fn of_hub(data: &Path, hub: Where) -> Self {
         Self {
             folder: data.to_owned(),
             schema: None,
-            of_hub: true,
+            of_hub: Some(hub),
         }
     }
 
     fn read_forms(&self, process: &str) -> PathBuf {
         self.folder
-            .join(if self.of_hub { "registers" } else { process })
+            .join(match (&self.of_hub, process) {
+                (Some(_), FIRST) => "registers",
+                _ => process,
+            })
     }
 
     /// The read form of a process.
@@ -83,9 +90,10 @@ impl Place {
     /// When the store cannot be opened.
     pub fn open(&self, process: &str, resident: bool) -> Result<PersonRegister> {
         let declared = vec![RepositoryDecl::new(REPOSITORY, RepoKind::Internal)];
-        let config = match &self.schema {
-            None => StoreConfig::sqlite(self.folder.join("store"), declared),
-            Some((url, schema)) => StoreConfig::postgres(url.clone(), schema.clone(), declared),
+        let config = match (&self.of_hub, &self.schema) {
+            (Some(hub), _) => hub.store(&self.folder, declared)?,
+            (None, None) => StoreConfig::sqlite(self.folder.join("store"), declared),
+            (None, Some((url, schema))) => StoreConfig::postgres(url.clone(), schema.clone(), declared),
         };
         let (store, mint) = Store::open(config)?;
         let grant = mint.grant(Filter::Open, Seq(u64::MAX), 0);
@@ -99,12 +107,16 @@ impl Place {
 
     /// Whether several processes can run at once.
     pub fn is_shared(&self) -> bool {
-        self.schema.is_some()
+        self.schema.is_some() || self.of_hub.as_ref().is_some_and(Where::is_shared)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.of_hub.is_some() {
+            // Of the second process; the hub's own are not ours.
+            let _ = std::fs::remove_dir_all(self.read_forms(SECOND));
+        }
         if let Some((url, schema)) = &self.schema
             && let Err(error) = postgres::remove(url, schema)
         {
@@ -119,7 +131,7 @@ impl Drop for Place {
 /// When a change is refused, or not seen at all.
 pub fn step(place: &Place, first: &PersonRegister) -> Result<()> {
     let began = Instant::now();
-    let second = place.open("second", false)?;
+    let second = place.open(SECOND, false)?;
     println!(
         "  a second process opens without a read form: {:.1?}",
         began.elapsed()
