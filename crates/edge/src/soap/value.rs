@@ -3,7 +3,6 @@
 use super::lexical::DateTime;
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 /// A value. `{:?}` shows its form only: it may hold national ids.
 #[derive(Clone, PartialEq)]
@@ -36,7 +35,7 @@ pub enum Value {
 #[derive(Clone, PartialEq)]
 pub struct Ready {
     /// Content, with [`HOLE`] wherever a [`Value::Hole`] was.
-    pub content: Arc<str>,
+    pub content: String,
     /// What goes there: text without markup.
     pub filling: String,
 }
