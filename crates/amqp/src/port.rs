@@ -348,7 +348,8 @@ pub trait Broker: Send + Sync + 'static {
         message: Message,
     ) -> BoxFuture<'static, Disposition>;
 
-    /// Leases up to `limit` messages, waiting up to `wait` for the first. Always run to completion by the adapter.
+    /// Leases up to `limit` messages, waiting up to `wait` for the first. The adapter drops the future when the link ends;
+    /// what it has leased by then it must give back.
     fn next(
         &self,
         who: &Identity,

@@ -27,6 +27,8 @@ pub struct State {
     pub settled: Vec<(u64, Settlement)>,
     pub attached: usize,
     pub renewed: usize,
+    /// Receiving links that have ended.
+    pub closed: usize,
 }
 
 #[derive(Clone)]
@@ -198,5 +200,9 @@ impl Broker for MemoryBroker {
 
     fn renew_every(&self) -> Duration {
         Duration::from_millis(200)
+    }
+
+    fn source_closed(&self, _who: &Identity, _node: &Node) {
+        self.with(|state| state.closed += 1);
     }
 }

@@ -9,8 +9,10 @@ use fe2o3_amqp::acceptor::{
     ListenerSessionHandle, SessionAcceptor, SupportedSenderSettleModes,
 };
 use fe2o3_amqp::connection::OpenError;
-use fe2o3_amqp::link::receiver::CreditMode;
-use fe2o3_amqp_types::definitions::{ConnectionError, Error as WireError, Role, SenderSettleMode};
+use fe2o3_amqp::link::DEFAULT_CREDIT;
+use fe2o3_amqp_types::definitions::{
+    ConnectionError, Error as WireError, ReceiverSettleMode, Role, SenderSettleMode,
+};
 use fe2o3_amqp_types::messaging::{DistributionMode, Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives::Attach;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -157,6 +159,8 @@ async fn accept(
     claim: CreditClaim,
 ) {
     complete_termini(&mut attach);
+    // In mode second we would have to settle after the receiver, which the library never does; our attach says so.
+    attach.rcv_settle_mode = ReceiverSettleMode::First;
     let limits = &peer.shared.limits;
     let acceptor = LinkAcceptor::builder()
         .max_message_size(limits.max_message_bytes)
@@ -170,8 +174,10 @@ async fn accept(
         .build();
     match acceptor.accept_incoming_attach(attach, session).await {
         Ok(LinkEndpoint::Receiver(mut receiver)) => {
-            receiver.set_credit_mode(CreditMode::Auto(limits.sender_credit));
-            if receiver.set_credit(limits.sender_credit).await.is_err() {
+            // The library has granted its own credit already. Taking some of it back would cut off who has used it.
+            if limits.sender_credit > DEFAULT_CREDIT
+                && receiver.set_credit(limits.sender_credit).await.is_err()
+            {
                 return;
             }
             let peer = peer.clone();

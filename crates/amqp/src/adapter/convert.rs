@@ -47,9 +47,12 @@ pub(crate) fn from_wire(message: wire::Message<WireBody>) -> Result<Message, &'s
     let body = match message.body {
         wire::Body::Empty => Bytes::new(),
         wire::Body::Data(sections) => join(sections),
+        // Many clients put bytes or text into a value section unless told otherwise; nothing is lost by reading them.
+        wire::Body::Value(wire::AmqpValue(Value::Binary(bytes))) => Bytes::from(bytes.into_vec()),
+        wire::Body::Value(wire::AmqpValue(Value::String(text))) => Bytes::from(text.into_bytes()),
         wire::Body::Value(_) => {
             return Err(
-                "the body is an amqp-value section; send exactly one data section with the raw bytes",
+                "the body is an amqp-value section that holds neither bytes nor text; send exactly one data section with the raw bytes",
             );
         }
         wire::Body::Sequence(_) => {

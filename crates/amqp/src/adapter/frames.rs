@@ -1,20 +1,27 @@
 //! Frames on their way between socket and protocol library: read along, and link names kept apart.
 //!
-//! Three things the library does not do are done here, on the beginning of `attach` and `flow` frames; everything else passes untouched.
+//! Four things the library does not do are done here, on the beginning of `attach`, `flow` and `disposition` frames; everything else passes untouched.
 //! It keeps a link's credit to itself, so [`Seen`] reports what passes. And it wants link names to be unique in a session, where AMQP lets one
 //! name stand for two links of opposite direction (part 2 §2.6.1; some clients name links after the address); so receiving links get a mark
 //! on the way in, which is taken off on the way out. And it answers a drain request at once, where the sender should first send what it has
-//! (§2.6.7); so a drain request goes on as plain credit, and once more as it came when there is nothing left to send.
+//! (§2.6.7); so a drain request goes on as plain credit, and once more as it came when there is nothing left to send. And it looks for each
+//! delivery that a disposition names by its first and last, four thousand million if a client says so, without a pause; so a connection
+//! on which one names more than [`MAX_SETTLED_AT_ONCE`] ends.
 
 /// How much of a frame is kept to find its first fields.
 const PREFIX_BYTES: usize = 4096;
 /// Largest attach frame that is rewritten; larger ones pass as they are.
 const MAX_ATTACH_BYTES: usize = 64 << 10;
+/// Most deliveries that one disposition may name; a session cannot have as many under way on a link.
+const MAX_SETTLED_AT_ONCE: u32 = 65_536;
+/// A frame header that is none (its size is less than its own length): the library closes the connection when it reads it.
+const NO_FRAME: [u8; 8] = [0; 8];
 /// The mark: a control character that no client puts into a name.
 const MARK: u8 = 0x01;
 
 const ATTACH: u64 = 0x12;
 const FLOW: u64 = 0x13;
+const DISPOSITION: u64 = 0x15;
 
 /// Which way the frames go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +125,12 @@ impl Frames {
         }
         let mut frame = std::mem::take(&mut self.held);
         let complete = self.passing == 0;
+        if matches!(self.direction, Direction::In) && settles_too_much(&frame) {
+            tracing::warn!("an AMQP disposition names too many deliveries; the connection ends");
+            out.extend_from_slice(&NO_FRAME);
+            self.lost = true;
+            return;
+        }
         if let Some((channel, mut found)) = look(&frame) {
             if let (Seen::Flow(flow), true, Direction::In) = (&mut found, complete, self.direction)
                 && flow.drain
@@ -159,7 +172,7 @@ fn without_drain(frame: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-/// The performative of an AMQP frame, if it is one of the two.
+/// The performative of an AMQP frame, if it is one of the three.
 fn kind(frame: &[u8]) -> Option<u64> {
     performative(frame)?.1.descriptor()
 }
@@ -178,9 +191,28 @@ fn performative(frame: &[u8]) -> Option<(u16, Cursor<'_>)> {
     ))
 }
 
+/// Whether this is a disposition whose first and last lie further apart than they may.
+fn settles_too_much(frame: &[u8]) -> bool {
+    let range = || {
+        let (_, mut fields) = performative(frame)?;
+        if fields.descriptor()? != DISPOSITION {
+            return None;
+        }
+        fields.list_count()?;
+        fields.boolean()?;
+        let first = fields.uint()??;
+        Some((first, fields.uint()??))
+    };
+    // A last before the first names nothing to the library.
+    range().is_some_and(|(first, last)| last.saturating_sub(first) >= MAX_SETTLED_AT_ONCE)
+}
+
 fn look(frame: &[u8]) -> Option<(u16, Seen)> {
     let (channel, mut fields) = performative(frame)?;
     let descriptor = fields.descriptor()?;
+    if descriptor == DISPOSITION {
+        return None;
+    }
     fields.list_count()?;
     if descriptor == ATTACH {
         fields.text()?;
@@ -246,7 +278,7 @@ fn rewritten(frame: &[u8], direction: Direction) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Reads the few encodings that the first fields of these two performatives can have (AMQP part 1 §1.6).
+/// Reads the few encodings that the first fields of these performatives can have (AMQP part 1 §1.6).
 struct Cursor<'a> {
     bytes: &'a [u8],
 }
@@ -270,7 +302,7 @@ impl<'a> Cursor<'a> {
         )
     }
 
-    /// `attach` or `flow`; nothing for the others.
+    /// `attach`, `flow` or `disposition`; nothing for the others.
     fn descriptor(&mut self) -> Option<u64> {
         if self.byte()? != 0x00 {
             return None;
@@ -283,12 +315,13 @@ impl<'a> Cursor<'a> {
                 match self.take(usize::from(length))? {
                     b"amqp:attach:list" => Some(ATTACH),
                     b"amqp:flow:list" => Some(FLOW),
+                    b"amqp:disposition:list" => Some(DISPOSITION),
                     _ => None,
                 }
             }
             _ => None,
         };
-        code.filter(|code| matches!(*code, ATTACH | FLOW))
+        code.filter(|code| matches!(*code, ATTACH | FLOW | DISPOSITION))
     }
 
     fn list_count(&mut self) -> Option<u32> {
@@ -447,6 +480,28 @@ mod tests {
             pass(&long, 1, Direction::In).0.len(),
             long.len() + 1 + 3 + 6
         );
+    }
+
+    #[test]
+    fn a_disposition_of_more_than_there_can_be_ends_the_stream() {
+        let disposition = |first: u32, last: u32| {
+            let mut fields = vec![0x41, 0x70];
+            fields.extend(first.to_be_bytes());
+            fields.push(0x70);
+            fields.extend(last.to_be_bytes());
+            fields.push(0x41);
+            let mut all = vec![0, 0x53, 0x15, 0xc0, fields.len() as u8 + 1, 4];
+            all.extend(fields);
+            frame(7, &all, 0)
+        };
+        for (first, last) in [(0, 0), (5, 65_540), (70_000, 3), (u32::MAX, 4)] {
+            let bytes = disposition(first, last);
+            assert_eq!(pass(&bytes, 3, Direction::In).0, bytes);
+        }
+        let wide = [disposition(0, u32::MAX), frame(7, &flow(3, 0, 1, false), 0)].concat();
+        let (out, seen) = pass(&wide, 1 << 20, Direction::In);
+        assert!(out.starts_with(&NO_FRAME) && seen.is_empty());
+        assert_eq!(pass(&wide, 5, Direction::Out).0, wide);
     }
 
     proptest! {

@@ -40,7 +40,7 @@ pub struct Limits {
     pub max_frame_bytes: u32,
     /// Largest message in bytes, envelope included.
     pub max_message_bytes: u64,
-    /// Credit given to a sending client.
+    /// Credit given to a sending client; never less than the 200 that the protocol library grants by itself.
     pub sender_credit: u32,
     /// Most unsettled deliveries to one receiving link, whatever its credit. Clients acknowledge as many together as they
     /// fetch ahead: JMS a thousand.
@@ -64,7 +64,7 @@ impl Default for Limits {
             channel_max: 255,
             max_frame_bytes: 128 << 10,
             max_message_bytes: 48 << 20,
-            sender_credit: 100,
+            sender_credit: 200,
             max_unsettled: 2_000,
             max_unsettled_bytes: 64 << 20,
             handshake: Duration::from_secs(15),

@@ -16,7 +16,7 @@ use super::convert::{settlement_from_wire, to_wire, wire_error};
 use super::tap::LinkCredit;
 use crate::port::{Delivery, Lease, Node, Settlement};
 
-/// How long one look for messages may wait; a new one follows, so this only bounds how long an ended link lingers.
+/// How long one look for messages may wait; a new one follows.
 const WAIT: Duration = Duration::from_secs(5);
 /// A receiver that has room for a few messages only, because it is busy with others, is looked after at this interval: one
 /// look for many messages costs hardly more than one for one.
@@ -70,6 +70,8 @@ impl Link {
             }
         }
         if let Some(looking) = looking {
+            // One that still waits would take the next message from those who are there to receive it.
+            looking.abort();
             for delivery in looking.await.unwrap_or_default() {
                 self.settle_now(delivery.lease, Settlement::Released).await;
             }

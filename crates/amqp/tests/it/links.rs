@@ -272,7 +272,7 @@ async fn refusals_reach_the_sender() {
         "the client library knows the limit"
     );
 
-    // A body that is not a data section, sent with the library itself.
+    // A body that is neither bytes nor text, sent with the library itself.
     let profile = fe2o3_amqp::sasl_profile::SaslProfile::Plain {
         username: crate::USER.to_owned(),
         password: crate::PASSWORD.to_owned(),
@@ -291,7 +291,12 @@ async fn refusals_reach_the_sender() {
     let mut raw = fe2o3_amqp::Sender::attach(&mut session, "raw", QUEUE)
         .await
         .unwrap();
-    let outcome = format!("{:?}", raw.send("a string value").await.unwrap());
+    let outcome = format!(
+        "{:?}",
+        raw.send(fe2o3_amqp_types::messaging::AmqpValue(7u32))
+            .await
+            .unwrap()
+    );
     assert!(
         outcome.contains("Rejected") && outcome.contains("exactly one data section"),
         "{outcome}"

@@ -8,8 +8,10 @@
 
 #[path = "../../examples/memory_broker/broker.rs"]
 mod broker;
+mod frames;
 mod links;
 mod login;
+mod raw;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
