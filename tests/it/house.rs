@@ -10,7 +10,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (
         1,
         &[
-            "codes", "jose", "xmlsec", "fhir", "edi", "amqp", "ebxml", "mail",
+            "codes", "jose", "xmlsec", "fhir", "edi", "amqp", "amqp091", "ebxml", "mail",
         ],
     ),
     (2, &["store", "edge"]),

@@ -12,6 +12,7 @@
 pub mod address_register;
 pub mod apis;
 pub mod approvals;
+mod bus;
 pub mod citizens;
 pub mod config;
 pub mod counts;

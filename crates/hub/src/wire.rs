@@ -12,7 +12,7 @@ use crate::ops::Ops;
 use crate::ports::Ports;
 use crate::standards::Standards;
 use crate::validator::Validator;
-use crate::{address_register, citizens, demo, helseid_out, intake, keys, message_handler, ops};
+use crate::{address_register, bus, citizens, demo, helseid_out, intake, keys, message_handler, ops};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use dokumenter::Dokumenter;
@@ -682,15 +682,10 @@ impl Hub {
         }
         let mail = mail_listeners.start(&message_handler, tls.as_ref().map(without_alpn))?;
         let amqp_shutdown = amqp::adapter::Shutdown::new();
-        let bus = amqp::adapter::Server::new(
-            Arc::new(broker),
-            "helsenav",
-            amqp::adapter::Limits::default(),
-            amqp_shutdown.clone(),
-        );
-        tasks.push(spawn_bus(bus.clone(), amqp_plain, None));
+        let bus = bus::server(Arc::new(broker), &amqp_shutdown);
+        tasks.push(bus::spawn(bus.clone(), amqp_plain, None));
         if let Some(tls) = &tls {
-            tasks.push(spawn_bus(bus, amqp_tls, Some(without_alpn(tls))));
+            tasks.push(bus::spawn(bus, amqp_tls, Some(without_alpn(tls))));
         }
         let signer = Arc::new(LogSigner::new(log_keys));
         tasks.extend(
@@ -745,22 +740,6 @@ impl Hub {
         })
         .await;
     }
-}
-
-fn spawn_bus(
-    bus: amqp::adapter::Server,
-    listener: TcpListener,
-    tls: Option<tokio_rustls::TlsAcceptor>,
-) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
-        let served = match tls {
-            None => bus.serve(listener).await,
-            Some(tls) => bus.serve_tls(listener, tls).await,
-        };
-        if let Err(error) = served {
-            tracing::error!(%error, "AMQP listener failed");
-        }
-    })
 }
 
 /// Bus and mail speak no ALPN.

@@ -2,7 +2,7 @@
 
 use super::{QUEUE_PREFIX, Subscriptions, store_queue};
 use amqp::port::{
-    AttachError, Broker, Delivery, Disposition, Identity, Lease, Message, Node, Settlement,
+    AttachError, Broker, Delivery, Disposition, Identity, Lease, Message, Node, Routing, Settlement,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -15,6 +15,9 @@ use store::{Commit, QueueMessageId, Settle, Settlement as End};
 const LOCK_MS: u64 = 120_000;
 /// How often a waiting receiver looks for what another process has put there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The exchange that events come by, for protocols that have exchanges.
+const EXCHANGE: &str = "RegisterEvents";
 
 /// Organisation number of a user of the bus.
 pub type OwnerOf = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -121,9 +124,11 @@ impl<B: Broker> Broker for EventBroker<B> {
                 // Listening begins before looking.
                 rung.as_mut().enable();
                 let (looking, name) = (subscriptions.clone(), queue.clone());
-                let found = tokio::task::spawn_blocking(move || lease(&looking, &name, limit))
-                    .await
-                    .unwrap_or_default();
+                let look = tokio::task::spawn_blocking(move || Found {
+                    deliveries: lease(&looking, &name, limit),
+                    subscriptions: looking,
+                });
+                let found = look.await.map(Found::take).unwrap_or_default();
                 let now = tokio::time::Instant::now();
                 if !found.is_empty() || now >= until {
                     return found;
@@ -195,10 +200,81 @@ impl<B: Broker> Broker for EventBroker<B> {
         .boxed()
     }
 
+    fn waiting(&self, node: &Node) -> BoxFuture<'static, u64> {
+        if !is_event(node) {
+            return self.inner.waiting(node);
+        }
+        let (subscriptions, queue) = (self.subscriptions.clone(), store_queue(&node.name));
+        async move {
+            let count = move || subscriptions.store().queue_stats(&queue);
+            let counted = tokio::task::spawn_blocking(count).await;
+            counted
+                .ok()
+                .and_then(Result::ok)
+                .map_or(0, |stats| stats.ready)
+        }
+        .boxed()
+    }
+
+    /// As on the national bus: the routing key is the source and the name of the event.
+    fn routing(&self, node: &Node, message: &Message) -> Routing {
+        let subscription = self.subscriptions.at(&node.name).filter(|_| is_event(node));
+        let Some(subscription) = subscription else {
+            return self.inner.routing(node, message);
+        };
+        let event = message.properties.subject.as_deref().unwrap_or_default();
+        Routing {
+            exchange: EXCHANGE.to_owned(),
+            key: format!("{}.{event}", subscription.source.name()),
+        }
+    }
+
     fn renew_every(&self) -> Duration {
         self.inner
             .renew_every()
             .min(Duration::from_millis(LOCK_MS / 3))
+    }
+}
+
+/// Leased messages that go back when nobody takes them: whoever looked for them may be gone.
+struct Found {
+    deliveries: Vec<Delivery>,
+    subscriptions: Arc<Subscriptions>,
+}
+
+impl Found {
+    fn take(mut self) -> Vec<Delivery> {
+        std::mem::take(&mut self.deliveries)
+    }
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        let release = |delivery: Delivery| Settle {
+            id: QueueMessageId(delivery.lease.id),
+            token: delivery.lease.token,
+            outcome: End::Release { due_at: None },
+        };
+        let settle: Vec<Settle> = self.deliveries.drain(..).map(release).collect();
+        if settle.is_empty() {
+            return;
+        }
+        let subscriptions = self.subscriptions.clone();
+        let work = move || {
+            let commit = Commit {
+                settle,
+                ..Commit::default()
+            };
+            if let Err(error) = subscriptions.store().commit(commit) {
+                tracing::warn!(%error, "events that nobody took were not given back at once");
+            }
+            subscriptions.bell.notify_waiters();
+        };
+        // Dropped by the thread that looked, or by the task that no longer asks.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(work)),
+            Err(_) => work(),
+        }
     }
 }
 
