@@ -114,8 +114,11 @@ impl Broker for ExchangeBroker {
                 rung.as_mut().enable();
                 let (looking, name) = (exchange.clone(), queue.clone());
                 let hands = &exchange.inner.hands;
-                let look = hands.ask(move || looking.lease(&name, limit));
-                let found = look.await.unwrap_or_default();
+                let look = hands.ask(move || Found {
+                    deliveries: looking.lease(&name, limit),
+                    exchange: looking,
+                });
+                let found = look.await.map(Found::take).unwrap_or_default();
                 if !found.is_empty() || tokio::time::timeout_at(until, rung).await.is_err() {
                     return found;
                 }
@@ -144,7 +147,47 @@ impl Broker for ExchangeBroker {
         async move { exchange.settle_soon(lease, settlement).await }.boxed()
     }
 
+    fn waiting(&self, node: &Node) -> BoxFuture<'static, u64> {
+        let (exchange, queue) = (self.exchange.clone(), QueueName::parse(&node.name));
+        async move {
+            let Some(queue) = queue else { return 0 };
+            let store = exchange.inner.store.clone();
+            let count = move || store.queue_stats(&queue.store_name());
+            let counted = exchange.inner.hands.ask(count).await;
+            counted.and_then(Result::ok).map_or(0, |stats| stats.ready)
+        }
+        .boxed()
+    }
+
     fn renew_every(&self) -> Duration {
         Duration::from_millis(self.exchange.inner.config.lock_ms / 3)
+    }
+}
+
+/// Leased messages that go back when nobody takes them: whoever looked for them may be gone.
+struct Found {
+    deliveries: Vec<Delivery>,
+    exchange: Exchange,
+}
+
+impl Found {
+    fn take(mut self) -> Vec<Delivery> {
+        std::mem::take(&mut self.deliveries)
+    }
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        for delivery in self.deliveries.drain(..) {
+            let exchange = self.exchange.clone();
+            runtime.spawn(async move {
+                exchange
+                    .settle_soon(delivery.lease, Settlement::Released)
+                    .await;
+            });
+        }
     }
 }

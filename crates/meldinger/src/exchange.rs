@@ -238,8 +238,9 @@ impl Exchange {
         &self,
         organisation: u32,
         queue: QueueName,
-        message: Message,
+        mut message: Message,
     ) -> Disposition {
+        envelope::make_ids_readable(&mut message);
         let arrival = Arc::new(Arrival {
             organisation,
             queue,

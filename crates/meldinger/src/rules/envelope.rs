@@ -40,13 +40,10 @@ pub const SOAP_FAULT: &str = "AMQP_SOAP_FAULT";
 /// Content type of a signed and encrypted payload.
 pub const SIGNED_AND_ENVELOPED: &str =
     "application/pkcs7-mime; smime-type=signed-and-enveloped-data";
-const CONTENT_TYPES: [&str; 5] = [
-    SIGNED_AND_ENVELOPED,
-    "application/pkcs7-mime; smime-type=enveloped-data",
-    "application/pkcs7-mime; smime-type=signed-data",
-    "text/plain",
-    "application/soap+xml",
-];
+const ENVELOPED: &str = "application/pkcs7-mime; smime-type=enveloped-data";
+const SIGNED: &str = "application/pkcs7-mime; smime-type=signed-data";
+/// Clients compare these whole, so a parameter makes them something else.
+const CLEAR: [&str; 2] = ["text/plain", "application/soap+xml"];
 
 /// An envelope that passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +52,9 @@ pub struct Envelope {
     pub queue: QueueName,
     /// AMQP message-id as text.
     pub message_id: String,
-    /// Message function (8279).
+    /// Message function (8279), as the code list writes it.
     pub subject: String,
-    /// Content type, lower case.
+    /// Content type, as the profile writes it.
     pub content_type: String,
     /// Sender, level 2.
     pub from: u32,
@@ -184,24 +181,24 @@ pub fn check(
         );
     }
 
-    let subject = text(&fields.subject);
-    if !is_known_function(&subject, queue.kind) {
+    let given = text(&fields.subject);
+    let Some(subject) = known_function(&given, queue.kind) else {
         let description = "the subject is no message function of code list 8279".to_owned();
         return refuse(
             ErrorCondition::UnsupportedMessage,
             description,
-            vec!["Label".to_owned(), short(&subject)],
+            vec!["Label".to_owned(), short(&given)],
         );
-    }
-    let content_type = text(&fields.content_type).to_ascii_lowercase();
-    if !CONTENT_TYPES.contains(&content_type.as_str()) {
+    };
+    let given = text(&fields.content_type);
+    let Some(content_type) = content_type(&given) else {
         let (description, data) = malformed(
             "ContentType",
-            &content_type,
+            &given,
             "one of the content types of the profile",
         );
         return refuse(ErrorCondition::InvalidFieldValue, description, data);
-    }
+    };
     if let Some(reply_to) = message
         .properties
         .reply_to
@@ -223,7 +220,7 @@ pub fn check(
         queue: queue.clone(),
         message_id: text(&fields.message_id),
         subject,
-        content_type,
+        content_type: content_type.to_owned(),
         from,
         from_organisation,
         to,
@@ -242,11 +239,45 @@ fn short(value: &str) -> String {
         .collect()
 }
 
-fn is_known_function(subject: &str, kind: QueueKind) -> bool {
+/// The message function as the code list writes it; receivers do not tell capital letters from small ones (§3.2).
+fn known_function(subject: &str, kind: QueueKind) -> Option<String> {
     if subject == SOAP_FAULT {
-        return kind == QueueKind::Error;
+        return (kind == QueueKind::Error).then(|| subject.to_owned());
     }
-    codes::lists::lookup(LIST_MESSAGE_FUNCTION, subject).is_some()
+    let known = |code: &str| codes::lists::lookup(LIST_MESSAGE_FUNCTION, code).is_some();
+    [subject.to_owned(), subject.to_ascii_uppercase()]
+        .into_iter()
+        .find(|code| known(code))
+}
+
+/// The content type as the profile writes it. Receivers take everything for CMS that is not clear text, so blanks, quotes and
+/// a missing parameter of that type make no difference.
+fn content_type(given: &str) -> Option<&'static str> {
+    let given = given.to_ascii_lowercase();
+    let mut parts = given.split(';').map(str::trim);
+    if parts.next() != Some("application/pkcs7-mime") {
+        return CLEAR.into_iter().find(|clear| *clear == given);
+    }
+    let kind = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        (name.trim() == "smime-type").then(|| value.trim().trim_matches('"'))
+    });
+    match kind {
+        None | Some("signed-and-enveloped-data") => Some(SIGNED_AND_ENVELOPED),
+        Some("enveloped-data") => Some(ENVELOPED),
+        Some("signed-data") => Some(SIGNED),
+        Some(_) => None,
+    }
+}
+
+/// Numbers and bytes as ids become text: the national library can read neither, and would never settle the message (§4.3).
+pub fn make_ids_readable(message: &mut Message) {
+    let properties = &mut message.properties;
+    for id in [&mut properties.message_id, &mut properties.correlation_id] {
+        if let Some(MessageId::Ulong(_) | MessageId::Binary(_)) = id {
+            *id = id.as_ref().map(|id| MessageId::String(id.as_text()));
+        }
+    }
 }
 
 struct Fields {

@@ -183,3 +183,50 @@ async fn a_very_large_message_comes_out_whole() {
         .await;
     assert!(world.fetch("nordlys", QUEUE).await.is_empty());
 }
+
+/// However far a look has come when its link ends: what it took goes back at once, not when its lock runs out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_nobody_waits_for_gives_back_what_it_took() {
+    let world = world().await;
+    sent(&world).await;
+    let wait = std::time::Duration::from_secs(30);
+    let who = user("nordlys");
+    let node = world.broker.open_source(&who, QUEUE).unwrap();
+    for turns in 0..40 {
+        let look = tokio::spawn(world.broker.next(&who, &node, 5, wait));
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        look.abort();
+        // Came it to an end first, the adapter gives the message back.
+        for delivery in look.await.unwrap_or_default() {
+            world
+                .settle("nordlys", QUEUE, &delivery, Settlement::Released)
+                .await;
+        }
+    }
+    let found = world.broker.next(&who, &node, 5, wait).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].message.header.delivery_count, 0);
+}
+
+/// The national library can read neither numbers nor bytes as ids, and would never settle such a message.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_reach_the_receiver_as_text() {
+    use amqp::port::MessageId;
+    let world = world().await;
+    let mut numbered = message("DIALOG_NOTAT", HEART, vec![1]);
+    numbered.properties.message_id = Some(MessageId::Ulong(7));
+    numbered.properties.correlation_id = Some(MessageId::Binary(vec![7]));
+    numbered.properties.content_type =
+        Some("application/pkcs7-mime;smime-type=signed-and-enveloped-data".to_owned());
+    world.send("vaar-epj", QUEUE, numbered.clone()).await;
+    let delivery = world.fetch("nordlys", QUEUE).await.remove(0);
+    let got = &delivery.message.properties;
+    let text = |text: &str| Some(MessageId::String(text.to_owned()));
+    assert_eq!(
+        (&got.message_id, &got.correlation_id),
+        (&text("7"), &text("07"))
+    );
+    assert_eq!(got.content_type, numbered.properties.content_type);
+}

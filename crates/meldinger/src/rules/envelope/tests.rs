@@ -144,6 +144,76 @@ fn a_good_envelope_is_read() {
 }
 
 #[test]
+fn what_means_the_same_is_read_alike() {
+    let content_type = |text: &'static str| {
+        verdict(move |message| message.properties.content_type = Some(text.to_owned()))
+            .map(|envelope| envelope.content_type)
+            .map_err(|(condition, _)| condition)
+    };
+    for same in [
+        "application/pkcs7-mime; smime-type=signed-and-enveloped-data",
+        "application/pkcs7-mime;smime-type=signed-and-enveloped-data",
+        "Application/PKCS7-MIME; name=\"smime.p7m\"; SMIME-Type=\"Signed-And-Enveloped-Data\"",
+        " application/pkcs7-mime ",
+    ] {
+        assert_eq!(content_type(same).as_deref(), Ok(SIGNED_AND_ENVELOPED));
+    }
+    assert_eq!(
+        content_type("application/pkcs7-mime; smime-type=enveloped-data").as_deref(),
+        Ok(ENVELOPED)
+    );
+    assert_eq!(content_type("Text/Plain").as_deref(), Ok("text/plain"));
+    // A client compares these whole, and would try to open anything else.
+    for other in [
+        "text/plain; charset=utf-8",
+        "application/xml",
+        "application/pkcs7-mime; smime-type=certs-only",
+        "application/pkcs7-mime2",
+    ] {
+        assert_eq!(
+            content_type(other).as_deref().map_err(String::as_str),
+            Err("transport:invalid-field-value")
+        );
+    }
+    let subject = |text: &'static str| {
+        verdict(move |message| message.properties.subject = Some(text.to_owned()))
+            .map(|envelope| envelope.subject)
+    };
+    assert_eq!(
+        subject("Dialog_Innbygger_eKontakt").unwrap(),
+        "DIALOG_INNBYGGER_EKONTAKT"
+    );
+    assert_eq!(
+        subject("EgenandelForesporsel").unwrap(),
+        "EgenandelForesporsel"
+    );
+}
+
+#[test]
+fn ids_that_clients_cannot_read_become_text() {
+    let readable = |id: MessageId| {
+        let mut message = good();
+        message.properties.message_id = Some(id.clone());
+        message.properties.correlation_id = Some(id);
+        make_ids_readable(&mut message);
+        assert_eq!(
+            message.properties.message_id,
+            message.properties.correlation_id
+        );
+        message.properties.message_id
+    };
+    let text = |text: &str| Some(MessageId::String(text.to_owned()));
+    assert_eq!(readable(MessageId::Ulong(7)), text("7"));
+    assert_eq!(readable(MessageId::Binary(vec![0, 255])), text("00ff"));
+    assert_eq!(readable(MessageId::String("a".to_owned())), text("a"));
+    let uuid = MessageId::Uuid([7; 16]);
+    assert_eq!(readable(uuid.clone()), Some(uuid));
+    let mut message = Message::default();
+    make_ids_readable(&mut message);
+    assert_eq!(message, Message::default());
+}
+
+#[test]
 fn each_fault_has_its_condition_and_data() {
     let refused = |condition: &str, data: &str| Err((condition.to_owned(), Some(data.to_owned())));
     let required = "transport:required-field-missing";
