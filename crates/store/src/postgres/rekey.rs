@@ -9,6 +9,13 @@ use super::world::{IdxRow, key, place};
 use crate::{IndexKey, MAX_KEY_BYTES, MAX_KEYS, MAX_REKEY, Rekey, RepoId, Rid, StoreError, Vno};
 use std::collections::BTreeSet;
 
+/// A repository with no more versions than this is looked through by itself.
+const SMALL: usize = 20_000;
+/// Records of a small repository: as a range in the order of the index `version_repo`, so that no plan passes by others.
+const OF_SMALL: &str = "SELECT rid FROM version WHERE repo >= $1 AND repo < $1 + 1 ORDER BY repo, seq, rid LIMIT $2";
+const OUTDATED_AMONG: &str = "SELECT h.rid FROM unnest($1::bigint[]) u(rid) JOIN head h ON h.rid = u.rid
+    JOIN version v ON v.rid = h.rid AND v.vno = h.vno
+    WHERE h.op < 2 AND h.purged = 0 AND v.pack <> $2 ORDER BY h.rid LIMIT $3";
 const OUTDATED: &str = "SELECT h.rid FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno
     WHERE h.rid > $1 AND h.repo = $2 AND h.op < 2 AND h.purged = 0 AND v.pack <> $3 ORDER BY h.rid LIMIT $4";
 
@@ -24,12 +31,17 @@ pub(super) fn outdated(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let conn = &shared.link.connect_here(NO_TIMEOUT)?;
     conn.block_on(async {
-        let rows = conn
-            .query(
-                OUTDATED,
-                &[&after, &(repo.0 as i16), &i64::from(pack), &limit],
-            )
-            .await?;
+        let (repo, pack) = (repo.0 as i16, i64::from(pack));
+        let most = i64::try_from(SMALL + 1).unwrap_or(i64::MAX);
+        let all = conn.query(OF_SMALL, &[&repo, &most]).await?;
+        let rows = if all.len() <= SMALL {
+            let of_repo: BTreeSet<i64> = all.iter().map(|row| row.get(0)).collect();
+            let left: Vec<i64> = of_repo.into_iter().filter(|rid| *rid > after).collect();
+            conn.query(OUTDATED_AMONG, &[&left, &pack, &limit]).await?
+        } else {
+            conn.query(OUTDATED, &[&after, &repo, &pack, &limit])
+                .await?
+        };
         Ok(rows
             .iter()
             .map(|r| Rid(r.get::<_, i64>(0) as u64))

@@ -31,10 +31,14 @@ const DESCENDING: &str = concat!(
     " FROM idx i JOIN head h ON h.rid = (i.place >> 20)
       WHERE (i.key, i.place) < ($1, $2) AND i.key >= $3 ORDER BY i.key DESC, i.place DESC LIMIT $4"
 );
+/// As a range in the order of the index `head_type`, and not as "equal to": then the planner may take the primary key instead
+/// and pass by all other records, millions of them, in search of the few of a rare type.
 const OF_TYPE: &str = concat!(
     "SELECT ",
     head_columns!(),
-    " FROM head h WHERE ((h.repo::bigint << 32) | h.rtype) = $1 AND h.rid > $2 ORDER BY h.rid LIMIT $3"
+    " FROM head h WHERE (((h.repo::bigint << 32) | h.rtype), h.rid) > ($1, $2)
+        AND ((h.repo::bigint << 32) | h.rtype) < $1 + 1
+      ORDER BY ((h.repo::bigint << 32) | h.rtype), h.rid LIMIT $3"
 );
 const OF_PERSON: &str = concat!(
     "SELECT i.place, ",
