@@ -3,7 +3,7 @@
 #
 # Suites: node (openid-client, oauth4webapi, oidc-provider, rhea, fhir-kit-client, @medplum/core, an OpenAPI validator),
 # python (python-qpid-proton with openssl cms, requests_oauth2client, Authlib, fhirpy, fhirclient, fhir.resources), java
-# (Nimbus OAuth SDK, HAPI's FHIR client, JAX-WS, Qpid JMS), web (Chromium). All of them without arguments.
+# (Nimbus OAuth SDK, HAPI's FHIR client, JAX-WS, CXF, Qpid JMS), web (Chromium). All of them without arguments.
 # Installs what they need into tests/clients and .tools/, starts a demo on free ports with a store of its own, stops it.
 # A suite whose tool chain is missing is skipped with a line that says so. HELSENAV_BIN: use this binary.
 # Exit code 0 when nothing failed.
@@ -122,7 +122,20 @@ suite_java() {
   java -Djava.io.tmpdir="$work" -cp "$out/classes:$out/lib/*" Soap "$HELSENAV_FACTS" "$root/tests/clients/java/src/soap" 2>&1 |
     tee -a "$work/log"
   [ "${PIPESTATUS[0]}" = 0 ] || code=1
+  suite_cxf || code=1
   count java "$code" "$(grep -c '^ok - ' "$work/log")" "$(grep -c '^not ok - ' "$work/log")"
+}
+
+# CXF has a class path of its own: it and JAX-WS answer to the same service interface.
+suite_cxf() {
+  local out="$root/.tools/java-cxf" in="$root/tests/clients/java"
+  if ! cmp -s "$in/cxf/pom.xml" "$out/pom.installed" || [ "$in/cxf/src/main/java/Cxf.java" -nt "$out/classes/Cxf.class" ]; then
+    local maven=(mvn -q -B -f "$in/cxf/pom.xml" dependency:copy-dependencies -DoutputDirectory="$out/lib" compile)
+    "${maven[@]}" --offline >/dev/null 2>&1 || "${maven[@]}" || { skip "java: Maven cannot get CXF"; return 0; }
+    cp "$in/cxf/pom.xml" "$out/pom.installed"
+  fi
+  java -Djava.io.tmpdir="$work" -cp "$out/classes:$out/lib/*" Cxf "$HELSENAV_FACTS" "$in/cxf/src/cases" "$in/src/soap" 2>&1 | tee -a "$work/log"
+  return "${PIPESTATUS[0]}"
 }
 
 suite_web() {

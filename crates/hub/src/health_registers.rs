@@ -82,6 +82,7 @@ pub fn open(
     let flr = Flr::new(FlrParts {
         lists: opened.lists.clone(),
         directory: registers.clone() as Arc<dyn Directory>,
+        businesses: registers.businesses().clone(),
         now: clock.as_fn(),
         journal: Arc::new(move |entry, durability| store.audit(entry, durability)),
     });

@@ -416,6 +416,46 @@ async fn who_may_ask_and_how() {
     assert_eq!(status, 405);
 }
 
+/// What each alternative of the policies demands, by name.
+fn alternatives(base: &str) -> Vec<Vec<String>> {
+    let contract = contract();
+    let ports = Ports {
+        v12: Some("/x".into()),
+        v11: Some("/x/Basic".into()),
+        mtom: false,
+    };
+    let describe = Describe {
+        contract: &contract,
+        ports: &ports,
+        base,
+    };
+    let single = describe.single();
+    let document = xmlsec::xml::Document::parse(&single).unwrap();
+    let name = |node| document.element(node).unwrap().name.local.to_string();
+    let below = |node| document.elements(node).collect::<Vec<_>>();
+    let policies = below(document.root()).into_iter();
+    policies
+        .filter(|node| name(*node) == "Policy")
+        .flat_map(below)
+        .flat_map(below)
+        .map(|all| below(all).into_iter().map(name).collect())
+        .collect()
+}
+
+/// CXF refuses to call when it can satisfy no alternative, and it does not know Microsoft's words.
+#[test]
+fn a_policy_has_an_alternative_in_standard_words() {
+    for base in ["http://h", "https://h"] {
+        let all = alternatives(base);
+        assert_eq!(all.len(), 4, "{all:?}");
+        assert_eq!(all[1], [] as [&str; 0]);
+        assert_eq!(all[3], ["Addressing"]);
+        assert_eq!(all[0][0], "BasicAuthentication");
+        let has_transport = all[2].contains(&"TransportBinding".to_owned());
+        assert_eq!(has_transport, base.starts_with("https:"));
+    }
+}
+
 #[tokio::test]
 async fn the_description_is_served() {
     let get = |query: &str| {

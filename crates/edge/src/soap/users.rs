@@ -47,7 +47,8 @@ impl User {
 
 /// All system users.
 pub struct Users {
-    by_name: HashMap<String, (Arc<User>, String)>,
+    /// An organisation may have a password for each of its units that has queues.
+    by_name: HashMap<String, (Arc<User>, Vec<String>)>,
     /// Compared with when the user is unknown.
     nobody: String,
     key: [u8; 32],
@@ -82,15 +83,22 @@ fn salted(salt: &str, password: &str) -> String {
 }
 
 impl Users {
-    /// Users with the hashes of their passwords ([`hash`], [`hash_random`]).
+    /// Users with the hashes of their passwords ([`hash`], [`hash_random`]). One that comes more than once has all of its
+    /// passwords and all of its roles.
     #[must_use]
     pub fn new(users: impl IntoIterator<Item = (User, String)>) -> Self {
-        let by_name: HashMap<String, (Arc<User>, String)> = users
-            .into_iter()
-            .map(|(user, hash)| (user.name.clone(), (Arc::new(user), hash)))
-            .collect();
+        let mut by_name: HashMap<String, (Arc<User>, Vec<String>)> = HashMap::new();
+        for (user, hash) in users {
+            let of_name = by_name.entry(user.name.clone());
+            let (known, hashes) = of_name.or_insert_with(|| (Arc::new(user.clone()), Vec::new()));
+            let more = user.roles.into_iter().filter(|r| !known.roles.contains(r));
+            let more: Vec<String> = more.collect();
+            Arc::make_mut(known).roles.extend(more);
+            hashes.push(hash);
+        }
         // An unknown user costs what the others cost.
-        let nobody = if by_name.values().all(|(_, hash)| hash.starts_with(RANDOM)) {
+        let mut all = by_name.values().flat_map(|(_, hashes)| hashes);
+        let nobody = if all.all(|hash| hash.starts_with(RANDOM)) {
             hash_random("")
         } else {
             let secret: [u8; 32] = rand::random();
@@ -147,20 +155,25 @@ impl Users {
     }
 
     fn verify(&self, name: &str, password: &str) -> Option<Arc<User>> {
-        let known = self.by_name.get(name);
-        let hash = known.map_or(&self.nobody, |(_, hash)| hash);
-        if let Some((salt, digest)) = hash.strip_prefix(RANDOM).and_then(|h| h.split_once(':')) {
-            // Hashes are compared, so the time tells nothing about the password.
-            let is_right = salted(salt, password) == digest;
-            return known.filter(|_| is_right).map(|(user, _)| user.clone());
-        }
-        let is_right = PasswordHash::new(hash).is_ok_and(|hash| {
-            Argon2::default()
-                .verify_password(password.as_bytes(), &hash)
-                .is_ok()
-        });
-        known.filter(|_| is_right).map(|(user, _)| user.clone())
+        let Some((user, hashes)) = self.by_name.get(name) else {
+            is_right(password, &self.nobody);
+            return None;
+        };
+        let found = hashes.iter().any(|hash| is_right(password, hash));
+        found.then(|| user.clone())
     }
+}
+
+fn is_right(password: &str, hash: &str) -> bool {
+    if let Some((salt, digest)) = hash.strip_prefix(RANDOM).and_then(|h| h.split_once(':')) {
+        // Hashes are compared, so the time tells nothing about the password.
+        return salted(salt, password) == digest;
+    }
+    PasswordHash::new(hash).is_ok_and(|hash| {
+        Argon2::default()
+            .verify_password(password.as_bytes(), &hash)
+            .is_ok()
+    })
 }
 
 fn credentials(header: &[u8]) -> Option<(String, String)> {
@@ -206,6 +219,26 @@ mod tests {
         ] {
             assert_eq!(users.of(&headers(text)).await.is_some(), is_in, "{text}");
         }
+    }
+
+    /// A hospital has one user, and its emergency centre has queues with a password of their own.
+    #[tokio::test]
+    async fn an_organisation_with_several_units_has_a_password_for_each() {
+        let user = |role: &str| User {
+            name: "OrgUsr999977775".into(),
+            roles: vec!["FlrRead".into(), role.into()],
+        };
+        let users = Arc::new(Users::new([
+            (user("HprRead"), hash_random("sykehus")),
+            (user("ArRead"), hash_random("ambulanse")),
+        ]));
+        for password in ["sykehus", "ambulanse"] {
+            let headers = headers(&format!("OrgUsr999977775:{password}"));
+            let found = users.of(&headers).await.unwrap();
+            assert_eq!(found.roles, ["FlrRead", "HprRead", "ArRead"]);
+        }
+        let wrong = headers("OrgUsr999977775:sykehusambulanse");
+        assert!(users.of(&wrong).await.is_none());
     }
 
     #[tokio::test]

@@ -78,6 +78,9 @@ impl fmt::Debug for Value {
 pub struct Object {
     /// Name of the type, where it is not the declared one but one derived from it.
     pub type_name: Option<Cow<'static, str>>,
+    /// Its type is written even where it is the declared one: zeep resolves types that hold each other wrongly unless
+    /// the element says what it is.
+    pub says_type: bool,
     pub(super) fields: Vec<(Cow<'static, str>, Value)>,
 }
 
@@ -101,6 +104,7 @@ impl Object {
     pub fn of(type_name: &'static str) -> Self {
         Self {
             type_name: Some(Cow::Borrowed(type_name)),
+            says_type: false,
             fields: Vec::new(),
         }
     }

@@ -302,7 +302,8 @@ impl<'a> Writer<'a> {
             let _ = write!(self.out, " xmlns:i=\"{XSI}\"");
         }
         self.declare_inner(actual);
-        if actual != field.of
+        let says_type = matches!(value, Value::Object(object) if object.says_type);
+        if (says_type || actual != field.of)
             && let Ref::Type(id) = actual
             && let Some(of) = self.contract.get(id)
         {

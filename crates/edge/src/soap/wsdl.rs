@@ -161,17 +161,33 @@ impl Describe<'_> {
             .chain(v12.map(|path| ("WSHttpBinding", path, true)))
     }
 
-    /// Over plain HTTP (a sandbox) TLS is not demanded: tools would refuse to call.
+    /// Two alternatives: what the national services demand, and the same without what only some tools know the words of
+    /// (Basic authentication, transport security). A tool takes the first that it can satisfy; CXF refuses to call
+    /// when there is none. Over plain HTTP (a sandbox) TLS is not demanded: tools would refuse to call.
     fn policy(&self, out: &mut String, binding: &str, is_12: bool) {
         let _ = write!(
             out,
-            r#"<wsp:Policy wsu:Id="{binding}_{}_policy"><wsp:ExactlyOne><wsp:All>"#,
+            r#"<wsp:Policy wsu:Id="{binding}_{}_policy"><wsp:ExactlyOne>"#,
             self.contract.interface
         );
-        if self.ports.mtom && !is_12 {
-            out.push_str(r#"<wsoma:OptimizedMimeSerialization xmlns:wsoma="http://schemas.xmlsoap.org/ws/2004/09/policy/optimizedmimeserialization"/>"#);
+        for is_whole in [true, false] {
+            out.push_str("<wsp:All>");
+            if self.ports.mtom && !is_12 {
+                out.push_str(r#"<wsoma:OptimizedMimeSerialization xmlns:wsoma="http://schemas.xmlsoap.org/ws/2004/09/policy/optimizedmimeserialization"/>"#);
+            }
+            if is_whole {
+                out.push_str(r#"<http:BasicAuthentication xmlns:http="http://schemas.microsoft.com/ws/06/2004/policy/http"/>"#);
+                self.transport_policy(out);
+            }
+            if is_12 {
+                out.push_str("<wsam:Addressing><wsp:Policy><wsam:AnonymousResponses/></wsp:Policy></wsam:Addressing>");
+            }
+            out.push_str("</wsp:All>");
         }
-        out.push_str(r#"<http:BasicAuthentication xmlns:http="http://schemas.microsoft.com/ws/06/2004/policy/http"/>"#);
+        out.push_str("</wsp:ExactlyOne></wsp:Policy>");
+    }
+
+    fn transport_policy(&self, out: &mut String) {
         if self.base.starts_with("https:") {
             out.push_str(concat!(
                 r#"<sp:TransportBinding xmlns:sp="http://schemas.xmlsoap.org/ws/2005/07/securitypolicy"><wsp:Policy>"#,
@@ -180,10 +196,6 @@ impl Describe<'_> {
                 r#"<sp:Layout><wsp:Policy><sp:Strict/></wsp:Policy></sp:Layout></wsp:Policy></sp:TransportBinding>"#,
             ));
         }
-        if is_12 {
-            out.push_str("<wsam:Addressing><wsp:Policy><wsam:AnonymousResponses/></wsp:Policy></wsam:Addressing>");
-        }
-        out.push_str("</wsp:All></wsp:ExactlyOne></wsp:Policy>");
     }
 
     fn messages(&self, out: &mut String) {

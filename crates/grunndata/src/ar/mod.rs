@@ -9,8 +9,8 @@
 mod certificates;
 mod codes;
 pub mod json;
-mod reads;
 mod packed;
+mod reads;
 mod ready;
 pub mod rest;
 mod search;
@@ -105,6 +105,11 @@ pub(crate) fn unknown_her_id() -> Fault {
         "InvalidHerIdSupplied",
         "Kommunikasjonspart med oppgitt HER-id eksisterer ikke.",
     )
+}
+
+/// Text of a code, when it is known.
+pub(crate) fn code_text(list: u32, value: &str) -> Option<&'static str> {
+    codes::text(list, value)
 }
 
 /// A moment on the wire.

@@ -263,9 +263,19 @@ impl AddressRegister {
                 if dialect == Dialect::Soap2016 {
                     object.set("Departments", Vec::<Object>::new());
                 }
-                // Empty: the organisation is named by `ParentHerId` and `ParentName`. A party inside a party of the
-                // same base type is what clients made by zeep cannot read, with the official description either.
-                object.set("Organizations", Vec::<Object>::new());
+                let above = match depth {
+                    Depth::Alone => None,
+                    Depth::Whole => self.parent(party),
+                };
+                let organisations: Vec<Object> = above
+                    .iter()
+                    .map(|above| {
+                        let mut object = self.object(&above.content, dialect, Depth::Alone);
+                        object.says_type = true;
+                        object
+                    })
+                    .collect();
+                object.set("Organizations", organisations);
                 object.set("Person", self.person(party, dialect));
                 object.set("Properties", properties());
                 object.set("Title", party.title.clone());

@@ -12,8 +12,8 @@ const OWN: [(u32, &str, &str); 3] = [
 ];
 
 fn text(list: u32, value: &str) -> &'static str {
-    if list == 3402 {
-        return ::codes::places::municipality(value).map_or("", |m| m.name);
+    if matches!(list, 3402 | 9043 | 9044) {
+        return crate::ar::code_text(list, value).unwrap_or("");
     }
     OWN.iter()
         .find(|(of, code, _)| *of == list && *code == value)
@@ -34,6 +34,8 @@ fn simple_type(list: u32) -> &'static str {
         7753 => "flrv2_sluttarsak",
         7754 => "flrv2_startarsak",
         7755 => "flrv2_medlemskap",
+        9043 => "landkoder",
+        9044 => "type_adressekomponeneter",
         9060 => "kategori_helsepersonell",
         _ => "kode",
     }

@@ -30,6 +30,7 @@ use registers::directory::{Directory, Protection};
 use registers::gplists::GpLists;
 use registers::gplists::register::WriteError;
 use registers::kernel::period::Moment;
+use registers::organisations::Businesses;
 use std::sync::Arc;
 use store::{AuditEntry, Durability, PersonRef};
 
@@ -62,6 +63,8 @@ pub struct FlrParts {
     pub lists: Arc<GpLists>,
     /// Persons, organisations and parties.
     pub directory: Arc<dyn Directory>,
+    /// Organisations, for the addresses of offices.
+    pub businesses: Arc<Businesses>,
     /// The clock of rules.
     pub now: NowFn,
     /// The access journal.

@@ -7,6 +7,8 @@ use crate::hpr::{written, wrong};
 use edge::soap::{Call, Fault, Object, Value};
 use registers::gplists::{GpContract, OfficeFacts};
 use registers::kernel::period::Moment;
+use registers::organisations::register::Held;
+use registers::parties::{ElectronicAddress, PhysicalAddress};
 
 /// Electronic addresses of an office.
 const MOST_ADDRESSES: usize = 20;
@@ -21,10 +23,22 @@ impl Flr {
         let set = self.parts.lists.office(contract.office).unwrap_or_default();
         let shown = set.display_name.as_deref().unwrap_or(own);
         let changed = written(contract.updated.max(set.updated));
+        let places = self.places(contract.office);
+        let mut physical = visiting(&set);
+        physical.extend(
+            places
+                .iter()
+                .flat_map(|b| &b.content.physical)
+                .map(registered),
+        );
+        let mut electronic = electronic(&set);
+        let set_here = |code: &str| set.electronic.iter().any(|(kind, _)| kind.as_str() == code);
+        let of_unit = places.iter().flat_map(|b| &b.content.electronic);
+        electronic.extend(of_unit.filter(|a| !set_here(&a.code)).map(reached));
         Some(
             Object::of("GPOffice")
                 .with("DisplayName", shown.to_owned())
-                .with("ElectronicAddresses", electronic(&set))
+                .with("ElectronicAddresses", electronic)
                 .with("LastChanged", changed)
                 .with("Municipality", short(3402, contract.municipality))
                 .with("Name", own.to_owned())
@@ -34,12 +48,22 @@ impl Flr {
                     "ParentOrganizationNumber",
                     unit.and_then(|_| found.orgnr.parse::<u32>().ok()),
                 )
-                .with("PhysicalAddresses", visiting(&set))
+                .with("PhysicalAddresses", physical)
                 .with("UpdatedOn", changed)
                 .with("District", short(3403, set.district))
                 .with("IsGroupOffice", set.is_group)
                 .with("PrimaryHealthCareTeamId", contract.team),
         )
+    }
+
+    /// The entry of the organisation register whose addresses are the office's: its own, the main unit's where it has none.
+    pub(super) fn places(&self, office: u32) -> Option<Held> {
+        let unit = self.parts.businesses.get(&format!("{office:09}"))?;
+        if unit.content.physical.is_empty() {
+            let main = unit.content.parent.as_deref();
+            return main.and_then(|orgnr| self.parts.businesses.get(orgnr));
+        }
+        Some(unit)
     }
 
     /// What the one writer sets of an office; `None`: another operation.
@@ -129,6 +153,31 @@ fn electronic(set: &OfficeFacts) -> Vec<Object> {
                 .with("TypeCodeValue", kind.as_str().to_owned())
         })
         .collect()
+}
+
+fn reached(address: &ElectronicAddress) -> Object {
+    Object::new()
+        .with("Address", address.address.clone())
+        .with("Inherited", false)
+        .with("LastChanged", written(address.changed))
+        .with("Type", coded(9044, &address.code))
+        .with("TypeCodeValue", address.code.clone())
+}
+
+/// An address of the organisation register.
+fn registered(address: &PhysicalAddress) -> Object {
+    let postcode = address.postcode.as_deref().unwrap_or_default();
+    let country = address.country.as_deref().unwrap_or_default();
+    Object::new()
+        .with("City", address.city.clone())
+        .with("Country", coded(9043, country))
+        .with("Description", address.description.clone())
+        .with("Inherited", false)
+        .with("LastChanged", written(address.changed))
+        .with("PostalCode", postcode.parse::<u32>().unwrap_or(0))
+        .with("Postbox", address.postbox.clone())
+        .with("StreetAddress", address.street.clone())
+        .with("Type", coded(3401, &address.code))
 }
 
 /// The office's own visiting address, of a type of its own (list 3401).

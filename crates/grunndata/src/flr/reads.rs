@@ -372,10 +372,16 @@ impl Flr {
         Ok(Value::List(found))
     }
 
-    /// Whether the office has a visiting address of its own there.
+    /// Whether the office has a visiting address there, of its own or in the organisation register.
     fn visits_in(&self, office: u32, prefix: &str) -> bool {
         let visiting = self.parts.lists.office(office).and_then(|o| o.visiting);
-        visiting.is_some_and(|(_, postcode, _)| postcode.starts_with(prefix))
+        let registered = self.places(office);
+        let registered = registered.iter().flat_map(|b| &b.content.physical);
+        let is_here = |postcode: &str| postcode.starts_with(prefix);
+        visiting.is_some_and(|(_, postcode, _)| is_here(&postcode))
+            || registered
+                .filter(|a| a.code == "RES")
+                .any(|a| a.postcode.as_deref().is_some_and(is_here))
     }
 
     fn search_doctors(&self, request: &Object) -> Answer {

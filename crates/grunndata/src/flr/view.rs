@@ -71,10 +71,10 @@ impl Flr {
             .with("Status", Value::Nil)
     }
 
-    /// A doctor: name only. The national id of personnel is not the patients' business.
+    /// A doctor: name and national id, by which stock clients know the GP in other registers.
     fn doctor_person(&self, hpr: u32) -> Option<Object> {
         let found = self.parts.directory.practitioner_by_hpr(&hpr.to_string())?;
-        Some(name(Object::new(), &found.name))
+        Some(name(Object::new(), &found.name).with("NIN", found.nin.clone()))
     }
 
     /// HER-id that messages to the list's GP go to now.

@@ -229,6 +229,14 @@ fn grunndata(nation: &Nation, credentials: &Credentials, base: &str) -> Value {
     let first = users
         .iter()
         .find(|u| u["username"].as_str() == office.as_deref());
+    let owner = nation
+        .organisations
+        .iter()
+        .find(|o| o.kind() == OrgKind::Hub);
+    let owner = owner.map(|o| format!("OrgUsr{}", o.orgnr));
+    let administrator = users
+        .iter()
+        .find(|u| u["username"].as_str() == owner.as_deref());
     let services = [
         "/v1/AR",
         "/v1/AR/2016",
@@ -243,6 +251,7 @@ fn grunndata(nation: &Nation, credentials: &Credentials, base: &str) -> Value {
     ];
     json!({
         "basic_auth": first,
+        "administrator": administrator,
         "users": users,
         "wsdl": services.map(|path| format!("{base}{path}?wsdl")),
     })

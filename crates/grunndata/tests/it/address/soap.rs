@@ -110,6 +110,12 @@ fn persons_show_their_authorisation_and_no_national_id() {
             answer.text.contains("Fjordglott legekontor AS"),
             "its organisation is shown"
         );
+        // The organisation stands in the person, and says what it is (zeep).
+        let whole = r#"<Organizations><Organization i:type="Organization"><Active>"#;
+        assert!(answer.text.contains(whole), "{}", answer.text);
+        let office = answer.text.split("</Organizations>").next().unwrap();
+        assert!(office.contains(&format!("<HerId>{OFFICE}</HerId>")));
+        assert!(office.contains("<People/>") || office.contains("<People></People>"));
     });
 }
 

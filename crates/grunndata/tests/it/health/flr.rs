@@ -1,6 +1,8 @@
 //! FLR: who is whose GP, with roles, the journal, the lists of offices, changes, the export.
 
-use super::{HPR, OFFICE, OTHER, OWNER, PATIENT, PROTECTED, USER, World, everywhere, text_of};
+use super::{
+    DOCTOR, HPR, OFFICE, OTHER, OWNER, PATIENT, PROTECTED, UNIT, USER, World, everywhere, text_of,
+};
 use axum::http::StatusCode;
 use registers::Directory as _;
 use store::Durability;
@@ -412,6 +414,42 @@ fn what_is_set_of_an_office() {
             assert_eq!(status, 500, "{text}");
             assert_eq!(text_of(&text, "ErrorCode"), Some("Feil"));
         }
+    });
+}
+
+/// Stock clients take the first address of the office, and know the GP by national id.
+#[test]
+fn an_office_has_the_addresses_of_the_organisation_register() {
+    everywhere(async |world: World| {
+        filled(&world).await;
+        let at_unit = contract(1003, 10).replace(OFFICE, UNIT);
+        write(&world, "CreateGPContract", &at_unit).await;
+        for id in [1001, 1003] {
+            let asked = format!("<gpContractId>{id}</gpContractId>");
+            let text = read(&world, USER, "GetGPContract", &asked).await;
+            let office = text.split_once("<GPOffice").unwrap().1;
+            assert_eq!(text_of(office, "StreetAddress"), Some("Torget 1"), "{id}");
+            assert_eq!(text_of(office, "PostalCode"), Some("902"));
+            for part in [">RES<", ">22 11 11 11<", ">Norge<", ">landkoder<"] {
+                assert!(office.contains(part), "{part}: {office}");
+            }
+        }
+        let one = format!("<patientNin>{PATIENT}</patientNin>");
+        let text = read(&world, USER, "GetPatientGPDetails", &one).await;
+        assert_eq!(text_of(&text, "NIN"), Some(DOCTOR), "{text}");
+        let here = async |prefix: &str| {
+            let asked = format!("<postNr>{prefix}</postNr>");
+            read(
+                &world,
+                USER,
+                "GetGPContractIdsOperatingInPostalCode",
+                &asked,
+            )
+            .await
+        };
+        let near = here("09").await;
+        assert!(near.contains(">1001<") && near.contains(">1003<"), "{near}");
+        assert!(!here("0901").await.contains(">1001<"));
     });
 }
 

@@ -18,6 +18,7 @@ use jiff::civil::date;
 use registers::gplists::GpLists;
 use registers::kernel::period::Moment;
 use registers::organisations::Business;
+use registers::parties::{ElectronicAddress, PhysicalAddress};
 use registers::personnel::PersonnelRegister;
 use registers::table::Row;
 use registers::{Authorisation, Person, PersonName, Practitioner, Protection, RegisterTable, Sex};
@@ -28,6 +29,7 @@ use store::{AuditEntry, Durability};
 const NOW_S: i64 = 1_795_348_800;
 const PASSWORD: &str = "et-langt-passord";
 const OFFICE: &str = "313325016";
+const UNIT: &str = "313325024";
 /// Synthetic ids: two patients and a doctor. The second patient has a protected address.
 const PATIENT: &str = "13116900216";
 const PROTECTED: &str = "41667987421";
@@ -88,13 +90,29 @@ fn doctor() -> Row {
     }))
 }
 
-fn office() -> Row {
+/// A main unit with an address, and a unit that has none of its own.
+fn offices() -> [Row; 2] {
     let since = Moment::of_day(date(2020, 1, 1));
-    Row::Business(Box::new(Business::new(
-        OFFICE,
-        "Fjordglott legekontor AS",
-        since,
-    )))
+    let mut main = Business::new(OFFICE, "Fjordglott legekontor AS", since);
+    main.physical = vec![PhysicalAddress {
+        code: "RES".to_owned(),
+        street: Some("Torget 1".to_owned()),
+        postbox: None,
+        postcode: Some("0902".to_owned()),
+        city: Some("OSLO".to_owned()),
+        country: Some("NO".to_owned()),
+        description: None,
+        changed: since,
+    }];
+    main.electronic = vec![ElectronicAddress {
+        code: "E_TLF".to_owned(),
+        address: "22 11 11 11".to_owned(),
+        changed: since,
+        from: None,
+    }];
+    let mut unit = Business::new(UNIT, "Fjordglott legekontor avd. nord", since);
+    unit.parent = Some(OFFICE.to_owned());
+    [main, unit].map(|b| Row::Business(Box::new(b)))
 }
 
 fn users() -> Users {
@@ -124,8 +142,8 @@ impl World {
             person(PROTECTED, "Skjult", Protection::StrictlyConfidential),
             person(DOCTOR, "Dyktig", Protection::Unclassified),
             doctor(),
-            office(),
         ];
+        let rows = rows.into_iter().chain(offices()).collect();
         table.import(rows).unwrap();
         let open = |s: &store::Store| PersonnelRegister::open(s.clone(), node.grant());
         let personnel = Arc::new(open(&node.store).unwrap());
@@ -139,6 +157,7 @@ impl World {
         let flr = Flr::new(FlrParts {
             lists: lists.clone(),
             directory: table.clone(),
+            businesses: table.businesses().clone(),
             now: Arc::new(|| NOW_S * 1_000_000),
             journal: Arc::new(move |entry, durability| {
                 lines.lock().unwrap().push((entry, durability));
