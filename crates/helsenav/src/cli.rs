@@ -275,6 +275,10 @@ pub(crate) enum DemoCommand {
     },
     /// Register a client at the running demo: key, scopes and a file with everything it needs.
     AddClient(crate::client::DemoClientArgs),
+    /// Add a person to the running demo.
+    AddPerson(crate::demo::AddPersonArgs),
+    /// Add an organisation to the running demo.
+    AddOrganisation(crate::demo::AddOrganisationArgs),
     /// Make FHIR resources of a whole population: files, or straight into a running sandbox.
     Generate(crate::demo::GenerateArgs),
     /// Make the nation's persons and a feed of events as the population register would deliver them.
@@ -288,6 +292,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Demo(args) => match args.command.clone() {
             Some(DemoCommand::TrustCa { data }) => crate::demo::trust_ca(&data),
             Some(DemoCommand::AddClient(args)) => crate::client::demo_add(&args),
+            Some(DemoCommand::AddPerson(args)) => crate::demo::add_person(&args),
+            Some(DemoCommand::AddOrganisation(args)) => crate::demo::add_organisation(&args),
             Some(DemoCommand::Generate(args)) => crate::demo::generate(&args),
             Some(DemoCommand::Folkeregister(args)) => crate::demo::folkeregister(&args),
             None => crate::demo::run(*args),

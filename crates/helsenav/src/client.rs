@@ -660,7 +660,7 @@ pub(crate) fn demo_add(args: &DemoClientArgs) -> Result<ExitCode> {
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
 /// Posts JSON to a hub on plain HTTP.
-fn post(base: &str, path: &str, body: &Value) -> Result<Value> {
+pub(crate) fn post(base: &str, path: &str, body: &Value) -> Result<Value> {
     let url: url::Url = base.parse().context("facts.json names no base address")?;
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
         bail!("facts.json names no base address")

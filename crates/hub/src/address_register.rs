@@ -13,6 +13,7 @@ use grunndata::subscriptions::broker::{EventBroker, OwnerOf};
 use grunndata::subscriptions::feed::{self, Agreements, EventSource, Profiles};
 use grunndata::subscriptions::{self, Subscriptions};
 use jose::rs::ResourceServer;
+use meldinger::{AmqpUser, Users as BusUsers};
 use registers::RegisterTable;
 use registers::organisations::resh::Resh;
 use std::sync::Arc;
@@ -155,6 +156,21 @@ impl AddressEdges {
                 }
             }
         })
+    }
+}
+
+/// Lets the system users of SOAP onto the bus under the same name: stock clients of events have one user for both.
+pub fn also_on_the_bus(registers: &RegisterTable, bus: &[(String, String, u32)], users: &BusUsers) {
+    for (_, password, her_id) in bus {
+        let Some(party) = registers.parties().get(*her_id) else {
+            continue;
+        };
+        let orgnr = &party.content.orgnr;
+        let business = registers.businesses().get(orgnr);
+        // Of an organisation whose units have queues too, it is the organisation's.
+        if business.is_some_and(|b| b.content.her_id == Some(*her_id)) {
+            users.insert(AmqpUser::new(&format!("OrgUsr{orgnr}"), password, *her_id));
+        }
     }
 }
 

@@ -230,7 +230,7 @@ fn grunndata(nation: &Nation, credentials: &Credentials, base: &str) -> Value {
         .iter()
         .find(|u| u["username"].as_str() == office.as_deref());
     let owner = nation
-        .organisations
+        .fixed_organisations()
         .iter()
         .find(|o| o.kind() == OrgKind::Hub);
     let owner = owner.map(|o| format!("OrgUsr{}", o.orgnr));

@@ -9,6 +9,7 @@ mod generate;
 mod history;
 mod keys;
 mod links;
+mod newcomers;
 mod parties;
 mod people;
 mod seed;
@@ -17,6 +18,9 @@ mod stages;
 pub(crate) use folkeregister::{FolkeregisterArgs, run as folkeregister};
 pub(crate) use generate::{GenerateArgs, run as generate};
 pub(crate) use links::trust_ca;
+pub(crate) use newcomers::{
+    AddOrganisationArgs, AddPersonArgs, organisation as add_organisation, person as add_person,
+};
 
 use crate::cli::{DemoArgs, ListenArgs};
 use crate::stop::Stop;
