@@ -2,8 +2,8 @@
 //! and how long a second process takes to see what the first wrote.
 
 use super::now;
-use crate::served::Where;
 use crate::fhir::postgres;
+use crate::served::Where;
 use anyhow::{Context, Result, ensure};
 use registers::kernel::EntryNo;
 use registers::kernel::timeline::Origin;
@@ -72,11 +72,10 @@ impl Place {
     }
 
     fn read_forms(&self, process: &str) -> PathBuf {
-        self.folder
-            .join(match (&self.of_hub, process) {
-                (Some(_), FIRST) => "registers",
-                _ => process,
-            })
+        self.folder.join(match (&self.of_hub, process) {
+            (Some(_), FIRST) => "registers",
+            _ => process,
+        })
     }
 
     /// The read form of a process.
@@ -93,7 +92,9 @@ impl Place {
         let config = match (&self.of_hub, &self.schema) {
             (Some(hub), _) => hub.store(&self.folder, declared)?,
             (None, None) => StoreConfig::sqlite(self.folder.join("store"), declared),
-            (None, Some((url, schema))) => StoreConfig::postgres(url.clone(), schema.clone(), declared),
+            (None, Some((url, schema))) => {
+                StoreConfig::postgres(url.clone(), schema.clone(), declared)
+            }
         };
         let (store, mint) = Store::open(config)?;
         let grant = mint.grant(Filter::Open, Seq(u64::MAX), 0);

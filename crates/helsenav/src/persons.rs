@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use registers::kernel::period::Moment;
 use registers::persons::PersonRegister;
-use registers::persons::freg::import::{Importer, Report};
+use registers::persons::freg::import::{Importer, Report, TOGETHER};
 use registers::persons::freg::source::Items;
 use std::fs::File;
 use std::io::BufReader;
@@ -127,12 +127,26 @@ fn import(path: &Path, register: &PersonRegister, importer: &mut Importer<'_>) -
         }
         count = importer.report().created;
     }
-    for item in items {
-        let (place, item) = item?;
-        importer.take(place, item)?;
-        count += 1;
-        if count.is_multiple_of(1_000) {
-            bar.set_message(rate(count));
+    loop {
+        let (mut together, mut wrong) = (Vec::with_capacity(TOGETHER), None);
+        for item in items.by_ref().take(TOGETHER) {
+            match item {
+                Ok(item) => together.push(item),
+                Err(error) => {
+                    wrong = Some(error);
+                    break;
+                }
+            }
+        }
+        let is_last = together.len() < TOGETHER;
+        count += together.len() as u64;
+        importer.take_all(together)?;
+        if let Some(error) = wrong {
+            return Err(error.into());
+        }
+        bar.set_message(rate(count));
+        if is_last {
+            break;
         }
     }
     importer.finish()?;

@@ -335,18 +335,40 @@ pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
 
 /// A checksum against torn and rotten bytes (not against forgery): eight bytes at a time, multiplied and folded.
 pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+    let mut sum = Checksum::of_length(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    sum.add(bytes);
+    sum.0
+}
+
+/// The same, piece by piece: every piece but the last has a length that 8 divides.
+pub(crate) struct Checksum(u64);
+
+impl Checksum {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut sum = K ^ u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        sum = (sum ^ u64::from_le_bytes(*word)).wrapping_mul(K);
-        sum ^= sum >> 29;
+
+    /// Of so many bytes in all.
+    pub(crate) fn of_length(bytes: u64) -> Self {
+        Self(Self::K ^ bytes)
     }
-    for byte in rest {
-        sum = (sum ^ u64::from(*byte)).wrapping_mul(K);
-        sum ^= sum >> 29;
+
+    pub(crate) fn add(&mut self, piece: &[u8]) {
+        let (words, rest) = piece.as_chunks::<8>();
+        for word in words {
+            self.take(u64::from_le_bytes(*word));
+        }
+        for byte in rest {
+            self.take(u64::from(*byte));
+        }
     }
-    sum
+
+    fn take(&mut self, word: u64) {
+        let sum = (self.0 ^ word).wrapping_mul(Self::K);
+        self.0 = sum ^ (sum >> 29);
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.0
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{EntryId, EntryNo};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::marker::PhantomData;
 use store::{
     Alias, Commit, CommitError, Direction, Expect, FeedEvent, Granted, HistoryScope, IndexKey,
@@ -372,6 +372,29 @@ impl<C: Content> RegisterLog<C> {
         self.entry_in(&*snapshot, id)
     }
 
+    /// The entries of these ids as they are now, in no order; those that do not exist are left out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn entries(&self, ids: &[EntryId]) -> Result<Vec<Entry<C>>, StoreError> {
+        let snapshot = self.store.snapshot()?;
+        let mut left: Vec<String> = ids.iter().map(EntryId::to_string).collect();
+        let mut found = Vec::with_capacity(ids.len());
+        for home in Home::ALL {
+            if left.is_empty() {
+                break;
+            }
+            let records = snapshot.read_all(&self.grant, self.repo, home.rtype(), &left)?;
+            let mut here = HashSet::with_capacity(records.len());
+            for record in records.into_iter().filter(|r| r.head.op != Op::Delete) {
+                found.push(decode_entry(&record)?);
+                here.insert(record.head.id);
+            }
+            left.retain(|id| !here.contains(id));
+        }
+        Ok(found)
+    }
+
     fn entry_in(
         &self,
         snapshot: &dyn store::Reader,
@@ -578,6 +601,7 @@ impl<C: Content> RegisterLog<C> {
             seq: feed.last().map_or(seq, |e| e.seq),
         };
         let mut ids: Vec<EntryId> = Vec::new();
+        let mut known: HashSet<EntryId> = HashSet::new();
         for entry in feed {
             match entry.event {
                 FeedEvent::Version {
@@ -586,7 +610,7 @@ impl<C: Content> RegisterLog<C> {
                     let id = id.parse().map_err(|_| {
                         StoreError::Corrupt(format!("register {}: entry id", C::REPOSITORY))
                     })?;
-                    if !ids.contains(&id) {
+                    if known.insert(id) {
                         ids.push(id);
                     }
                 }
@@ -603,10 +627,7 @@ impl<C: Content> RegisterLog<C> {
             }
         }
         if !ids.is_empty() {
-            let snapshot = self.store.snapshot()?;
-            for id in ids {
-                news.entries.extend(self.entry_in(&*snapshot, id)?);
-            }
+            news.entries = self.entries(&ids)?;
         }
         Ok(news)
     }

@@ -8,10 +8,10 @@ use super::document::PersonDocument;
 use super::file::{Builder, FileError, ReadFile, Stamp};
 use super::row::{self, Row};
 use super::search::{Found, Overlay, Query, SearchError, View};
-use crate::kernel::change::{ChangeError, MAX_CHANGES, Outcome, State, prepare};
-use crate::kernel::identifiers::{Holders, Holding, Packed, resolve};
+use crate::kernel::change::{ChangeError, MAX_CHANGES, Outcome, prepare};
+use crate::kernel::identifiers::{Packed, resolve};
 use crate::kernel::kept::make_private;
-use crate::kernel::log::{AppendError, Content, Counters, Entry, RegisterLog, Upstream};
+use crate::kernel::log::{AppendError, Content, Counters, RegisterLog, Upstream};
 use crate::kernel::period::Moment;
 use crate::kernel::{EntryId, EntryNo};
 use std::path::{Path, PathBuf};
@@ -20,8 +20,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use store::{Granted, Seq, Store, StoreError};
 
+mod decide;
 mod load;
 mod since;
+
+use decide::Decide;
 
 /// How often a write is decided anew because others were faster.
 const ATTEMPTS: usize = 50;
@@ -118,46 +121,6 @@ impl Held {
             Some(target) => self.number(target),
             None => Ok(None),
         }
-    }
-}
-
-/// The state on which changes are decided: numbers from the read form, contents with their history from the log.
-struct Decide<'a> {
-    held: &'a Held,
-    log: &'a RegisterLog<PersonDocument>,
-}
-
-impl Holders for Decide<'_> {
-    type Error = StoreError;
-
-    fn holdings(&self, identifier: Packed) -> Result<Vec<Holding>, StoreError> {
-        let mut found = Vec::new();
-        for no in self.held.rows(identifier) {
-            let no = EntryNo(no);
-            let claims = self
-                .held
-                .view()
-                .with(no, |row| row.claims())
-                .map_err(damaged)?;
-            if let Some(claims) = claims {
-                found.extend(claims.holdings(no, identifier));
-            }
-        }
-        Ok(found)
-    }
-
-    fn number(&self, id: EntryId) -> Option<EntryNo> {
-        self.held.number(id).ok().flatten()
-    }
-
-    fn merged_into(&self, no: EntryNo) -> Result<Option<EntryNo>, StoreError> {
-        self.held.merged_into(no).map_err(damaged)
-    }
-}
-
-impl State<PersonDocument> for Decide<'_> {
-    fn entry(&self, id: EntryId) -> Result<Option<Entry<PersonDocument>>, StoreError> {
-        self.log.entry(id)
     }
 }
 
@@ -313,10 +276,7 @@ impl PersonRegister {
         number: Packed,
         at: Option<Moment>,
     ) -> Result<Option<EntryNo>, FileError> {
-        let decide = Decide {
-            held,
-            log: &self.log,
-        };
+        let decide = Decide::new(held, &self.log);
         resolve(&decide, number, at)
             .map_err(|e| FileError::Io(std::io::Error::other(e.to_string())))
     }
@@ -474,15 +434,13 @@ impl PersonRegister {
                 return Err(ChangeError::Overtaken);
             }
             let (mut batch, outcomes) = {
+                // As long as the commit is expected to be the next one, nothing newer can be overlooked.
                 let held = self.read();
                 let at = Counters {
                     events: held.events,
                     entries: held.end(),
                 };
-                let decide = Decide {
-                    held: &held,
-                    log: &self.log,
-                };
+                let decide = Decide::having_read(&held, &self.log, &changes)?;
                 prepare(&decide, at, changes.clone())?
             };
             if batch.entries.is_empty() && upstream.is_none() {
@@ -628,11 +586,8 @@ impl PersonRegister {
             begun.extend(id.ok().flatten().flatten());
         }
         for ids in begun.chunks(MAX_CHANGES) {
-            let mut changes = Vec::with_capacity(ids.len());
-            for id in ids {
-                let entry = self.log.entry(*id)?;
-                changes.extend(entry.map(|entry| (entry.id, entry.content)));
-            }
+            let entries = self.log.entries(ids)?.into_iter();
+            let changes = entries.map(|entry| (entry.id, entry.content)).collect();
             self.change(changes, now)
                 .map_err(|e| StoreError::Unavailable(e.to_string()))?;
         }
@@ -740,6 +695,7 @@ fn from_log(log: &RegisterLog<PersonDocument>, path: &Path) -> Result<ReadFile, 
 
 fn copy(view: View<'_>, path: &Path, now: Moment, stamp: Stamp) -> Result<ReadFile, FileError> {
     let mut builder = Builder::create(path, now)?;
+    builder.expect(view.file);
     for no in 0..view.file.len().max(view.overlay.end()) {
         let pushed = view.with(EntryNo(no), |row| {
             // Protection that was known beforehand has begun since the row was made.

@@ -91,11 +91,22 @@ fn run(
     {
         importer.take(place, item)?;
     }
+    let mut together = Vec::new();
+    let mut wrong = None;
     for item in items {
-        let (place, item) = item?;
-        importer.take(place, item)?;
+        match item {
+            Ok(item) => together.push(item),
+            Err(error) => {
+                wrong = Some(error);
+                break;
+            }
+        }
     }
-    importer.finish()
+    importer.take_all(together)?;
+    match wrong {
+        Some(error) => Err(error.into()),
+        None => importer.finish(),
+    }
 }
 
 fn given(register: &PersonRegister, n: u32) -> Option<String> {
@@ -199,6 +210,54 @@ fn events_are_followed_in_order_and_once() {
             "{error}"
         );
     });
+}
+
+#[test]
+fn items_together_do_what_they_do_one_by_one() {
+    let mut lines: Vec<String> = (0..9).map(person).collect();
+    let names = ["En", "To", "Tre", "Fire"];
+    let mut sequence = 0;
+    for (round, name) in names.into_iter().enumerate() {
+        for n in [0, 3, 0, 5, 3, 8] {
+            sequence += 1;
+            lines.push(renamed(sequence, n, &format!("{name}{sequence}")));
+        }
+        // Ends the batch in the middle of what was read ahead.
+        let gone = round as u32 * 2 + 1;
+        let ended = [("identifikasjonsnummer", identifier(gone, "opphoert"))];
+        sequence += 1;
+        let kind = "personErViderefoertSomGjeldendeVedSammenslaaing";
+        lines.push(event(sequence, 8, kind, &ended));
+        sequence += 1;
+        lines.push(renamed(sequence, 8, &format!("{name}{sequence}")));
+    }
+    let seen: Vec<Vec<String>> = [1, 2, 7, 1_000]
+        .into_iter()
+        .map(|together| {
+            let folder = tempfile::tempdir().unwrap();
+            let place = Place::Folder(tempfile::tempdir().unwrap());
+            let node = place.start(REPOSITORY);
+            let register = open(&node, folder.path());
+            let mut importer = Importer::new(&register, NOW).unwrap();
+            let text = lines.join("\n");
+            let mut items = Items::open(text.as_bytes()).unwrap();
+            let (at, first) = importer.load(&mut items, |_| {}).unwrap().unwrap();
+            importer.take(at, first).unwrap();
+            let items: Vec<_> = items.map(Result::unwrap).collect();
+            let mut items = items.into_iter().peekable();
+            while items.peek().is_some() {
+                importer
+                    .take_all(items.by_ref().take(together).collect())
+                    .unwrap();
+            }
+            importer.finish().unwrap();
+            assert_eq!(importer.report().events, sequence);
+            (0..9)
+                .map(|n| format!("{:?}", given(&register, n)))
+                .collect()
+        })
+        .collect();
+    assert!(seen.windows(2).all(|two| two[0] == two[1]), "{seen:?}");
 }
 
 #[test]

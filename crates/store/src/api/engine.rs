@@ -309,6 +309,18 @@ pub trait Reader: Send + Sync {
         rtype: &str,
         id: &str,
     ) -> Result<Option<Record>, StoreError>;
+    /// What [`Reader::read`] gives for each of these ids, in no order; those that it gives nothing for are left out. An engine
+    /// behind a network asks for all of them at once.
+    fn read_all(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        rtype: &str,
+        ids: &[String],
+    ) -> Result<Vec<Record>, StoreError> {
+        let found = ids.iter().map(|id| self.read(grant, repo, rtype, id));
+        found.filter_map(Result::transpose).collect()
+    }
     /// One version, if the record's newest version and that version are visible.
     fn vread(
         &self,

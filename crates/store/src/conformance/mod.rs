@@ -86,6 +86,7 @@ pub const CASES: &[Case] = &[
     ("version_race", expects::version_race),
     ("read_versions", reads::versions),
     ("read_deletions", reads::deletions),
+    ("read_all_is_read_for_each", reads::all_is_read_for_each),
     ("read_range_scan", reads::range_scan),
     ("read_long_keys", reads::long_keys),
     ("read_estimate", reads::estimate),

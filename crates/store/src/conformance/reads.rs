@@ -51,6 +51,48 @@ pub(super) fn versions(make: Make<'_>) {
     );
 }
 
+/// Present, changed since the snapshot, deleted, of another type or repository, hidden, unknown, unaskable.
+pub(super) fn all_is_read_for_each(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    for part in 0..3u32 {
+        b.commit(puts((1..=700).map(|n| {
+            let n = part * 700 + n;
+            let id = n.to_string();
+            update(b.patient, "Basic", &id, &format!("body{n}")).person(n % 7)
+        })));
+    }
+    b.put(delete(b.patient, "Basic", "7"));
+    b.put(update(b.patient, "Other", "elsewhere", "body"));
+    b.put(update(b.open, "Basic", "open", "body"));
+    let s = b.now();
+    b.put(update(b.patient, "Basic", "9", "later"));
+    b.put(delete(b.patient, "Basic", "10"));
+    let mut ids: Vec<String> = (1..=2_100).map(|n| n.to_string()).collect();
+    ids.extend(["elsewhere", "open", "nobody", "", "a\0b"].map(str::to_owned));
+    for grant in [b.all(), b.grant(Filter::Closed)] {
+        for rtype in ["Basic", "Other", "Unheard"] {
+            let one_by_one: Vec<_> = ids
+                .iter()
+                .filter_map(|id| s.read(&grant, b.patient, rtype, id).unwrap())
+                .map(|r| (r.head.id.clone(), r.head.vno, r.head.op, r.body))
+                .collect();
+            let mut together: Vec<_> = s
+                .read_all(&grant, b.patient, rtype, &ids)
+                .unwrap()
+                .into_iter()
+                .map(|r| (r.head.id.clone(), r.head.vno, r.head.op, r.body))
+                .collect();
+            together.sort_by_key(|r| ids.iter().position(|id| *id == r.0));
+            assert_eq!(together, one_by_one, "{rtype}");
+        }
+    }
+    assert!(
+        s.read_all(&b.all(), b.patient, "Basic", &[])
+            .unwrap()
+            .is_empty()
+    );
+}
+
 pub(super) fn deletions(make: Make<'_>) {
     let b = Bench::fresh(make);
     let made = b.put(

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod begin;
+mod named;
 
 use super::check::askable;
 use super::link::Conn;
@@ -499,6 +500,16 @@ impl Reader for PgReader {
             };
             Ok(Some(Record { head, body }))
         })
+    }
+
+    fn read_all(
+        &self,
+        grant: &Granted,
+        repo: RepoId,
+        rtype: &str,
+        ids: &[String],
+    ) -> Result<Vec<Record>, StoreError> {
+        self.named(grant, repo, rtype, ids)
     }
 
     fn vread(

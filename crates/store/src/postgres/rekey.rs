@@ -12,8 +12,10 @@ use std::collections::BTreeSet;
 /// A repository with no more versions than this is looked through by itself.
 const SMALL: usize = 20_000;
 /// Records of a small repository: as a range in the order of the index `version_repo`, so that no plan passes by others.
-const OF_SMALL: &str = "SELECT rid FROM version WHERE repo >= $1 AND repo < $1 + 1 ORDER BY repo, seq, rid LIMIT $2";
-const OUTDATED_AMONG: &str = "SELECT h.rid FROM unnest($1::bigint[]) u(rid) JOIN head h ON h.rid = u.rid
+const OF_SMALL: &str =
+    "SELECT rid FROM version WHERE repo >= $1 AND repo < $1 + 1 ORDER BY repo, seq, rid LIMIT $2";
+const OUTDATED_AMONG: &str =
+    "SELECT h.rid FROM unnest($1::bigint[]) u(rid) JOIN head h ON h.rid = u.rid
     JOIN version v ON v.rid = h.rid AND v.vno = h.vno
     WHERE h.op < 2 AND h.purged = 0 AND v.pack <> $2 ORDER BY h.rid LIMIT $3";
 const OUTDATED: &str = "SELECT h.rid FROM head h JOIN version v ON v.rid = h.rid AND v.vno = h.vno

@@ -6,7 +6,8 @@
 
 use super::index::{Lists, WordGatherer};
 use super::{
-    HEADER_BYTES, Header, ROW_ALIGN, SECTIONS, Section, Span, Stamp, checksum, mark, row_checksum,
+    Checksum, HEADER_BYTES, Header, PIECE, ROW_ALIGN, ReadFile, SECTIONS, Section, Span, Stamp,
+    checksum, mark, row_checksum,
 };
 use crate::kernel::period::Moment;
 use crate::persons::codes::ProtectionLevel;
@@ -63,6 +64,20 @@ impl Builder {
         })
     }
 
+    /// Makes room for as much as an earlier file has.
+    pub fn expect(&mut self, earlier: &ReadFile) {
+        fn room<T>(list: &mut Vec<T>, before: usize) {
+            list.reserve_exact(before + before / 64);
+        }
+        room(&mut self.offsets, earlier.len() as usize);
+        room(&mut self.numbers, earlier.number_count());
+        room(&mut self.ids, earlier.len() as usize);
+        room(&mut self.births, earlier.births.rows.len());
+        room(&mut self.marks, earlier.marks.rows.len());
+        self.names.expect(earlier.words.rows.len());
+        self.streets.expect(earlier.streets.rows.len());
+    }
+
     /// Number of rows so far, which is the number of the next row.
     #[must_use]
     pub fn rows(&self) -> u32 {
@@ -95,17 +110,17 @@ impl Builder {
 
     fn index(&mut self, number: u32, row: Row<'_>) {
         if let Some(id) = row.id() {
-            self.ids.push((high_bits(id.0), number));
+            add(&mut self.ids, (high_bits(id.0), number));
         }
         for held in row.identifiers() {
-            self.numbers.push((held.value.number.0, number));
+            add(&mut self.numbers, (held.value.number.0, number));
         }
         // A person merged into another is found by number and id, and by nothing else.
         if row.merged_into().is_some() {
             return;
         }
         for held in row.births() {
-            self.births.push((held.value.key(), number));
+            add(&mut self.births, (held.value.key(), number));
         }
         for held in row.names() {
             let name = held.value;
@@ -118,7 +133,7 @@ impl Builder {
         }
         for held in row.status() {
             if mark::is_rare(held.value) {
-                self.marks.push((mark::status(held.value), number));
+                add(&mut self.marks, (mark::status(held.value), number));
             }
         }
         self.index_addresses(number, row);
@@ -144,12 +159,14 @@ impl Builder {
                     graded = true;
                     continue;
                 }
-                self.marks
-                    .push((mark::municipality(held.value.municipality), number));
-                self.marks
-                    .push((mark::postcode(held.value.postcode), number));
-                if let Some(unit) = held.value.basic_unit {
-                    self.marks.push((mark::basic_unit(unit), number));
+                let municipality = mark::municipality(held.value.municipality);
+                let postcode = mark::postcode(held.value.postcode);
+                let unit = held.value.basic_unit.map(mark::basic_unit);
+                for mark in [Some(municipality), Some(postcode), unit]
+                    .into_iter()
+                    .flatten()
+                {
+                    add(&mut self.marks, (mark, number));
                 }
                 let street = crate::persons::search::rules::spaced(&held.value.street);
                 if !street.is_empty() {
@@ -183,19 +200,20 @@ impl Builder {
         );
         let out = &mut self.out;
         spans.u32s(out, Section::Offsets, &std::mem::take(&mut self.offsets))?;
-        let (keys, rows) = sorted(std::mem::take(&mut self.numbers));
-        spans.u64s(out, Section::NumberKeys, &keys)?;
-        spans.u32s(out, Section::NumberRows, &rows)?;
-        let (keys, rows) = sorted(std::mem::take(&mut self.ids));
-        spans.u64s(out, Section::IdKeys, &keys)?;
-        spans.u32s(out, Section::IdRows, &rows)?;
-        drop((keys, rows));
+        let numbers = sorted(std::mem::take(&mut self.numbers));
+        spans.u64s(out, Section::NumberKeys, numbers.iter().map(|n| n.0))?;
+        spans.numbers(out, Section::NumberRows, numbers.iter().map(|n| n.1))?;
+        drop(numbers);
+        let ids = sorted(std::mem::take(&mut self.ids));
+        spans.u64s(out, Section::IdKeys, ids.iter().map(|n| n.0))?;
+        spans.numbers(out, Section::IdRows, ids.iter().map(|n| n.1))?;
+        drop(ids);
         let births = Lists::of(std::mem::take(&mut self.births));
         spans.u32s(out, Section::BirthKeys, &births.keys)?;
         spans.u32s(out, Section::BirthStarts, &births.starts)?;
         spans.u32s(out, Section::BirthRows, &births.rows)?;
         drop(births);
-        self.known.clear();
+        drop(std::mem::take(&mut self.known));
         let words = std::mem::take(&mut self.names).finish();
         spans.bytes(out, Section::WordText, &words.text)?;
         spans.u32s(out, Section::WordEnds, &words.ends)?;
@@ -253,10 +271,18 @@ fn row_checksum_padded(bytes: &[u8]) -> u32 {
     row_checksum(&copy)
 }
 
-fn sorted(mut pairs: Vec<(u64, u32)>) -> (Vec<u64>, Vec<u32>) {
+fn sorted(mut pairs: Vec<(u64, u32)>) -> Vec<(u64, u32)> {
     pairs.sort_unstable();
     pairs.dedup();
-    pairs.into_iter().unzip()
+    pairs
+}
+
+/// Adds to a long list, which grows by an eighth and not to twice its length.
+pub(super) fn add<T>(list: &mut Vec<T>, one: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 8).max(1_024));
+    }
+    list.push(one);
 }
 
 fn too_large<E>(_: E) -> io::Error {
@@ -289,12 +315,53 @@ impl Spans {
     }
 
     fn u32s(&mut self, out: &mut impl Write, section: Section, values: &[u32]) -> io::Result<()> {
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.bytes(out, section, &bytes)
+        self.numbers(out, section, values.iter().copied())
     }
 
-    fn u64s(&mut self, out: &mut impl Write, section: Section, values: &[u64]) -> io::Result<()> {
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.bytes(out, section, &bytes)
+    fn numbers(
+        &mut self,
+        out: &mut impl Write,
+        section: Section,
+        values: impl ExactSizeIterator<Item = u32>,
+    ) -> io::Result<()> {
+        self.pieces(out, section, values.map(u32::to_le_bytes))
+    }
+
+    fn u64s(
+        &mut self,
+        out: &mut impl Write,
+        section: Section,
+        values: impl ExactSizeIterator<Item = u64>,
+    ) -> io::Result<()> {
+        self.pieces(out, section, values.map(u64::to_le_bytes))
+    }
+
+    fn pieces<const N: usize>(
+        &mut self,
+        out: &mut impl Write,
+        section: Section,
+        values: impl ExactSizeIterator<Item = [u8; N]>,
+    ) -> io::Result<()> {
+        let length = u64::try_from(values.len() * N).map_err(too_large)?;
+        let mut sum = Checksum::of_length(length);
+        let mut piece = Vec::with_capacity(PIECE);
+        for value in values {
+            piece.extend_from_slice(&value);
+            if piece.len() >= PIECE {
+                sum.add(&piece);
+                out.write_all(&piece)?;
+                piece.clear();
+            }
+        }
+        sum.add(&piece);
+        out.write_all(&piece)?;
+        let span = Span {
+            start: self.at,
+            length,
+            checksum: sum.value(),
+        };
+        self.put(section, span);
+        self.at += length;
+        Ok(())
     }
 }

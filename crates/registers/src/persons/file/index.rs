@@ -232,7 +232,12 @@ impl WordGatherer {
 
     /// The word stands in the row.
     pub fn add(&mut self, place: u32, row: u32) {
-        self.pairs.push((place, row));
+        super::build::add(&mut self.pairs, (place, row));
+    }
+
+    /// Makes room for so many more.
+    pub fn expect(&mut self, pairs: usize) {
+        self.pairs.reserve_exact(pairs + pairs / 64);
     }
 
     /// The index.

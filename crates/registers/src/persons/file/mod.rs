@@ -18,7 +18,7 @@ pub use build::Builder;
 pub use read::ReadFile;
 
 use super::row::In;
-use crate::kernel::kept::checksum;
+use crate::kernel::kept::{Checksum, checksum};
 use std::io;
 
 const MAGIC: &[u8; 8] = b"HNPERSON";
@@ -27,6 +27,8 @@ const HEADER_BYTES: usize = 4_096;
 const FORM: u32 = 1;
 /// Rows begin at multiples of this, so that 32 bits are enough for 16 GiB of rows.
 const ROW_ALIGN: u64 = 4;
+/// Sections are written and read in pieces of so many bytes: a second copy of a whole one would be a tenth of a gigabyte.
+const PIECE: usize = 64 << 10;
 /// Before a row: its checksum.
 const ROW_HEAD: usize = 4;
 

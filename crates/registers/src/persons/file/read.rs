@@ -3,7 +3,8 @@
 use super::build::high_bits;
 use super::index::{Group, Lists, Numbers, Words};
 use super::{
-    FileError, HEADER_BYTES, Header, ROW_ALIGN, ROW_HEAD, Section, Stamp, checksum, row_checksum,
+    Checksum, FileError, HEADER_BYTES, Header, PIECE, ROW_ALIGN, ROW_HEAD, Section, Stamp,
+    row_checksum,
 };
 use crate::kernel::identifiers::Packed;
 use crate::kernel::{EntryId, EntryNo};
@@ -156,6 +157,12 @@ impl ReadFile {
         self.entries == 0
     }
 
+    /// Number of identifiers.
+    #[must_use]
+    pub fn number_count(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// Length of all rows, bytes.
     #[must_use]
     pub fn rows_bytes(&self) -> u64 {
@@ -264,35 +271,53 @@ struct Sections<'a> {
 
 impl Sections<'_> {
     fn bytes(&self, section: Section) -> Result<Vec<u8>, FileError> {
-        let span = self.header.span(section);
-        let length = usize::try_from(span.length)
-            .map_err(|_| FileError::Unfit("it is larger than memory"))?;
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, span.start)?;
-        if checksum(&bytes) == span.checksum {
-            Ok(bytes)
-        } else {
-            Err(FileError::Unfit("an index is damaged"))
-        }
+        let mut all = Vec::with_capacity(self.length(section)?);
+        self.pieces(section, |piece| all.extend_from_slice(piece))?;
+        Ok(all)
     }
 
     fn u32s(&self, section: Section) -> Result<Vec<u32>, FileError> {
-        let bytes = self.bytes(section)?;
-        Ok(bytes
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| u32::from_le_bytes(*b))
-            .collect())
+        let mut all = Vec::with_capacity(self.length(section)? / 4);
+        self.pieces(section, |piece| {
+            let values = piece.as_chunks::<4>().0.iter();
+            all.extend(values.map(|b| u32::from_le_bytes(*b)));
+        })?;
+        Ok(all)
     }
 
     fn u64s(&self, section: Section) -> Result<Vec<u64>, FileError> {
-        let bytes = self.bytes(section)?;
-        Ok(bytes
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|b| u64::from_le_bytes(*b))
-            .collect())
+        let mut all = Vec::with_capacity(self.length(section)? / 8);
+        self.pieces(section, |piece| {
+            let values = piece.as_chunks::<8>().0.iter();
+            all.extend(values.map(|b| u64::from_le_bytes(*b)));
+        })?;
+        Ok(all)
+    }
+
+    fn length(&self, section: Section) -> Result<usize, FileError> {
+        usize::try_from(self.header.span(section).length)
+            .map_err(|_| FileError::Unfit("it is larger than memory"))
+    }
+
+    /// Hands on the bytes of a section piece by piece; in the end, whether they are what was written.
+    fn pieces(&self, section: Section, mut take: impl FnMut(&[u8])) -> Result<(), FileError> {
+        let span = self.header.span(section);
+        let mut sum = Checksum::of_length(span.length);
+        let mut piece = vec![0; PIECE];
+        let (mut at, mut left) = (span.start, self.length(section)?);
+        while left > 0 {
+            let length = left.min(PIECE);
+            let bytes = piece.get_mut(..length).unwrap_or_default();
+            self.file.read_exact_at(bytes, at)?;
+            sum.add(bytes);
+            take(bytes);
+            at += length as u64;
+            left -= length;
+        }
+        if sum.value() == span.checksum {
+            Ok(())
+        } else {
+            Err(FileError::Unfit("an index is damaged"))
+        }
     }
 }

@@ -24,6 +24,8 @@ use store::StoreError;
 pub const FEED: &str = "folkeregisteret";
 /// Items in one commit. A merge changes two persons.
 const BATCH: usize = MAX_CHANGES / 2;
+/// Items that [`Importer::take_all`] takes.
+pub const TOGETHER: usize = BATCH;
 /// Source of a death that a notice told of.
 const NOTICE: &str = "MELDING_OM_DOEDSFALL";
 
@@ -96,6 +98,8 @@ pub struct Importer<'r> {
     now: Moment,
     report: Report,
     batch: Batch,
+    /// Persons of the items that come next, read all at once.
+    ahead: HashMap<EntryId, PersonDocument>,
 }
 
 /// What is decided and not yet written.
@@ -126,6 +130,7 @@ impl<'r> Importer<'r> {
                 ..Report::default()
             },
             batch: Batch::default(),
+            ahead: HashMap::new(),
         })
     }
 
@@ -176,6 +181,41 @@ impl<'r> Importer<'r> {
                 Ok(next)
             }
         }
+    }
+
+    /// Takes items that come one after the other, at most [`TOGETHER`]: the persons they are about are read at once.
+    ///
+    /// # Errors
+    /// As [`Importer::take`], at the first item that is wrong.
+    pub fn take_all(&mut self, items: Vec<(u64, Item)>) -> Result<(), ImportError> {
+        self.look_ahead(&items)?;
+        let taken = items
+            .into_iter()
+            .try_for_each(|(place, item)| self.take(place, item));
+        // Somebody else may change them from now on.
+        self.ahead.clear();
+        taken
+    }
+
+    fn look_ahead(&mut self, items: &[(u64, Item)]) -> Result<(), ImportError> {
+        let mut ids = HashSet::new();
+        for (_, item) in items.iter().take(TOGETHER) {
+            let number = match item {
+                Item::Person(person) => life::leading(person),
+                Item::Event(_, event) => Some(event.person),
+                Item::Death(number, _) => Some(*number),
+                Item::Birth(_) => None,
+            };
+            let Some(number) = number else { continue };
+            if let Some(no) = self.register.find(number).map_err(unreadable)? {
+                let id = self.register.with(no, |row| row.id()).map_err(unreadable)?;
+                ids.extend(id.flatten().filter(|id| !self.batch.at.contains_key(id)));
+            }
+        }
+        let ids: Vec<EntryId> = ids.into_iter().collect();
+        let entries = self.register.log().entries(&ids)?.into_iter();
+        self.ahead = entries.map(|entry| (entry.id, entry.content)).collect();
+        Ok(())
     }
 
     /// Takes one item. It is written with those around it; [`Importer::finish`] writes the rest.
@@ -397,8 +437,12 @@ impl<'r> Importer<'r> {
         if let Some(at) = self.batch.at.get(&id) {
             return Ok(*at);
         }
-        let entry = self.register.log().entry(id)?.ok_or_else(gone)?;
-        self.batch.put(id, entry.content);
+        // Once only: what was read ahead is old as soon as a batch with it is written.
+        let content = match self.ahead.remove(&id) {
+            Some(content) => content,
+            None => self.register.log().entry(id)?.ok_or_else(gone)?.content,
+        };
+        self.batch.put(id, content);
         Ok(self.batch.persons.len() - 1)
     }
 
