@@ -162,24 +162,8 @@ impl Helsenorge {
         if words.is_empty() || folded.len() < 3 {
             return Vec::new();
         }
-        let mut hits = Vec::new();
-        for practitioner in self.trust.directory().practitioners(usize::MAX) {
-            let Some(hit) = self.hit(&practitioner) else {
-                continue;
-            };
-            let text = codes::fold::fold(&format!(
-                "{} {}",
-                hit.name,
-                hit.organisation.as_deref().unwrap_or_default()
-            ));
-            if words.iter().all(|w| text.contains(w)) {
-                hits.push(hit);
-                if hits.len() == MAX_HITS {
-                    break;
-                }
-            }
-        }
-        hits
+        let found = self.trust.directory().find_practitioners(&words, MAX_HITS);
+        found.iter().filter_map(|p| self.hit(p)).collect()
     }
 
     /// Blocks a person everywhere: one row per controller, the notice and the log line, in one commit.

@@ -92,6 +92,7 @@ late! {
     search_persons(query: &str, limit: usize) -> Vec<registers::Person>;
     find_persons(query: &str, born: Option<i16>, limit: usize) -> Vec<registers::Person>;
     story_persons() -> Vec<registers::Person>;
+    find_practitioners(words: &[&str], limit: usize) -> Vec<registers::Practitioner>;
     practitioners(limit: usize) -> Vec<registers::Practitioner>;
 }
 

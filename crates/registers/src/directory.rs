@@ -413,6 +413,20 @@ pub trait Directory: Send + Sync {
     }
     /// Persons of the demo story, in story order.
     fn story_persons(&self) -> Vec<Person>;
+    /// Personnel with an HPR number who have all of these folded words in their names or in the name of the organisation of
+    /// their first workplace, in the order of [`Directory::practitioners`], at most `limit`.
+    fn find_practitioners(&self, words: &[&str], limit: usize) -> Vec<Practitioner> {
+        let mut found = self.practitioners(usize::MAX);
+        found.retain(|p| {
+            let workplace = p.workplaces.first();
+            let organisation = workplace.and_then(|w| self.organisation(&w.orgnr_parent));
+            let organisation = organisation.map(|o| o.name).unwrap_or_default();
+            let text = codes::fold::fold(&format!("{} {organisation}", p.name.full()));
+            p.hpr.is_some() && words.iter().all(|word| text.contains(word))
+        });
+        found.truncate(limit);
+        found
+    }
     /// All personnel, those of the demo story first, at most `limit` (test IdP pages, demo listing).
     fn practitioners(&self, limit: usize) -> Vec<Practitioner>;
 }

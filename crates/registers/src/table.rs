@@ -8,6 +8,7 @@
 mod lists;
 mod personnel;
 mod rows;
+mod staff;
 mod tables;
 
 pub use rows::Row;
@@ -76,6 +77,7 @@ pub struct RegisterTable {
     parties: Arc<Parties>,
     personnel: std::sync::OnceLock<Arc<crate::personnel::PersonnelRegister>>,
     lists: std::sync::OnceLock<Arc<crate::gplists::GpLists>>,
+    staff: staff::Staff,
     clock: ClockFn,
 }
 
@@ -126,6 +128,7 @@ impl RegisterTable {
             parties: Arc::new(parties?),
             personnel: std::sync::OnceLock::new(),
             lists: std::sync::OnceLock::new(),
+            staff: staff::Staff::default(),
             clock,
             store,
         };
@@ -597,6 +600,10 @@ impl Directory for RegisterTable {
             .values()
             .filter_map(|nin| self.person(nin))
             .collect()
+    }
+
+    fn find_practitioners(&self, words: &[&str], limit: usize) -> Vec<Practitioner> {
+        self.find_staff(words, limit)
     }
 
     fn practitioners(&self, limit: usize) -> Vec<Practitioner> {

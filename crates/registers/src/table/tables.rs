@@ -30,6 +30,8 @@ pub(super) struct Tables {
     pub stories: BTreeMap<String, String>,
     pub by_hpr: HashMap<String, String>,
     pub practitioners: BTreeMap<String, Arc<Practitioner>>,
+    /// How often a row of personnel was taken in.
+    pub employed: u64,
     /// National ids of personnel of the story.
     pub story_staff: BTreeSet<String>,
     /// The file with everything that these rows go on from, and what changed since.
@@ -61,6 +63,7 @@ impl Tables {
         } else {
             self.story_staff.remove(&nin);
         }
+        self.employed += 1;
         self.practitioners.insert(nin, Arc::new(practitioner));
     }
 

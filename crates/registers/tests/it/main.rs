@@ -17,4 +17,5 @@ mod personnel;
 mod persons;
 mod place;
 mod positions;
+mod staff;
 mod together;
