@@ -245,7 +245,8 @@ fn check_headers(headers: &Headers, via: Via, findings: &mut Vec<Finding>) {
             "it stands without angle brackets",
         );
     }
-    match headers.get("MIME-Version") {
+    let version = headers.get("MIME-Version").map(mime::without_comments);
+    match version.as_deref().map(str::trim) {
         Some("1.0") => {}
         Some(_) => note(82, Level::Info, "MIME-Version", "it is not 1.0"),
         None => note(21, Level::Info, "MIME-Version", "the field is missing"),
@@ -283,11 +284,16 @@ fn soap_and_parts(
             if parts.is_empty() {
                 return Err(MimeError::Multipart("it has no part").into());
             }
-            let soap = parts.remove(0);
             let start = kind
                 .parameter("start")
                 .map(|start| start.trim().trim_start_matches('<').trim_end_matches('>'));
-            if start.is_some() && start != soap.headers.id("Content-ID") {
+            // RFC 2387 §3.2: the root is the part that start names, else the first.
+            let named = start.and_then(|start| {
+                parts
+                    .iter()
+                    .position(|part| part.headers.id("Content-ID") == Some(start))
+            });
+            if start.is_some() && named != Some(0) {
                 findings.push(mime_finding(
                     0,
                     Level::Info,
@@ -295,6 +301,7 @@ fn soap_and_parts(
                     "the parameter start does not name the first part",
                 ));
             }
+            let soap = parts.remove(named.unwrap_or(0));
             Ok((soap, parts))
         }
         _ => {
@@ -321,7 +328,9 @@ fn check_soap_part(soap: &Part, via: Via, findings: &mut Vec<Finding>) {
     if soap.encoding == Some(mime::Encoding::Base64) {
         note(258, "it is encoded in base64");
     }
-    if !soap.content.trim_ascii_start().starts_with(b"<?xml") {
+    let text = soap.content.as_slice();
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if !text.trim_ascii_start().starts_with(b"<?xml") {
         note(78, "it has no XML declaration");
     }
 }

@@ -20,6 +20,7 @@ impl Encoding {
     /// From a field value; nothing for an unknown one.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
+        let value = super::header::without_comments(value);
         match value.trim().to_ascii_lowercase().as_str() {
             "7bit" | "8bit" | "binary" => Some(Self::Identity),
             "quoted-printable" => Some(Self::QuotedPrintable),

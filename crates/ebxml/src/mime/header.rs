@@ -155,9 +155,10 @@ impl ContentType {
     /// Reads a field value; nothing when it has no type and subtype, or a quoted string has no end.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
+        let value = without_comments(value);
         let (kind, mut rest) = match value.split_once(';') {
             Some((kind, rest)) => (kind, rest),
-            None => (value, ""),
+            None => (value.as_str(), ""),
         };
         let kind = kind.trim().to_ascii_lowercase();
         let (main, sub) = kind.split_once('/')?;
@@ -190,7 +191,10 @@ impl ContentType {
             parameters.push((name, value));
             rest = after;
         }
-        Some(Self { kind, parameters })
+        Some(Self {
+            kind,
+            parameters: joined(parameters),
+        })
     }
 
     /// A parameter, its name in lower case.
@@ -227,4 +231,98 @@ fn parameter_value(text: &str) -> Option<(String, &str)> {
         }
     }
     None
+}
+
+/// A structured value without its comments (RFC 5322 §3.2.2): round brackets outside quoted strings, nested or not. One that is
+/// never closed reaches to the end.
+pub(crate) fn without_comments(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    let (mut depth, mut is_quoted) = (0usize, false);
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                let escaped = chars.next();
+                if depth == 0 {
+                    out.push(c);
+                    out.extend(escaped);
+                }
+            }
+            '"' if depth == 0 => {
+                is_quoted = !is_quoted;
+                out.push(c);
+            }
+            '(' if !is_quoted => {
+                depth += 1;
+                // Words on both sides of a comment stay apart.
+                out.push(' ');
+            }
+            ')' if depth > 0 => depth -= 1,
+            _ if depth > 0 => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Parameters with those put together that were cut into pieces or written in another way because of their length or their
+/// characters (RFC 2231 §3 and §4): `name*0`, `name*1*`, `name*`. A plain parameter of the same name counts before them.
+fn joined(parameters: Vec<(String, String)>) -> Vec<(String, String)> {
+    let (mut plain, pieces): (Vec<_>, Vec<_>) = parameters
+        .into_iter()
+        .partition(|(name, _)| !name.contains('*'));
+    let piece = |name: &str, marks: String| {
+        let wanted = format!("{name}*{marks}");
+        let found = pieces.iter().find(|(known, _)| *known == wanted);
+        found.map(|(_, value)| value.as_str())
+    };
+    for (known, _) in &pieces {
+        let name = known.split('*').next().unwrap_or_default();
+        if plain.iter().any(|(other, _)| other == name) {
+            continue;
+        }
+        let mut value = String::new();
+        if let Some(whole) = piece(name, String::new()) {
+            value = percent_decoded(behind_charset(whole));
+        } else {
+            for number in 0..pieces.len() {
+                if let Some(text) = piece(name, number.to_string()) {
+                    value.push_str(text);
+                } else if let Some(text) = piece(name, format!("{number}*")) {
+                    let text = if number == 0 {
+                        behind_charset(text)
+                    } else {
+                        text
+                    };
+                    value.push_str(&percent_decoded(text));
+                } else {
+                    break;
+                }
+            }
+        }
+        plain.push((name.to_owned(), value));
+    }
+    plain
+}
+
+/// Charset and language stand before the value, each with an apostrophe behind it.
+fn behind_charset(text: &str) -> &str {
+    text.splitn(3, '\'').nth(2).unwrap_or(text)
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let mut digit = || ahead.next().and_then(|b| char::from(b).to_digit(16));
+        match (byte, digit(), digit()) {
+            (b'%', Some(high), Some(low)) => {
+                out.extend(u8::try_from(high << 4 | low));
+                bytes = ahead;
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }

@@ -9,6 +9,7 @@ mod part;
 mod write;
 
 pub use encoding::{Encoding, decode_base64, decode_quoted_printable};
+pub(crate) use header::without_comments;
 pub use header::{ContentType, Headers};
 pub use part::{Part, split};
 pub use write::{base64_lines, boundary_for, write_part};

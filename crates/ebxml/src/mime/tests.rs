@@ -77,6 +77,32 @@ fn content_types_are_strict_where_it_matters() {
 }
 
 #[test]
+fn comments_and_pieces_say_nothing_else() {
+    let whole = ContentType::parse("multipart/related; boundary=\"a(b\\\")c\"; type=\"text/xml\"");
+    for same in [
+        "multipart/related (see (RFC 2387)\\)); boundary=\"a(b\\\")c\" (b); type=text/xml(t)",
+        "Multipart/Related; boundary*0=\"a(b\"; boundary*1=\"\\\")c\"; type=\"text/xml\"",
+        "multipart/related; boundary*1*=%22%29c; boundary*0*=us-ascii'en'a%28b; type*=''text%2Fxml",
+    ] {
+        let read = ContentType::parse(same).unwrap();
+        for name in ["boundary", "type"] {
+            let expected = whole.as_ref().unwrap().parameter(name);
+            assert_eq!(read.parameter(name), expected, "{same}");
+        }
+    }
+    let read = ContentType::parse("a/b; x=1; x*=''2; y*1=z; z*0*=%zz%4").unwrap();
+    assert_eq!(
+        ["x", "y", "z"].map(|name| read.parameter(name)),
+        [Some("1"), Some(""), Some("%zz%4")]
+    );
+    assert_eq!(ContentType::parse("(never closed; text/xml"), None);
+    assert_eq!(
+        Encoding::parse("base64 (of course)"),
+        Some(Encoding::Base64)
+    );
+}
+
+#[test]
 fn parts_end_before_the_line_end_of_the_delimiter() {
     let body =
         b"preamble\r\n--b\r\nA: 1\r\n\r\none\r\n\r\n--b  \r\n\r\ntwo\n--bb\r\n--b--\r\nepilogue";
@@ -129,6 +155,11 @@ proptest! {
         let _ = split(&bytes, &boundary, &limits);
         let _ = decode_quoted_printable(&bytes);
         let _ = ContentType::parse(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn parameters_in_any_shape_do_not_panic(text in "a/b(; [a-c]\\*?[0-2]?\\*?=[\"'%()\\\\a0]{0,6}){0,5}") {
+        let _ = ContentType::parse(&text);
     }
 
     #[test]

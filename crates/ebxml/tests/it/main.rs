@@ -11,6 +11,7 @@
 mod foreign;
 mod made;
 mod samples;
+mod variants;
 mod wrapping;
 
 use std::sync::LazyLock;
