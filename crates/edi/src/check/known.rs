@@ -10,20 +10,20 @@ use crate::xsd::SchemaOutcome;
 pub(super) fn check(c: &mut Context<'_>) {
     const RULE: &str = "MeldingsVersjoner";
     let (nb, en) = c.identified.kind.name();
-    let version = c.identified.version.clone().unwrap_or_default();
+    let version = version(c);
     let at = c.root.at;
     match c.identified.support {
         Support::Full => c.pass(
-            format!("Kjent melding: {nb} {version}"),
-            format!("Known message: {en} {version}"),
+            format!("Kjent melding: {nb}{version}"),
+            format!("Known message: {en}{version}"),
         ),
         Support::TooOld => c.error(
             Rule::Version,
             ErrorCode::T10,
             RULE,
             at,
-            &format!("{nb} {version} er en utgått versjon; send gjeldende versjon"),
-            &format!("{en} {version} is an obsolete version; send the current one"),
+            &format!("{nb}{version} er en utgått versjon; send gjeldende versjon"),
+            &format!("{en}{version} is an obsolete version; send the current one"),
         ),
         Support::Recognised => match c.options.accepts {
             Some(_) => c.error(
@@ -31,15 +31,15 @@ pub(super) fn check(c: &mut Context<'_>) {
                 ErrorCode::T10,
                 RULE,
                 at,
-                &format!("{nb} {version} støttes ikke av mottakeren"),
-                &format!("{en} {version} is not supported by the receiver"),
+                &format!("{nb}{version} støttes ikke av mottakeren"),
+                &format!("{en}{version} is not supported by the receiver"),
             ),
             None => c.info(
                 Rule::Version,
                 RULE,
                 at,
-                format!("{nb} {version} er gjenkjent; en mottaker i denne løsningen svarer T10"),
-                format!("{en} {version} is recognised; a receiver in this hub answers T10"),
+                format!("{nb}{version} er gjenkjent; en mottaker i denne løsningen svarer T10"),
+                format!("{en}{version} is recognised; a receiver in this hub answers T10"),
             ),
         },
         Support::Wrapper => c.warn(
@@ -75,38 +75,46 @@ pub(super) fn check(c: &mut Context<'_>) {
     }
 }
 
+/// What follows the name of the message: a blank and its version, or nothing.
+fn version(c: &Context<'_>) -> String {
+    match c.identified.version.as_deref() {
+        None | Some("") => String::new(),
+        Some(version) => format!(" {version}"),
+    }
+}
+
 /// How the version stands in the reference list.
 fn standing(c: &mut Context<'_>) {
     const RULE: &str = "MeldingsVersjoner";
     let (nb, en) = c.identified.kind.name();
-    let version = c.identified.version.clone().unwrap_or_default();
+    let version = version(c);
     let at = c.root.at;
     match c.identified.standing {
         Standing::Current => c.pass(
-            format!("{nb} {version} er gjeldende versjon"),
-            format!("{en} {version} is the current version"),
+            format!("{nb}{version} er gjeldende versjon"),
+            format!("{en}{version} is the current version"),
         ),
         Standing::Older => c.info(
             Rule::Version,
             RULE,
             at,
-            format!("{nb} {version} er i bruk, men det finnes en nyere versjon"),
-            format!("{en} {version} is in use, but there is a newer version"),
+            format!("{nb}{version} er i bruk, men det finnes en nyere versjon"),
+            format!("{en}{version} is in use, but there is a newer version"),
         ),
         Standing::Coming => c.warn(
             Rule::Version,
             RULE,
             at,
-            format!("{nb} {version} er ikke tatt i bruk ennå; avtal med mottakeren før den sendes"),
-            format!("{en} {version} is not in use yet; agree with the receiver before sending it"),
+            format!("{nb}{version} er ikke tatt i bruk ennå; avtal med mottakeren før den sendes"),
+            format!("{en}{version} is not in use yet; agree with the receiver before sending it"),
         ),
         // A version that was left is an error by its support, where this program knows the message.
         Standing::TooOld if c.identified.support != Support::TooOld => c.warn(
             Rule::Version,
             RULE,
             at,
-            format!("{nb} {version} er en utgått versjon; send gjeldende versjon"),
-            format!("{en} {version} is an obsolete version; send the current one"),
+            format!("{nb}{version} er en utgått versjon; send gjeldende versjon"),
+            format!("{en}{version} is an obsolete version; send the current one"),
         ),
         Standing::TooOld | Standing::NotListed => {}
     }

@@ -89,6 +89,23 @@ impl Hits<'_> {
         self.hit_because(number, place, "", "");
     }
 
+    /// A rule is broken in a way that is seen so often that message servers take it.
+    pub fn tolerated(&mut self, number: u16, place: Place<'_>) {
+        let Some(rule) = table::rule(number) else {
+            return;
+        };
+        let rule = NumberedRule {
+            effect: Effect::Log,
+            ..*rule
+        };
+        self.worst = self.worst.max(Some(rule.effect));
+        if self.findings.len() < MAX_FINDINGS {
+            let (nb, en) = ("det tas imot likevel", "it is taken all the same");
+            let finding = self.finding(&rule, place, nb, en);
+            self.findings.push(finding);
+        }
+    }
+
     /// A rule is broken, and this is why.
     pub fn hit_because(&mut self, number: u16, place: Place<'_>, nb: &str, en: &str) {
         let Some(rule) = table::rule(number) else {
@@ -274,8 +291,9 @@ fn finish(mut h: Hits<'_>, envelope: Option<soap::Envelope>, is_mail: bool) -> J
         .as_ref()
         .is_some_and(|e| e.kind != soap::Kind::Payload);
     let response = match h.worst {
-        Some(Effect::Fault) => Response::Fault,
+        // However it is written.
         _ if is_signal => Response::Nothing,
+        Some(Effect::Fault) => Response::Fault,
         Some(Effect::Error(_)) => Response::Errors(std::mem::take(&mut h.codes)),
         Some(Effect::Warning) => Response::Warnings,
         Some(Effect::Log | Effect::Information) | None => Response::Acknowledgment,
