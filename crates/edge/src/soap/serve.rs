@@ -225,9 +225,19 @@ fn media_type(content_type: &str) -> String {
         .to_ascii_lowercase()
 }
 
+/// Largest body that is read only to be forgotten.
+const PASSED_OVER_BYTES: usize = 64 << 10;
+
+/// Reads a body that nobody wants, if it is small. An answer that overtakes its request's body costs the connection, and WCF
+/// sends credentials only when asked for them: it would lose the connection with every call.
+async fn pass_over(body: axum::body::Body) {
+    let _ = to_bytes(body, PASSED_OVER_BYTES).await;
+}
+
 async fn post(host: &Host, mount: &Mount, version: Version, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let Some(user) = host.users.of(&head.headers).await else {
+        pass_over(body).await;
         let mut refused = plain(StatusCode::UNAUTHORIZED, "HTTP Basic: user and password");
         refused.headers_mut().insert(
             header::WWW_AUTHENTICATE,
@@ -244,6 +254,7 @@ async fn post(host: &Host, mount: &Mount, version: Version, request: Request) ->
     let content_type = content_type.as_str();
     let is_mtom = mount.ports.mtom && media_type(content_type) == "multipart/related";
     if let Err(why) = acceptable(version, content_type, is_mtom) {
+        pass_over(body).await;
         return exchange.refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, Fault::malformed(why));
     }
     let Ok(bytes) = to_bytes(body, mount.limits.max_bytes).await else {

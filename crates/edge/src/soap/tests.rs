@@ -11,6 +11,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use base64::Engine;
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use tower::ServiceExt;
 
@@ -624,5 +625,32 @@ async fn norwegian_letters_in_headers() {
             let (found, text) = send(request).await;
             assert_eq!(found.as_u16(), status, "{is_12} {action:?}: {text}");
         }
+    }
+}
+
+/// Otherwise the connection could not be used again, and the client that was just asked for credentials has to open another.
+#[tokio::test]
+async fn a_refused_request_is_read_to_its_end() {
+    for (user, content_type, expected) in [
+        ("OrgUsr1", "text/xml", 401),
+        ("OrgUsr999977775", "application/json", 415),
+    ] {
+        let ended = Arc::new(AtomicBool::new(false));
+        let seen = ended.clone();
+        let body = futures_util::stream::unfold(0, move |sent| {
+            let seen = seen.clone();
+            async move {
+                tokio::task::yield_now().await;
+                if sent == 3 {
+                    seen.store(true, Ordering::Relaxed);
+                    return None;
+                }
+                Some((Ok::<_, std::convert::Infallible>("<a/>"), sent + 1))
+            }
+        });
+        let (head, _) = request("/v2/Dyr/Basic", user, content_type, String::new()).into_parts();
+        let (status, _) = send(Request::from_parts(head, Body::from_stream(body))).await;
+        assert_eq!(status.as_u16(), expected);
+        assert!(ended.load(Ordering::Relaxed), "{expected}");
     }
 }
