@@ -84,7 +84,9 @@ fn row(case: &Case, seen: Option<&Observed>) -> Value {
         "wrong": case.wrong,
         "wrong_en": case.wrong_en,
         "expected": case.expected.words(),
+        "expected_nb": case.expected.words_nb(),
         "observed": seen.map(|o| o.answer.words()),
+        "observed_nb": seen.map(|o| o.answer.words_nb()),
         "as_expected": seen.map(|o| o.is_as_expected),
         "at": seen.map(|o| o.at.to_string()),
     })

@@ -192,9 +192,11 @@ export interface BadCase {
   id: string;
   wrong: string;
   wrong_en: string;
-  /** In technical words. */
+  /** In technical words, English. */
   expected: string;
+  expected_nb: string;
   observed: string | null;
+  observed_nb: string | null;
   as_expected: boolean | null;
   at: string | null;
 }
@@ -219,6 +221,8 @@ export interface Health {
   registers: { persons: number; personnel: number; organisations: number; parties: number } | null;
   queues: QueueView[] | null;
   certificates: { name: string; her_id: number; days_left: number; state: 'ok' | 'soon' | 'expired' | 'revoked' }[] | null;
+  /** Authorities of other parties, with their revocation lists; times in seconds since 1970. */
+  revocation: { authority: string; address: string; state: 'ok' | 'over' | 'missing'; revoked: number | null; next_s: number | null; why: string | null }[];
   /** Messages of the last fourteen days that have waited for a receipt for so many hours; `cut`: there are more. */
   receipts: { without_hours: Record<string, number>; cut: boolean } | null;
   /** Addresses the hub listens on, by their keys in the configuration. */

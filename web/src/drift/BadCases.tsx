@@ -50,16 +50,14 @@ export function BadCases({ cases, canSend, onChanged }: { cases: readonly BadCas
                 {language === 'nb' ? row.wrong : row.wrong_en}
                 {/* Codes and conditions are the same in every language. */}
                 <p className="muted">
-                  {t('expected')} <span lang="en">{row.expected}</span>
+                  {t('expected')} {language === 'nb' ? row.expected_nb : row.expected}
                 </p>
               </td>
               <td data-label={t('col.answer')}>
                 {row.at ? (
                   <>
                     <State tone={row.as_expected ? 'good' : 'bad'}>{t(row.as_expected ? 'right' : 'wrong', { time: format.shortDateTime(row.at) })}</State>
-                    <p className="muted" lang="en">
-                      {row.observed}
-                    </p>
+                    <p className="muted">{language === 'nb' ? row.observed_nb : row.observed}</p>
                   </>
                 ) : (
                   <span className="muted">{t('not_sent')}</span>

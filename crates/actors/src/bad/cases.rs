@@ -29,13 +29,15 @@ pub enum Expected {
     Seen {
         /// In a few words, English.
         what: &'static str,
+        /// The same in bokmål.
+        what_nb: &'static str,
     },
     /// Nothing at all.
     Silence,
 }
 
 impl Expected {
-    /// In a few words.
+    /// In a few words, English. Codes and conditions are the same in every language.
     #[must_use]
     pub fn words(&self) -> String {
         match self {
@@ -43,8 +45,20 @@ impl Expected {
             Self::ErrorQueue { condition, .. } => format!("error queue, {condition}"),
             Self::Rejected { code } => format!("AppRec 2, {code}"),
             Self::Accepted => "AppRec 1".to_owned(),
-            Self::Seen { what } => (*what).to_owned(),
+            Self::Seen { what, .. } => (*what).to_owned(),
             Self::Silence => "no answer".to_owned(),
+        }
+    }
+
+    /// The same in bokmål.
+    #[must_use]
+    pub fn words_nb(&self) -> String {
+        match self {
+            Self::LinkRefused { condition } => format!("lenken avvist, {condition}"),
+            Self::ErrorQueue { condition, .. } => format!("feilkø, {condition}"),
+            Self::Rejected { .. } | Self::Accepted => self.words(),
+            Self::Seen { what_nb, .. } => (*what_nb).to_owned(),
+            Self::Silence => "ikke noe svar".to_owned(),
         }
     }
 }
@@ -80,8 +94,8 @@ const fn error(condition: &'static str, names: &'static str) -> Expected {
     Expected::ErrorQueue { condition, names }
 }
 
-const fn seen(what: &'static str) -> Expected {
-    Expected::Seen { what }
+const fn seen(what: &'static str, what_nb: &'static str) -> Expected {
+    Expected::Seen { what, what_nb }
 }
 
 const fn rejected(code: &'static str) -> Expected {
@@ -217,7 +231,10 @@ pub const CASES: &[Case] = &[
         "B22",
         "Opphørt D-nummer",
         "Discontinued D-number",
-        seen("AppRec 1; stored under the number that holds; a remark for operators"),
+        seen(
+            "AppRec 1; stored under the number that holds; a remark for operators",
+            "AppRec 1; lagret under det gjeldende nummeret; merknad til drift",
+        ),
     ),
     case(
         "B23",
@@ -261,7 +278,10 @@ pub const CASES: &[Case] = &[
         "B28",
         "Merket som test (ProcessingStatus D)",
         "Marked as a test (ProcessingStatus D)",
-        seen("AppRec 1 in a demo, with a remark for operators; refused in production"),
+        seen(
+            "AppRec 1 in a demo, with a remark for operators; refused in production",
+            "AppRec 1 i en demo, med merknad til drift; avvist i produksjon",
+        ),
     ),
     case(
         "B29",
@@ -273,31 +293,46 @@ pub const CASES: &[Case] = &[
         "B30",
         "Ingen svarer",
         "Nobody answers",
-        seen("waiting after 24 hours, yellow after 48, overdue after 96; a late AppRec clears it"),
+        seen(
+            "waiting after 24 hours, yellow after 48, overdue after 96; a late AppRec clears it",
+            "venter etter 24 timer, gul etter 48, over fristen etter 96; en sen AppRec rydder opp",
+        ),
     ),
     case(
         "B31",
         "Henvisning avvist med E35",
         "Referral rejected with E35",
-        seen("rejected, final, a human is asked for; a correction needs new ids"),
+        seen(
+            "rejected, final, a human is asked for; a correction needs new ids",
+            "avvist, endelig, et menneske må se på den; en rettelse må ha nye id-er",
+        ),
     ),
     case(
         "B32",
         "Mottakeren stopper ti ganger",
         "The receiver crashes ten times",
-        seen("dead letter on the operator's page; put back, fetched, answered"),
+        seen(
+            "dead letter on the operator's page; put back, fetched, answered",
+            "død melding på driftssiden; lagt tilbake, hentet, besvart",
+        ),
     ),
     case(
         "B33",
         "Rettelsen kommer før originalen",
         "The correction arrives before the original",
-        seen("both answered; the correction stands"),
+        seen(
+            "both answered; the correction stands",
+            "begge besvart; rettelsen gjelder",
+        ),
     ),
     case(
         "B34",
         "Kansellering av et svar som ikke finnes",
         "Cancellation of an unknown report",
-        seen("answered and kept; the late report does not appear"),
+        seen(
+            "answered and kept; the late report does not appear",
+            "besvart og beholdt; det sene svaret vises ikke",
+        ),
     ),
     case(
         "B35",
@@ -311,4 +346,22 @@ pub const CASES: &[Case] = &[
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Case> {
     CASES.iter().find(|c| c.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_is_said_in_both_languages() {
+        for case in CASES {
+            let (en, nb) = (case.expected.words(), case.expected.words_nb());
+            // Codes and conditions stand in both.
+            for word in en.split([' ', ',', ';']).filter(|word| word.contains(':')) {
+                assert!(nb.contains(word), "{}: {nb}", case.id);
+            }
+            let is_code_only = en.starts_with("AppRec 1") || en.starts_with("AppRec 2");
+            assert!(is_code_only || en != nb, "{}: {nb}", case.id);
+        }
+    }
 }

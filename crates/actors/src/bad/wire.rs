@@ -90,7 +90,7 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// In a few words.
+    /// In a few words, English.
     #[must_use]
     pub fn words(&self) -> String {
         match self {
@@ -108,6 +108,19 @@ impl Answer {
             Self::Silence => "no answer".to_owned(),
             Self::AsTold => "seen as it must be".to_owned(),
             Self::Otherwise(what) => what.clone(),
+        }
+    }
+
+    /// The same in bokmål; what the hub itself said stays as it said it.
+    #[must_use]
+    pub fn words_nb(&self) -> String {
+        match self {
+            Self::LinkRefused(why) => format!("lenken avvist: {why}"),
+            Self::ErrorQueue(f) => format!("feilkø, {}: {}", f.condition, f.description),
+            Self::NotTaken(why) => format!("ikke tatt imot: {why}"),
+            Self::Silence => "ikke noe svar".to_owned(),
+            Self::AsTold => "sett slik det skal være".to_owned(),
+            Self::Receipt(_) | Self::Otherwise(_) => self.words(),
         }
     }
 
