@@ -54,6 +54,8 @@ pub struct Config {
     pub witness: Option<PathBuf>,
     /// Folder with official schemas (`helsenav import standards`).
     pub schemas: Option<PathBuf>,
+    /// File with the authorities of other parties' message certificates, and where their revocation lists are.
+    pub message_authorities: Option<PathBuf>,
     /// Real messages about real people: what is marked as a test (8213) and synthetic national ids are refused.
     pub production: bool,
     /// Log filter, as `RUST_LOG`.
@@ -150,6 +152,7 @@ impl Default for Config {
             mirror: None,
             witness: None,
             schemas: None,
+            message_authorities: None,
             production: false,
             log: "info".to_owned(),
             log_json: false,
@@ -403,6 +406,7 @@ fn known_keys() -> Vec<String> {
             "mirror",
             "witness",
             "schemas",
+            "message_authorities",
             "store.url",
             "helseid.identity_providers",
             "helseid.apis",

@@ -12,12 +12,14 @@
 pub mod address_register;
 pub mod apis;
 pub mod approvals;
+pub mod authorities;
 mod bus;
 pub mod citizens;
 pub mod config;
 pub mod counts;
 pub mod demo;
 pub mod demo_clients;
+pub mod demo_newcomers;
 pub mod endpoints;
 pub mod export;
 pub mod fhir;

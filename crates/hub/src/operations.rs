@@ -42,6 +42,8 @@ pub struct OperationsParts {
     pub counter: Counter,
     /// Test and approval.
     pub approvals: Approvals,
+    /// Authorities of other parties' certificates.
+    pub authorities: Arc<crate::authorities::Authorities>,
     /// Clock and story, in demo mode.
     pub demo: Option<Demo>,
     /// Where the hub listens: key of the configuration and address.
@@ -318,6 +320,7 @@ impl Operations for HubOperations {
             "registers": { "persons": persons, "personnel": personnel, "organisations": organisations, "parties": parties },
             "queues": queues,
             "certificates": certificates,
+            "revocation": self.parts.authorities.view(now_s),
             "heads": self.parts.store.heads(5).map(|h| json!(h.iter().map(|h| json!({"day": h.day, "closed": h.closed})).collect::<Vec<_>>())).unwrap_or(Value::Null),
         })
     }

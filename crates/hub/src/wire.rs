@@ -1,5 +1,6 @@
 //! Wiring: which service gets what, in which order things start and stop.
 
+use crate::authorities::Authorities;
 use crate::demo::{Demo, StoryDriver};
 use crate::demo_clients::DemoClients;
 use crate::helseid_state::{StoreState, Writers};
@@ -12,7 +13,9 @@ use crate::ops::Ops;
 use crate::ports::Ports;
 use crate::standards::Standards;
 use crate::validator::Validator;
-use crate::{address_register, bus, citizens, demo, helseid_out, intake, keys, message_handler, ops};
+use crate::{
+    address_register, bus, citizens, demo, helseid_out, intake, keys, message_handler, ops,
+};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use dokumenter::Dokumenter;
@@ -274,6 +277,11 @@ impl Hub {
                 .iter()
                 .map(|(u, p, her)| AmqpUser::new(u, p, *her)),
         ));
+        let authorities = Authorities::read(
+            config.message_authorities.as_deref(),
+            &config.data,
+            edge::clock::real_now_us() / 1_000_000,
+        )?;
         let exchange = {
             let hub_keys = match setup.hub_keys {
                 Some((signing, decryption)) => HubKeys {
@@ -282,6 +290,8 @@ impl Hub {
                 },
                 None => bail!("the hub needs its own message certificates: see docs/operating.md"),
             };
+            let mut message_trust = setup.message_trust;
+            authorities.add_to(&mut message_trust);
             Exchange::new(meldinger::Parts {
                 store: store.clone(),
                 grant: trust.hub("meldinger"),
@@ -289,7 +299,7 @@ impl Hub {
                 clock: clock.clone(),
                 users: bus_users.clone(),
                 keys: hub_keys,
-                trust: setup.message_trust,
+                trust: message_trust,
                 receipt_keys: setup.receipt_keys,
                 config: ExchangeConfig {
                     accept_clear_text: false,
@@ -496,6 +506,7 @@ impl Hub {
             vec![addresses.base_tls.clone(), addresses.base.clone()],
         )?;
         let cppa = address_edges.cppa.clone();
+        address_register::also_on_the_bus(&registers, &setup.amqp_users, &bus_users);
         let bus_user = move |user: &str| bus_users.her_id(user);
         let broker = address_edges.broker(ExchangeBroker::new(exchange.clone()), bus_user);
         let soap = address_register::soap(
@@ -592,8 +603,12 @@ impl Hub {
             counter: counter.clone(),
             approvals: approvals.clone(),
             demo: demo_routes.clone(),
+            authorities: authorities.clone(),
             listeners,
         }));
+        tasks.push(tokio::spawn(
+            authorities.run(exchange.clone(), shutdown.clone()),
+        ));
         let numbers = meldinger::edge::rest::counter::router(msh.clone(), counter.clone());
         let validator = crate::approvals::edges(&msh, validator, approvals, &reads_by);
         let jwks = log_keys.clone();
@@ -640,13 +655,18 @@ impl Hub {
         }
         if let Some(demo) = demo_routes {
             let (registry, directory) = (clients.clone(), directory.clone());
+            let newcomers = crate::demo_newcomers::Newcomers {
+                registers: registers.clone(),
+                clock: clock.clone(),
+            };
             let clients = DemoClients {
                 registry,
                 directory,
             };
             router = router
                 .merge(demo::router(demo))
-                .merge(crate::demo_clients::router(clients));
+                .merge(crate::demo_clients::router(clients))
+                .merge(crate::demo_newcomers::router(newcomers));
         }
         let router = router.layer(axum::middleware::from_fn(edge::headers::request_id));
         let helseid_router = helseid

@@ -12,7 +12,7 @@ import { State, type Tone } from '../parts/state.tsx';
 
 type RowState = 'ok' | 'watch' | 'fault';
 const TONES: Record<RowState, Tone> = { ok: 'good', watch: 'watch', fault: 'bad' };
-const GROUPS = ['queues', 'receipts', 'listeners', 'certificates', 'log', 'registers', 'store'] as const;
+const GROUPS = ['queues', 'receipts', 'listeners', 'certificates', 'revocation', 'log', 'registers', 'store'] as const;
 type Group = (typeof GROUPS)[number];
 
 /** Waiting this long for a receipt is remarked on; this long is too long (spec/messaging.md §9). */
@@ -120,6 +120,17 @@ function useRows(health: Health): Row[] {
         value: certificate.state === 'revoked' ? t('health.certificate.revoked') : certificate.days_left < 0 ? t('health.certificate.expired') : t('health.certificate.days', { n: format.count(certificate.days_left) }),
         limit: t('health.certificate.limit'),
         ...(isGood ? {} : { advice: t('health.certificate.advice') }),
+      });
+    }
+    for (const list of health.revocation) {
+      const until = list.next_s === null ? '' : ` ${t('health.revocation.until', { time: format.dateTime(list.next_s * 1_000_000) })}`;
+      const isGood = list.state === 'ok';
+      rows.push({
+        group: 'revocation',
+        name: list.authority,
+        state: isGood ? (list.why === null ? 'ok' : 'watch') : 'fault',
+        value: isGood ? t('health.revocation.ok', { n: format.count(list.revoked ?? 0) }) + until : t(list.state === 'over' ? 'health.revocation.over' : 'health.revocation.missing'),
+        ...(isGood && list.why === null ? {} : { advice: t('health.revocation.advice', { address: list.address }) }),
       });
     }
     if (health.heads === null) rows.push(unknown('log'));

@@ -112,6 +112,18 @@ impl Crl {
         self.revoked.get(serial).copied()
     }
 
+    /// When it was issued, seconds since 1970.
+    #[must_use]
+    pub fn this_update_unix_s(&self) -> i64 {
+        self.this_update_unix_s
+    }
+
+    /// Until when it counts, seconds since 1970; none: it does not say.
+    #[must_use]
+    pub fn next_update_unix_s(&self) -> Option<i64> {
+        self.next_update_unix_s
+    }
+
     pub(crate) fn same_issuer(&self, other: &Self) -> bool {
         self.issuer_der == other.issuer_der
     }
@@ -120,7 +132,9 @@ impl Crl {
         certificate.issuer_der() == self.issuer_der
     }
 
-    pub(crate) fn is_current(&self, at_unix_s: i64) -> bool {
+    /// Whether it counts at a moment.
+    #[must_use]
+    pub fn is_current(&self, at_unix_s: i64) -> bool {
         self.this_update_unix_s <= at_unix_s
             && self.next_update_unix_s.is_none_or(|next| at_unix_s <= next)
     }

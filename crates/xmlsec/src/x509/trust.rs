@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use super::certificate::Certificate;
 use super::crl::Crl;
@@ -110,11 +111,11 @@ impl fmt::Display for CertificateFaults {
 
 impl std::error::Error for CertificateFaults {}
 
-/// Trusted roots and the revocation lists known for their certificates.
-#[derive(Debug, Default)]
+/// Trusted roots and the revocation lists known for their certificates. Clones share the lists.
+#[derive(Debug, Clone, Default)]
 pub struct TrustStore {
     roots: Vec<Certificate>,
-    crls: Vec<Crl>,
+    crls: Vec<Arc<Crl>>,
 }
 
 impl TrustStore {
@@ -133,8 +134,16 @@ impl TrustStore {
         &self.roots
     }
 
+    /// Trusts one more authority.
+    pub fn add_root(&mut self, root: Certificate) {
+        if !self.roots.contains(&root) {
+            self.roots.push(root);
+        }
+    }
+
     /// Adds a revocation list, replacing an older one of the same issuer.
-    pub fn add_crl(&mut self, crl: Crl) {
+    pub fn add_crl(&mut self, crl: impl Into<Arc<Crl>>) {
+        let crl = crl.into();
         self.crls.retain(|known| !crl.same_issuer(known));
         self.crls.push(crl);
     }
