@@ -183,6 +183,7 @@ public class Clients {
     run("a scope that was not granted", Clients::refused);
     run("login with PAR and PKCE, ID token checked, look-up with DPoP", Clients::login);
     Bus.all(facts);
+    Older.all();
     Sandbox.all((String) section("fhir").get("sandbox"));
     Grunndata.all(facts);
     System.out.println(passed + " passed, " + failed + " failed");
