@@ -149,7 +149,10 @@ mod tests {
             "<b:ElectronicAddress><b:Address>localhost/Helsenav/{number}_async</b:Address><b:Inherited>false</b:Inherited>\
              <b:Type><b:Active>true</b:Active><b:CodeText>Asynkron AMQP kø</b:CodeText><b:OID>9044</b:OID></b:Type></b:ElectronicAddress>"
         );
-        format!("<Party><HerId>{number}</HerId>{}</Party>", address.repeat(10))
+        format!(
+            "<Party><HerId>{number}</HerId>{}</Party>",
+            address.repeat(10)
+        )
     }
 
     #[test]
@@ -160,7 +163,11 @@ mod tests {
             assert_eq!(text.read().unwrap(), party(number));
         }
         assert_eq!(kept[0].size(), party(0).len());
-        assert!(kept[99].size() * 10 < party(99).len(), "{}", kept[99].size());
+        assert!(
+            kept[99].size() * 10 < party(99).len(),
+            "{}",
+            kept[99].size()
+        );
         assert!(packer.packing.get().unwrap().dictionary.len() < DICTIONARY + OF_ONE);
     }
 
@@ -170,7 +177,10 @@ mod tests {
         for number in 0..100 {
             packer.keep(&party(number));
         }
-        assert!(matches!(packer.keep("W/\"0123456789abcdef\""), Text::Plain(_)));
+        assert!(matches!(
+            packer.keep("W/\"0123456789abcdef\""),
+            Text::Plain(_)
+        ));
     }
 
     #[test]

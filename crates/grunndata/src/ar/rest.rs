@@ -78,6 +78,7 @@ enum HerIds {
 /// Answers that are kept of each party.
 const LEGACY: u8 = 0;
 const VERSION: u8 = 1;
+const SLIM: u8 = 2;
 
 struct Api {
     register: Arc<AddressRegister>,
@@ -264,7 +265,7 @@ impl Api {
             }
             ["communicationparty", her_id] if *her_id != "export" => {
                 let party = self.party(her_id)?;
-                Ok(self.conditional(parts, &party, || self.register.slim(&party).to_string()))
+                Ok(self.conditional(parts, &party, || self.slim_text(&party)))
             }
             ["communicationparty", her_id, "legacy"] => {
                 let party = self.party(her_id)?;
@@ -273,7 +274,7 @@ impl Api {
             }
             ["organization", orgnr] => {
                 let party = self.organization(orgnr)?;
-                Ok(self.conditional(parts, &party, || self.register.slim(&party).to_string()))
+                Ok(self.conditional(parts, &party, || self.slim_text(&party)))
             }
             _ => {
                 let (api, parts) = (Arc::clone(self), parts.clone());
@@ -350,14 +351,25 @@ impl Api {
         })
     }
 
+    /// An answer about a party that is kept, in one of its forms.
+    fn kept(&self, form: u8, party: &Held, now: Moment, write: impl FnOnce() -> String) -> String {
+        let key = (party.content.her_id, form);
+        let write = || Ok::<_, Infallible>(write());
+        let Ok(text) = self.answers.answer(&self.register, key, party, now, write);
+        text
+    }
+
+    fn slim_text(&self, party: &Held) -> String {
+        let write = || self.register.slim(party).to_string();
+        self.kept(SLIM, party, self.register.moment(), write)
+    }
+
     /// [`Self::legacy`] as text, kept.
     fn legacy_text(&self, party: &Held) -> String {
         let now = self.register.moment();
-        let write = || Ok::<_, Infallible>(self.legacy(party).to_string().replace(ESCAPED, "\0"));
-        let key = (party.content.her_id, LEGACY);
-        let Ok(content) = self.answers.answer(&self.register, key, party, now, write);
+        let write = || self.legacy(party).to_string().replace(ESCAPED, "\0");
         let ready = Ready {
-            content,
+            content: self.kept(LEGACY, party, now, write),
             filling: json::written(with_offset(now)),
         };
         let mut text = String::new();
@@ -625,10 +637,7 @@ impl Api {
     /// What an answer about the party depends on: its own row, those it is shown with, and what the time of day changes.
     fn version(&self, party: &Held) -> String {
         let now = self.register.moment();
-        let write = || Ok::<_, Infallible>(self.made_version(party, now));
-        let key = (party.content.her_id, VERSION);
-        let Ok(tag) = self.answers.answer(&self.register, key, party, now, write);
-        tag
+        self.kept(VERSION, party, now, || self.made_version(party, now))
     }
 
     fn made_version(&self, party: &Held, now: Moment) -> String {
