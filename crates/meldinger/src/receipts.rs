@@ -9,6 +9,7 @@ use store::Enqueue;
 use uuid::Uuid;
 use xmlsec::x509::Certificate;
 
+use crate::exchange::Exchange;
 use crate::port::{Road, Transport};
 use crate::receivers::{Desk, OpenedMessage};
 use crate::reply::{ReceiptEnvelope, moment, receipt_message};
@@ -36,6 +37,7 @@ impl Desk {
         now: i64,
     ) -> Result<(Track, Sent), String> {
         let me = self
+            .exchange
             .endpoint(opened.to)
             .ok_or("the receiver is not in the address register")?;
         let id = Uuid::new_v4().to_string();
@@ -153,10 +155,12 @@ impl Desk {
             .0;
         enqueue.ok_or_else(|| "the receipt's envelope is too large".to_owned())
     }
+}
 
-    /// A hub-run receiver as sender of receipts.
-    fn endpoint(&self, her_id: u32) -> Option<Endpoint> {
-        let directory = &self.exchange.inner.directory;
+impl Exchange {
+    /// A party as the address register has it, as sender of receipts.
+    pub(crate) fn endpoint(&self, her_id: u32) -> Option<Endpoint> {
+        let directory = &self.inner.directory;
         let party = directory.party(her_id)?;
         let ids = |party: &Party, with_orgnr: bool| {
             let mut ids = vec![("HER".to_owned(), party.her_id.to_string())];

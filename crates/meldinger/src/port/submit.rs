@@ -271,8 +271,15 @@ impl Exchange {
             if let Some(mut original) = original {
                 let track = &mut original.track;
                 let reminded_before = track.next_reminder_us;
+                // On the other roads a receipt is fetched as such.
+                let is_first = track.road == Road::Handler && track.next_attempt_us.is_some();
                 match outcome {
-                    TransportOutcome::Acknowledged => track.acknowledged(now),
+                    TransportOutcome::Acknowledged => {
+                        track.acknowledged(now);
+                        if is_first {
+                            self.receipt_fetched(track, now, &mut commit)?;
+                        }
+                    }
                     TransportOutcome::Refused { condition } => {
                         track.transport_refused(now, condition);
                     }

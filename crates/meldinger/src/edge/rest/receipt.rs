@@ -185,6 +185,8 @@ impl Api {
             ));
         }
         let road = match original.transport.road_back() {
+            // From one of the hub's own parties, such as a message of the approval's battery.
+            _ if original.transport == Transport::Hub => Road::Hub,
             Road::Bus => {
                 return Err(Fault::conflict(
                     "The message did not come by a road that receipts of this service take",
@@ -221,7 +223,10 @@ impl Api {
     ) -> Result<Submission, Fault> {
         let doc = XmlDoc::parse(document).map_err(|_| Fault::internal())?;
         let header = Header::from_doc(&doc).ok_or_else(Fault::internal)?;
-        let me = receiver(&header, original.to).ok_or_else(Fault::not_found)?;
+        // Who is not named in the document has got it all the same, and says so with a rejection.
+        let me = receiver(&header, original.to)
+            .or_else(|| self.exchange.endpoint(original.to))
+            .ok_or_else(Fault::not_found)?;
         let version = Version::for_message(&identify_doc(&doc));
         // One receipt for one message and receiver: its ids follow from them, and a second one meets the first.
         let key = format!("receipt|{}|{}", original.id, original.to);

@@ -124,7 +124,7 @@ class Older {
       channel.basicNack(first.getEnvelope().getDeliveryTag(), false, true);
       Delivery second = awaited(channel, arrived, mark);
       if (!second.getEnvelope().isRedeliver()) throw new IllegalStateException("not said to be redelivered");
-      // Without a word.
+      // Not acknowledged.
       channel.getConnection().abort();
     });
     in(false, channel -> {
