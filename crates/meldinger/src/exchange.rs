@@ -240,7 +240,7 @@ impl Exchange {
         queue: QueueName,
         mut message: Message,
     ) -> Disposition {
-        envelope::make_ids_readable(&mut message);
+        envelope::make_readable(&mut message, queue.kind);
         let arrival = Arc::new(Arrival {
             organisation,
             queue,

@@ -270,13 +270,18 @@ fn content_type(given: &str) -> Option<&'static str> {
     }
 }
 
-/// Numbers and bytes as ids become text: the national library can read neither, and would never settle the message (§4.3).
-pub fn make_ids_readable(message: &mut Message) {
+/// What the national library would stumble over is put right, on every queue. Numbers and bytes as ids become text: it can
+/// read neither, and would never settle the message (§4.3). And its own error messages come without a content type, which it
+/// would itself answer with another error message when they are delivered so (§4.5).
+pub fn make_readable(message: &mut Message, kind: QueueKind) {
     let properties = &mut message.properties;
     for id in [&mut properties.message_id, &mut properties.correlation_id] {
         if let Some(MessageId::Ulong(_) | MessageId::Binary(_)) = id {
             *id = id.as_ref().map(|id| MessageId::String(id.as_text()));
         }
+    }
+    if kind == QueueKind::Error && properties.content_type.is_none() {
+        properties.content_type = Some(SIGNED_AND_ENVELOPED.to_owned());
     }
 }
 

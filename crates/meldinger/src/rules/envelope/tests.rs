@@ -195,7 +195,7 @@ fn ids_that_clients_cannot_read_become_text() {
         let mut message = good();
         message.properties.message_id = Some(id.clone());
         message.properties.correlation_id = Some(id);
-        make_ids_readable(&mut message);
+        make_readable(&mut message, QueueKind::Async);
         assert_eq!(
             message.properties.message_id,
             message.properties.correlation_id
@@ -209,8 +209,24 @@ fn ids_that_clients_cannot_read_become_text() {
     let uuid = MessageId::Uuid([7; 16]);
     assert_eq!(readable(uuid.clone()), Some(uuid));
     let mut message = Message::default();
-    make_ids_readable(&mut message);
+    make_readable(&mut message, QueueKind::Async);
     assert_eq!(message, Message::default());
+}
+
+#[test]
+fn an_error_message_without_a_content_type_gets_one() {
+    let mut message = Message::default();
+    make_readable(&mut message, QueueKind::Error);
+    assert_eq!(
+        message.properties.content_type.as_deref(),
+        Some(SIGNED_AND_ENVELOPED)
+    );
+    message.properties.content_type = Some("text/plain".to_owned());
+    make_readable(&mut message, QueueKind::Error);
+    assert_eq!(
+        message.properties.content_type.as_deref(),
+        Some("text/plain")
+    );
 }
 
 #[test]
