@@ -1,6 +1,9 @@
 //! Test and approval: an in-process vendor on the bus that does everything right is approved, and a sloppy one fails on exactly the criteria
 //! that it breaks; a sending vendor is judged by what it sends. What was seen outlives a restart of the service.
 
+mod over_ebxml;
+mod over_rest;
+
 use std::sync::Arc;
 
 use amqp::port::Message;
@@ -150,11 +153,15 @@ impl Scheme {
     }
 
     fn start(&self, direction: Direction, standard: Standard) -> Value {
+        self.start_over(Transport::Amqp, direction, standard)
+    }
+
+    fn start_over(&self, transport: Transport, direction: Direction, standard: Standard) -> Value {
         let new = NewRun {
             system: self.register("Journal"),
             standard,
             direction,
-            transport: Transport::Amqp,
+            transport,
         };
         tokio::task::block_in_place(|| self.approvals.start(EPJ, &new)).unwrap()
     }
@@ -234,12 +241,23 @@ async fn answer_all(scheme: &Scheme, manner: Manner) -> usize {
     answers
 }
 
-fn answer(
-    received: &Message,
+/// What a vendor's system makes of a document.
+enum Decision {
+    Receipt {
+        header: Header,
+        status: Status,
+        errors: Vec<edi::value::Coded>,
+    },
+    Unreadable,
+    Nothing,
+}
+
+fn decide(
     content: &[u8],
+    transport: edi::check::Transport,
     manner: Manner,
     known: &mut Vec<String>,
-) -> Option<Message> {
+) -> Decision {
     let options = Options {
         envelope: Some(edi::check::Envelope {
             from_her_id: TEST_PARTY,
@@ -248,7 +266,7 @@ fn answer(
         ..Options::default()
     };
     let checked = edi::check::run(content, &options);
-    let verdict = match checked.verdict(edi::check::Transport::Amqp) {
+    let verdict = match checked.verdict(transport) {
         Verdict::Reject { .. } if manner == Manner::Sloppy && is_for_another(content) => {
             Verdict::Accept { warnings: 0 }
         }
@@ -257,23 +275,50 @@ fn answer(
     let (status, errors) = match verdict {
         Verdict::Accept { .. } => (Status::Ok, Vec::new()),
         Verdict::Reject { errors, .. } => (Status::Rejected, errors),
-        Verdict::TransportError { error, .. } => {
+        Verdict::TransportError { .. } => return Decision::Unreadable,
+        Verdict::Drop { .. } | Verdict::NotOpened => return Decision::Nothing,
+    };
+    let Some(header) = checked.header else {
+        return Decision::Unreadable;
+    };
+    if known.contains(&header.msg_id) && manner == Manner::Right {
+        return Decision::Nothing;
+    }
+    known.push(header.msg_id.clone());
+    Decision::Receipt {
+        header,
+        status,
+        errors,
+    }
+}
+
+fn answer(
+    received: &Message,
+    content: &[u8],
+    manner: Manner,
+    known: &mut Vec<String>,
+) -> Option<Message> {
+    match decide(content, edi::check::Transport::Amqp, manner, known) {
+        Decision::Receipt {
+            header,
+            status,
+            errors,
+        } => {
+            let xml = receipt(&header, status, errors, manner);
+            let sealed = seal(&xml, &PKI.epj.signing);
+            Some(message("APPREC", TEST_PARTY, sealed))
+        }
+        Decision::Unreadable => {
             let mut reply = message("EPIKRISE", TEST_PARTY, Vec::new());
-            reply.set_property("errorCondition", error.condition.as_str());
+            reply.set_property("errorCondition", "transport:not-well-formed-xml");
             reply.set_property("errorDescription", "kan ikke leses");
             let id = received.properties.message_id.as_ref().unwrap().as_text();
             reply.set_property("originalMessageId", id);
             reply.set_property("receiverTimeStamp", now_text());
-            return Some(reply);
+            Some(reply)
         }
-        Verdict::Drop { .. } | Verdict::NotOpened => return None,
-    };
-    let header = checked.header.unwrap();
-    if known.contains(&header.msg_id) && manner == Manner::Right {
-        return None;
+        Decision::Nothing => None,
     }
-    known.push(header.msg_id.clone());
-    Some(receipt(&header, status, errors, manner))
 }
 
 fn is_for_another(content: &[u8]) -> bool {
@@ -286,7 +331,7 @@ fn receipt(
     status: Status,
     errors: Vec<edi::value::Coded>,
     manner: Manner,
-) -> Message {
+) -> String {
     let now = jiff::Timestamp::now();
     let me = edi::message::Endpoint {
         organisation: edi::message::PartyId {
@@ -309,8 +354,7 @@ fn receipt(
     if manner == Manner::Sloppy {
         answer.original.msg_type = edi::value::Coded::cs("DIALOG_NOTAT", "Notat");
     }
-    let sealed = seal(&answer.to_xml(), &PKI.epj.signing);
-    message("APPREC", TEST_PARTY, sealed)
+    answer.to_xml()
 }
 
 #[tokio::test(flavor = "multi_thread")]

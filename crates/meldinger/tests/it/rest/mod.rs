@@ -40,15 +40,28 @@ const EPJ_NO: &str = "315900239";
 const HOSPITAL_NO: &str = "315900050";
 const GP_NO: &str = "315900018";
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Value,
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
 }
 
 struct Service {
     world: World,
     counter: Counter,
+    caller: Caller,
+}
+
+impl std::ops::Deref for Service {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// A client of the message service with a token.
+pub struct Caller {
     router: Router,
     ring: Keyring,
     key: PrivateJwk,
@@ -56,7 +69,7 @@ struct Service {
 
 /// Who asks, and with what headers beside the usual ones.
 #[derive(Clone, Copy)]
-struct By<'a> {
+pub struct By<'a> {
     orgnr: &'a str,
     client: &'a str,
     scope: &'a str,
@@ -64,7 +77,7 @@ struct By<'a> {
     system: Option<&'a str>,
 }
 
-const fn by(orgnr: &str) -> By<'_> {
+pub const fn by(orgnr: &str) -> By<'_> {
     By {
         orgnr,
         client: "epj",
@@ -83,24 +96,11 @@ const fn by_3(orgnr: &str) -> By<'_> {
 
 async fn service_with(has_handler: bool) -> Service {
     let world = world::world().await;
-    let ring = Keyring::generate(KeyKind::P256, Alg::Es256, "test", NOW_S).unwrap();
-    let replay = Arc::new(MemoryState::new(Arc::new(|| NOW_S), 10_000));
-    let origins = [BASE.to_owned()];
-    let server = ResourceServer::new(ISSUER, AUDIENCE, &origins, Arc::new(ring.clone()), replay);
-    let parts = RestParts {
-        exchange: world.exchange.clone(),
-        server,
-        now_s: Arc::new(|| NOW_S),
-        roads: Roads::new(&world.exchange, has_handler),
-    };
-    let counter = world.view(Counter::new).unwrap();
-    let router = rest::router(parts.clone()).merge(rest::counter::router(parts, counter.clone()));
+    let (caller, counter) = Caller::on(&world, has_handler);
     Service {
         world,
         counter,
-        router,
-        ring,
-        key: PrivateJwk::generate(KeyKind::P256, Some(Alg::Es256)).unwrap(),
+        caller,
     }
 }
 
@@ -108,8 +108,31 @@ async fn service() -> Service {
     service_with(false).await
 }
 
-impl Service {
-    async fn call(&self, by: By<'_>, method: &str, path: &str, body: Option<Value>) -> Answer {
+impl Caller {
+    /// A client of a service over this world.
+    pub fn on(world: &World, has_handler: bool) -> (Self, Counter) {
+        let ring = Keyring::generate(KeyKind::P256, Alg::Es256, "test", NOW_S).unwrap();
+        let replay = Arc::new(MemoryState::new(Arc::new(|| NOW_S), 10_000));
+        let origins = [BASE.to_owned()];
+        let server =
+            ResourceServer::new(ISSUER, AUDIENCE, &origins, Arc::new(ring.clone()), replay);
+        let parts = RestParts {
+            exchange: world.exchange.clone(),
+            server,
+            now_s: Arc::new(|| NOW_S),
+            roads: Roads::new(&world.exchange, has_handler),
+        };
+        let counter = world.view(Counter::new).unwrap();
+        let counting = rest::counter::router(parts.clone(), counter.clone());
+        let caller = Self {
+            router: rest::router(parts).merge(counting),
+            ring,
+            key: PrivateJwk::generate(KeyKind::P256, Some(Alg::Es256)).unwrap(),
+        };
+        (caller, counter)
+    }
+
+    pub async fn call(&self, by: By<'_>, method: &str, path: &str, body: Option<Value>) -> Answer {
         self.call_text(by, method, path, body.map(|b| b.to_string()))
             .await
     }
@@ -162,7 +185,7 @@ impl Service {
     }
 
     /// Posts a document, which must be taken; the message's id.
-    async fn post(&self, by: By<'_>, document: &str) -> String {
+    pub async fn post(&self, by: By<'_>, document: &str) -> String {
         let answer = self
             .call(by, "POST", "/Messages", Some(request_of(document)))
             .await;
@@ -173,7 +196,7 @@ impl Service {
         id
     }
 
-    async fn get(&self, by: By<'_>, path: &str) -> Value {
+    pub async fn get(&self, by: By<'_>, path: &str) -> Value {
         let answer = self.call(by, "GET", path, None).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
         answer.body
