@@ -1,5 +1,6 @@
 //! The address register over HTTP, in a process of its own: look-ups by HER-id over SOAP (Basic, 1.1 and 1.2) and REST (DPoP),
-//! of whole organisations and of services; rates, latencies at full and at half load, the server's processor time for each.
+//! of whole organisations and of services, after each was asked for once; rates, latencies at full and at half load, the server's
+//! processor time for each.
 //! Raw loop: a server in a process of its own that reads the same requests and answers as many bytes, and does nothing else.
 
 mod parties;
@@ -144,6 +145,9 @@ pub fn run(options: &Options) -> Result<()> {
         {
             continue;
         }
+        let each_once = maker.each(kind)?;
+        load(&server, options, None, &each_once)?;
+        drop(each_once);
         let requests = maker.all(kind, options.requests)?;
         let outcome = measure(&server, options, kind.name(), &requests)?;
         let raw = Server::start_raw("ar", usize::try_from(outcome.mean_bytes())?)?;
@@ -218,15 +222,25 @@ impl Maker {
         (0..count.max(8)).map(|n| self.one(kind, n)).collect()
     }
 
+    /// Everybody once: what the answers are kept from afterwards.
+    fn each(&self, kind: Kind) -> Result<Vec<Vec<u8>>> {
+        let asked = (0..).zip(self.asked(kind));
+        asked.map(|(n, her_id)| self.of(kind, *her_id, n)).collect()
+    }
+
     fn one(&self, kind: Kind, n: u64) -> Result<Vec<u8>> {
         // A walk over all of them that does not follow their order.
         let place = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
         let asked = self.asked(kind);
         let place = usize::try_from(place % asked.len().max(1) as u64)?;
         let her_id = asked.get(place).context("nobody to ask for")?;
+        self.of(kind, *her_id, n)
+    }
+
+    fn of(&self, kind: Kind, her_id: u32, n: u64) -> Result<Vec<u8>> {
         let host = self.word.origin.trim_start_matches("http://");
         if kind.is_rest() {
-            return self.rest(kind, *her_id, n, host);
+            return self.rest(kind, her_id, n, host);
         }
         let operation = match kind {
             Kind::SoapCertificate => "GetCertificateDetailsForEncryption",
