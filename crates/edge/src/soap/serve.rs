@@ -257,6 +257,11 @@ async fn post(host: &Host, mount: &Mount, version: Version, request: Request) ->
         pass_over(body).await;
         return exchange.refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, Fault::malformed(why));
     }
+    let encoding = head.headers.get(header::CONTENT_ENCODING).map(written);
+    if encoding.is_some_and(|e| !e.eq_ignore_ascii_case("identity")) {
+        let why = "Meldingen kan ikke leses: send den uten Content-Encoding.";
+        return exchange.refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, Fault::malformed(why));
+    }
     let Ok(bytes) = to_bytes(body, mount.limits.max_bytes).await else {
         let most = mount.limits.max_bytes;
         return exchange.refusal(

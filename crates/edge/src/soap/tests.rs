@@ -413,6 +413,13 @@ async fn who_may_ask_and_how() {
             assert!(text.contains("FailedAuthentication") && text.contains("Access is denied."));
         }
     }
+    for (encoding, expected) in [("identity", 200), ("gzip", 415)] {
+        let mut packed = request("/v2/Dyr", "OrgUsr999977775", right, body());
+        let value = axum::http::HeaderValue::from_static(encoding);
+        packed.headers_mut().insert("content-encoding", value);
+        let (status, text) = send(packed).await;
+        assert_eq!(status.as_u16(), expected, "{encoding}: {text}");
+    }
     let (status, _) = send(Request::put("/v2/Dyr").body(Body::empty()).unwrap()).await;
     assert_eq!(status, 405);
 }
