@@ -244,7 +244,7 @@ async fn answer_all(scheme: &Scheme, manner: Manner) -> usize {
 /// What a vendor's system makes of a document.
 enum Decision {
     Receipt {
-        header: Header,
+        header: Box<Header>,
         status: Status,
         errors: Vec<edi::value::Coded>,
     },
@@ -286,7 +286,7 @@ fn decide(
     }
     known.push(header.msg_id.clone());
     Decision::Receipt {
-        header,
+        header: Box::new(header),
         status,
         errors,
     }
