@@ -11,6 +11,7 @@ mod house;
 mod letters;
 mod login;
 mod messages;
+mod newcomers;
 mod official;
 mod operations;
 mod privacy;
