@@ -13,6 +13,7 @@ mod login;
 mod messages;
 mod newcomers;
 mod official;
+mod older_bus;
 mod operations;
 mod privacy;
 mod results;

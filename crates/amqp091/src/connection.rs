@@ -166,8 +166,9 @@ impl<Io: AsyncRead + AsyncWrite + Send + Unpin> Connection<Io> {
             return;
         }
         for (number, channel) in &mut self.channels {
-            let tags: Vec<String> = channel.consumers.keys().cloned().collect();
-            for tag in tags {
+            let idle = channel.consumers.iter().filter(|(_, c)| c.looking == 0);
+            let idle: Vec<String> = idle.map(|(tag, _)| tag.clone()).collect();
+            for tag in idle {
                 let room = channel.room(&tag, &limits);
                 let Some(consumer) = channel.consumers.get_mut(&tag).filter(|_| room > 0) else {
                     continue;
