@@ -2,7 +2,7 @@
 //!
 //! A signer counts only when a current list of its issuer is known (spec/messaging.md §4.4). Lists are fetched here, from the addresses that the
 //! operator wrote down and never from one in a certificate, and used until they say that they are over. While there is none, messages of
-//! that issuer wait and are tried again; nobody is refused because a server was away.
+//! that issuer are tried again as the exchange does (ten times on the bus); nobody is refused because a server was away.
 //!
 //! A fetched list is kept in the data folder, so that a start without the network knows what the last run knew. Lists are checked against
 //! their issuer's key before they count, so a plain `http` address is as good as another.

@@ -12,6 +12,7 @@ mod opening;
 mod raw;
 mod receiving;
 mod refusals;
+mod whatever;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
