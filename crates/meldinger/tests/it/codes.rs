@@ -9,6 +9,7 @@ use meldinger::rules::track::State;
 use meldinger::{HandleError, Outcome};
 use xmlsec::asn1::Limits;
 use xmlsec::cms;
+use xmlsec::pki::{DemoCa, Names, Purpose, Revoked, RsaKey, Validity};
 use xmlsec::x509::TrustStore;
 
 use crate::world::*;
@@ -256,4 +257,59 @@ async fn without_a_revocation_list_the_message_waits() {
     assert_eq!(*world.results.seen.lock().unwrap(), [id]);
     assert_eq!(world.drain("vaar-epj", "8900900_async").await.len(), 1);
     assert!(world.drain("vaar-epj", "8900900_error").await.is_empty());
+}
+
+/// A party with a certificate of another authority: refused while nobody has named it, waiting while its list is not known, then as any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_authority_counts_when_it_is_named_and_its_list_is_known() {
+    let ca = DemoCa::new("Another authority", PKI.now_s).unwrap();
+    let names = Names {
+        name: "Din EPJ AS",
+        organisation_number: "315900239",
+    };
+    let validity = Validity::days_around(PKI.now_s, 10, 300);
+    let key = RsaKey::generate().unwrap();
+    let signer = ca
+        .issue_organisation(&key, names, Purpose::Signing, validity)
+        .unwrap();
+    let world = world_with(|parts| parts.config.retry_ms = 0).await;
+    let send = async |msg_id: &str| {
+        let sealed = seal(&document(msg_id, "x"), &signer);
+        let message = message("DIALOG_NOTAT", RESULTS, sealed);
+        world.send("vaar-epj", "8900000_async", message).await;
+        world.work();
+        let errors = world.drain("vaar-epj", "8900900_error").await;
+        errors.first().map(|message| error_of(message).0)
+    };
+    let seen = || world.results.seen.lock().unwrap().len();
+    let refused = Some("transport:invalid-certificate".to_owned());
+    assert_eq!(send(&new_id()).await, refused);
+
+    let mut named = trust();
+    named.add_root(ca.certificate().clone());
+    world.exchange.set_trust(named.clone());
+    world.decide(|_| Err(HandleError::Retry("not to be reached".to_owned())));
+    assert_eq!(send(&new_id()).await, None);
+    assert_eq!(seen(), 0, "it waits");
+
+    let until = PKI.now_s + 86_400;
+    let list = |revoked: &[Revoked], number| {
+        let list = ca.crl(revoked, number, PKI.now_s - 60, until).unwrap();
+        let mut trust = named.clone();
+        trust.add_crl(list);
+        trust
+    };
+    world.exchange.set_trust(list(&[], 1));
+    world.decide(|_| Ok(Outcome::accepted(store::Commit::default())));
+    assert_eq!(send(&new_id()).await, None);
+    assert_eq!(seen(), 2, "the one that waited, and the new one");
+
+    let entry = Revoked {
+        certificate: signer.certificate().clone(),
+        at_unix_s: PKI.now_s - 120,
+    };
+    world.exchange.set_trust(list(&[entry], 2));
+    let revoked = Some("transport:revoked-certificate".to_owned());
+    assert_eq!(send(&new_id()).await, revoked);
+    assert_eq!(seen(), 2);
 }
