@@ -102,6 +102,9 @@ suite_python() {
   count python "$code" "$((ran > bad ? ran - bad : 0))" "$bad"
 }
 
+# Programs that end before thorough compilation pays.
+short=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
+
 suite_java() {
   local tool
   for tool in java javac mvn keytool; do
@@ -119,7 +122,7 @@ suite_java() {
     -cp "$out/classes:$out/lib/*" Clients "$HELSENAV_FACTS" 2>&1 | tee "$work/log"
   local code=${PIPESTATUS[0]}
   # wsimport makes clients of the descriptions that the demo serves; what it makes goes with the rest of the demo.
-  java -Djava.io.tmpdir="$work" -cp "$out/classes:$out/lib/*" Soap "$HELSENAV_FACTS" "$root/tests/clients/java/src/soap" 2>&1 |
+  java "${short[@]}" -Djava.io.tmpdir="$work" -cp "$out/classes:$out/lib/*" Soap "$HELSENAV_FACTS" "$root/tests/clients/java/src/soap" 2>&1 |
     tee -a "$work/log"
   [ "${PIPESTATUS[0]}" = 0 ] || code=1
   suite_cxf || code=1
@@ -134,7 +137,7 @@ suite_cxf() {
     "${maven[@]}" --offline >/dev/null 2>&1 || "${maven[@]}" || { skip "java: Maven cannot get CXF"; return 0; }
     cp "$in/cxf/pom.xml" "$out/pom.installed"
   fi
-  java -Djava.io.tmpdir="$work" -cp "$out/classes:$out/lib/*" Cxf "$HELSENAV_FACTS" "$in/cxf/src/cases" "$in/src/soap" 2>&1 | tee -a "$work/log"
+  java "${short[@]}" -Djava.io.tmpdir="$work" -cp "$out/classes:$out/lib/*" Cxf "$HELSENAV_FACTS" "$in/cxf/src/cases" "$in/src/soap" 2>&1 | tee -a "$work/log"
   return "${PIPESTATUS[0]}"
 }
 
