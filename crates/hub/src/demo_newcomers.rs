@@ -263,8 +263,8 @@ impl Newcomers {
             .find(|orgnr| self.registers.businesses().get(orgnr).is_none())
             .ok_or_else(Problem::unavailable)?;
         let at = self.now();
-        let physical = PhysicalAddress {
-            code: "RES".to_owned(),
+        let physical = ["RES", "PST"].map(|code| PhysicalAddress {
+            code: code.to_owned(),
             street: Some(place.street.clone()),
             postbox: None,
             postcode: Some(place.postcode.clone()),
@@ -272,13 +272,13 @@ impl Newcomers {
             country: Some("NO".to_owned()),
             description: None,
             changed: at,
-        };
+        });
         let make = |her_id: u32| {
             let mut party = PartyRecord::new(her_id, PartyKind::Organisation, &name, &orgnr, at);
             party.valid = Period::since(at);
             party.business_type = Some(type_code.to_owned());
             party.municipality = Some(municipality.to_owned());
-            party.physical = vec![physical.clone()];
+            party.physical = physical.to_vec();
             party.electronic = vec![ElectronicAddress {
                 code: "E_EDI".to_owned(),
                 address: format!("{her_id}@edi.demo.invalid"),
@@ -297,7 +297,7 @@ impl Newcomers {
             type_code: Some(type_code.to_owned()),
             her_id: Some(her_id),
             municipality: Some(municipality.to_owned()),
-            physical: vec![physical.clone()],
+            physical: physical.to_vec(),
             approved: true,
             ..Business::new(&orgnr, &name, at)
         };
