@@ -66,6 +66,41 @@ fn rows_are_found_by_number_and_id() {
 }
 
 #[test]
+fn sections_of_several_pieces_come_back_and_are_checked() {
+    // Identifiers take eight bytes each in the index: more than one piece.
+    let count = u32::try_from(PIECE * 5 / 4 / 8).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.read");
+    write(&path, count);
+    let whole = std::fs::read(&path).unwrap();
+    let file = ReadFile::open(&path).unwrap();
+    for n in (0..count).step_by(97).chain([count - 1]) {
+        assert_eq!(file.by_id(id(n)).unwrap(), Some(EntryNo(n)));
+        assert_eq!(file.by_number(Packed(10_000_000_000 + u64::from(n))), [n]);
+    }
+    // Made again by a builder that knows how much is coming.
+    let again = folder.path().join("again.read");
+    let mut builder = Builder::create(&again, NOW).unwrap();
+    builder.expect(&file);
+    for n in 0..count {
+        file.with(EntryNo(n), |row| builder.push(row).unwrap())
+            .unwrap()
+            .unwrap();
+    }
+    builder.finish(STAMP).unwrap();
+    assert!(std::fs::read(&again).unwrap() == whole);
+    let header = Header::decode(&whole[..HEADER_BYTES]).unwrap();
+    let span = header.span(Section::NumberKeys);
+    assert!(span.length > PIECE as u64);
+    for at in [0, PIECE as u64, span.length - 1] {
+        let mut rotten = whole.clone();
+        rotten[usize::try_from(span.start + at).unwrap()] ^= 1;
+        std::fs::write(&path, &rotten).unwrap();
+        assert!(unfit(&path), "byte {at}");
+    }
+}
+
+#[test]
 fn an_empty_file_is_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.read");
