@@ -380,3 +380,64 @@ pub(super) fn event(event: &Event<PartyEvent>) -> Value {
         "eventTimestamp": event.kind.at.timestamp().to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SearchParameters;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn read(value: &Value) -> Result<bool, String> {
+        let wanted: SearchParameters =
+            serde_json::from_value(value.clone()).map_err(|e| e.to_string())?;
+        let query = wanted.query().map_err(|bad| bad.to_string())?;
+        Ok(query.is_some())
+    }
+
+    #[test]
+    fn what_is_searched_for() {
+        let organisation = json!({ "businessTypeCodeListId": "9040" });
+        for (wanted, expected) in [
+            (json!({}), Some(false)),
+            (json!({ "name": "  " }), Some(false)),
+            (json!({ "name": "a", "unknown": 1 }), Some(true)),
+            (json!({ "personSearchParameters": {} }), Some(false)),
+            (
+                json!({ "organizationSearchParameters": organisation }),
+                Some(true),
+            ),
+            (
+                json!({ "organizationSearchParameters": { "businessTypeCodeListId": "8666" } }),
+                None,
+            ),
+            (
+                json!({ "personSearchParameters": { "hprNumber": "x" } }),
+                None,
+            ),
+            (json!({ "name": "x".repeat(1_000) }), None),
+            (json!([1]), None),
+        ] {
+            assert_eq!(read(&wanted).ok(), expected, "{wanted}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_search_is_read_or_refused(
+            name in proptest::option::of(".{0,300}"),
+            list in proptest::option::of(".{0,20}"),
+            value in proptest::option::of(".{0,20}"),
+            hpr in proptest::option::of(any::<i64>()),
+        ) {
+            let said = read(&json!({
+                "name": name,
+                "personSearchParameters": { "hprNumber": hpr },
+                "serviceSearchParameters": { "serviceTypeCodeListId": list, "serviceTypeCodeValue": value },
+            }));
+            // What was sent is not repeated.
+            if let (Err(said), Some(name)) = (said, name) {
+                prop_assert!(name.chars().count() < 30 || !said.contains(&name));
+            }
+        }
+    }
+}
