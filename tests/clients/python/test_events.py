@@ -1,5 +1,6 @@
 """Events of the registers on the bus: zeep subscribes and changes something, qpid-proton receives what happened."""
 import unittest
+import uuid
 
 import requests
 from lxml import etree
@@ -13,28 +14,34 @@ BASE = facts["base"]
 FLR = "{http://schemas.nhn.no/reg/flr}"
 
 
+def system_user(key):
+    name = f"OrgUsr{organisation(key)['orgnr']}"
+    return next(u for u in facts["grunndata"]["users"] if u["username"] == name)
+
+
 def client(path, key):
     """zeep as the system user of an organisation of the story."""
-    name = f"OrgUsr{organisation(key)['orgnr']}"
-    user = next(u for u in facts["grunndata"]["users"] if u["username"] == name)
+    user = system_user(key)
     session = requests.Session()
-    session.auth = HTTPBasicAuth(name, user["password"])
+    session.auth = HTTPBasicAuth(user["username"], user["password"])
     return Client(f"{BASE}{path}?singleWsdl", transport=Transport(session=session))
 
 
 class Queue:
     """A subscription and its receiver."""
 
-    def __init__(self, source, key, event=""):
+    def __init__(self, source, key, event="", as_system=False):
         self.manager = client("/v2/servicebusmanager", key).service
         self.name = self.manager.Subscribe(source, event, "proton_test").QueueName
-        self.key = key
+        self.key, self.as_system = key, as_system
 
     def __enter__(self):
         from proton.utils import BlockingConnection
 
         her_id = organisation(self.key)["her_id"]
         user = next(u for u in facts["amqp"]["users"] if u["her_id"] == her_id)
+        if self.as_system:
+            user = system_user(self.key)
         self.connection = BlockingConnection(
             f"amqp://{facts['amqp']['host']}:{facts['amqp']['port']}",
             user=user["username"], password=user["password"], allowed_mechs="PLAIN", timeout=60)
@@ -56,6 +63,15 @@ class Queue:
 
 
 class Events(unittest.TestCase):
+    def test_one_user_for_register_and_bus(self):
+        """Stock clients of events log in to the bus with the user of the register."""
+        her_id = organisation("karasjok")["her_id"]
+        with Queue("AddressRegister", "karasjok", as_system=True) as queue:
+            code = {"Active": True, "CodeValue": uuid.uuid4().hex[:12], "OID": 1}
+            client("/v1/AR", "karasjok").service.AddCustomAttribute(her_id, code)
+            message = queue.take(lambda said: said["herId"] == her_id)
+            self.assertEqual(message.properties["eventName"], "CommunicationPartyUpdated")
+
     def test_personnel(self):
         owner = client("/v2/HPR", "navet")
         with Queue("Hpr", "fjordglott") as queue:
