@@ -60,6 +60,8 @@ pub struct Tally {
     pub twice: Cell<u64>,
     /// When the last one that counts came.
     pub last: Cell<Option<Instant>>,
+    /// Credit that the receivers may still give. Where more waits in the queues than is wanted they must not take it too.
+    pub credit: Cell<u64>,
     done: tokio::sync::Notify,
 }
 
@@ -76,6 +78,7 @@ impl Tally {
             seen: RefCell::new(vec![false; usize::try_from(total).unwrap_or(0)]),
             twice: Cell::new(0),
             last: Cell::new(None),
+            credit: Cell::new(u64::MAX),
             done: tokio::sync::Notify::new(),
         })
     }
@@ -83,6 +86,13 @@ impl Tally {
     /// Whether everything is sent, accepted and received.
     pub fn is_over(&self) -> bool {
         self.accepted.get() >= self.total && self.received.get() >= self.wanted
+    }
+
+    /// Credit for a receiver that would like so much.
+    fn credit(&self, wish: u32) -> u32 {
+        let given = self.credit.get().min(u64::from(wish));
+        self.credit.set(self.credit.get() - given);
+        u32::try_from(given).unwrap_or(wish)
     }
 
     fn note(&self) {
@@ -367,9 +377,10 @@ fn continue_reading(connection: &mut Connection) -> Result<()> {
 /// Receives and accepts every message by itself, until the tally is full.
 pub async fn receive(lane: Lane, credit: u32, tally: Rc<Tally>) -> Result<()> {
     let mut connection = Connection::open(&lane.owner).await?;
-    connection.attach(0, &lane.queue, false, credit);
+    let first = tally.credit(credit);
+    connection.attach(0, &lane.queue, false, first);
     connection.flush().await?;
-    let (mut got, mut given) = (0u32, credit);
+    let (mut got, mut given) = (0u32, first);
     let mark = format!("{:08x}", tally.run);
     loop {
         while let Some(mut frame) =
@@ -406,8 +417,11 @@ pub async fn receive(lane: Lane, credit: u32, tally: Rc<Tally>) -> Result<()> {
             connection.at += size;
         }
         if given - got < credit / 2 {
-            given = got + credit;
-            connection.flow(0, got, got, credit);
+            let more = tally.credit(credit - (given - got));
+            if more > 0 {
+                given += more;
+                connection.flow(0, got, got, given - got);
+            }
         }
         if !connection.out.is_empty() {
             connection.flush().await?;

@@ -62,7 +62,7 @@ pub struct Options {
     #[arg(long, default_value_t = 20_000)]
     links: usize,
     /// Connections of that measurement.
-    #[arg(long, default_value_t = 250)]
+    #[arg(long, default_value_t = 240)]
     link_connections: usize,
     /// Where the data goes (a temporary folder inside); default: the system's.
     #[arg(long)]
@@ -250,6 +250,9 @@ fn runtime() -> Result<(tokio::runtime::Runtime, tokio::task::LocalSet)> {
 fn through(options: &Options, hub: &Hub, name: &str, waiting: u64) -> Result<f64> {
     let tally = Tally::new(options.messages, options.messages);
     let receivers = options.receivers.max(options.queues);
+    if waiting > 0 {
+        tally.credit.set(options.messages);
+    }
     load(options, hub, &tally, receivers)?;
     row(hub, name, &tally)?;
     check(&tally, waiting)?;
