@@ -441,6 +441,9 @@ fn day(persons: &PersonRegister, options: &Options) -> Result<()> {
     persons.rebuild()?;
     println!("  new read form: {:.1?}", began.elapsed());
     memory("after it, rows in the file");
+    // As in a hub: the next look comes two seconds later.
+    std::thread::sleep(Duration::from_secs(2));
+    persons.follow()?;
     persons.maintain()?;
     memory("after the new read form");
     Ok(())
