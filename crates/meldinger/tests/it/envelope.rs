@@ -146,10 +146,20 @@ async fn b02_to_b05_are_answered_on_the_error_queue() {
 async fn an_error_is_never_answered_with_an_error() {
     let world = world().await;
     let mut bad = message("DIALOG_NOTAT", HEART, "");
-    bad.properties.content_type = None;
+    bad.properties.subject = None;
     let answer = world.send("vaar-epj", "8900300_error", bad).await;
     assert!(matches!(answer, Disposition::Rejected { .. }), "{answer:?}");
     assert!(world.fetch("vaar-epj", "8900900_error").await.is_empty());
+    // The national library writes them without a content type, and would answer one that comes so.
+    let mut own = message("DIALOG_NOTAT", HEART, "");
+    own.properties.content_type = None;
+    let answer = world.send("vaar-epj", "8900300_error", own).await;
+    assert_eq!(answer, Disposition::Accepted);
+    let delivered = world.fetch("nordlys", "8900300_error").await.remove(0);
+    assert_eq!(
+        delivered.message.properties.content_type.as_deref(),
+        Some("application/pkcs7-mime; smime-type=signed-and-enveloped-data")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
