@@ -171,8 +171,9 @@ class NetLite:
         assert role and settled and first <= delivery <= (first if last is None else last), (first, last)
         assert state.code == amqp.ACCEPTED, state
 
-    def receive(self, channel, wanted, timeout=30):
-        """The next message of the link that `wanted` gives something for; the library accepts one at a time."""
+    def receive(self, channel, wanted, timeout=150):
+        """The next message of the link that `wanted` gives something for; the library accepts one at a time. Longer than a message
+        can be locked by a link that was lost."""
         deadline = time.monotonic() + timeout
         while True:
             fields, payload = self.transfer(channel, max(0.1, deadline - time.monotonic()))
