@@ -12,6 +12,7 @@ use jose::rs::ResourceServer;
 use jose::{Alg, Claims, MemoryState, names, system_clock};
 use registers::RegisterTable;
 use registers::organisations::resh::Resh;
+use registers::personnel::PersonnelRegister;
 use registers::persons::register::Options as RegisterOptions;
 use serde_json::json;
 use std::path::Path;
@@ -34,7 +35,9 @@ pub(crate) fn serve(
     organisations: u32,
     thumbprint: &str,
 ) -> Result<()> {
-    let (store, mint) = Store::open(place.store(folder, registers::repositories())?)?;
+    let mut declared = registers::repositories();
+    declared.extend(grunndata::repositories());
+    let (store, mint) = Store::open(place.store(folder, declared)?)?;
     let grant = mint.grant(Filter::Open, Seq(u64::MAX), 0);
     let now: NowFn = Arc::new(edge::clock::real_now_us);
     let options = RegisterOptions::new(crate::served::read_forms(folder));
@@ -44,6 +47,10 @@ pub(crate) fn serve(
         options,
         now.clone(),
     )?);
+    // As in a hub: answers that show health persons are kept until one of these changes.
+    let forms = crate::served::read_forms(folder);
+    let staff = PersonnelRegister::open_in(store.clone(), grant.clone(), Some(&forms))?;
+    table.attach_personnel(Arc::new(staff));
     parties::load(&table, organisations)?;
     let asked = parties::asked(&table);
     let register = Arc::new(AddressRegister {
