@@ -184,14 +184,11 @@ impl Query {
             .as_deref()
             .or_else(|| parent.and_then(|p| p.municipality.as_deref()));
         let service = |(list, code): &(Option<String>, String)| {
-            party
-                .service
-                .as_ref()
-                .is_some_and(|s| match list {
-                    // A list and no code: any of the list.
-                    Some(list) => *list == s.list && (code.is_empty() || *code == s.code),
-                    None => *code == s.code,
-                })
+            party.service.as_ref().is_some_and(|s| match list {
+                // A list and no code: any of the list.
+                Some(list) => *list == s.list && (code.is_empty() || *code == s.code),
+                None => *code == s.code,
+            })
         };
         let places = || rules::physical(party, parent).into_iter().map(|a| a.value);
         (self.her_ids.is_empty() || self.her_ids.contains(&party.her_id))
