@@ -24,8 +24,20 @@ fn help_and_exit_codes() {
     let help = run(helsenav().arg("--help"));
     assert_eq!(help.code, 0);
     for command in [
-        "serve", "demo", "validate", "explain", "log", "import", "export", "backup", "restore",
-        "config", "client", "user", "bench",
+        "serve",
+        "demo",
+        "validate",
+        "explain",
+        "log",
+        "import",
+        "export",
+        "backup",
+        "restore",
+        "config",
+        "client",
+        "user",
+        "system-user",
+        "bench",
     ] {
         assert!(
             help.out.contains(&format!("  {command}")),
@@ -256,6 +268,27 @@ fn operators_and_exports_from_the_command_line() {
     assert_eq!(with(&["user", "block", "kari"], "").code, 0);
     let listed = with(&["user", "list"], "");
     assert!(listed.out.contains("blocked  Kari N"), "{listed:?}");
+
+    let added = with(&["system-user", "add", "8094866", "--role", "FlrWrite"], "");
+    assert!(
+        added.code == 0 && added.out.contains("shown this once"),
+        "{added:?}"
+    );
+    let role = with(&["system-user", "add", "7", "--role", "Root"], "");
+    assert!(role.code == 1 && role.err.contains("FlrWrite"), "{role:?}");
+    let listed = with(&["system-user", "list"], "");
+    assert!(
+        listed.out.starts_with("8094866    ArRead") && listed.out.lines().count() == 1,
+        "{listed:?}"
+    );
+    for (arguments, code) in [
+        (["system-user", "password", "8094866"], 0),
+        (["system-user", "remove", "8094866"], 0),
+        (["system-user", "remove", "8094866"], 1),
+        (["system-user", "remove", "x"], 2),
+    ] {
+        assert_eq!(with(&arguments, "").code, code, "{arguments:?}");
+    }
 
     let out = folder.path().join("out");
     let place = out.to_str().unwrap();

@@ -20,6 +20,7 @@ mod results;
 mod sandbox;
 mod story;
 mod subscriptions;
+mod system_users;
 
 use anyhow::Result;
 use blackbox::http::Web;

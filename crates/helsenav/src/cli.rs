@@ -82,6 +82,11 @@ enum Command {
         #[command(subcommand)]
         command: crate::user::UserCommand,
     },
+    /// Users of the message bus, the mailboxes and the SOAP services: add, list, password, remove.
+    SystemUser {
+        #[command(subcommand)]
+        command: crate::system_user::SystemUserCommand,
+    },
     /// Registrations of HelseID clients: add, list, show, remove, keys, scopes.
     Client {
         #[command(subcommand)]
@@ -328,6 +333,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         } => crate::admin::restore(&file, accept_lost_settings, &store),
         Command::Export(args) => crate::export::run(&args),
         Command::User { command } => crate::user::run(&command),
+        Command::SystemUser { command } => crate::system_user::run(&command),
         Command::Client { command } => crate::client::run(&command),
         Command::Config { command } => crate::admin::config(match command {
             ConfigCommand::Check { file } => (file, false),

@@ -14,6 +14,7 @@ mod log_verify;
 mod persons;
 mod serve;
 mod stop;
+mod system_user;
 mod user;
 mod validate;
 

@@ -1,6 +1,7 @@
 //! Wiring of the address register's edges: SOAP and REST, collaboration protocols, event queues on the bus.
 
 use crate::health_registers::HealthRegisters;
+use crate::system_users::BASIC_ROLES;
 use anyhow::{Context, Result};
 use axum::Router;
 use edge::Clock;
@@ -175,24 +176,25 @@ pub fn also_on_the_bus(registers: &RegisterTable, bus: &[(String, String, u32)],
 }
 
 /// All SOAP services at their paths. `bases` are the addresses under which the hub is reached.
-pub fn soap(users: Users, bases: Vec<String>, mounts: Vec<Mount>) -> Router {
-    let mut host = Host::new(Arc::new(users), bases);
+pub fn soap(users: Arc<Users>, bases: Vec<String>, mounts: Vec<Mount>) -> Router {
+    let mut host = Host::new(users, bases);
     for mount in mounts {
         host.mount(mount);
     }
     host.router()
 }
 
-/// Roles of every system user.
-const ROLES: [&str; 5] = ["FlrRead", "FlrLookup", "HprRead", "ArRead", "LsrRead"];
 /// Role of the hub's own user.
 const OWNER: &str = "Administrator";
 
 /// System users of SOAP: who has queues on the bus has a user `OrgUsr<orgnr>` with the same password.
-pub fn system_users(registers: &RegisterTable, bus: &[(String, String, u32)]) -> Users {
+pub fn users_of_the_bus(
+    registers: &RegisterTable,
+    bus: &[(String, String, u32)],
+) -> Vec<(User, String)> {
     let users = bus.iter().filter_map(|(_, password, her_id)| {
         let party = registers.parties().get(*her_id)?;
-        let mut roles: Vec<String> = ROLES.iter().map(|r| (*r).to_owned()).collect();
+        let mut roles: Vec<String> = BASIC_ROLES.iter().map(|r| (*r).to_owned()).collect();
         if party.content.hub_run {
             roles.push(OWNER.to_owned());
         }
@@ -202,5 +204,5 @@ pub fn system_users(registers: &RegisterTable, bus: &[(String, String, u32)]) ->
         };
         Some((user, edge::soap::users::hash_random(password)))
     });
-    Users::new(users)
+    users.collect()
 }

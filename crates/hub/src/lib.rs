@@ -36,12 +36,14 @@ pub mod opened;
 pub mod operations;
 pub mod operators;
 pub mod ops;
+mod own_records;
 pub mod parties;
 pub mod pki;
 pub mod ports;
 pub mod registry;
 pub mod secrets;
 pub mod standards;
+pub mod system_users;
 pub mod validator;
 pub mod wire;
 

@@ -4,21 +4,15 @@
 //! Every process reads the record at each login and each request, so a block works at once and everywhere. A password is
 //! never kept, logged or shown again.
 
+use crate::own_records::{self, Change};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
-use store::{
-    AuditEntry, Commit, CommitError, Expect, Granted, Op, Privacy, Put, PutId, RepoId, Rid, Store,
-    StoreError, Vno,
-};
+use store::{Granted, Op, RepoId, Rid, Store, StoreError, Vno};
 
 const TYPE: &str = "Operator";
-/// Controller of the journal's lines: they are about no citizen.
-const CONTROLLER: &str = "HUB";
 /// Shortest password, characters.
 pub const MIN_PASSWORD: usize = 12;
 /// Longest password, bytes: hashing is made to be slow.
@@ -241,43 +235,21 @@ impl Operators {
         was: Option<Vno>,
         operator: Option<&Operator>,
     ) -> Result<(), OperatorError> {
-        let (repo, rtype, id) = (self.repo, TYPE.to_owned(), username.to_owned());
         let body = operator
             .map(serde_json::to_vec)
             .transpose()
             .map_err(|_| StoreError::Invalid("operator".to_owned()))?;
-        let commit = Commit {
-            expect: vec![match was {
-                None => Expect::Absent { repo, rtype, id },
-                Some(vno) => Expect::Version {
-                    repo,
-                    rtype,
-                    id,
-                    vno,
-                },
-            }],
-            put: vec![Put {
-                repo,
-                rtype: TYPE.to_owned(),
-                id: PutId::Given(username.to_owned()),
-                op: match body {
-                    Some(_) => Op::Update,
-                    None => Op::Delete,
-                },
-                body: Bytes::from(body.unwrap_or_default()),
-                keys: Vec::new(),
-                pack: 0,
-                persons: Vec::new(),
-                privacy: Privacy::default(),
-                blobs: Vec::new(),
-            }],
-            audit: vec![line(what, username)],
-            ..Commit::default()
+        let change = Change {
+            what,
+            rtype: TYPE,
+            id: username,
+            was,
+            body,
         };
-        match self.store.commit(commit) {
-            Ok(_) => Ok(()),
-            Err(CommitError::Refused { .. }) => Err(OperatorError::Conflict),
-            Err(error) => Err(StoreError::Unavailable(error.to_string()).into()),
+        if own_records::write(&self.store, self.repo, change)? {
+            Ok(())
+        } else {
+            Err(OperatorError::Conflict)
         }
     }
 }
@@ -317,22 +289,6 @@ fn nobody() -> &'static str {
             .map(|hash| hash.to_string())
             .unwrap_or_default()
     })
-}
-
-fn line(what: &'static str, username: &str) -> AuditEntry {
-    AuditEntry {
-        id: uuid::Uuid::now_v7(),
-        persons: Vec::new(),
-        controller: CONTROLLER.to_owned(),
-        occurred_at: edge::clock::real_now_us(),
-        imported: false,
-        citizen_visible: false,
-        members: BTreeMap::from([
-            ("actor.kind".to_owned(), json!("console")),
-            ("action".to_owned(), json!(what)),
-            ("item_ids".to_owned(), json!([username])),
-        ]),
-    }
 }
 
 #[cfg(test)]

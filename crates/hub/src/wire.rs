@@ -12,6 +12,7 @@ use crate::operators::Operators;
 use crate::ops::Ops;
 use crate::ports::Ports;
 use crate::standards::Standards;
+use crate::system_users::{Doors, SystemUsers};
 use crate::validator::Validator;
 use crate::{
     address_register, bus, citizens, demo, helseid_out, intake, keys, message_handler, ops,
@@ -507,10 +508,15 @@ impl Hub {
         )?;
         let cppa = address_edges.cppa.clone();
         address_register::also_on_the_bus(&registers, &setup.amqp_users, &bus_users);
+        let others = address_register::users_of_the_bus(&registers, &setup.amqp_users);
+        let doors = Doors::new(bus_users.clone(), others, registers.clone());
+        let soap_users = doors.soap();
+        let users = SystemUsers::new(store.clone(), trust.hub("system-users"))?;
+        tasks.push(doors.follow(users, shutdown.clone()).await?);
         let bus_user = move |user: &str| bus_users.her_id(user);
         let broker = address_edges.broker(ExchangeBroker::new(exchange.clone()), bus_user);
         let soap = address_register::soap(
-            address_register::system_users(&registers, &setup.amqp_users),
+            soap_users,
             vec![addresses.base_tls.clone(), addresses.base.clone()],
             address_edges.mounts,
         );

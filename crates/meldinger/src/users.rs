@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
+use crate::tracks::{blob_hash, hex};
+
 /// A user of the bus: one per organisation.
 #[derive(Clone)]
 pub struct AmqpUser {
@@ -28,6 +30,24 @@ impl AmqpUser {
         }
     }
 
+    /// What is kept of the password: a salt and a hash.
+    #[must_use]
+    pub fn kept(&self) -> String {
+        format!("{}:{}", hex(&self.salt), hex(&self.hash))
+    }
+
+    /// A user of whose password this is kept ([`AmqpUser::kept`]); nothing when it is no such thing.
+    #[must_use]
+    pub fn of_kept(username: &str, kept: &str, her_id: u32) -> Option<Self> {
+        let (salt, hash) = kept.split_once(':')?;
+        Some(Self {
+            username: username.to_owned(),
+            her_id,
+            salt: u128::from_str_radix(salt, 16).ok()?.to_be_bytes(),
+            hash: blob_hash(hash)?,
+        })
+    }
+
     fn knows(&self, password: &str) -> bool {
         // Hashes are compared, so the time tells nothing about the password.
         salted(self.salt, password) == self.hash
@@ -48,6 +68,7 @@ fn salted(salt: [u8; 16], password: &str) -> [u8; 32] {
 #[derive(Debug, Default)]
 pub struct Users {
     by_name: RwLock<HashMap<String, AmqpUser>>,
+    kept: RwLock<HashMap<String, AmqpUser>>,
 }
 
 impl Users {
@@ -69,24 +90,29 @@ impl Users {
             .insert(user.username.clone(), user);
     }
 
+    /// Replaces the users that are kept in a store and can come and go; those that were inserted stay, and come first.
+    pub fn set_kept(&self, users: Vec<AmqpUser>) {
+        let users = users.into_iter().map(|user| (user.username.clone(), user));
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = users.collect();
+    }
+
+    fn find<T>(&self, username: &str, of: impl Fn(&AmqpUser) -> Option<T>) -> Option<T> {
+        [&self.by_name, &self.kept].into_iter().find_map(|users| {
+            let users = users.read().unwrap_or_else(PoisonError::into_inner);
+            users.get(username).and_then(&of)
+        })
+    }
+
     /// The user, if the password is right.
     #[must_use]
     pub fn log_in(&self, username: &str, password: &str) -> Option<AmqpUser> {
-        let users = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        users
-            .get(username)
-            .filter(|user| user.knows(password))
-            .cloned()
+        self.find(username, |user| user.knows(password).then(|| user.clone()))
     }
 
     /// Level-1 HER-id of a user.
     #[must_use]
     pub fn her_id(&self, username: &str) -> Option<u32> {
-        self.by_name
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(username)
-            .map(|user| user.her_id)
+        self.find(username, |user| Some(user.her_id))
     }
 }
 
@@ -106,5 +132,30 @@ mod tests {
             assert!(users.log_in(name, password).is_none());
         }
         assert!(!format!("{:?}", AmqpUser::new("a", "secret", 1)).contains("secret"));
+    }
+
+    #[test]
+    fn kept_users_come_and_go() {
+        let users = Users::new([AmqpUser::new("a", "secret", 1)]);
+        let kept = AmqpUser::new("", "other", 2).kept();
+        assert!(!kept.contains("other"));
+        let of = |name: &str| AmqpUser::of_kept(name, &kept, 2).unwrap();
+        users.set_kept(vec![of("a"), of("b")]);
+        let her_id = |name: &str, password: &str| users.log_in(name, password).map(|u| u.her_id);
+        assert_eq!(
+            (her_id("a", "secret"), her_id("b", "other")),
+            (Some(1), Some(2))
+        );
+        assert_eq!((users.her_id("a"), users.her_id("b")), (Some(1), Some(2)));
+        assert_eq!(her_id("b", "secret"), None);
+        users.set_kept(Vec::new());
+        assert_eq!(
+            (her_id("a", "secret"), her_id("b", "other")),
+            (Some(1), None)
+        );
+        assert_eq!(users.her_id("b"), None);
+        for nonsense in ["", ":", "1:2", "x:y", &"0".repeat(200)] {
+            assert!(AmqpUser::of_kept("a", nonsense, 1).is_none(), "{nonsense}");
+        }
     }
 }

@@ -47,13 +47,17 @@ impl User {
 
 /// All system users.
 pub struct Users {
+    known: RwLock<Arc<Known>>,
+    key: [u8; 32],
+    right: RwLock<HashMap<[u8; 32], Arc<User>>>,
+    turns: Semaphore,
+}
+
+struct Known {
     /// An organisation may have a password for each of its units that has queues.
     by_name: HashMap<String, (Arc<User>, Vec<String>)>,
     /// Compared with when the user is unknown.
     nobody: String,
-    key: [u8; 32],
-    right: RwLock<HashMap<[u8; 32], Arc<User>>>,
-    turns: Semaphore,
 }
 
 /// The hash of a password, as [`Users::new`] takes it.
@@ -82,11 +86,8 @@ fn salted(salt: &str, password: &str) -> String {
     digest.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-impl Users {
-    /// Users with the hashes of their passwords ([`hash`], [`hash_random`]). One that comes more than once has all of its
-    /// passwords and all of its roles.
-    #[must_use]
-    pub fn new(users: impl IntoIterator<Item = (User, String)>) -> Self {
+impl Known {
+    fn new(users: impl IntoIterator<Item = (User, String)>) -> Self {
         let mut by_name: HashMap<String, (Arc<User>, Vec<String>)> = HashMap::new();
         for (user, hash) in users {
             let of_name = by_name.entry(user.name.clone());
@@ -107,13 +108,36 @@ impl Users {
                 .map(|hash| hash.to_string())
                 .unwrap_or_default()
         };
+        Self { by_name, nobody }
+    }
+}
+
+impl Users {
+    /// Users with the hashes of their passwords ([`hash`], [`hash_random`]). One that comes more than once has all of its
+    /// passwords and all of its roles.
+    #[must_use]
+    pub fn new(users: impl IntoIterator<Item = (User, String)>) -> Self {
         Self {
-            by_name,
-            nobody,
+            known: RwLock::new(Arc::new(Known::new(users))),
             key: rand::random(),
             right: RwLock::new(HashMap::new()),
             turns: Semaphore::new(AT_ONCE),
         }
+    }
+
+    /// Takes these users in the place of those of before. Whoever is none of them can do nothing from now on.
+    pub fn replace(&self, users: impl IntoIterator<Item = (User, String)>) {
+        let known = Arc::new(Known::new(users));
+        let mut right = self.right.write().unwrap_or_else(PoisonError::into_inner);
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        right.clear();
+    }
+
+    fn known(&self) -> Arc<Known> {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The user of a request. `None`: no, wrong or unreadable credentials.
@@ -135,15 +159,19 @@ impl Users {
         }
         let (name, password) = credentials(header)?;
         let _turn = self.turns.acquire().await.ok()?;
-        let users = self.clone();
-        let user = crate::blocking(move || users.verify(&name, &password))
+        let known = self.known();
+        let asked = known.clone();
+        let user = crate::blocking(move || asked.verify(&name, &password))
             .await
             .ok()??;
         let mut right = self.right.write().unwrap_or_else(PoisonError::into_inner);
-        if right.len() >= MAX_REMEMBERED {
-            right.clear();
+        // Not of those who were replaced meanwhile: nobody would forget that.
+        if Arc::ptr_eq(&known, &self.known()) {
+            if right.len() >= MAX_REMEMBERED {
+                right.clear();
+            }
+            right.insert(digest, user.clone());
         }
-        right.insert(digest, user.clone());
         Some(user)
     }
 
@@ -153,7 +181,9 @@ impl Users {
         keyed.extend_from_slice(header);
         store::sha256(&keyed)
     }
+}
 
+impl Known {
     fn verify(&self, name: &str, password: &str) -> Option<Arc<User>> {
         let Some((user, hashes)) = self.by_name.get(name) else {
             is_right(password, &self.nobody);
