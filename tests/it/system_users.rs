@@ -97,9 +97,10 @@ async fn a_system_user_comes_and_goes(engine: Engine) -> Result<()> {
     let password = said.out.trim().rsplit(' ').next().unwrap_or_default();
     ensure!(password.len() >= 40, "{said:?}");
     until(&demo, password, true).await?;
+    let number: u64 = her_id.parse()?;
     let users = demo.facts.0["amqp"]["users"].as_array();
     let of_the_demo = users
-        .and_then(|users| users.iter().find(|u| u["her_id"].to_string() == her_id))
+        .and_then(|users| users.iter().find(|u| u["her_id"] == number))
         .and_then(|user| user["password"].as_str());
     assert!(
         may_ask(&demo, of_the_demo.context("no user")?).await?,
