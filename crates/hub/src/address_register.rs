@@ -163,16 +163,17 @@ impl AddressEdges {
 /// Lets the system users of SOAP onto the bus under the same name: stock clients of events have one user for both.
 pub fn also_on_the_bus(registers: &RegisterTable, bus: &[(String, String, u32)], users: &BusUsers) {
     for (_, password, her_id) in bus {
-        let Some(party) = registers.parties().get(*her_id) else {
-            continue;
-        };
-        let orgnr = &party.content.orgnr;
-        let business = registers.businesses().get(orgnr);
-        // Of an organisation whose units have queues too, it is the organisation's.
-        if business.is_some_and(|b| b.content.her_id == Some(*her_id)) {
-            users.insert(AmqpUser::new(&format!("OrgUsr{orgnr}"), password, *her_id));
+        if let Some(name) = organisations_own_name(registers, *her_id) {
+            users.insert(AmqpUser::new(&name, password, *her_id));
         }
     }
+}
+
+/// The name `OrgUsr<orgnr>` for the HER-id that is the organisation's own; none for its units, which have queues too.
+pub fn organisations_own_name(registers: &RegisterTable, her_id: u32) -> Option<String> {
+    let orgnr = registers.parties().get(her_id)?.content.orgnr.clone();
+    let business = registers.businesses().get(&orgnr)?;
+    (business.content.her_id == Some(her_id)).then(|| format!("OrgUsr{orgnr}"))
 }
 
 /// All SOAP services at their paths. `bases` are the addresses under which the hub is reached.

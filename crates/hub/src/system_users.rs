@@ -7,6 +7,7 @@
 //! Every process looks whether somebody has changed them ([`EVERY`]): who is taken away can log in nowhere from then on, and
 //! what it has open can send and receive nothing more.
 
+use crate::address_register::organisations_own_name;
 use crate::own_records::{self, Change};
 use edge::listen::Shutdown;
 use edge::soap::users::{User, Users as SoapUsers, hash_random};
@@ -307,16 +308,14 @@ impl Doors {
     fn open_to(&self, users: &[SystemUser]) {
         let (mut on_the_bus, mut at_soap) = (Vec::new(), self.others.clone());
         for user in users {
-            let party = self.registers.parties().get(user.her_id);
-            let orgnr = party.as_ref().map(|party| &party.content.orgnr);
             let of_bus = |name: &str| AmqpUser::of_kept(name, &user.bus, user.her_id);
             on_the_bus.extend(of_bus(&user.her_id.to_string()));
-            let Some(orgnr) = orgnr else { continue };
-            let name = format!("OrgUsr{orgnr}");
-            let business = self.registers.businesses().get(orgnr);
-            if business.is_none_or(|b| b.content.her_id.is_none_or(|own| own == user.her_id)) {
-                on_the_bus.extend(of_bus(&name));
-            }
+            let own = organisations_own_name(&self.registers, user.her_id);
+            on_the_bus.extend(own.as_deref().and_then(of_bus));
+            let Some(party) = self.registers.parties().get(user.her_id) else {
+                continue;
+            };
+            let name = format!("OrgUsr{}", party.content.orgnr);
             let roles = user.roles.iter().cloned().collect();
             at_soap.push((User { name, roles }, user.soap.clone()));
         }

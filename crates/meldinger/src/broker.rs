@@ -95,14 +95,18 @@ impl Broker for ExchangeBroker {
 
     fn next(
         &self,
-        _who: &Identity,
+        who: &Identity,
         node: &Node,
         limit: usize,
         wait: Duration,
     ) -> BoxFuture<'static, Vec<Delivery>> {
-        let (exchange, queue) = (self.exchange.clone(), QueueName::parse(&node.name));
+        let exchange = self.exchange.clone();
+        // A user can be taken away while a link of hers is open.
+        let queue = QueueName::parse(&node.name)
+            .filter(|queue| self.organisation(who) == Some(queue.her_id));
         async move {
             let Some(queue) = queue else {
+                tokio::time::sleep(wait).await;
                 return Vec::new();
             };
             let until = tokio::time::Instant::now() + wait;

@@ -54,8 +54,8 @@ pub struct Users {
 }
 
 struct Known {
-    /// An organisation may have a password for each of its units that has queues.
-    by_name: HashMap<String, (Arc<User>, Vec<String>)>,
+    /// An organisation may have a password for each of its units that has queues, each with rights of its own.
+    by_name: HashMap<String, Vec<(Arc<User>, String)>>,
     /// Compared with when the user is unknown.
     nobody: String,
 }
@@ -88,18 +88,14 @@ fn salted(salt: &str, password: &str) -> String {
 
 impl Known {
     fn new(users: impl IntoIterator<Item = (User, String)>) -> Self {
-        let mut by_name: HashMap<String, (Arc<User>, Vec<String>)> = HashMap::new();
+        let mut by_name: HashMap<String, Vec<(Arc<User>, String)>> = HashMap::new();
         for (user, hash) in users {
-            let of_name = by_name.entry(user.name.clone());
-            let (known, hashes) = of_name.or_insert_with(|| (Arc::new(user.clone()), Vec::new()));
-            let more = user.roles.into_iter().filter(|r| !known.roles.contains(r));
-            let more: Vec<String> = more.collect();
-            Arc::make_mut(known).roles.extend(more);
-            hashes.push(hash);
+            let of_name = by_name.entry(user.name.clone()).or_default();
+            of_name.push((Arc::new(user), hash));
         }
         // An unknown user costs what the others cost.
-        let mut all = by_name.values().flat_map(|(_, hashes)| hashes);
-        let nobody = if all.all(|hash| hash.starts_with(RANDOM)) {
+        let mut all = by_name.values().flatten();
+        let nobody = if all.all(|(_, hash)| hash.starts_with(RANDOM)) {
             hash_random("")
         } else {
             let secret: [u8; 32] = rand::random();
@@ -113,8 +109,8 @@ impl Known {
 }
 
 impl Users {
-    /// Users with the hashes of their passwords ([`hash`], [`hash_random`]). One that comes more than once has all of its
-    /// passwords and all of its roles.
+    /// Users with the hashes of their passwords ([`hash`], [`hash_random`]). One that comes more than once has
+    /// several passwords, each with the roles that came with it.
     #[must_use]
     pub fn new(users: impl IntoIterator<Item = (User, String)>) -> Self {
         Self {
@@ -185,12 +181,12 @@ impl Users {
 
 impl Known {
     fn verify(&self, name: &str, password: &str) -> Option<Arc<User>> {
-        let Some((user, hashes)) = self.by_name.get(name) else {
+        let Some(of_name) = self.by_name.get(name) else {
             is_right(password, &self.nobody);
             return None;
         };
-        let found = hashes.iter().any(|hash| is_right(password, hash));
-        found.then(|| user.clone())
+        let found = of_name.iter().find(|(_, hash)| is_right(password, hash));
+        found.map(|(user, _)| user.clone())
     }
 }
 
@@ -262,10 +258,10 @@ mod tests {
             (user("HprRead"), hash_random("sykehus")),
             (user("ArRead"), hash_random("ambulanse")),
         ]));
-        for password in ["sykehus", "ambulanse"] {
+        for (password, role) in [("sykehus", "HprRead"), ("ambulanse", "ArRead")] {
             let headers = headers(&format!("OrgUsr999977775:{password}"));
             let found = users.of(&headers).await.unwrap();
-            assert_eq!(found.roles, ["FlrRead", "HprRead", "ArRead"]);
+            assert_eq!(found.roles, ["FlrRead", role]);
         }
         let wrong = headers("OrgUsr999977775:sykehusambulanse");
         assert!(users.of(&wrong).await.is_none());

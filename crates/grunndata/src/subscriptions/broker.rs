@@ -115,6 +115,10 @@ impl<B: Broker> Broker for EventBroker<B> {
         if !is_event(node) {
             return self.inner.next(who, node, limit, wait);
         }
+        // A user can be taken away while a link of hers is open.
+        if (self.owner_of)(&who.user).is_none() {
+            return tokio::time::sleep(wait).map(|()| Vec::new()).boxed();
+        }
         let (subscriptions, queue) = (self.subscriptions.clone(), store_queue(&node.name));
         async move {
             let until = tokio::time::Instant::now() + wait;

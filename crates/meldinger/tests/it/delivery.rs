@@ -230,3 +230,29 @@ async fn ids_reach_the_receiver_as_text() {
     );
     assert_eq!(got.content_type, numbered.properties.content_type);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_is_taken_away_receives_nothing_more_on_a_link_that_is_open() {
+    let world = world().await;
+    let users = world.exchange.users().clone();
+    let kept = meldinger::AmqpUser::new("8900300", "long and random", 8_900_300);
+    users.set_kept(vec![kept]);
+    let who = user("8900300");
+    let node = world.broker.open_source(&who, QUEUE).unwrap();
+    let wait = std::time::Duration::from_millis(50);
+    sent(&world).await;
+    let found = world.broker.next(&who, &node, 5, wait).await;
+    assert_eq!(found.len(), 1);
+    users.set_kept(Vec::new());
+    let good = message("DIALOG_NOTAT", HEART, vec![7]);
+    world.send("vaar-epj", QUEUE, good).await;
+    assert!(world.broker.next(&who, &node, 5, wait).await.is_empty());
+    let again = message("DIALOG_NOTAT", HEART, vec![7]);
+    let refused = world.broker.on_message(&who, &node, again).await;
+    assert_eq!(refused, Disposition::Released);
+    assert_eq!(
+        world.fetch("nordlys", QUEUE).await.len(),
+        1,
+        "it is still there"
+    );
+}
