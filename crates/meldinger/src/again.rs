@@ -115,13 +115,12 @@ impl Exchange {
         Ok(true)
     }
 
-    /// Writes a track that waits again, with its reminder; false when it was changed meanwhile.
+    /// Writes a track that waits again; false when it was changed meanwhile.
     fn commit_track(&self, stored: &Stored) -> Result<bool, ExchangeError> {
         let (expect, put) = self.inner.tracks.update(stored);
         let commit = Commit {
             expect: vec![expect],
             put: vec![put],
-            enqueue: self.reminder(&stored.track).into_iter().collect(),
             ..Commit::default()
         };
         match self.inner.store.commit(commit) {

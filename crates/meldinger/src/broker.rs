@@ -118,7 +118,7 @@ impl Broker for ExchangeBroker {
                 rung.as_mut().enable();
                 let (looking, name) = (exchange.clone(), queue.clone());
                 let hands = &exchange.inner.hands;
-                let look = hands.ask(move || Found {
+                let look = hands.ask_briefly(move || Found {
                     deliveries: looking.lease(&name, limit),
                     exchange: looking,
                 });

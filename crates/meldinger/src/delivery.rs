@@ -185,7 +185,7 @@ impl Exchange {
         for _ in 0..ATTEMPTS {
             let (exchange, about) = (self.clone(), asked.clone());
             let plan = move || exchange.plan_settle(lease, &about.1, &about.0);
-            let ended = match self.inner.hands.ask(plan).await {
+            let ended = match self.inner.hands.ask_briefly(plan).await {
                 Some(Ok(commit)) => self.inner.store.submit(commit).await.map_err(Into::into),
                 Some(Err(error)) => Err(error.into()),
                 None => Err(ExchangeError::Interrupted),

@@ -26,10 +26,10 @@ use crate::signals::Signals;
 use crate::tracks::{Stored, Tracks, hex, param};
 use crate::users::Users;
 
-/// Queue of the reminders.
-pub(crate) const TIMER_QUEUE: &str = "meldinger:timer";
 /// Bodies above this are kept as blobs beside the queue, whose own limit is 32 MiB.
 const MAX_QUEUED_BODY: usize = 30 << 20;
+/// Largest body that is hashed in passing.
+const LIGHT_BYTES: usize = 256 << 10;
 /// Largest envelope as stored.
 const MAX_HEADERS: usize = 60 << 10;
 /// A transfer seen again within this time is the same transfer.
@@ -165,6 +165,7 @@ impl Exchange {
     /// When the store lacks the repository.
     pub fn new(parts: Parts) -> Result<Self, StoreError> {
         let tracks = Tracks::new(parts.store.clone(), parts.grant)?;
+        let hands = Hands::new(parts.store.reads_are_quick());
         Ok(Self {
             inner: Arc::new(Inner {
                 store: parts.store,
@@ -178,7 +179,7 @@ impl Exchange {
                 config: parts.config,
                 signals: Signals::default(),
                 in_hand: Mutex::default(),
-                hands: Hands::default(),
+                hands,
                 recent: Recent::default(),
             }),
         })
@@ -250,7 +251,13 @@ impl Exchange {
         });
         for _ in 0..ATTEMPTS {
             let (exchange, this) = (self.clone(), arrival.clone());
-            let plan = match self.inner.hands.ask(move || exchange.plan(&this)).await {
+            let plan = move || exchange.plan(&this);
+            let planned = if arrival.is_light() {
+                self.inner.hands.ask_briefly(plan).await
+            } else {
+                self.inner.hands.ask(plan).await
+            };
+            let plan = match planned {
                 Some(Ok(plan)) => plan,
                 Some(Err(error)) => {
                     tracing::error!(%error, "message not taken");
@@ -371,7 +378,6 @@ impl Exchange {
             QueueKind::Async => {
                 self.note_earlier(&mut track, &mut commit)?;
                 track.expect_receipt();
-                commit.enqueue.extend(self.reminder(&track));
             }
             QueueKind::Sync | QueueKind::SyncReply => {}
         }
@@ -642,17 +648,6 @@ impl Exchange {
         Ok((Some(enqueue), blob))
     }
 
-    /// The row that wakes the reminders of a track, at the real time that stands for its due time on the clock of rules.
-    pub(crate) fn reminder(&self, track: &Track) -> Option<Enqueue> {
-        let due = track.next_reminder_us? - self.inner.clock.offset_us();
-        Some(Enqueue {
-            queue: TIMER_QUEUE.to_owned(),
-            due_at: Some(due),
-            headers: Bytes::from(track.id.clone()),
-            ..Enqueue::default()
-        })
-    }
-
     pub(crate) fn real_now_us(&self) -> i64 {
         edge::clock::real_now_us()
     }
@@ -676,6 +671,12 @@ struct Arrival {
 }
 
 impl Arrival {
+    /// Whether planning it is quick: its body is hashed, and that of a receipt perhaps deciphered.
+    fn is_light(&self) -> bool {
+        self.message.body.len() <= LIGHT_BYTES
+            && self.message.properties.subject.as_deref() != Some(APPREC)
+    }
+
     fn body_hash(&self) -> [u8; 32] {
         store::sha256(&self.message.body)
     }

@@ -16,6 +16,8 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Clone, Default)]
 pub(crate) struct Hands {
     state: Arc<Mutex<State>>,
+    /// The store answers reads at once: short work is done where it comes up.
+    is_quick: bool,
 }
 
 #[derive(Default)]
@@ -25,6 +27,26 @@ struct State {
 }
 
 impl Hands {
+    /// For a store whose reads are quick, or not.
+    pub fn new(is_quick: bool) -> Self {
+        Self {
+            state: Arc::default(),
+            is_quick,
+        }
+    }
+
+    /// The same as [`Self::ask`] for work of some ten microseconds beside its reads: waking a thread would cost as much.
+    pub async fn ask_briefly<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.is_quick {
+            Some(work())
+        } else {
+            self.ask(work).await
+        }
+    }
+
     /// Does the work and waits for it; nothing when it panicked or the runtime ends. What is begun is done even when
     /// nobody waits any more.
     pub async fn ask<T: Send + 'static>(

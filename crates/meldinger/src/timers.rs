@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use store::{Commit, CommitError, Direction, KeyRange, Rid, Settle, Settlement as End, StoreError};
+use store::{Commit, CommitError, Direction, KeyRange, Rid, StoreError};
 
-use crate::exchange::{Exchange, ExchangeError, TIMER_QUEUE};
+use crate::exchange::{Exchange, ExchangeError};
 use crate::rules::queue::QueueName;
 use crate::rules::track::{State, StepKind};
-use crate::tracks::{param, time_key};
+use crate::tracks::{param, second_key};
 
-const LOCK_MS: u64 = 30_000;
+/// Tracks read at a time.
 const BATCH: usize = 64;
+/// How often reminders are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often those who wait at a queue hear of what this process did not put there: another process of the hub did, or its
 /// lease of a message has ended with it.
 const OTHERS_EVERY: Duration = Duration::from_secs(2);
@@ -43,10 +45,9 @@ impl Timers {
                 let mut others = Instant::now();
                 let mut old_keys = Some(Rid(0));
                 while !stopped.load(Ordering::Acquire) {
-                    let rung = exchange.ring_reminders().unwrap_or_else(|error| {
+                    if let Err(error) = exchange.clock_moved() {
                         tracing::error!(%error, "reminders not handled");
-                        0
-                    });
+                    }
                     if others.elapsed() >= OTHERS_EVERY {
                         others = Instant::now();
                         if let Err(error) = exchange.ring_for_others() {
@@ -65,11 +66,8 @@ impl Timers {
                             tracing::error!(%error, "keys of messages not made anew");
                             None
                         });
-                    } else if rung == 0 {
-                        exchange
-                            .inner
-                            .store
-                            .wait_queue(&[TIMER_QUEUE.to_owned()], Duration::from_secs(1));
+                    } else {
+                        rest(&stopped);
                     }
                 }
             })?;
@@ -77,6 +75,14 @@ impl Timers {
             stop,
             thread: Some(thread),
         })
+    }
+}
+
+/// Until the next look, in short steps so that nobody waits long for the end.
+fn rest(stopped: &AtomicBool) {
+    let until = Instant::now() + LOOK_EVERY;
+    while Instant::now() < until && !stopped.load(Ordering::Acquire) {
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -100,57 +106,41 @@ impl Exchange {
         Ok(())
     }
 
-    /// Handles the reminders whose rows are due. Blocks; returns how many.
-    ///
-    /// # Errors
-    /// When the store cannot be read or written.
-    pub fn ring_reminders(&self) -> Result<usize, ExchangeError> {
-        let due = self.inner.store.lease(TIMER_QUEUE, BATCH, LOCK_MS)?;
-        let count = due.len();
-        for leased in due {
-            let settle = Settle {
-                id: leased.id,
-                token: leased.token,
-                outcome: End::Done,
-            };
-            let id = String::from_utf8_lossy(&leased.headers).into_owned();
-            self.remind(&id, Some(settle))?;
-        }
-        Ok(count)
-    }
-
     /// Handles every reminder that is due on the clock of rules; call it when that clock was moved. Blocks; returns how many.
     ///
     /// # Errors
     /// When the store cannot be read or written.
     pub fn clock_moved(&self) -> Result<usize, ExchangeError> {
-        let mut count = 0;
+        let now = self.inner.clock.now_us();
+        let range = KeyRange {
+            param: param::REMINDER,
+            from: Vec::new(),
+            to: Some(second_key(now.saturating_add(1_000_000)).to_vec()),
+        };
+        let (mut after, mut count) = (None, 0);
         loop {
-            let range = KeyRange {
-                param: param::REMINDER,
-                from: Vec::new(),
-                to: Some(time_key(self.inner.clock.now_us()).to_vec()),
-            };
-            let due = self
-                .inner
-                .tracks
-                .scan(&range, Direction::Ascending, None, BATCH)?;
-            if due.is_empty() {
-                return Ok(count);
+            let found =
+                self.inner
+                    .tracks
+                    .scan(&range, Direction::Ascending, after.as_ref(), BATCH)?;
+            let is_last = found.len() < BATCH;
+            for (row, stored) in found {
+                // The running second holds some that are not due yet.
+                if stored.track.next_reminder_us.is_some_and(|due| due <= now) {
+                    self.remind(&stored.track.id)?;
+                    count += 1;
+                }
+                after = Some(row);
             }
-            for (_, stored) in due {
-                self.remind(&stored.track.id, None)?;
-                count += 1;
+            if is_last {
+                return Ok(count);
             }
         }
     }
 
-    fn remind(&self, id: &str, settle: Option<Settle>) -> Result<(), ExchangeError> {
+    fn remind(&self, id: &str) -> Result<(), ExchangeError> {
         for _ in 0..5 {
-            let mut commit = Commit {
-                settle: settle.clone().into_iter().collect(),
-                ..Commit::default()
-            };
+            let mut commit = Commit::default();
             if let Some(mut stored) = self.inner.tracks.get(id)? {
                 let was_overdue = stored.track.state == State::Overdue;
                 if stored.track.remind(self.inner.clock.now_us()) {
@@ -162,7 +152,6 @@ impl Exchange {
                             "no receipt after 96 hours"
                         );
                     }
-                    commit.enqueue.extend(self.reminder(&stored.track));
                     let (expect, put) = self.inner.tracks.update(&stored);
                     commit.expect.push(expect);
                     commit.put.push(put);

@@ -9,8 +9,8 @@ use store::{
 use crate::rules::track::Track;
 
 pub(crate) const RTYPE: &str = "MessageTrack";
-/// What makes the keys below. 2: those that need a human by party, and by state.
-pub(crate) const PACK: u32 = 2;
+/// What makes the keys below. 2: those that need a human by party, and by state. 3: hours in place of moments.
+pub(crate) const PACK: u32 = 3;
 /// Records of one batch of [`Tracks::renew_keys`].
 const RENEWED: usize = 500;
 /// What stands for every party where a key begins with one.
@@ -22,13 +22,13 @@ pub(crate) mod param {
     pub const MESSAGE_ID: u32 = 1;
     /// MsgId, lower case.
     pub const MSG_ID: u32 = 2;
-    /// Level-1 HER-id of a party, then time.
+    /// Level-1 HER-id of a party, then hour ([`super::hour_key`]).
     pub const PARTY: u32 = 3;
-    /// Time.
+    /// Hour.
     pub const ALL: u32 = 4;
-    /// Due time of the next reminder.
+    /// Second at which the next reminder is due ([`super::second_key`]), while a receipt is awaited.
     pub const REMINDER: u32 = 6;
-    /// Time, of security events.
+    /// Hour, of security events.
     pub const ALERT: u32 = 7;
     /// Id of the track that a receipt or error is about.
     pub const ABOUT: u32 = 8;
@@ -38,15 +38,28 @@ pub(crate) mod param {
     pub const OUTGOING: u32 = 10;
     /// HER-id of an API user, then time and track: what it has not read.
     pub const INBOX: u32 = 11;
-    /// Level-1 HER-id of a party or [`super::ANYBODY`], then time: those that need a human.
+    /// Level-1 HER-id of a party or [`super::ANYBODY`], then hour: those that need a human.
     pub const HUMAN: u32 = 12;
-    /// Level-1 HER-id of a party or [`super::ANYBODY`], code of the state, zero, then time: those on the way ([`super::is_found_by_state`]).
+    /// Level-1 HER-id of a party or [`super::ANYBODY`], code of the state, zero, then hour: those on the way ([`super::is_found_by_state`]).
     pub const STATE: u32 = 13;
 }
 
 /// Time in an order-preserving form.
 pub(crate) fn time_key(at_us: i64) -> [u8; 8] {
     ((at_us as u64) ^ (1 << 63)).to_be_bytes()
+}
+
+/// The hour that a moment lies in, in an order-preserving form. Records of one key stand in the order they came, so lists by
+/// hour are lists by time; and a busy hour's thousands of records share one key, which the index then keeps once.
+pub(crate) fn hour_key(at_us: i64) -> [u8; 4] {
+    let hours = at_us.div_euclid(3_600_000_000);
+    let from_lowest = hours.clamp(i32::MIN.into(), i32::MAX.into()) - i64::from(i32::MIN);
+    (from_lowest as u32).to_be_bytes()
+}
+
+/// The second that a moment lies in, likewise.
+pub(crate) fn second_key(at_us: i64) -> [u8; 8] {
+    time_key(at_us.div_euclid(1_000_000))
 }
 
 /// How the keys of one state begin.
@@ -64,12 +77,15 @@ fn keys(track: &Track) -> Vec<IndexKey> {
         param,
         value: text.bytes().take(200).collect(),
     };
-    let received = time_key(track.received_at_us);
+    let (received, hour) = (
+        time_key(track.received_at_us),
+        hour_key(track.received_at_us),
+    );
     let mut keys = vec![
         text(param::MESSAGE_ID, &track.message_id),
         IndexKey {
             param: param::ALL,
-            value: received.to_vec(),
+            value: hour.to_vec(),
         },
     ];
     keys.extend(
@@ -91,7 +107,7 @@ fn keys(track: &Track) -> Vec<IndexKey> {
     for party in &parties {
         keys.push(IndexKey {
             param: param::PARTY,
-            value: [&party.to_be_bytes()[..], &received].concat(),
+            value: [party.to_be_bytes(), hour].concat(),
         });
     }
     let state = track.state.code();
@@ -99,19 +115,22 @@ fn keys(track: &Track) -> Vec<IndexKey> {
         if track.state.needs_human() {
             keys.push(IndexKey {
                 param: param::HUMAN,
-                value: [&seer.to_be_bytes()[..], &received].concat(),
+                value: [seer.to_be_bytes(), hour].concat(),
             });
         }
         if is_found_by_state(state) {
             keys.push(IndexKey {
                 param: param::STATE,
-                value: [&state_key(seer, state)[..], &received].concat(),
+                value: [&state_key(seer, state)[..], &hour].concat(),
             });
         }
     }
-    keys.extend(track.next_reminder_us.map(|due| IndexKey {
+    let reminder = track
+        .next_reminder_us
+        .filter(|_| track.state.awaits_receipt());
+    keys.extend(reminder.map(|due| IndexKey {
         param: param::REMINDER,
-        value: time_key(due).to_vec(),
+        value: second_key(due).to_vec(),
     }));
     keys.extend(track.next_attempt_us.map(|due| IndexKey {
         param: param::OUTGOING,
@@ -126,7 +145,7 @@ fn keys(track: &Track) -> Vec<IndexKey> {
     if track.alert.is_some() {
         keys.push(IndexKey {
             param: param::ALERT,
-            value: received.to_vec(),
+            value: hour.to_vec(),
         });
     }
     keys

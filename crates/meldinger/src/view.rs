@@ -17,7 +17,7 @@ use crate::reply::moment;
 use crate::rules::queue::QueueName;
 use crate::rules::resend::PUT_BACK;
 use crate::rules::track::{Alert, RECEIPT_HOURS, Receipt, State, Step, StepKind, Track};
-use crate::tracks::{ANYBODY, Stored, blob_hash, is_found_by_state, param, state_key, time_key};
+use crate::tracks::{ANYBODY, Stored, blob_hash, hour_key, is_found_by_state, param, state_key};
 
 /// Most rows of one page.
 pub const MAX_PAGE: usize = 200;
@@ -281,7 +281,7 @@ impl Exchange {
     }
 
     fn range(&self, viewer: Viewer, filter: &MessageFilter) -> KeyRange {
-        let since = time_key(filter.since_us.unwrap_or(i64::MIN)).to_vec();
+        let since = hour_key(filter.since_us.unwrap_or(i64::MIN));
         let wanted = filter.her_id.map(|her_id| {
             self.inner.directory.party(her_id).map_or(her_id, |party| {
                 crate::rules::envelope::organisation_of(&party)
@@ -468,6 +468,9 @@ impl Exchange {
             for (row, Stored { track, .. }) in found {
                 after = Some(row);
                 counted += 1;
+                if !is_since(&track, filter.since_us) {
+                    continue;
+                }
                 *summary.by_state.entry(track.state.code()).or_default() += 1;
                 summary.needs_human += u64::from(track.state.needs_human());
                 let waited = track.waiting_hours(now).unwrap_or(0);
@@ -628,8 +631,14 @@ fn matches(track: &Track, filter: &MessageFilter) -> bool {
         .is_none_or(|state| track.state.code() == state);
     her && subject
         && state
+        && is_since(track, filter.since_us)
         && (!filter.needs_human || track.state.needs_human())
         && (!filter.alerts || track.alert.is_some())
+}
+
+/// Keys know the hour only.
+fn is_since(track: &Track, since_us: Option<i64>) -> bool {
+    since_us.is_none_or(|since| track.received_at_us >= since)
 }
 
 /// Which ids a corrected message must carry (spec/messaging.md §4.5, "identifier rules on resend").

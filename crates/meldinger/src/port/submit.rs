@@ -270,7 +270,6 @@ impl Exchange {
             let mut id = None;
             if let Some(mut original) = original {
                 let track = &mut original.track;
-                let reminded_before = track.next_reminder_us;
                 // On the other roads a receipt is fetched as such.
                 let is_first = track.road == Road::Handler && track.next_attempt_us.is_some();
                 match outcome {
@@ -285,9 +284,6 @@ impl Exchange {
                     }
                 }
                 id = Some(track.id.clone());
-                if track.next_reminder_us != reminded_before {
-                    commit.enqueue.extend(self.reminder(track));
-                }
                 let (expect, put) = self.inner.tracks.update(&original);
                 commit.expect.push(expect);
                 commit.put.push(put);
@@ -454,7 +450,6 @@ impl Exchange {
                 self.note_earlier(&mut track, &mut commit)?;
                 if *expects_receipt {
                     track.expect_receipt();
-                    commit.enqueue.extend(self.reminder(&track));
                 }
             }
             Kind::Receipt {

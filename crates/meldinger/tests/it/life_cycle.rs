@@ -186,7 +186,6 @@ async fn b30_nobody_answers() {
         (summary.needs_human, summary.without_receipt.get(&96)),
         (1, Some(&1))
     );
-    // The rows of the reminders come due later, on the real clock, and find nothing to do; one that is due does.
     world
         .send(
             "nordlys",
@@ -203,7 +202,7 @@ async fn b30_nobody_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_reminder_rows_ring_by_themselves() {
+async fn what_was_sent_long_ago_is_overdue_at_once() {
     let world = world().await;
     let mut late = message("HENVISNING_NYTILSTAND", HEART, "sealed");
     let made = jiff::Timestamp::now() - jiff::Span::new().hours(100);
@@ -212,9 +211,9 @@ async fn the_reminder_rows_ring_by_themselves() {
         made.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     );
     world.send("vaar-epj", "8900300_async", late).await;
-    assert_eq!(world.view(meldinger::Exchange::ring_reminders).unwrap(), 1);
+    assert_eq!(world.view(meldinger::Exchange::clock_moved).unwrap(), 1);
     assert_eq!(detail(&world, &newest(&world)).row.state.code(), "overdue");
-    assert_eq!(world.view(meldinger::Exchange::ring_reminders).unwrap(), 0);
+    assert_eq!(world.view(meldinger::Exchange::clock_moved).unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

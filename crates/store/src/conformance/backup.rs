@@ -40,8 +40,8 @@ fn filled(make: Make<'_>) -> Bench {
         })],
         blob: vec![blob],
         enqueue: vec![
-            message("q", "ready"),
-            message("q", "will die"),
+            message("q", &"ready ".repeat(1_000)),
+            message("q", &"will die ".repeat(1_000)),
             crate::Enqueue {
                 due_at: Some(far),
                 ..message("q", "timer")

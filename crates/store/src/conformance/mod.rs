@@ -124,6 +124,7 @@ pub const CASES: &[Case] = &[
     ("queue_settle_with_effect", queues::settle_with_effect),
     ("queue_many_consumers", queues::many_consumers),
     ("queue_wait", queues::wait),
+    ("queue_payloads", queues::payloads),
     ("feed_gapless", feeds::gapless),
     ("feed_exactly_once", feeds::exactly_once),
     ("feed_wait", feeds::wait),

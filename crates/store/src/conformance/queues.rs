@@ -342,3 +342,66 @@ pub(super) fn wait(make: Make<'_>) {
         }
     });
 }
+
+/// Payloads of every size come back as they were: leased, released, after a restart, as dead letters, put back.
+pub(super) fn payloads(make: Make<'_>) {
+    let b = Bench::fresh(make);
+    let sizes = [0, 1, 1_023, 1_024, 1_025, 10_240, 70_000, 3_000_000];
+    let payload = |n: usize| -> Vec<u8> {
+        let size = sizes.get(n % sizes.len()).copied().unwrap_or(0);
+        (0..size).map(|i| ((i * 31 + n) % 251) as u8).collect()
+    };
+    let sent: Vec<Vec<u8>> = (0..3 * sizes.len()).map(payload).collect();
+    for some in sent.chunks(5) {
+        b.commit(messages(some.iter().map(|body| Enqueue {
+            body: body.clone().into(),
+            ..message("q", "")
+        })));
+    }
+    let bodies =
+        |leased: &[Leased]| -> Vec<Vec<u8>> { leased.iter().map(|l| l.body.to_vec()).collect() };
+    let first = b.store.lease("q", 99, MINUTE).unwrap();
+    assert!(bodies(&first) == sent, "leased");
+    // A third is taken, a third given back, a third dies.
+    for (n, lease) in first.iter().enumerate() {
+        let outcome = match n % 3 {
+            0 => Settlement::Done,
+            1 => Settlement::Release { due_at: None },
+            _ => Settlement::DeadLetter {
+                reason: "dead".to_owned(),
+            },
+        };
+        b.commit(settle(lease, outcome));
+    }
+    let kept = |rest: usize| -> Vec<Vec<u8>> {
+        let all = sent.iter().enumerate();
+        let some = all.filter(|(n, _)| n % 3 == rest);
+        some.map(|(_, body)| body.clone()).collect()
+    };
+    b.store.maintain().unwrap();
+    let b = b.reopen();
+    assert!(
+        bodies(&b.store.peek("q", 99).unwrap()) == kept(1),
+        "looked at"
+    );
+    let mut dead = b.store.dead_letters("q", 99).unwrap();
+    dead.sort_by_key(|letter| letter.id);
+    let dead_bodies: Vec<Vec<u8>> = dead.iter().map(|l| l.body.to_vec()).collect();
+    assert!(dead_bodies == kept(2), "dead");
+    for letter in &dead {
+        assert!(b.store.revive(letter.id).unwrap());
+    }
+    let mut again = b.store.lease("q", 99, MINUTE).unwrap();
+    again.sort_by_key(|lease| lease.id);
+    let mut expected: Vec<Vec<u8>> = Vec::new();
+    for (n, body) in sent.iter().enumerate() {
+        if n % 3 != 0 {
+            expected.push(body.clone());
+        }
+    }
+    assert!(bodies(&again) == expected, "put back");
+    for lease in &again {
+        b.commit(settle(lease, Settlement::Done));
+    }
+    assert_eq!(b.store.queue_stats("q").unwrap(), QueueStats::default());
+}

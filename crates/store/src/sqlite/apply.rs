@@ -3,15 +3,16 @@
 use super::batch::{Batch, Plan, PlannedAlias, PlannedPurge, PlannedPut};
 use super::claims;
 use super::codec::{self, RawHead};
+use super::db::unavailable;
 use super::inbox::{Prepared, PreparedPut};
 use super::lens::engine_keys;
 use super::memtable::{Row, RowKey, Superseded};
-use super::{RULES, blobs};
+use super::{RULES, blobs, bodies};
 use crate::{
     AuditEntry, BlobHash, Committed, Put, PutReceipt, QueueMessageId, Rid, Seq, Settlement,
     StoreError, Vno,
 };
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ impl Batch<'_> {
         for settle in &commit.settle {
             let id = settle.id.0;
             match &settle.outcome {
-                Settlement::Done => self.execute("DELETE FROM message WHERE id = ?1", [id])?,
+                Settlement::Done => self.forget(id)?,
                 Settlement::Release { due_at } => self.release(id, *due_at)?,
                 Settlement::DeadLetter { reason } => {
                     let deliveries = self.inner.queues.deliveries(id);
@@ -137,6 +138,7 @@ impl Batch<'_> {
                 at: self.at,
                 rid,
                 prev_seq,
+                at_once: self.internal.contains(&head.repo) && !self.loads.is_load(prev_seq),
             });
         }
         Ok(PutReceipt {
@@ -243,9 +245,17 @@ impl Batch<'_> {
         let queue = self.queue_number(&message.queue)?;
         let id = self.next.message;
         self.next.message += 1;
+        let place = match message.body.len() {
+            ..bodies::FROM_BYTES => None,
+            _ => {
+                let (bodies, fresh) = (&self.inner.bodies, &mut self.fresh);
+                Some(bodies.place(fresh, id, &message.headers, &message.body)?)
+            }
+        };
+        let inline = message.body.get(..).filter(|_| place.is_none());
         self.execute(
-            "INSERT INTO message(id, queue, due, at, expires, max_deliveries, deliveries, headers, body)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)",
+            "INSERT INTO message(id, queue, due, at, expires, max_deliveries, deliveries, headers, body, place)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9)",
             params![
                 id,
                 queue,
@@ -254,7 +264,8 @@ impl Batch<'_> {
                 message.expires_at,
                 message.max_deliveries,
                 &*message.headers,
-                &*message.body
+                inline.unwrap_or_default(),
+                place.map(bodies::Place::pack)
             ],
         )?;
         self.wake.insert(queue);
@@ -262,6 +273,22 @@ impl Batch<'_> {
             self.lowered.insert(queue);
         }
         Ok(QueueMessageId(id))
+    }
+
+    /// A settled message goes.
+    fn forget(&mut self, id: u64) -> Result<(), StoreError> {
+        let place = self
+            .log
+            .prepare_cached("DELETE FROM message WHERE id = ?1 RETURNING place")
+            .and_then(|mut s| {
+                s.query_row([id], |r| r.get::<_, Option<Vec<u8>>>(0))
+                    .optional()
+            })
+            .map_err(unavailable)?
+            .flatten();
+        let place = place.map(|p| bodies::Place::unpack(&p)).transpose()?;
+        self.freed.push((id, place));
+        Ok(())
     }
 
     /// Audit entries of a commit, or of one that was refused.

@@ -129,6 +129,8 @@ pub(super) struct Batch<'a> {
     pub at: i64,
     pub rows: Vec<Row>,
     pub superseded: Vec<Superseded>,
+    /// Repositories that are not read by index at an earlier place.
+    pub internal: Vec<u16>,
     /// Rows of this batch by key, kept only when something in the batch asks by key.
     pub overlay: Option<HashMap<RowKey, Vec<(u64, u64)>>>,
     pub loads: &'a Loads,
@@ -141,6 +143,10 @@ pub(super) struct Batch<'a> {
     pub lowered: BTreeSet<u32>,
     /// Leases pinned by accepted commits: (message, settled).
     pub pins: Vec<(u64, bool)>,
+    /// Payloads that came, to be written before the batch is flushed.
+    pub fresh: super::bodies::Fresh,
+    /// Messages that went, and where their payloads stood.
+    pub freed: Vec<(u64, Option<super::bodies::Place>)>,
     /// Start a new generation after this batch.
     pub rotate: bool,
     /// Entries for the second place, stored in this transaction; how many.

@@ -5,8 +5,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 
-/// Version of the log's schema; other versions are refused.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+/// Version of the log's schema. Version 1 had no places of payloads; it is taken over. Others are refused.
+pub(super) const SCHEMA_VERSION: i64 = 2;
 /// Version of the index's schema; an older index is thrown away and made again from the log.
 pub(super) const INDEX_VERSION: i64 = 2;
 
@@ -32,12 +32,12 @@ CREATE TABLE position(consumer TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT R
 CREATE TABLE queue(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE message(
   id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, due INTEGER NOT NULL, at INTEGER NOT NULL, expires INTEGER,
-  max_deliveries INTEGER NOT NULL, deliveries INTEGER NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL);
+  max_deliveries INTEGER NOT NULL, deliveries INTEGER NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL, place BLOB);
 CREATE INDEX message_by_due ON message(queue, due, id);
 CREATE INDEX message_by_end ON message(expires) WHERE expires IS NOT NULL;
 CREATE TABLE dead(
   id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, died INTEGER NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL,
-  max_deliveries INTEGER NOT NULL, deliveries INTEGER NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL);
+  max_deliveries INTEGER NOT NULL, deliveries INTEGER NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL, place BLOB);
 CREATE INDEX dead_by_time ON dead(queue, died, id);
 CREATE TABLE blob(id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, refs INTEGER NOT NULL, staged INTEGER NOT NULL, bytes BLOB NOT NULL);
 CREATE INDEX blob_unreferenced ON blob(staged) WHERE refs = 0;
@@ -149,6 +149,13 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 
 /// Makes the tables of a new file, or checks the schema version of an old one. True when new.
 pub(super) fn prepare_log(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
+    if version(conn, path)? == 1 {
+        conn.execute_batch(
+            "BEGIN IMMEDIATE; ALTER TABLE message ADD COLUMN place BLOB; ALTER TABLE dead ADD COLUMN place BLOB;
+             PRAGMA user_version = 2; COMMIT;",
+        )
+        .map_err(|e| cannot_open(path, e))?;
+    }
     prepare(conn, path, LOG_SCHEMA, SCHEMA_VERSION)
 }
 

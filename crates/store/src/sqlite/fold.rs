@@ -166,8 +166,9 @@ impl Folder {
     /// Writes a frozen generation.
     pub(super) fn fold(&self, generation: &Generation) -> Result<(), StoreError> {
         self.in_tx(|folder| {
+            let begin = folder.applied_now()?;
             let mut terms = Terms::of(folder)?;
-            generation.for_each(|row| terms.add(row))?;
+            let superseded = generation.for_index(begin, |row| terms.add(row))?;
             terms.write(folder)?;
             let mut later = folder
                 .index
@@ -175,12 +176,12 @@ impl Folder {
                     "INSERT OR IGNORE INTO superseded(seq, at, rid, prev_seq) VALUES(?1, ?2, ?3, ?4)",
                 )
                 .map_err(unavailable)?;
-            for s in generation.superseded() {
+            for s in superseded {
                 later
                     .execute(params![s.seq, s.at, s.rid, s.prev_seq])
                     .map_err(unavailable)?;
             }
-            folder.set_meta("applied", generation.last_seq().max(folder.applied_now()?))
+            folder.set_meta("applied", generation.last_seq().max(begin))
         })
     }
 
@@ -259,9 +260,11 @@ impl Folder {
         &self,
         applied: u64,
         loads: &Loads,
+        internal: Vec<u16>,
     ) -> Result<Vec<Arc<Generation>>, StoreError> {
         let mut replay = Replay {
             folder: self,
+            internal,
             done: VecDeque::new(),
             rows: Vec::new(),
             superseded: Vec::new(),
@@ -269,7 +272,7 @@ impl Folder {
         };
         let mut statement = self
             .log
-            .prepare("SELECT seq, rid, prev_seq, op, at, head, keys, codec FROM version WHERE seq > ?1 ORDER BY seq")
+            .prepare("SELECT seq, rid, prev_seq, op, at, head, keys, codec, repo FROM version WHERE seq > ?1 ORDER BY seq")
             .map_err(unavailable)?;
         let mut rows = statement.query([applied]).map_err(unavailable)?;
         while let Some(row) = rows.next().map_err(unavailable)? {
@@ -354,6 +357,7 @@ impl<'a> Terms<'a> {
 /// A replay under way.
 struct Replay<'a> {
     folder: &'a Folder,
+    internal: Vec<u16>,
     done: VecDeque<Arc<Generation>>,
     rows: Vec<Row>,
     superseded: Vec<Superseded>,
@@ -361,7 +365,7 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Columns (seq, rid, prev_seq, op, at, head, keys, codec).
+    /// Columns (seq, rid, prev_seq, op, at, head, keys, codec, repo).
     fn version(&mut self, row: &rusqlite::Row<'_>, loads: &Loads) -> Result<(), StoreError> {
         let number = |i| row.get::<_, u64>(i).map_err(unavailable);
         let blob = |i| {
@@ -393,6 +397,8 @@ impl Replay<'_> {
                 at: row.get(4).map_err(unavailable)?,
                 rid,
                 prev_seq,
+                at_once: self.internal.contains(&row.get(8).map_err(unavailable)?)
+                    && !loads.is_load(prev_seq),
             });
         }
         if self.rows.len() >= GENERATION_ROWS || self.superseded.len() >= GENERATION_ROWS {

@@ -4,7 +4,7 @@
 //! has committed. Readers pin generations (by `Arc`) before they look at the index file, so a row is always seen at least
 //! once; seen twice does not matter, because (key, record, place) is unique.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -66,6 +66,8 @@ pub(super) struct Superseded {
     pub rid: u64,
     /// The older version.
     pub prev_seq: u64,
+    /// Of a repository that is never read by index at an earlier place: the older one's rows need not be kept.
+    pub at_once: bool,
 }
 
 /// Rows of a stretch of the log.
@@ -105,20 +107,33 @@ impl Generation {
             .len()
     }
 
-    pub(super) fn superseded(&self) -> Vec<Superseded> {
+    fn superseded(&self) -> Vec<Superseded> {
         self.superseded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// All rows in order; only for frozen generations.
-    pub(super) fn for_each<E>(&self, mut f: impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
+    /// Rows that the index gets, in order, and the versions whose rows stay there for a while; only for frozen
+    /// generations. A version that came after `begin` and was superseded here gets no rows at all when they need not be
+    /// kept: most records of a queue come and change within seconds. Whoever could still read them pins this generation.
+    pub(super) fn for_index<E>(
+        &self,
+        begin: u64,
+        mut f: impl FnMut(&Row) -> Result<(), E>,
+    ) -> Result<Vec<Superseded>, E> {
+        let (passed, kept): (Vec<_>, Vec<_>) = self
+            .superseded()
+            .into_iter()
+            .partition(|s| s.at_once && s.prev_seq > begin);
+        let passed: HashSet<u64> = passed.into_iter().map(|s| s.prev_seq).collect();
         self.rows
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
-            .try_for_each(&mut f)
+            .filter(|row| !passed.contains(&row.seq))
+            .try_for_each(&mut f)?;
+        Ok(kept)
     }
 
     /// Up to `limit` rows inside the bounds, ascending or descending.
@@ -195,5 +210,33 @@ mod tests {
         let bounds = (Bound::Included(row(2, 0)), Bound::Excluded(row(5, 0)));
         assert_eq!((g.count(bounds.clone(), 9), g.count(bounds, 2)), (3, 2));
         assert_eq!(g.count(crossed, 9), 0);
+    }
+
+    #[test]
+    fn what_came_and_went_in_one_generation_gets_no_rows() {
+        let row = |k: u8, seq| Row {
+            key: RowKey::new(&[k]),
+            rid: 1,
+            seq,
+        };
+        let gone = |seq, prev_seq, at_once| Superseded {
+            seq,
+            at: 0,
+            rid: 1,
+            prev_seq,
+            at_once,
+        };
+        let g = Generation::default();
+        let rows = [(1, 11), (2, 12), (3, 13), (4, 14)].map(|(k, seq)| row(k, seq));
+        // 9 stands in the index already; 12 must be kept; 13 is the newest of its record.
+        let superseded = [gone(11, 9, true), gone(12, 11, true), gone(14, 12, false)];
+        g.add(rows.into(), &superseded, 14);
+        let mut places = Vec::new();
+        let kept = g.for_index(10, |row| {
+            places.push(row.seq);
+            Ok::<_, ()>(())
+        });
+        assert_eq!(places, [12, 13, 14]);
+        assert_eq!(kept, Ok(vec![superseded[0], superseded[2]]));
     }
 }

@@ -1,4 +1,5 @@
-//! The embedded engine: `log.db` (durable log, heads, queues), `index.db` (folded index), the access journal's folder.
+//! The embedded engine: `log.db` (durable log, heads, queues), `index.db` (folded index), folders of the access journal and of
+//! waiting messages' payloads.
 //!
 //! One writer thread puts what waits into one transaction of `log.db` and flushes it once (`writer`, `batch`, `apply`).
 //! Index rows of flushed commits go to a memtable (`memtable`) and are folded into `index.db` by a second thread
@@ -18,6 +19,7 @@ mod apply;
 mod backup;
 mod batch;
 mod blobs;
+mod bodies;
 mod bulk;
 mod claims;
 mod codec;
@@ -125,6 +127,7 @@ struct Inner {
     unsaved: AtomicU64,
 
     queues: queue::Queues,
+    bodies: bodies::Bodies,
     tide: Tide,
     to_fold: Alarm,
     folded: Alarm,
@@ -136,6 +139,11 @@ struct Inner {
 }
 
 impl Inner {
+    /// Repositories of the hub's own bookkeeping: by index they are read as they are, never as they were.
+    fn internal(&self) -> Vec<u16> {
+        internal(&self.repositories.get())
+    }
+
     /// Refuses when the store is closed or its disk has failed.
     fn running(&self) -> Result<(), StoreError> {
         if self.stopping.load(Relaxed) {
@@ -168,6 +176,7 @@ impl Inner {
     fn counters(&self) -> Vec<(&'static str, u64)> {
         let published = self.published.get();
         let rows: usize = published.generations.iter().map(|g| g.len()).sum();
+        let (segments, body_bytes) = self.bodies.size();
         let mut all = vec![
             ("store_commits", self.stats.commits.load(Relaxed)),
             ("store_refused", self.stats.refused.load(Relaxed)),
@@ -184,6 +193,8 @@ impl Inner {
             ("store_write_us", self.stats.write_us.load(Relaxed)),
             ("store_flush_us", self.stats.flush_us.load(Relaxed)),
             ("store_publish_us", self.stats.publish_us.load(Relaxed)),
+            ("store_body_segments", segments),
+            ("store_body_bytes", body_bytes),
             ("store_fold_us", self.stats.fold_us.load(Relaxed)),
             (
                 "store_background_failures",
@@ -193,6 +204,13 @@ impl Inner {
         all.extend(self.journal.counters());
         all
     }
+}
+
+fn internal(repositories: &HashMap<String, (u16, RepoKind)>) -> Vec<u16> {
+    let all = repositories.values();
+    all.filter(|(_, kind)| *kind == RepoKind::Internal)
+        .map(|(id, _)| *id)
+        .collect()
 }
 
 /// The opened engine; dropping it closes the store.
@@ -451,6 +469,7 @@ impl SqliteEngine {
         let (seq, at) = earlier.unwrap_or((published.seq, published.at));
         reader::Snap {
             inner: Arc::clone(&self.inner),
+            is_past: earlier.is_some(),
             pinned: published,
             seq,
             at,

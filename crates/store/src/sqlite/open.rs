@@ -1,6 +1,7 @@
 //! Opening: lock, checks, schema, repositories, replay, threads.
 
 use super::batch::{Next, PersonCache};
+use super::bodies::{Bodies, Place};
 use super::db::{self, unavailable};
 use super::fold::Folder;
 use super::janitor;
@@ -46,7 +47,8 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
     let pool = Pool::new(log_path.clone(), index_path.clone());
     let (folder_of_index, applied) =
         open_index(&pool, &index_path, sync, *incarnation.as_bytes(), next.seq)?;
-    let generations = folder_of_index.replay(applied, &loads)?;
+    let internal = super::internal(&repositories);
+    let generations = folder_of_index.replay(applied, &loads, internal)?;
     let filling_since = generations
         .last()
         .is_some_and(|g| g.len() > 0)
@@ -64,6 +66,11 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         mirror::append(second, &log)?;
         next.mirror = next.mirror.max(second.last() + 1);
     }
+    let bodies = Bodies::open(
+        &folder.join("bodies"),
+        !config.unsafe_no_sync,
+        &places(&log)?,
+    )?;
     let (types, queue_names) = (names(&log, "rtype")?, names(&log, "queue")?);
     let inner = Arc::new(Inner {
         log_path,
@@ -97,6 +104,7 @@ pub fn open(config: StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
         rekeying: Mutex::default(),
         unsaved: AtomicU64::new(1),
         queues: queue::Queues::new(),
+        bodies,
         tide: Default::default(),
         to_fold: Default::default(),
         folded: Default::default(),
@@ -150,6 +158,25 @@ fn open_log(folder: &Path, path: &Path, sync: db::Sync) -> Result<Connection, St
     let log = db::open_writer(path, sync, 65_536)?;
     db::prepare_log(&log, path)?;
     Ok(log)
+}
+
+/// Places of payloads that rows name, sorted.
+fn places(log: &Connection) -> Result<Vec<Place>, StoreError> {
+    let mut out = Vec::new();
+    for table in ["message", "dead"] {
+        let mut statement = log
+            .prepare(&format!(
+                "SELECT place FROM {table} WHERE place IS NOT NULL"
+            ))
+            .map_err(unavailable)?;
+        let mut rows = statement.query([]).map_err(unavailable)?;
+        while let Some(row) = rows.next().map_err(unavailable)? {
+            let place: Vec<u8> = row.get(0).map_err(unavailable)?;
+            out.push(Place::unpack(&place)?);
+        }
+    }
+    out.sort_unstable();
+    Ok(out)
 }
 
 fn meta_number(log: &Connection, key: &str) -> Result<Option<i64>, StoreError> {

@@ -9,6 +9,7 @@
 
 use super::Inner;
 use super::batch::Batch;
+use super::bodies::{Place, Reading};
 use super::db::{ReadTx, number, unavailable};
 use super::shared::{Alarm, locked, now_micros};
 use crate::{DeadLetter, Leased, QueueMessageId, QueueStats, StoreError};
@@ -222,7 +223,18 @@ struct Waiting {
     max_deliveries: u32,
     deliveries: u32,
     due: i64,
+    /// Of a payload in the row.
     bytes: u64,
+    place: Option<Vec<u8>>,
+}
+
+impl Waiting {
+    fn bytes(&self) -> Result<u64, StoreError> {
+        match &self.place {
+            Some(place) => Ok(Place::unpack(place)?.len.into()),
+            None => Ok(self.bytes),
+        }
+    }
 }
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
@@ -234,20 +246,46 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
         deliveries: row.get(4)?,
         due: row.get(5)?,
         bytes: row.get(6)?,
+        place: row.get(7)?,
     })
 }
 
 const VISIBLE: &str =
-    "SELECT id, at, expires, max_deliveries, deliveries, due, length(body) FROM message
+    "SELECT id, at, expires, max_deliveries, deliveries, due, length(body), place FROM message
   WHERE queue = ?1 AND due <= ?2 AND (due, id) > (?3, ?4) ORDER BY due, id";
 
-fn payload(log: &Connection, id: u64) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-    log.prepare_cached("SELECT headers, body FROM message WHERE id = ?1")
+/// Headers and payload of a message, if it is still there.
+fn payload(
+    bodies: &Reading<'_>,
+    log: &Connection,
+    id: u64,
+) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+    if let Some(recent) = bodies.recent(id) {
+        return Ok(Some(recent));
+    }
+    let row = log
+        .prepare_cached("SELECT headers, body, place FROM message WHERE id = ?1")
         .and_then(|mut s| {
-            s.query_row([id], |r| Ok((blob(r, 0)?, blob(r, 1)?)))
+            s.query_row([id], |r| Ok((blob(r, 0)?, blob(r, 1)?, r.get(2)?)))
                 .optional()
         })
-        .map_err(unavailable)
+        .map_err(unavailable)?;
+    let Some((headers, body, place)) = row else {
+        return Ok(None);
+    };
+    Ok(Some((headers, body_at(bodies, body, place)?)))
+}
+
+/// A payload from its row, or from the place that the row names.
+pub(super) fn body_at(
+    bodies: &Reading<'_>,
+    body: Bytes,
+    place: Option<Vec<u8>>,
+) -> Result<Bytes, StoreError> {
+    match place {
+        Some(place) => bodies.read(Place::unpack(&place)?),
+        None => Ok(body),
+    }
 }
 
 fn blob(row: &Row<'_>, i: usize) -> rusqlite::Result<Bytes> {
@@ -267,6 +305,7 @@ impl Inner {
             return Ok(Vec::new());
         };
         let mut dying = Vec::new();
+        let bodies = self.bodies.reading();
         let leased = self.pool.with(|reading| {
             let taken = self.take_leases(&reading.log, number, limit, lease_ms, &mut dying)?;
             let mut out = Vec::with_capacity(taken.len());
@@ -276,7 +315,7 @@ impl Inner {
             let _tx = ReadTx::begin(&reading.log)?;
             for (message, lease) in taken {
                 // Gone only if so short a lease ran out at once and somebody else settled.
-                let Some((headers, body)) = payload(&reading.log, message.id)? else {
+                let Some((headers, body)) = payload(&bodies, &reading.log, message.id)? else {
                     continue;
                 };
                 out.push(Leased {
@@ -292,6 +331,7 @@ impl Inner {
             }
             Ok(out)
         })?;
+        drop(bodies);
         if !dying.is_empty() {
             self.in_writer(move |batch| batch.bury(&dying))?;
         }
@@ -357,7 +397,7 @@ impl Inner {
                 .counts
                 .insert(message.id, (lease.deliveries, Instant::now()));
             leases.held.insert(message.id, lease);
-            bytes += message.bytes;
+            bytes += message.bytes()?;
             taken.push((message, lease));
         }
         leases.floors.insert(queue, floor);
@@ -393,6 +433,7 @@ impl Inner {
             return Ok(Vec::new());
         };
         let now = now_micros();
+        let bodies = self.bodies.reading();
         self.pool.with(|reading| {
             let _tx = ReadTx::begin(&reading.log)?;
             let mut statement = reading.log.prepare_cached(VISIBLE).map_err(unavailable)?;
@@ -409,7 +450,7 @@ impl Inner {
                 {
                     continue;
                 }
-                if let Some((headers, body)) = payload(&reading.log, message.id)? {
+                if let Some((headers, body)) = payload(&bodies, &reading.log, message.id)? {
                     out.push(Leased {
                         id: QueueMessageId(message.id),
                         token: 0,
@@ -435,17 +476,18 @@ impl Inner {
         let Some(number) = self.queue_names.get().number(queue) else {
             return Ok(Vec::new());
         };
+        let bodies = self.bodies.reading();
         self.pool.with(|reading| {
             let mut statement = reading
                 .log
                 .prepare_cached(
-                    "SELECT id, died, reason, deliveries, headers, body FROM dead
+                    "SELECT id, died, reason, deliveries, headers, body, place FROM dead
                      WHERE queue = ?1 ORDER BY died DESC, id DESC LIMIT ?2",
                 )
                 .map_err(unavailable)?;
             let rows = statement
                 .query_map(params![number, limit.min(i64::MAX as usize)], |r| {
-                    Ok(DeadLetter {
+                    let letter = DeadLetter {
                         id: QueueMessageId(r.get(0)?),
                         queue: queue.to_owned(),
                         at: r.get(1)?,
@@ -453,10 +495,16 @@ impl Inner {
                         deliveries: r.get(3)?,
                         headers: blob(r, 4)?,
                         body: blob(r, 5)?,
-                    })
+                    };
+                    Ok((letter, r.get(6)?))
                 })
                 .map_err(unavailable)?;
-            rows.collect::<Result<_, _>>().map_err(unavailable)
+            rows.map(|row| {
+                let (letter, place) = row.map_err(unavailable)?;
+                let body = body_at(&bodies, letter.body, place)?;
+                Ok(DeadLetter { body, ..letter })
+            })
+            .collect()
         })
     }
 
@@ -576,8 +624,8 @@ impl Inner {
                 .map_err(unavailable)?;
             let Some(queue) = queue else { return Ok(false) };
             batch.execute(
-                "INSERT INTO message(id, queue, due, at, expires, max_deliveries, deliveries, headers, body)
-                 SELECT id, queue, ?2, at, NULL, max_deliveries, 0, headers, body FROM dead WHERE id = ?1",
+                "INSERT INTO message(id, queue, due, at, expires, max_deliveries, deliveries, headers, body, place)
+                 SELECT id, queue, ?2, at, NULL, max_deliveries, 0, headers, body, place FROM dead WHERE id = ?1",
                 params![id.0, batch.at],
             )?;
             batch.execute("DELETE FROM dead WHERE id = ?1", [id.0])?;
@@ -659,8 +707,8 @@ impl Batch<'_> {
         deliveries: u32,
     ) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO dead(id, queue, died, reason, at, max_deliveries, deliveries, headers, body)
-             SELECT id, queue, ?2, ?3, at, max_deliveries, ?4, headers, body FROM message WHERE id = ?1",
+            "INSERT INTO dead(id, queue, died, reason, at, max_deliveries, deliveries, headers, body, place)
+             SELECT id, queue, ?2, ?3, at, max_deliveries, ?4, headers, body, place FROM message WHERE id = ?1",
             params![id, self.at, reason, deliveries],
         )?;
         self.execute("DELETE FROM message WHERE id = ?1", [id])

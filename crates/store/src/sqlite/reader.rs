@@ -37,6 +37,8 @@ pub(super) struct Snap {
     pub pinned: Arc<Published>,
     pub seq: u64,
     pub at: i64,
+    /// An earlier place was asked for.
+    pub is_past: bool,
     /// Compartments found out already: the legs of one search ask for the same one again and again.
     pub known: Mutex<Vec<Arc<Leading>>>,
     /// Records whose index rows were looked at under an open filter.
@@ -108,8 +110,12 @@ impl Snap {
     /// before rows are removed, so looking at it after the transaction has seen its first row is enough.
     fn indexed<T>(
         &self,
+        repo: RepoId,
         f: impl FnOnce(&View<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        if self.is_past && self.inner.internal().contains(&repo.0) {
+            return Err(StoreError::SnapshotExpired);
+        }
         let out = self.looking(true, f)?;
         if self.inner.floor.load(SeqCst) > self.seq {
             return Err(StoreError::SnapshotExpired);
@@ -295,7 +301,7 @@ impl Reader for Snap {
         limit: usize,
     ) -> Result<Vec<Rid>, StoreError> {
         let span = span_of(repo, range)?;
-        self.indexed(|v| {
+        self.indexed(repo, |v| {
             let mut rids = Vec::new();
             v.rows(grant, repo, &span, |_, rid| {
                 if rids.len() >= limit {
@@ -323,7 +329,7 @@ impl Reader for Snap {
         span.descending = direction == Direction::Descending;
         span.after =
             after.map(|row| (codec::index_key(repo.0, range.param, &row.value), row.rid.0));
-        self.indexed(|v| {
+        self.indexed(repo, |v| {
             let mut rows = Vec::new();
             if limit == 0 {
                 return Ok(rows);
@@ -345,12 +351,12 @@ impl Reader for Snap {
 
     fn estimate(&self, repo: RepoId, range: &KeyRange) -> Result<u64, StoreError> {
         let span = span_of(repo, range)?;
-        self.indexed(|v| v.count_rows(&span, MAX_ESTIMATE))
+        self.indexed(repo, |v| v.count_rows(&span, MAX_ESTIMATE))
     }
 
     fn estimate_up_to(&self, repo: RepoId, range: &KeyRange, most: u64) -> Result<u64, StoreError> {
         let span = span_of(repo, range)?;
-        self.indexed(|v| v.count_rows(&span, most.min(MAX_ESTIMATE)))
+        self.indexed(repo, |v| v.count_rows(&span, most.min(MAX_ESTIMATE)))
     }
 
     fn type_rids(
@@ -361,7 +367,7 @@ impl Reader for Snap {
         after: Rid,
         limit: usize,
     ) -> Result<Vec<Rid>, StoreError> {
-        self.indexed(|v| {
+        self.indexed(repo, |v| {
             let mut rids = Vec::new();
             let Some(n) = v.types.number(rtype).filter(|_| limit > 0) else {
                 return Ok(rids);
@@ -410,7 +416,7 @@ impl Reader for Snap {
         persons: &BTreeSet<PersonKey>,
         limit: usize,
     ) -> Result<Vec<Rid>, StoreError> {
-        self.indexed(|v| {
+        self.indexed(repo, |v| {
             let found = v
                 .compartment(grant, repo, persons, MAX_ROWS_LOOKED_AT)?
                 .ok_or_else(|| too_many(MAX_ROWS_LOOKED_AT))?;

@@ -584,3 +584,149 @@ fn deliveries_are_counted_over_a_restart() {
     let again = Bench::with(config(&folder(&dir)));
     assert_eq!(again.store.lease("q", 1, 0).unwrap()[0].deliveries, 3);
 }
+
+#[test]
+fn what_only_the_hub_keeps_is_folded_as_it_is_and_not_as_it_was() {
+    let (dir, b) = fresh();
+    let put = |n: u32| {
+        update(b.internal, "Track", "x", "v")
+            .key(1, format!("{n:03}"))
+            .key(2, "same")
+    };
+    let found = |s: &dyn crate::Reader, n: u32| {
+        let (all, key) = (b.all(), format!("{n:03}"));
+        let range = crate::conformance::kit::range(1, &key, &format!("{key}~"));
+        s.range(&all, b.internal, &range, 9).map(|rids| rids.len())
+    };
+    b.put(put(0));
+    let before = b.now();
+    for n in 1..50 {
+        b.put(put(n));
+    }
+    b.store.maintain().unwrap();
+    assert_eq!(found(&*before, 0).unwrap(), 1, "taken before, read after");
+    assert_eq!(found(&*b.now(), 49).unwrap(), 1);
+    let index = rusqlite::Connection::open(folder(&dir).join("index.db")).unwrap();
+    let count = |table: &str| -> u64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        index.query_row(&sql, [], |r| r.get(0)).unwrap()
+    };
+    assert_eq!((count("idx"), count("superseded")), (3, 0));
+    // A version that stands in the index already stays there for the retention, as everywhere.
+    b.put(put(50));
+    b.put(put(51));
+    b.store.maintain().unwrap();
+    assert_eq!((count("idx"), count("superseded")), (6, 1));
+    let past = b.store.snapshot_at(Seq(3)).unwrap();
+    assert!(matches!(found(&*past, 2), Err(StoreError::SnapshotExpired)));
+    b.verify();
+    drop((before, past));
+    let b = Bench::with(config(&crash_copy(&dir, "crashed")));
+    b.verify();
+}
+
+fn body_files(folder: &Path) -> usize {
+    std::fs::read_dir(folder.join("bodies")).unwrap().count()
+}
+
+#[test]
+fn payloads_survive_a_crash_and_are_in_no_file_once_taken() {
+    let (dir, b) = fresh();
+    let body = |n: usize| format!("PAYLOAD-{n}-KNOWN-TO-THIS-TEST").repeat(200);
+    b.commit(messages((0..4).map(|n| message("q", &body(n)))));
+    assert!(in_files(&folder(&dir), b"PAYLOAD-3-").is_some());
+    // Something of a batch that did not happen.
+    let segment = std::fs::read_dir(folder(&dir).join("bodies")).unwrap();
+    let segment = segment.last().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes.extend_from_slice(b"NAMED-BY-NOBODY");
+    let crashed = crash_copy(&dir, "crashed");
+    std::fs::write(
+        crashed.join("bodies").join(segment.file_name().unwrap()),
+        bytes,
+    )
+    .unwrap();
+    std::fs::write(crashed.join("bodies/0000000099.bodies"), b"NAMED-BY-NOBODY").unwrap();
+    drop(b);
+    let b = Bench::with(config(&crashed));
+    let leased = b.store.lease("q", 9, 60_000).unwrap();
+    let bodies: Vec<_> = leased.iter().map(|l| l.body.to_vec()).collect();
+    let sent: Vec<_> = (0..4).map(|n| body(n).into_bytes()).collect();
+    assert_eq!(bodies, sent);
+    for lease in leased.iter().take(3) {
+        b.commit(settled(lease));
+    }
+    let gone = |what: &str| {
+        for _ in 0..600 {
+            if in_files(&crashed, what.as_bytes()).is_none() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    };
+    for what in ["NAMED-BY-NOBODY", "PAYLOAD-0-", "PAYLOAD-1-", "PAYLOAD-2-"] {
+        assert!(gone(what), "{what}");
+    }
+    let again = b.store.peek("q", 9).unwrap();
+    assert!(again.is_empty(), "the last one is still on lease");
+    b.commit(messages([message("q", &body(4))]));
+    assert_eq!(b.store.lease("q", 9, 60_000).unwrap().len(), 1);
+    drop(b);
+    let b = Bench::with(config(&crashed));
+    let mut left = b.store.lease("q", 9, 60_000).unwrap();
+    left.sort_by_key(|l| l.id);
+    assert_eq!(left[0].body, body(3));
+    assert_eq!(left[1].body, body(4));
+    left.iter().for_each(|lease| drop(b.commit(settled(lease))));
+    for _ in 0..600 {
+        if body_files(&crashed) == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("files of payloads were left");
+}
+
+fn settled(lease: &Leased) -> Commit {
+    Commit {
+        settle: vec![Settle {
+            id: lease.id,
+            token: lease.token,
+            outcome: Settlement::Done,
+        }],
+        ..Commit::default()
+    }
+}
+
+#[test]
+fn a_missing_payload_is_said_and_a_log_of_version_1_is_taken_over() {
+    let (dir, b) = fresh();
+    b.commit(messages([
+        message("q", "small"),
+        message("big", &"x".repeat(5_000)),
+    ]));
+    drop(b);
+    std::fs::remove_dir_all(folder(&dir).join("bodies")).unwrap();
+    let b = Bench::with(config(&folder(&dir)));
+    assert!(matches!(
+        b.store.lease("big", 1, 60_000),
+        Err(StoreError::Corrupt(_))
+    ));
+    drop(b);
+    let log = rusqlite::Connection::open(folder(&dir).join("log.db")).unwrap();
+    log.execute_batch(
+        "DELETE FROM message WHERE place IS NOT NULL; ALTER TABLE message DROP COLUMN place;
+         ALTER TABLE dead DROP COLUMN place; PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(log);
+    let b = Bench::with(config(&folder(&dir)));
+    let small = b.store.lease("q", 1, 60_000).unwrap();
+    assert_eq!(small[0].body, "small");
+    b.commit(messages([message("big", &"y".repeat(5_000))]));
+    assert_eq!(
+        b.store.lease("big", 1, 60_000).unwrap()[0].body.len(),
+        5_000
+    );
+}

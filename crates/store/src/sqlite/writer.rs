@@ -76,8 +76,16 @@ impl Answers {
     }
 }
 
+/// What a batch that did not happen has to give back.
+struct Undo {
+    pins: Vec<(u64, bool)>,
+    fresh: super::bodies::Fresh,
+}
+
 /// What a batch leaves to be published once it is flushed.
 struct Done {
+    fresh: super::bodies::Fresh,
+    freed: Vec<(u64, Option<super::bodies::Place>)>,
     next: Next,
     rows: Vec<super::memtable::Row>,
     superseded: Vec<super::memtable::Superseded>,
@@ -128,8 +136,8 @@ impl Writer {
         add_time(&inner.stats.write_us, wrote - started);
         let done = match written {
             Ok(done) => done,
-            Err((e, pins)) => {
-                self.roll_back(&pins, counts);
+            Err((e, undo)) => {
+                self.roll_back(undo, counts);
                 drop(gate);
                 self.one_by_one(answers, &e);
                 return;
@@ -153,7 +161,8 @@ impl Writer {
         if let Err(e) = flushed {
             let full = e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
             let e = unavailable(e);
-            self.roll_back(&done.pins, counts);
+            let (pins, fresh) = (done.pins, done.fresh);
+            self.roll_back(Undo { pins, fresh }, counts);
             if full {
                 answers.fail(&CommitError::Unavailable(e.to_string()), &e);
             } else {
@@ -199,7 +208,7 @@ impl Writer {
         work: Vec<Work>,
         counts: &HashMap<u64, (u32, Instant)>,
         answers: &mut Answers,
-    ) -> Result<Done, (StoreError, Vec<(u64, bool)>)> {
+    ) -> Result<Done, (StoreError, Undo)> {
         let inner = Arc::clone(&self.inner);
         let asks_by_key = work.iter().any(|w| {
             matches!(w, Work::Commit(p, _) if p.commit.expect.iter().any(|e| matches!(e, crate::Expect::NoMatch { .. })))
@@ -214,6 +223,7 @@ impl Writer {
             at: 0,
             rows: Vec::new(),
             superseded: Vec::new(),
+            internal: inner.internal(),
             overlay: asks_by_key.then(HashMap::new),
             loads: &loads,
             types: inner.types.get(),
@@ -222,6 +232,8 @@ impl Writer {
             wake: BTreeSet::new(),
             lowered: BTreeSet::new(),
             pins: Vec::new(),
+            fresh: Default::default(),
+            freed: Vec::new(),
             rotate: false,
             mirror: 0,
             purged: false,
@@ -271,10 +283,19 @@ impl Writer {
                 )
                 .err();
         }
+        if failed.is_none() {
+            failed = inner.bodies.write(&batch.fresh).err();
+        }
         if let Some(e) = failed {
-            return Err((e, batch.pins));
+            let undo = Undo {
+                pins: batch.pins,
+                fresh: batch.fresh,
+            };
+            return Err((e, undo));
         }
         Ok(Done {
+            fresh: batch.fresh,
+            freed: batch.freed,
             next: batch.next,
             rows: batch.rows,
             superseded: batch.superseded,
@@ -291,12 +312,13 @@ impl Writer {
         })
     }
 
-    fn roll_back(&mut self, pins: &[(u64, bool)], counts: HashMap<u64, (u32, Instant)>) {
+    fn roll_back(&mut self, undo: Undo, counts: HashMap<u64, (u32, Instant)>) {
         if !self.log.is_autocommit() {
             let _ = self.log.execute_batch("ROLLBACK");
         }
         self.persons = PersonCache::default();
-        self.inner.queues.unpin(pins);
+        self.inner.queues.unpin(&undo.pins);
+        self.inner.bodies.discard(undo.fresh);
         self.inner.queues.return_counts(counts);
     }
 
@@ -339,6 +361,7 @@ impl Writer {
         if rows >= GENERATION_ROWS || done.rotate {
             self.rotate();
         }
+        inner.bodies.flushed(done.fresh, &done.freed);
         inner.queues.flushed(&done.pins, &done.lowered);
         if !done.wake.is_empty() {
             inner.queues.wake(

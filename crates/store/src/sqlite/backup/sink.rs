@@ -139,7 +139,7 @@ impl Filling {
         let loads = self.inner.loads.get();
         let folder = self.inner.folder();
         folder.reset(incarnation)?;
-        let generations = folder.replay(0, &loads)?;
+        let generations = folder.replay(0, &loads, self.inner.internal())?;
         generations.iter().try_for_each(|g| folder.fold(g))
     }
 }

@@ -7,9 +7,11 @@
 use crate::backup::{ClaimItem, Header, Item, MessageItem, PurgeItem, Source, VersionItem};
 use crate::sqlite::apply::unpack_blobs;
 use crate::sqlite::batch::Next;
+use crate::sqlite::bodies::Reading as Bodies;
 use crate::sqlite::codec::{self, CODEC_ERASED, Unpacker, damaged, op};
 use crate::sqlite::db::unavailable;
 use crate::sqlite::pool::Reading;
+use crate::sqlite::queue::body_at;
 use crate::sqlite::shared::{Names, locked, now_micros};
 use crate::sqlite::{Inner, RULES, erase, feed, open};
 use crate::{
@@ -30,12 +32,14 @@ pub(super) struct Stand<'a> {
     later: Reading,
     next: Next,
     later_next: Next,
+    bodies: Bodies<'a>,
     _no_sealing: MutexGuard<'a, ()>,
 }
 
 impl<'a> Stand<'a> {
     pub(super) fn take(inner: &'a Inner) -> Result<Self, StoreError> {
         let no_sealing = locked(&inner.sealing);
+        let bodies = inner.bodies.reading();
         let state = inner.pool.fresh()?;
         state.log.execute_batch("BEGIN").map_err(unavailable)?;
         let next = open::next(&state.log)?;
@@ -49,6 +53,7 @@ impl<'a> Stand<'a> {
             later,
             next,
             later_next,
+            bodies,
             _no_sealing: no_sealing,
         })
     }
@@ -128,7 +133,7 @@ impl Source for Stand<'_> {
             },
         )?;
         purges(log, emit)?;
-        messages(log, emit)?;
+        messages(log, &self.bodies, emit)?;
         each(log, "SELECT consumer, seq FROM position", |r| {
             emit(Item::Position(get(r, 0)?, Seq(get(r, 1)?)))
         })?;
@@ -273,7 +278,7 @@ fn purges(log: &Connection, emit: Emit<'_>) -> Result<(), StoreError> {
     )
 }
 
-fn messages(log: &Connection, emit: Emit<'_>) -> Result<(), StoreError> {
+fn messages(log: &Connection, bodies: &Bodies<'_>, emit: Emit<'_>) -> Result<(), StoreError> {
     let queues = open::names(log, "queue")?;
     let queue = |n: u32| {
         let name = queues.name(n).ok_or_else(|| damaged("queue number"))?;
@@ -281,7 +286,7 @@ fn messages(log: &Connection, emit: Emit<'_>) -> Result<(), StoreError> {
     };
     each(
         log,
-        "SELECT id, queue, due, at, expires, max_deliveries, deliveries, headers, body FROM message ORDER BY id",
+        "SELECT id, queue, due, at, expires, max_deliveries, deliveries, headers, body, place FROM message ORDER BY id",
         |r| {
             let (due, at): (i64, i64) = (get(r, 2)?, get(r, 3)?);
             emit(Item::Message(Box::new(MessageItem {
@@ -293,13 +298,13 @@ fn messages(log: &Connection, emit: Emit<'_>) -> Result<(), StoreError> {
                 max_deliveries: get(r, 5)?,
                 deliveries: get(r, 6)?,
                 headers: bytes(r, 7)?,
-                body: bytes(r, 8)?,
+                body: body_at(bodies, bytes(r, 8)?, get(r, 9)?)?,
             })))
         },
     )?;
     each(
         log,
-        "SELECT id, queue, at, max_deliveries, deliveries, headers, body, died, reason FROM dead ORDER BY id",
+        "SELECT id, queue, at, max_deliveries, deliveries, headers, body, died, reason, place FROM dead ORDER BY id",
         |r| {
             let item = MessageItem {
                 id: QueueMessageId(get(r, 0)?),
@@ -310,7 +315,7 @@ fn messages(log: &Connection, emit: Emit<'_>) -> Result<(), StoreError> {
                 max_deliveries: get(r, 3)?,
                 deliveries: get(r, 4)?,
                 headers: bytes(r, 5)?,
-                body: bytes(r, 6)?,
+                body: body_at(bodies, bytes(r, 6)?, get(r, 9)?)?,
             };
             emit(Item::DeadLetter(Box::new(item), get(r, 7)?, get(r, 8)?))
         },
