@@ -24,4 +24,9 @@ pub mod adapter;
 pub mod client;
 pub mod port;
 
+mod codec;
+mod frame;
+mod performative;
+mod section;
+
 pub use adapter::{Dialect, Limits, Server, Shutdown, Stream};

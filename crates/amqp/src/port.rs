@@ -204,6 +204,9 @@ pub struct Message {
     pub header: Header,
     /// Properties.
     pub properties: Properties,
+    /// Message annotations in the order sent, by symbol or number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub message_annotations: Vec<(Simple, Simple)>,
     /// Application properties in the order sent.
     pub application_properties: Vec<(String, Simple)>,
     /// Payload. Not part of the serialised envelope.

@@ -8,7 +8,7 @@ use fe2o3_amqp_types::primitives::{
     Binary, OrderedMap, SimpleValue, Symbol, Timestamp, Uuid, Value,
 };
 
-use crate::port::{Disposition, Header, Message, MessageId, Properties, Settlement, Simple};
+use crate::port::{Header, Message, MessageId, Properties, Settlement, Simple};
 
 /// What the library decodes an incoming message into.
 pub(crate) type WireBody = wire::Body<Value>;
@@ -84,6 +84,7 @@ pub(crate) fn from_wire(message: wire::Message<WireBody>) -> Result<Message, &'s
                     .collect()
             })
             .unwrap_or_default(),
+        message_annotations: Vec::new(),
         body,
     })
 }
@@ -237,20 +238,6 @@ fn simple_to_wire(value: Simple) -> SimpleValue {
         Simple::Binary(bytes) => SimpleValue::Binary(Binary::from(bytes)),
         Simple::String(text) => SimpleValue::String(text),
         Simple::Symbol(text) => SimpleValue::Symbol(Symbol::from(text)),
-    }
-}
-
-/// The outcome that answers a sender.
-pub(crate) fn disposition_to_wire(disposition: Disposition) -> TerminalDeliveryState {
-    match disposition {
-        Disposition::Accepted => TerminalDeliveryState::Accepted(wire::Accepted {}),
-        Disposition::Released => TerminalDeliveryState::Released(wire::Released {}),
-        Disposition::Rejected {
-            condition,
-            description,
-        } => TerminalDeliveryState::Rejected(wire::Rejected {
-            error: Some(wire_error(&condition, &description)),
-        }),
     }
 }
 

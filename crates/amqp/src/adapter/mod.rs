@@ -1,14 +1,18 @@
-//! The broker side on the protocol library: sockets, log-in, sessions, links.
+//! The broker side: sockets, log-in, sessions, links.
 
 pub(crate) mod convert;
+pub(crate) mod wire;
 
+mod attaching;
 mod connection;
+mod core;
 mod dialect;
-mod frames;
 mod incoming;
+mod job;
+mod link;
+mod opening;
 mod outgoing;
-mod sasl;
-mod tap;
+mod session;
 
 use std::collections::HashMap;
 use std::io;
@@ -40,7 +44,7 @@ pub struct Limits {
     pub max_frame_bytes: u32,
     /// Largest message in bytes, envelope included.
     pub max_message_bytes: u64,
-    /// Credit given to a sending client; never less than the 200 that the protocol library grants by itself.
+    /// Credit given to a sending client: how many messages may be on their way before the first is answered.
     pub sender_credit: u32,
     /// Most unsettled deliveries to one receiving link, whatever its credit. Clients acknowledge as many together as they
     /// fetch ahead: JMS a thousand.

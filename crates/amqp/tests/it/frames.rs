@@ -4,8 +4,8 @@ use amqp::Limits;
 use amqp::port::Settlement;
 
 use crate::raw::{
-    ATTACH, DATA, DETACH, DISPOSITION, FLOW, PROPERTIES, Raw, TRANSFER, V, VALUE, attach_receiver,
-    attach_sender, decode, described, frame, settle, text, transfer,
+    ACCEPTED, ATTACH, DATA, DETACH, DISPOSITION, FLOW, PROPERTIES, Raw, TRANSFER, V, VALUE,
+    attach_receiver, attach_sender, decode, described, frame, settle, text, transfer,
 };
 use crate::{QUEUE, SOURCE, eventually, message, start};
 
@@ -122,30 +122,72 @@ async fn bytes_and_text_in_a_value_section_are_taken_as_the_body() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_would_settle_second_is_told_that_it_settles_first() {
+async fn a_receiver_that_settles_second_hears_when_it_is_done() {
     let running = start(Limits::default()).await;
+    let mut client = running.client().await;
+    let mut sender = client.sender(QUEUE, "s").await.unwrap();
+    sender
+        .send_all(vec![message("1"), message("2")])
+        .await
+        .unwrap();
     let mut receiver = Raw::open(running.address).await;
     receiver
         .send(&[attach_receiver(SOURCE, V::Ubyte(1), 5)])
         .await;
     receiver.opened().await;
     let attach = receiver.until(ATTACH).await;
-    assert!(matches!(attach.field(4), V::Null | V::Ubyte(0)));
+    assert_eq!(attach.field(4), &V::Ubyte(1));
+    receiver.until(TRANSFER).await;
+    receiver.until(TRANSFER).await;
+    let outcome = vec![
+        V::Bool(true),
+        V::Uint(0),
+        V::Uint(1),
+        V::Bool(false),
+        described(ACCEPTED, Vec::new()),
+    ];
+    receiver.send(&[frame(DISPOSITION, outcome, &[])]).await;
+    let said = receiver.until(DISPOSITION).await;
+    assert_eq!(
+        said.fields,
+        [
+            V::Bool(false),
+            V::Uint(0),
+            V::Uint(1),
+            V::Bool(true),
+            described(ACCEPTED, Vec::new())
+        ]
+    );
+    assert_eq!(running.broker.with(|state| state.settled.len()), 2);
 }
 
+/// AMQP counts deliveries round: from 0 to the last number is nothing at all. Half the numbers are as many as there can be.
 #[tokio::test]
-async fn a_disposition_without_end_ends_its_connection() {
+async fn a_disposition_of_all_there_could_be_costs_no_more_than_what_there_is() {
     let running = start(Limits::default()).await;
+    let mut client = running.client().await;
+    let mut sender = client.sender(QUEUE, "s").await.unwrap();
+    sender
+        .send_all(vec![message("1"), message("2")])
+        .await
+        .unwrap();
     let mut receiver = Raw::open(running.address).await;
     receiver.send(&[attach_receiver(SOURCE, V::Null, 5)]).await;
     receiver.opened().await;
-    receiver.until(ATTACH).await;
-    receiver.send(&[settle(0, u32::MAX)]).await;
-    while receiver.next().await.is_some() {}
-    eventually("the connection is gone", || {
-        running.server.connections() == 0
+    receiver.until(TRANSFER).await;
+    receiver.until(TRANSFER).await;
+    let began = std::time::Instant::now();
+    for _ in 0..1000 {
+        receiver.send(&[settle(0, u32::MAX)]).await;
+    }
+    receiver
+        .send(&[settle(7, 7), settle(0, u32::MAX / 2)])
+        .await;
+    eventually("settled", || {
+        running.broker.with(|state| state.settled.len() == 2)
     })
     .await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(3));
 }
 
 #[tokio::test]

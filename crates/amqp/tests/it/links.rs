@@ -33,6 +33,7 @@ fn full() -> Message {
             group_sequence: Some(3),
             reply_to_group_id: Some("r".to_owned()),
         },
+        message_annotations: Vec::new(),
         application_properties: vec![
             ("fromHerId".to_owned(), "8900901".into()),
             ("toHerId".to_owned(), Simple::Signed(93252, 32)),
