@@ -310,6 +310,16 @@ pub(crate) fn write_before_body(message: &Message, out: &mut Vec<u8>) {
     out.binary_head(message.body.len());
 }
 
+/// Appends so many bytes of a message, from a place in it: a message is what stands before its body, and the body.
+pub(crate) fn write_part(before: &[u8], body: &[u8], from: usize, count: usize, out: &mut Vec<u8>) {
+    let head = before.get(from..).unwrap_or_default();
+    let head = head.get(..count).unwrap_or(head);
+    out.extend_from_slice(head);
+    let rest = body.get(from.saturating_sub(before.len())..);
+    let rest = rest.unwrap_or_default();
+    out.extend_from_slice(rest.get(..count - head.len()).unwrap_or(rest));
+}
+
 fn write_properties(properties: &Properties, out: &mut Vec<u8>) {
     out.described(PROPERTIES);
     out.list(|fields| {
@@ -362,3 +372,6 @@ fn write_simple(value: &Simple, out: &mut Vec<u8>) {
         Simple::Symbol(text) => out.symbol(text),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::Shared;
-use super::core::{Core, End};
+use super::core::{Core, End, is_full};
 use super::job::{Done, Found};
 use super::opening::{self, NotOpened, Opened, WRITE};
 use super::wire::Wire;
@@ -233,9 +233,7 @@ impl<Io: AsyncRead + AsyncWrite + Send + Unpin> Connection<Io> {
             happened.anything |= self.poll_send(cx)?;
         }
         happened.anything |= timer.poll(cx).is_ready();
-        if stopping.as_mut().poll(cx).is_ready() {
-            happened.stopping = true;
-        }
+        happened.stopping = stopping.as_mut().poll(cx).is_ready();
         if happened.anything || happened.stopping {
             Poll::Ready(Ok(happened))
         } else {
@@ -244,7 +242,7 @@ impl<Io: AsyncRead + AsyncWrite + Send + Unpin> Connection<Io> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let was_congested = self.core.is_congested(&self.wire.output);
+        let was_full = is_full(&self.wire.output);
         match self.wire.poll_send(cx) {
             Poll::Ready(Err(_)) => Err(End::Gone),
             Poll::Ready(Ok(0)) | Poll::Pending => Ok(false),
@@ -255,8 +253,8 @@ impl<Io: AsyncRead + AsyncWrite + Send + Unpin> Connection<Io> {
                 self.is_resting = false;
                 self.stuck_since = (self.wire.output.waiting() > 0).then_some(now);
                 // There is something to do when the client has made room, or what was sent settled is gone.
-                let is_congested = self.core.is_congested(&self.wire.output);
-                Ok(was_congested && !is_congested || !self.core.sent_settled.is_empty())
+                let has_room = was_full && !is_full(&self.wire.output);
+                Ok(has_room || !self.core.sent_settled.is_empty())
             }
         }
     }

@@ -478,14 +478,17 @@ impl Core {
         self.write_answers(out);
         self.settle_sent(out.sent());
         self.look_at_the_time(now, out);
-        if is_full(out) {
-            return;
+        // What is sent may let a link look for more, and so on: but what is looked for comes later.
+        while !is_full(out) && !self.touched.is_empty() {
+            let mut touched = std::mem::take(&mut self.touched);
+            for link in touched.drain(..) {
+                self.look_after(link, now, out);
+            }
+            if self.touched.is_empty() {
+                self.touched = touched;
+            }
+            self.send(out);
         }
-        let mut touched = std::mem::take(&mut self.touched);
-        for link in touched.drain(..) {
-            self.look_after(link, now, out);
-        }
-        self.touched = touched;
         self.send(out);
     }
 

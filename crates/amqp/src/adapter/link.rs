@@ -156,6 +156,8 @@ impl Outgoing {
 
     /// A flow with credit. Before our attach has come to the client, it cannot know our count: it begins with 0.
     pub fn on_flow(&mut self, delivery_count: Option<u32>, credit: u32, drain: bool) {
+        // More than half of all numbers would look as if it had been taken back.
+        let credit = credit.min(u32::MAX / 2);
         self.limit = delivery_count.unwrap_or(0).wrapping_add(credit);
         self.is_draining = drain;
     }
@@ -208,6 +210,8 @@ mod tests {
         assert_eq!(link.credit(), 4);
         link.on_flow(Some(0), 1, false);
         assert_eq!(link.credit(), 0, "taken back");
+        link.on_flow(Some(2), u32::MAX, false);
+        assert!(link.credit() > 1_000_000, "as much as there can be");
         link.on_flow(Some(2), 7, true);
         assert_eq!((link.credit(), link.is_draining), (7, true));
         link.drained();

@@ -1,6 +1,5 @@
 //! The broker side: sockets, log-in, sessions, links.
 
-pub(crate) mod convert;
 pub(crate) mod wire;
 
 mod attaching;

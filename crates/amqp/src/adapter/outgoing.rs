@@ -406,13 +406,7 @@ impl Sending<'_> {
         };
         Core::put(out, session.local, |out| {
             transfer.write(out);
-            let before = self.before.get(self.sent..).unwrap_or_default();
-            let before = before.get(..count).unwrap_or(before);
-            out.extend_from_slice(before);
-            let from = self.sent.saturating_sub(self.before.len());
-            let body = self.body.get(from..).unwrap_or_default();
-            let body = body.get(..count - before.len()).unwrap_or(body);
-            out.extend_from_slice(body);
+            section::write_part(self.before, self.body, self.sent, count, out);
         });
         session.sends();
         self.sent += count;

@@ -4,6 +4,8 @@
 
 mod read;
 mod state;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(crate) use read::{Terminus, read, read_sasl};

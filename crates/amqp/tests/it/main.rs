@@ -1,4 +1,4 @@
-//! The server against our own client and against raw bytes. Foreign clients are tested with the whole hub.
+//! The server against our own client, against another in Rust, and against raw bytes. More foreign clients are tested with the whole hub.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,9 +8,11 @@
 
 #[path = "../../examples/memory_broker/broker.rs"]
 mod broker;
+mod foreign;
 mod frames;
 mod links;
 mod login;
+mod protocol;
 mod raw;
 
 use std::net::SocketAddr;

@@ -12,9 +12,12 @@ pub const FLOW: u64 = 0x13;
 pub const TRANSFER: u64 = 0x14;
 pub const DISPOSITION: u64 = 0x15;
 pub const DETACH: u64 = 0x16;
+pub const END: u64 = 0x17;
+pub const CLOSE: u64 = 0x18;
 pub const ACCEPTED: u64 = 0x24;
 pub const SOURCE: u64 = 0x28;
 pub const TARGET: u64 = 0x29;
+pub const COORDINATOR: u64 = 0x30;
 pub const PROPERTIES: u64 = 0x73;
 pub const DATA: u64 = 0x75;
 pub const VALUE: u64 = 0x77;
@@ -181,6 +184,11 @@ pub struct Raw {
 impl Raw {
     /// Logs in and opens; nothing waits for an answer that need not.
     pub async fn open(address: SocketAddr) -> Self {
+        Self::open_with(address, 262_144, V::Null).await
+    }
+
+    /// The same with frames so large at most, and so many milliseconds of silence.
+    pub async fn open_with(address: SocketAddr, max_frame: u32, idle: V) -> Self {
         let mut raw = Self {
             socket: TcpStream::connect(address).await.unwrap(),
         };
@@ -202,8 +210,9 @@ impl Raw {
         let open = vec![
             text("container"),
             text("localhost"),
-            V::Uint(262_144),
-            V::Other,
+            V::Uint(max_frame),
+            V::Null,
+            idle,
         ];
         // Its transfers begin to count three before the end of the numbers.
         let begin = vec![
@@ -230,7 +239,7 @@ impl Raw {
         self.socket.write_all(&chunks.concat()).await.unwrap();
     }
 
-    async fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.socket.read_exact(&mut bytes).await.unwrap();
         bytes
@@ -275,6 +284,56 @@ impl Raw {
             );
         }
     }
+}
+
+impl Said {
+    /// Condition of the error in this field.
+    pub fn condition(&self, at: usize) -> String {
+        match self.field(at) {
+            V::Described(0x1d, error) => match &**error {
+                V::List(fields) => match fields.first() {
+                    Some(V::Symbol(condition)) => condition.clone(),
+                    other => panic!("no condition: {other:?}"),
+                },
+                other => panic!("no error: {other:?}"),
+            },
+            other => panic!("no error: {other:?}"),
+        }
+    }
+}
+
+/// A flow for a link on which the client receives.
+pub fn flow(window: u32, count: u32, credit: u32, drain: bool, echo: bool) -> Vec<u8> {
+    let fields = vec![
+        V::Uint(0),
+        V::Uint(window),
+        V::Uint(u32::MAX - 2),
+        V::Uint(2048),
+        V::Uint(0),
+        V::Uint(count),
+        V::Uint(credit),
+        V::Null,
+        V::Bool(drain),
+        V::Bool(echo),
+    ];
+    frame(FLOW, fields, &[])
+}
+
+/// One transfer of a delivery of several.
+pub fn part(delivery: Option<u32>, more: bool, aborted: bool, bytes: &[u8]) -> Vec<u8> {
+    let fields = vec![
+        V::Uint(0),
+        delivery.map_or(V::Null, V::Uint),
+        V::Null,
+        V::Null,
+        V::Null,
+        V::Bool(more),
+        V::Null,
+        V::Null,
+        V::Null,
+        V::Bool(aborted),
+    ];
+    frame(TRANSFER, fields, bytes)
 }
 
 /// A link on which the client sends.
