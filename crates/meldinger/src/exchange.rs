@@ -23,7 +23,7 @@ use crate::rules::envelope::{self, APPREC, Envelope, Refused, Seen, property};
 use crate::rules::queue::{QueueKind, QueueName};
 use crate::rules::track::{Alert, Receipt, StepKind, Track};
 use crate::signals::Signals;
-use crate::tracks::{Stored, Tracks, hex, param};
+use crate::tracks::{Stored, TRACK_BYTES, Tracks, hex, json, param};
 use crate::users::Users;
 
 /// Bodies above this are kept as blobs beside the queue, whose own limit is 32 MiB.
@@ -134,17 +134,28 @@ pub(crate) struct Inner {
 }
 
 /// What stands beside a message in its queue.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Headers {
     /// Track of the message; absent for error messages made here.
-    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "t", default)]
     pub track: Option<String>,
     /// The envelope.
     #[serde(rename = "m")]
     pub message: Message,
     /// SHA-256 (hex) of a body kept as blob.
-    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "b", default)]
     pub blob: Option<String>,
+}
+
+/// The same on its way into the queue.
+#[derive(Serialize)]
+struct HeadersRef<'a> {
+    #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
+    track: Option<&'a str>,
+    #[serde(rename = "m")]
+    message: &'a Message,
+    #[serde(rename = "b", skip_serializing_if = "Option::is_none")]
+    blob: Option<String>,
 }
 
 /// A commit with what to do about its outcome.
@@ -623,12 +634,12 @@ impl Exchange {
         let blob = (message.body.len() > MAX_QUEUED_BODY)
             .then(|| self.inner.store.stage_blob(&message.body))
             .transpose()?;
-        let headers = Headers {
-            track: track.map(str::to_owned),
-            message: message.clone(),
+        let headers = HeadersRef {
+            track,
+            message,
             blob: blob.as_ref().map(|hash| hex(hash)),
         };
-        let headers = serde_json::to_vec(&headers).unwrap_or_default();
+        let headers = json(&headers, TRACK_BYTES);
         if headers.is_empty() || headers.len() > MAX_HEADERS {
             return Ok((None, None));
         }
@@ -642,7 +653,7 @@ impl Exchange {
             due_at: None,
             expires_at,
             max_deliveries: 0,
-            headers: headers.into(),
+            headers,
             body,
         };
         Ok((Some(enqueue), blob))

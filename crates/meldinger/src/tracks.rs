@@ -11,6 +11,8 @@ use crate::rules::track::Track;
 pub(crate) const RTYPE: &str = "MessageTrack";
 /// What makes the keys below. 2: those that need a human by party, and by state. 3: hours in place of moments.
 pub(crate) const PACK: u32 = 3;
+/// Room for most tracks and envelopes as JSON.
+pub(crate) const TRACK_BYTES: usize = 1_536;
 /// Records of one batch of [`Tracks::renew_keys`].
 const RENEWED: usize = 500;
 /// What stands for every party where a key begins with one.
@@ -236,7 +238,7 @@ impl Tracks {
             rtype: RTYPE.to_owned(),
             id: PutId::Given(track.id.clone()),
             op,
-            body: serde_json::to_vec(track).unwrap_or_default().into(),
+            body: json(track, TRACK_BYTES),
             keys: keys(track),
             pack: PACK,
             persons: Vec::new(),
@@ -367,6 +369,15 @@ fn decode(record: &store::Record) -> Option<Stored> {
         track,
         vno: record.head.vno,
     })
+}
+
+/// A value as JSON, in a buffer of about the right size.
+pub(crate) fn json(value: &impl serde::Serialize, about_bytes: usize) -> Bytes {
+    let mut out = Vec::with_capacity(about_bytes);
+    match serde_json::to_writer(&mut out, value) {
+        Ok(()) => out.into(),
+        Err(_) => Bytes::new(),
+    }
 }
 
 /// A SHA-256 from its hexadecimal form.

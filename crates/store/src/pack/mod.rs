@@ -84,11 +84,22 @@ impl<'a> Unpacker<'a> {
 const SQUEEZED_KEYS: [u8; 2] = [0, 1];
 /// Packed keys from this size on are compressed when that helps.
 const SQUEEZE_KEYS_FROM: usize = 64;
+/// Where time matters more, from this size on.
+const QUICK_KEYS_BELOW: usize = 512;
 /// More than any record's keys take.
 const MAX_PACKED_KEYS: usize = 16 << 20;
 
 /// Sorted keys without duplicates; parameters as differences; compressed when that helps.
 pub(crate) fn pack_keys(sorted: &[IndexKey]) -> Vec<u8> {
+    pack_keys_from(sorted, SQUEEZE_KEYS_FROM)
+}
+
+/// The same for records that change within moments: a few keys are not worth the time.
+pub(crate) fn pack_keys_quickly(sorted: &[IndexKey]) -> Vec<u8> {
+    pack_keys_from(sorted, QUICK_KEYS_BELOW)
+}
+
+fn pack_keys_from(sorted: &[IndexKey], squeeze_from: usize) -> Vec<u8> {
     let size: usize = sorted.iter().map(|k| k.value.len() + 4).sum();
     let mut p = Packer(Vec::with_capacity(size + 2));
     p.u64(sorted.len() as u64);
@@ -98,7 +109,7 @@ pub(crate) fn pack_keys(sorted: &[IndexKey]) -> Vec<u8> {
         p.bytes(&key.value);
         last = key.param;
     }
-    if p.0.len() >= SQUEEZE_KEYS_FROM
+    if p.0.len() >= squeeze_from
         && let Some(small) = squeeze::KEYS.pack(&p.0)
     {
         return [&SQUEEZED_KEYS[..], &small].concat();

@@ -4,7 +4,7 @@
 use crate::{Op, Privacy, StoreError};
 
 pub(super) use crate::pack::{
-    Packer, Unpacker, damaged, pack_body, pack_keys, unpack_body, unpack_keys,
+    Packer, Unpacker, damaged, pack_body, pack_keys, pack_keys_quickly, unpack_body, unpack_keys,
 };
 
 /// Index parameters from here on belong to the engine; callers may not use them.

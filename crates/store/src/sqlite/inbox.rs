@@ -185,6 +185,7 @@ impl Inner {
 
     fn prepare(&self, mut commit: Commit) -> Result<Prepared, CommitError> {
         self.check_limits(&commit)?;
+        let internal = self.internal();
         let mut bytes = 0;
         let mut puts = Vec::with_capacity(commit.put.len());
         for put in &mut commit.put {
@@ -194,7 +195,10 @@ impl Inner {
             put.keys.sort_unstable();
             put.keys.dedup();
             let (codec, body) = codec::pack_body(&put.body);
-            let keys = codec::pack_keys(&put.keys);
+            let keys = match internal.contains(&put.repo.0) {
+                true => codec::pack_keys_quickly(&put.keys),
+                false => codec::pack_keys(&put.keys),
+            };
             bytes += body.len() + keys.len() + 256;
             let rows = put
                 .keys
