@@ -119,9 +119,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Wire<Io> {
 
     /// Reads what is there. Ready with nothing read at the end of the stream.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(self.read_size);
+        // Room that is left is used first: messages that share it keep less of it alive.
+        if self.input.capacity() - self.input.len() < self.read_size / 4 {
+            self.input.reserve(self.read_size);
+        }
         let read = ready!(self.poll_read_once(cx))?;
-        if read >= self.read_size {
+        if self.input.len() == self.input.capacity() {
             self.read_size = (self.read_size * 2).min(MAX_READ);
         } else if read < self.read_size / 4 {
             self.read_size = (self.read_size / 2).max(MIN_READ);
