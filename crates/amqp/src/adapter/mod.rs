@@ -2,6 +2,7 @@
 
 pub(crate) mod wire;
 
+mod answers;
 mod attaching;
 mod connection;
 mod core;

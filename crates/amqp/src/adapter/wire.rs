@@ -15,8 +15,8 @@ use crate::frame::{self, Frame};
 /// Read at once from a connection that has said little so far, and from one that says much.
 const MIN_READ: usize = 4 << 10;
 const MAX_READ: usize = 64 << 10;
-/// Room for output that a connection keeps.
-const KEPT_OUTPUT: usize = 64 << 10;
+/// Room for output that a connection keeps while it is in use.
+const KEPT_OUTPUT: usize = 256 << 10;
 /// How long a peer may go on sending after we have said our last word; closing at once could take that word from it.
 const LINGER: Duration = Duration::from_secs(1);
 const MAX_LINGER_READS: usize = 256;
