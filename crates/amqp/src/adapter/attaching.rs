@@ -11,6 +11,8 @@ use crate::port::{AttachError, Node};
 
 /// Handles beyond the links of a connection: those of links that were refused until the client has agreed.
 const MAX_REFUSED: usize = 64;
+/// Longest name of a link.
+const MAX_NAME: usize = 4096;
 /// `snd-settle-mode` settled.
 const SETTLED: u8 = 1;
 /// A list without fields.
@@ -42,7 +44,8 @@ impl Core {
         self.put_attach(&answer, local, out)?;
         let slot = |link: Option<LinkId>| Slot {
             local: handle,
-            name: attach.name.into(),
+            // Nothing is kept of a link that is refused but its handle.
+            name: link.map_or("", |_| attach.name).into(),
             role: attach.role,
             link,
         };
@@ -92,6 +95,10 @@ impl Core {
         if self.open_links >= most {
             let text = format!("more than {most} links on one connection");
             return Err(AttachError::new("amqp:resource-limit-exceeded", text));
+        }
+        if attach.name.len() > MAX_NAME {
+            let text = format!("names of links have {MAX_NAME} bytes at most");
+            return Err(AttachError::new("amqp:invalid-field", text));
         }
         let session = self.sessions.get(&channel);
         if session.is_some_and(|session| session.has_link(attach.name, attach.role)) {

@@ -280,6 +280,9 @@ impl<Io: AsyncRead + AsyncWrite + Send + Unpin> Connection<Io> {
         let error = match end {
             End::Gone => None,
             End::Closed => {
+                // Who settles, closes, and looks elsewhere what has become of it, finds it done.
+                self.core.end_all();
+                let _ = timeout(CLOSING / 2, self.finish()).await;
                 self.say_close(None).await;
                 None
             }
@@ -290,6 +293,7 @@ impl<Io: AsyncRead + AsyncWrite + Send + Unpin> Connection<Io> {
             End::Stopping => {
                 // What has arrived is finished, and its senders hear of it.
                 let _ = timeout(STOPPING, self.finish()).await;
+                self.core.write_answers(&mut self.wire.output);
                 self.core.detach_all(&mut self.wire.output);
                 let text = "the hub is stopping; connect again later";
                 Some(Error::new("amqp:connection:forced", text))
@@ -299,12 +303,7 @@ impl<Io: AsyncRead + AsyncWrite + Send + Unpin> Connection<Io> {
         if let Some(error) = &error {
             self.say_close(Some(error)).await;
         }
-        let settled = async {
-            while let Some(done) = self.core.work.next().await {
-                self.core.on_done(done);
-            }
-        };
-        if timeout(SETTLING, settled).await.is_err() {
+        if timeout(SETTLING, self.finish()).await.is_err() {
             tracing::warn!("settlements of an AMQP connection did not end in time");
         }
         self.core.close_sources();
@@ -316,12 +315,11 @@ impl<Io: AsyncRead + AsyncWrite + Send + Unpin> Connection<Io> {
         }
     }
 
-    /// Waits for all that the broker has in hand, and tells the clients.
+    /// Waits for all that the broker has in hand.
     async fn finish(&mut self) {
         while let Some(done) = self.core.work.next().await {
             self.core.on_done(done);
         }
-        self.core.write_answers(&mut self.wire.output);
     }
 
     async fn say_close(&mut self, error: Option<&Error>) {

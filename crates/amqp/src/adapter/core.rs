@@ -10,13 +10,14 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::job::{Done, Found, InHand, Job, Look, Settling};
+use super::answers::Answer;
+use super::job::{Done, Found, Job, Look, Settling};
 use super::link::{Link, LinkId, Way};
 use super::opening::Opened;
 use super::session::{Session, Unsettled};
 use super::wire::Output;
 use crate::frame::{self, Frame, Kind};
-use crate::performative::{self, Begin, Disposition, Error, Performative, Role, State, write_end};
+use crate::performative::{self, Begin, Error, Performative, State, write_end};
 use crate::port::{Identity, Lease, Node, Settlement};
 
 /// Output beyond which nothing more is looked for, taken or read until the client has taken some of it.
@@ -41,16 +42,6 @@ impl End {
     }
 }
 
-/// A settlement that goes to the client with the next output.
-struct Answer {
-    /// The session's, as the client numbers it.
-    channel: u16,
-    /// Ours in it.
-    role: Role,
-    delivery_id: u32,
-    state: State,
-}
-
 /// Sent settled; the broker learns that it is accepted once the bytes before this place are sent.
 pub(super) struct SentSettled {
     pub place: u64,
@@ -71,7 +62,7 @@ pub(super) struct Core {
     pub open_links: usize,
     pub work: FuturesUnordered<Job>,
     pub looks: FuturesUnordered<Abortable<Look>>,
-    answers: Vec<Answer>,
+    pub answers: Vec<Answer>,
     /// Links to look after: something about them has changed.
     touched: Vec<LinkId>,
     /// Links with something to send, in turn.
@@ -303,7 +294,7 @@ impl Core {
     }
 
     /// The broker learns that a receiving link is gone, once nothing is held for it.
-    fn close_source(&mut self, id: LinkId) {
+    pub fn close_source(&mut self, id: LinkId) {
         let is_over = |link: &mut Link| {
             let outgoing = link.outgoing();
             outgoing.is_some_and(|outgoing| outgoing.has_ended && outgoing.held == 0)
@@ -359,50 +350,6 @@ impl Core {
         }
     }
 
-    /// What became of a message, for its sender. If the link is gone, nobody waits for it.
-    pub fn answer_message(&mut self, in_hand: InHand, state: State) {
-        let Some(link) = self.links.get_mut(&in_hand.link) else {
-            return;
-        };
-        let channel = link.channel;
-        if let Some(incoming) = link.incoming() {
-            incoming.in_hand = incoming.in_hand.saturating_sub(1);
-        }
-        if !in_hand.is_settled {
-            self.answers.push(Answer {
-                channel,
-                role: Role::Receiver,
-                delivery_id: in_hand.delivery_id,
-                state,
-            });
-        }
-        self.touch(in_hand.link);
-    }
-
-    fn on_settled(&mut self, settling: Settling) {
-        let Some(link) = self.links.get_mut(&settling.link) else {
-            return;
-        };
-        let channel = link.channel;
-        let Some(outgoing) = link.outgoing() else {
-            return;
-        };
-        outgoing.held = outgoing.held.saturating_sub(1);
-        outgoing.held_bytes = outgoing.held_bytes.saturating_sub(settling.bytes);
-        if outgoing.has_ended {
-            return self.close_source(settling.link);
-        }
-        if let Some((delivery_id, state)) = settling.answer {
-            self.answers.push(Answer {
-                channel,
-                role: Role::Sender,
-                delivery_id,
-                state,
-            });
-        }
-        self.touch(settling.link);
-    }
-
     /// A look has ended.
     pub fn on_found(&mut self, found: Found, now: Instant) {
         let Found {
@@ -437,40 +384,6 @@ impl Core {
         }
         self.on_found_for(link, deliveries, now);
         self.touch(link);
-    }
-
-    /// Writes what is owed: settlements, several of a kind in a row as one.
-    pub fn write_answers(&mut self, out: &mut Output) {
-        if self.answers.is_empty() {
-            return;
-        }
-        let mut answers = std::mem::take(&mut self.answers);
-        answers.sort_by_key(|answer| (answer.channel, answer.role, answer.delivery_id));
-        let mut rest = answers.drain(..).peekable();
-        while let Some(first) = rest.next() {
-            let mut last = first.delivery_id;
-            let follows = |next: &Answer, last: u32| {
-                (next.channel, next.role) == (first.channel, first.role)
-                    && next.delivery_id == last.wrapping_add(1)
-                    && next.state == first.state
-            };
-            while let Some(next) = rest.next_if(|next| follows(next, last)) {
-                last = next.delivery_id;
-            }
-            let Some(session) = self.sessions.get(&first.channel).filter(|s| !s.is_ending) else {
-                continue;
-            };
-            let disposition = Disposition {
-                role: first.role,
-                first: first.delivery_id,
-                last: (last != first.delivery_id).then_some(last),
-                settled: true,
-                state: Some(first.state),
-            };
-            Self::put(out, session.local, |out| disposition.write(out));
-        }
-        drop(rest);
-        self.answers = answers;
     }
 
     /// Does what has become possible or due, as far as the client takes it.

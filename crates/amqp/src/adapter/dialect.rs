@@ -32,7 +32,7 @@ pub(super) async fn run<Io>(
     mut stream: Io,
     peer: IpAddr,
 ) where
-    Io: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin + 'static,
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let Some(dialect) = dialect else {
         return connection::run(shared, stream, peer).await;

@@ -2,6 +2,7 @@
 
 pub(crate) mod wire;
 
+mod answers;
 mod attaching;
 mod connection;
 mod core;
@@ -48,7 +49,8 @@ pub struct Limits {
     /// Most unsettled deliveries to one receiving link, whatever its credit. Clients acknowledge as many together as they
     /// fetch ahead: JMS a thousand.
     pub max_unsettled: usize,
-    /// Bytes of them beyond which no more are fetched.
+    /// Bytes of them beyond which no more are fetched; and bytes of messages in the broker's hands beyond which a connection
+    /// is read from no more until some are kept.
     pub max_unsettled_bytes: usize,
     /// TLS, SASL and open must be done within this time.
     pub handshake: Duration,

@@ -15,8 +15,8 @@ use crate::frame::{self, Frame};
 /// Read at once from a connection that has said little so far, and from one that says much.
 const MIN_READ: usize = 4 << 10;
 const MAX_READ: usize = 64 << 10;
-/// Room for output that a connection keeps.
-const KEPT_OUTPUT: usize = 64 << 10;
+/// Room for output that a connection keeps while it is in use.
+const KEPT_OUTPUT: usize = 256 << 10;
 /// How long a peer may go on sending after we have said our last word; closing at once could take that word from it.
 const LINGER: Duration = Duration::from_secs(1);
 const MAX_LINGER_READS: usize = 256;
@@ -119,9 +119,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Wire<Io> {
 
     /// Reads what is there. Ready with nothing read at the end of the stream.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(self.read_size);
+        // Room that is left is used first: messages that share it keep less of it alive.
+        if self.input.capacity() - self.input.len() < self.read_size / 4 {
+            self.input.reserve(self.read_size);
+        }
         let read = ready!(self.poll_read_once(cx))?;
-        if read >= self.read_size {
+        if self.input.len() == self.input.capacity() {
             self.read_size = (self.read_size * 2).min(MAX_READ);
         } else if read < self.read_size / 4 {
             self.read_size = (self.read_size / 2).max(MIN_READ);

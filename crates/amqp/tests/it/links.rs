@@ -309,3 +309,77 @@ async fn links_are_counted_and_shutdown_is_told() {
     assert!(matches!(told, ClientError::Link(_)), "{told}");
     eventually("nobody left", || running.server.connections() == 0).await;
 }
+
+/// Both ways at once, from several connections; bodies as large as the profile's, and some over many frames.
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_arrives_once_whatever_else_goes_on() {
+    const SENDERS: usize = 4;
+    const EACH: usize = 400;
+    let running = start(Limits::default()).await;
+    let mut receivers = Vec::new();
+    for task in 0..3 {
+        let mut client = running.client().await;
+        receivers.push(tokio::spawn(async move {
+            let name = format!("r-{task}");
+            let mut receiver = client.receiver(SOURCE, &name, 50).await.unwrap();
+            let mut taken = Vec::new();
+            loop {
+                let silence = Duration::from_secs(1);
+                let Ok(received) = tokio::time::timeout(silence, receiver.recv()).await else {
+                    break;
+                };
+                let received = received.unwrap();
+                let body = &received.message.body;
+                let id = received.message.property("id").unwrap();
+                let length = received.message.property("length").unwrap();
+                assert_eq!(body.len().to_string(), length);
+                assert!(body.iter().all(|byte| *byte == body[0]));
+                // Every tenth is given back once.
+                if id.ends_with('7') && received.message.header.delivery_count == 0 {
+                    receiver
+                        .settle(&received, Settlement::Released)
+                        .await
+                        .unwrap();
+                } else {
+                    receiver.accept(&received).await.unwrap();
+                    taken.push(id);
+                }
+            }
+            taken
+        }));
+    }
+    let mut senders = Vec::new();
+    for task in 0..SENDERS {
+        let mut client = running.client().await;
+        senders.push(tokio::spawn(async move {
+            let mut sender = client.sender(QUEUE, "s").await.unwrap();
+            for round in 0..EACH / 50 {
+                let messages = (0..50).map(|n| {
+                    let length = if n == 0 { 400_000 } else { 10_000 + n };
+                    let mut message = message(vec![n as u8; length]);
+                    message.set_property("id", format!("{task}-{round}-{n}"));
+                    message.set_property("length", length.to_string());
+                    message
+                });
+                let outcomes = sender.send_all(messages.collect()).await.unwrap();
+                assert!(outcomes.iter().all(|o| *o == Settlement::Accepted));
+            }
+            client.close().await.unwrap();
+        }));
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    let mut taken = Vec::new();
+    for receiver in receivers {
+        taken.extend(receiver.await.unwrap());
+    }
+    assert_eq!(taken.len(), SENDERS * EACH, "nothing is taken twice");
+    taken.sort_unstable();
+    taken.dedup();
+    assert_eq!(taken.len(), SENDERS * EACH, "and nothing is lost");
+    eventually("all settled", || {
+        running.broker.leased() == 0 && running.broker.waiting("93252_async") == 0
+    })
+    .await;
+}

@@ -12,6 +12,7 @@ mod foreign;
 mod frames;
 mod links;
 mod login;
+mod many;
 mod protocol;
 mod raw;
 
