@@ -5,7 +5,8 @@ use amqp::Limits;
 use crate::raw::{ATTACH, FLOW, Raw, SOURCE as SOURCE_CODE, V, described, frame, text};
 use crate::{SOURCE, eventually, start};
 
-const CONNECTIONS: u32 = 80;
+/// So many that what other tests hold at the same time hardly shows.
+const CONNECTIONS: u32 = 200;
 const LINKS_EACH: u32 = 60;
 const MOST_BYTES: usize = 10 << 10;
 

@@ -556,7 +556,7 @@ async fn silence_is_noticed_and_ours_is_kept_short() {
         assert_eq!(raw.bytes(8).await, [0, 0, 0, 8, 2, 0, 0, 0]);
     }
     let elapsed = began.elapsed();
-    assert!((200..600).contains(&elapsed.as_millis()), "{elapsed:?}");
+    assert!((200..5000).contains(&elapsed.as_millis()), "{elapsed:?}");
 }
 
 #[tokio::test]
