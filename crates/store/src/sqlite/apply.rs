@@ -245,14 +245,17 @@ impl Batch<'_> {
         let queue = self.queue_number(&message.queue)?;
         let id = self.next.message;
         self.next.message += 1;
-        let place = match message.body.len() {
-            ..bodies::FROM_BYTES => None,
-            _ => {
-                let (bodies, fresh) = (&self.inner.bodies, &mut self.fresh);
-                Some(bodies.place(fresh, id, &message.headers, &message.body)?)
-            }
-        };
-        let inline = message.body.get(..).filter(|_| place.is_none());
+        let (mut headers, mut body) = (&message.headers[..], &message.body[..]);
+        let mut place = None;
+        if headers.len() + body.len() >= bodies::FROM_BYTES {
+            let (bodies, fresh) = (&self.inner.bodies, &mut self.fresh);
+            place = Some(
+                bodies
+                    .place(fresh, id, &message.headers, &message.body)?
+                    .pack(),
+            );
+            (headers, body) = (&[], &[]);
+        }
         self.execute(
             "INSERT INTO message(id, queue, due, at, expires, max_deliveries, deliveries, headers, body, place)
              VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9)",
@@ -263,9 +266,9 @@ impl Batch<'_> {
                 self.at,
                 message.expires_at,
                 message.max_deliveries,
-                &*message.headers,
-                inline.unwrap_or_default(),
-                place.map(bodies::Place::pack)
+                headers,
+                body,
+                place
             ],
         )?;
         self.wake.insert(queue);

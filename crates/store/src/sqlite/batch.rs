@@ -143,9 +143,9 @@ pub(super) struct Batch<'a> {
     pub lowered: BTreeSet<u32>,
     /// Leases pinned by accepted commits: (message, settled).
     pub pins: Vec<(u64, bool)>,
-    /// Payloads that came, to be written before the batch is flushed.
+    /// Messages that came, to be written before the batch is flushed.
     pub fresh: super::bodies::Fresh,
-    /// Messages that went, and where their payloads stood.
+    /// Messages that went, and where they stood.
     pub freed: Vec<(u64, Option<super::bodies::Place>)>,
     /// Start a new generation after this batch.
     pub rotate: bool,

@@ -5,7 +5,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 
-/// Version of the log's schema. Version 1 had no places of payloads; it is taken over. Others are refused.
+/// Version of the log's schema. Version 1 had no places of messages; it is taken over. Others are refused.
 pub(super) const SCHEMA_VERSION: i64 = 2;
 /// Version of the index's schema; an older index is thrown away and made again from the log.
 pub(super) const INDEX_VERSION: i64 = 2;

@@ -187,7 +187,7 @@ pub(super) fn janitor_loop(inner: &Inner) {
                 Err(e) => warn(inner, "purge", &e),
             }
         }
-        report(inner, "erasing payloads", inner.bodies.tidy());
+        report(inner, "erasing messages", inner.bodies.tidy());
         let idle = inner.unsaved.load(Relaxed) == 0;
         if inner.unsaved.load(Relaxed) >= CHECKPOINT_BYTES || idle {
             let restart = Instant::now() >= restart_at;

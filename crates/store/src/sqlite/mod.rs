@@ -1,5 +1,5 @@
 //! The embedded engine: `log.db` (durable log, heads, queues), `index.db` (folded index), folders of the access journal and of
-//! waiting messages' payloads.
+//! waiting messages.
 //!
 //! One writer thread puts what waits into one transaction of `log.db` and flushes it once (`writer`, `batch`, `apply`).
 //! Index rows of flushed commits go to a memtable (`memtable`) and are folded into `index.db` by a second thread

@@ -160,7 +160,7 @@ fn open_log(folder: &Path, path: &Path, sync: db::Sync) -> Result<Connection, St
     Ok(log)
 }
 
-/// Places of payloads that rows name, sorted.
+/// Places of messages that rows name, sorted.
 fn places(log: &Connection) -> Result<Vec<Place>, StoreError> {
     let mut out = Vec::new();
     for table in ["message", "dead"] {

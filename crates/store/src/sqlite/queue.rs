@@ -273,18 +273,18 @@ fn payload(
     let Some((headers, body, place)) = row else {
         return Ok(None);
     };
-    Ok(Some((headers, body_at(bodies, body, place)?)))
+    message_at(bodies, (headers, body), place).map(Some)
 }
 
-/// A payload from its row, or from the place that the row names.
-pub(super) fn body_at(
+/// Headers and payload from their row, or from the place that the row names.
+pub(super) fn message_at(
     bodies: &Reading<'_>,
-    body: Bytes,
+    in_row: (Bytes, Bytes),
     place: Option<Vec<u8>>,
-) -> Result<Bytes, StoreError> {
+) -> Result<(Bytes, Bytes), StoreError> {
     match place {
         Some(place) => bodies.read(Place::unpack(&place)?),
-        None => Ok(body),
+        None => Ok(in_row),
     }
 }
 
@@ -501,8 +501,13 @@ impl Inner {
                 .map_err(unavailable)?;
             rows.map(|row| {
                 let (letter, place) = row.map_err(unavailable)?;
-                let body = body_at(&bodies, letter.body, place)?;
-                Ok(DeadLetter { body, ..letter })
+                let in_row = (letter.headers, letter.body);
+                let (headers, body) = message_at(&bodies, in_row, place)?;
+                Ok(DeadLetter {
+                    headers,
+                    body,
+                    ..letter
+                })
             })
             .collect()
         })

@@ -11,7 +11,7 @@ use crate::sqlite::bodies::Reading as Bodies;
 use crate::sqlite::codec::{self, CODEC_ERASED, Unpacker, damaged, op};
 use crate::sqlite::db::unavailable;
 use crate::sqlite::pool::Reading;
-use crate::sqlite::queue::body_at;
+use crate::sqlite::queue::message_at;
 use crate::sqlite::shared::{Names, locked, now_micros};
 use crate::sqlite::{Inner, RULES, erase, feed, open};
 use crate::{
@@ -289,6 +289,7 @@ fn messages(log: &Connection, bodies: &Bodies<'_>, emit: Emit<'_>) -> Result<(),
         "SELECT id, queue, due, at, expires, max_deliveries, deliveries, headers, body, place FROM message ORDER BY id",
         |r| {
             let (due, at): (i64, i64) = (get(r, 2)?, get(r, 3)?);
+            let (headers, body) = message_at(bodies, (bytes(r, 7)?, bytes(r, 8)?), get(r, 9)?)?;
             emit(Item::Message(Box::new(MessageItem {
                 id: QueueMessageId(get(r, 0)?),
                 queue: queue(get(r, 1)?)?,
@@ -297,8 +298,8 @@ fn messages(log: &Connection, bodies: &Bodies<'_>, emit: Emit<'_>) -> Result<(),
                 expires_at: get(r, 4)?,
                 max_deliveries: get(r, 5)?,
                 deliveries: get(r, 6)?,
-                headers: bytes(r, 7)?,
-                body: body_at(bodies, bytes(r, 8)?, get(r, 9)?)?,
+                headers,
+                body,
             })))
         },
     )?;
@@ -306,6 +307,7 @@ fn messages(log: &Connection, bodies: &Bodies<'_>, emit: Emit<'_>) -> Result<(),
         log,
         "SELECT id, queue, at, max_deliveries, deliveries, headers, body, died, reason, place FROM dead ORDER BY id",
         |r| {
+            let (headers, body) = message_at(bodies, (bytes(r, 5)?, bytes(r, 6)?), get(r, 9)?)?;
             let item = MessageItem {
                 id: QueueMessageId(get(r, 0)?),
                 queue: queue(get(r, 1)?)?,
@@ -314,8 +316,8 @@ fn messages(log: &Connection, bodies: &Bodies<'_>, emit: Emit<'_>) -> Result<(),
                 expires_at: None,
                 max_deliveries: get(r, 3)?,
                 deliveries: get(r, 4)?,
-                headers: bytes(r, 5)?,
-                body: body_at(bodies, bytes(r, 6)?, get(r, 9)?)?,
+                headers,
+                body,
             };
             emit(Item::DeadLetter(Box::new(item), get(r, 7)?, get(r, 8)?))
         },
