@@ -16,6 +16,7 @@ use crate::{
     Refusal, RepoId, Rid, Seq, StoreError, Vno,
 };
 use rusqlite::{Connection, OptionalExtension};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
@@ -321,11 +322,11 @@ impl<'a> Batch<'a> {
                 id,
                 vno,
             } => {
-                let newest = self.newest_live(repo.0, rtype, id)?;
+                let newest = self.newest_live(plan, repo.0, rtype, id)?;
                 (newest != Some(*vno)).then_some(Refusal::Version { newest })
             }
             Expect::Absent { repo, rtype, id } => self
-                .newest_live(repo.0, rtype, id)?
+                .newest_live(plan, repo.0, rtype, id)?
                 .map(|_| Refusal::Exists),
             Expect::NoMatch {
                 repo,
@@ -391,11 +392,20 @@ impl<'a> Batch<'a> {
         Ok(held.filter(|h| h.until.is_none_or(|t| t > self.at)))
     }
 
-    fn newest_live(&self, repo: u16, rtype: &str, id: &str) -> Result<Option<Vno>, StoreError> {
-        Ok(self
-            .stored(repo, rtype, id)?
-            .filter(|(_, placed)| placed.head.live())
-            .map(|(_, placed)| Vno(placed.head.vno)))
+    /// What is found is kept for the put that mostly follows.
+    fn newest_live(
+        &self,
+        plan: &mut Plan,
+        repo: u16,
+        rtype: &str,
+        id: &str,
+    ) -> Result<Option<Vno>, StoreError> {
+        let found = match plan.touched.entry((repo, rtype.to_owned(), id.to_owned())) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(self.stored(repo, rtype, id)?),
+        };
+        let live = found.as_ref().filter(|(_, placed)| placed.head.live());
+        Ok(live.map(|(_, placed)| Vno(placed.head.vno)))
     }
 
     /// Newest version of a record before this commit.
@@ -408,10 +418,7 @@ impl<'a> Batch<'a> {
         let Some(number) = self.types.number(rtype) else {
             return Ok(None);
         };
-        let Some(rid) = self.lens().rid_of(repo, number, id)? else {
-            return Ok(None);
-        };
-        Ok(self.lens().head(rid)?.map(|placed| (rid, placed)))
+        self.lens().named_head(repo, number, id)
     }
 
     /// Ids of at most two live records that carry all keys and are visible under the filter.

@@ -70,6 +70,34 @@ impl<'a> Lens<'a> {
             .map_err(unavailable)
     }
 
+    /// The newest version of a record by its name, deletions included; purged records have none.
+    pub(super) fn named_head(
+        self,
+        repo: u16,
+        rtype: u32,
+        id: &str,
+    ) -> Result<Option<(u64, Placed)>, StoreError> {
+        let mut statement = self
+            .log
+            .prepare_cached(
+                "SELECT i.rid, h.seq, h.head FROM ident i JOIN head h ON h.rid = i.rid WHERE i.k = ?1",
+            )
+            .map_err(unavailable)?;
+        let key = codec::ident_key(repo, rtype, id);
+        let mut rows = statement.query([key]).map_err(unavailable)?;
+        let Some(row) = rows.next().map_err(unavailable)? else {
+            return Ok(None);
+        };
+        let rid = row.get(0).map_err(unavailable)?;
+        match self.loads.place(row.get(1).map_err(unavailable)?) {
+            Some(seq) if seq <= self.seq => {
+                let head = codec::unpack_head(blob(row, 2)?)?;
+                Ok(Some((rid, Placed { seq, head })))
+            }
+            _ => Ok(self.head(rid)?.map(|placed| (rid, placed))),
+        }
+    }
+
     /// The newest version of a record by its name, with its body, in one statement. `want` says from the head whether it
     /// is wanted at all.
     pub(super) fn named<H>(

@@ -80,12 +80,19 @@ pub(super) struct Generation {
 
 impl Generation {
     /// Adds the rows of a flushed batch that ends at `last_seq`.
-    pub(super) fn add(&self, rows: Vec<Row>, superseded: &[Superseded], last_seq: u64) -> usize {
+    pub(super) fn add(
+        &self,
+        mut rows: Vec<Row>,
+        superseded: &[Superseded],
+        last_seq: u64,
+    ) -> usize {
         let mut set = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         if set.is_empty() {
             // Sorted and built in one go: much faster than one by one.
             *set = rows.into_iter().collect();
         } else {
+            // Neighbours find the same nodes.
+            rows.sort_unstable();
             set.extend(rows);
         }
         self.superseded
