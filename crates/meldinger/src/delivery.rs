@@ -8,6 +8,7 @@ use store::{
     StoreError,
 };
 
+use crate::counter::Told;
 use crate::exchange::{ATTEMPTS, Exchange, ExchangeError, Headers};
 use crate::rules::envelope::APPREC;
 use crate::rules::queue::QueueName;
@@ -168,7 +169,7 @@ impl Exchange {
             let ended = self
                 .plan_settle(lease, settlement, &in_hand)
                 .map_err(ExchangeError::from)
-                .and_then(|commit| Ok(self.inner.store.commit(commit)?));
+                .and_then(|(commit, _)| Ok(self.inner.store.commit(commit)?));
             if is_over(ended) {
                 break;
             }
@@ -186,7 +187,15 @@ impl Exchange {
             let (exchange, about) = (self.clone(), asked.clone());
             let plan = move || exchange.plan_settle(lease, &about.1, &about.0);
             let ended = match self.inner.hands.ask_briefly(plan).await {
-                Some(Ok(commit)) => self.inner.store.submit(commit).await.map_err(Into::into),
+                Some(Ok((commit, told))) => {
+                    let ended = self.inner.store.submit(commit).await;
+                    if let (Ok(Committed { puts, .. }), Some(told)) = (&ended, told)
+                        && let Some(put) = puts.last()
+                    {
+                        self.inner.just_told.put(put.seq, told);
+                    }
+                    ended.map_err(Into::into)
+                }
                 Some(Err(error)) => Err(error.into()),
                 None => Err(ExchangeError::Interrupted),
             };
@@ -216,15 +225,16 @@ impl Exchange {
         }
     }
 
-    /// The end of a lease with what its track learns from it.
+    /// The end of a lease with what its track learns from it, in the last put of the commit, and what the counter is told of that.
     fn plan_settle(
         &self,
         lease: Lease,
         settlement: &Settlement,
         in_hand: &InHand,
-    ) -> Result<Commit, StoreError> {
+    ) -> Result<(Commit, Option<Told>), StoreError> {
         let now = self.inner.clock.now_us();
         let mut commit = Commit::default();
+        let mut told = None;
         let mut outcome = match settlement {
             Settlement::Accepted => End::Done,
             Settlement::Rejected { .. } => End::DeadLetter {
@@ -308,6 +318,7 @@ impl Exchange {
                     }
                 }
             }
+            told = Some(Told::from(&stored.track));
             let (expect, put) = self.inner.tracks.update(&stored);
             commit.expect.push(expect);
             commit.put.push(put);
@@ -317,7 +328,7 @@ impl Exchange {
             token: lease.token,
             outcome,
         });
-        Ok(commit)
+        Ok((commit, told))
     }
 
     /// The sender of a message has fetched its receipt.

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use xmlsec::key::Identity;
 use xmlsec::x509::{RevocationPolicy, TrustStore};
 
+use crate::counter::{JustTold, Told};
 use crate::delivery::InHand;
 use crate::hands::Hands;
 use crate::port::Schema;
@@ -131,6 +132,7 @@ pub(crate) struct Inner {
     pub in_hand: Mutex<HashMap<u64, InHand>>,
     pub hands: Hands,
     pub recent: Recent,
+    pub just_told: JustTold,
 }
 
 /// What stands beside a message in its queue.
@@ -192,6 +194,7 @@ impl Exchange {
                 in_hand: Mutex::default(),
                 hands,
                 recent: Recent::default(),
+                just_told: JustTold::default(),
             }),
         })
     }
@@ -280,6 +283,7 @@ impl Exchange {
                 Ok(committed) => {
                     if let (Some(track), Some(put)) = (plan.track, committed.puts.last()) {
                         let vno = put.vno;
+                        self.inner.just_told.put(put.seq, Told::from(&track));
                         self.inner.recent.put(Stored { track, vno });
                     }
                     plan.ring

@@ -6,6 +6,7 @@ use store::{
     PutId, Rekey, RepoId, Rid, Seq, Snapshot, Store, StoreError, Vno,
 };
 
+use crate::counter::Told;
 use crate::rules::track::Track;
 
 pub(crate) const RTYPE: &str = "MessageTrack";
@@ -308,7 +309,7 @@ impl Tracks {
         after: Seq,
         up_to: Seq,
         limit: usize,
-    ) -> Result<Vec<Track>, StoreError> {
+    ) -> Result<Vec<(Seq, Told)>, StoreError> {
         let scope = HistoryScope::Type {
             repo: self.repo,
             rtype: RTYPE.to_owned(),
@@ -318,7 +319,10 @@ impl Tracks {
         Ok(records
             .into_iter()
             .filter(|record| record.head.seq > after)
-            .filter_map(|record| serde_json::from_slice(&record.body).ok())
+            .filter_map(|record| {
+                let told = serde_json::from_slice(&record.body).ok()?;
+                Some((record.head.seq, told))
+            })
             .collect())
     }
 

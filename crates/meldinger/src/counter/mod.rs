@@ -11,11 +11,13 @@ mod asked;
 mod places;
 mod query;
 mod tally;
+mod told;
 
 pub use asked::Asked;
 pub use places::{Origin, Origins, region_code};
 pub use query::{Bucket, CountQuery, CountReport, CountRow, Point};
 pub use tally::Counts;
+pub(crate) use told::{JustTold, Told};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +28,7 @@ use std::time::{Duration, Instant};
 use jiff::tz::TimeZone;
 use store::{
     Commit, CommitError, Direction, Expect, Granted, IndexKey, KeyRange, Op, Position, Privacy,
-    Put, PutId, RepoId, Seq, Store, StoreError,
+    Put, PutId, RepoId, Seq, Snapshot, Store, StoreError,
 };
 
 use crate::exchange::{Exchange, ExchangeError};
@@ -142,23 +144,14 @@ impl Counter {
         let Some(last) = feed.last().map(|entry| entry.seq) else {
             return Ok(0);
         };
-        let ours = feed
+        let ours: Vec<Seq> = feed
             .iter()
             .filter(|entry| inner.tracks.is_version(&entry.event))
-            .count();
+            .map(|entry| entry.seq)
+            .collect();
         let mut sheets = HashMap::new();
-        if ours > 0 {
-            let tracks = inner.tracks.versions(&snapshot, from, last, ours)?;
-            if tracks.len() != ours {
-                tracing::warn!(
-                    expected = ours,
-                    read = tracks.len(),
-                    "messages could not be read for counting"
-                );
-            }
-            for track in tracks {
-                tally::enter(&mut sheets, &track, &OSLO);
-            }
+        for told in self.told(&snapshot, from, &ours)? {
+            tally::enter(&mut sheets, &told, &OSLO);
         }
         if sheets.is_empty() && last.0 < kept.0.saturating_add(KEEP_EVERY) {
             *inner.seen.lock().unwrap_or_else(PoisonError::into_inner) = last;
@@ -205,6 +198,44 @@ impl Counter {
     pub fn count_all(&self) -> Result<(), ExchangeError> {
         while self.count_some()? > 0 {}
         Ok(())
+    }
+
+    /// What the versions at these places tell, in any order: as remembered, and otherwise from the log.
+    fn told(
+        &self,
+        snapshot: &Snapshot,
+        from: Seq,
+        places: &[Seq],
+    ) -> Result<Vec<Told>, ExchangeError> {
+        let inner = &self.inner;
+        let just_told = &inner.exchange.inner.just_told;
+        let (mut told, mut missing) = (Vec::with_capacity(places.len()), Vec::new());
+        for place in places {
+            match just_told.take(*place) {
+                Some(one) => told.push(one),
+                None => missing.push(*place),
+            }
+        }
+        let Some(last) = missing.last() else {
+            return Ok(told);
+        };
+        // Those that stand between are read once more than needed: one walk is cheaper than many.
+        let between = places.iter().filter(|place| *place <= last).count();
+        let read = inner.tracks.versions(snapshot, from, *last, between)?;
+        let before = told.len();
+        told.extend(
+            read.into_iter()
+                .filter(|(place, _)| missing.binary_search(place).is_ok())
+                .map(|(_, one)| one),
+        );
+        if told.len() - before != missing.len() {
+            tracing::warn!(
+                expected = missing.len(),
+                read = told.len() - before,
+                "messages could not be read for counting"
+            );
+        }
+        Ok(told)
     }
 
     /// Throws the numbers away and begins again at the beginning of the log. Blocks; the counting itself goes on behind.

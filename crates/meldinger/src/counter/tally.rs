@@ -6,8 +6,9 @@ use codes::oid::LIST_MESSAGE_FUNCTION;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::told::Told;
 use crate::port::Transport;
-use crate::rules::track::{Counted, Track};
+use crate::rules::track::Counted;
 
 /// Most rows of one sheet; what comes beyond is counted in one row without parties and names.
 const MAX_ROWS: usize = 20_000;
@@ -189,7 +190,7 @@ pub(super) fn local(at_us: i64, zone: &TimeZone) -> (i64, u8) {
 }
 
 /// Enters what this version of a track adds.
-pub(super) fn enter(sheets: &mut HashMap<Page, Sheet>, track: &Track, zone: &TimeZone) {
+pub(super) fn enter(sheets: &mut HashMap<Page, Sheet>, track: &Told, zone: &TimeZone) {
     for news in &track.news {
         let hour = news.at_us.div_euclid(3_600_000_000);
         let (day, clock_hour) = local(news.at_us, zone);
@@ -394,12 +395,12 @@ mod tests {
         #[test]
         fn portions_do_not_matter(tracks in tracks(), cut in 0usize..40) {
             let mut at_once = HashMap::new();
-            tracks.iter().for_each(|track| enter(&mut at_once, track, &TimeZone::UTC));
+            tracks.iter().for_each(|track| enter(&mut at_once, &Told::from(track), &TimeZone::UTC));
             let mut in_parts: HashMap<Page, Sheet> = HashMap::new();
             let cut = cut.min(tracks.len());
             for part in [tracks.get(..cut), tracks.get(cut..)].into_iter().flatten() {
                 let mut sheets = HashMap::new();
-                part.iter().for_each(|track| enter(&mut sheets, track, &TimeZone::UTC));
+                part.iter().for_each(|track| enter(&mut sheets, &Told::from(track), &TimeZone::UTC));
                 for (page, sheet) in sheets {
                     in_parts.entry(page).or_default().add(sheet);
                 }
@@ -430,7 +431,7 @@ mod tests {
         };
         track.step(AT, what, "");
         let mut sheets = HashMap::new();
-        enter(&mut sheets, &track, &TimeZone::UTC);
+        enter(&mut sheets, &Told::from(&track), &TimeZone::UTC);
         for sheet in sheets.values() {
             let json = serde_json::to_vec(sheet).unwrap();
             assert_eq!(&serde_json::from_slice::<Sheet>(&json).unwrap(), sheet);
