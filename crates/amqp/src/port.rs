@@ -90,9 +90,9 @@ pub enum Simple {
     /// Any signed integer type, with its width in bits.
     Signed(i64, u8),
     /// 32-bit floating point.
-    Float(f32),
+    Float(#[serde(with = "float")] f32),
     /// 64-bit floating point.
-    Double(f64),
+    Double(#[serde(with = "float")] f64),
     /// One character.
     Char(char),
     /// Milliseconds since 1970.
@@ -105,6 +105,59 @@ pub enum Simple {
     String(String),
     /// ASCII symbol.
     Symbol(String),
+}
+
+/// JSON has no word for what is no number, or beyond all: those stand as text.
+mod float {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(f64),
+        Text(String),
+    }
+
+    /// Both widths.
+    pub trait Float: Copy {
+        fn wide(self) -> f64;
+        fn from_wide(value: f64) -> Self;
+    }
+
+    impl Float for f32 {
+        fn wide(self) -> f64 {
+            self.into()
+        }
+        fn from_wide(value: f64) -> Self {
+            value as Self
+        }
+    }
+
+    impl Float for f64 {
+        fn wide(self) -> f64 {
+            self
+        }
+        fn from_wide(value: f64) -> Self {
+            value
+        }
+    }
+
+    pub fn serialize<F: Float, S: Serializer>(value: &F, to: S) -> Result<S::Ok, S::Error> {
+        let wide = value.wide();
+        if wide.is_finite() {
+            wide.serialize(to)
+        } else {
+            to.collect_str(&wide)
+        }
+    }
+
+    pub fn deserialize<'de, F: Float, D: Deserializer<'de>>(from: D) -> Result<F, D::Error> {
+        let wide = match Written::deserialize(from)? {
+            Written::Number(number) => number,
+            Written::Text(text) => text.parse().map_err(serde::de::Error::custom)?,
+        };
+        Ok(F::from_wide(wide))
+    }
 }
 
 impl Simple {
@@ -391,4 +444,27 @@ pub trait Broker: Send + Sync + 'static {
 
     /// How often leases need renewing: a third of the lock time or less.
     fn renew_every(&self) -> Duration;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_comes_back_from_json() {
+        let same = |value: &Simple| -> Simple {
+            serde_json::from_slice(&serde_json::to_vec(value).unwrap()).unwrap()
+        };
+        for number in [0.1, -0.0, 1e30, f32::MIN_POSITIVE, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!(same(&Simple::Float(number)), Simple::Float(number));
+        }
+        for number in [0.1, f64::MAX, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(same(&Simple::Double(number)), Simple::Double(number));
+        }
+        assert!(matches!(same(&Simple::Float(f32::NAN)), Simple::Float(n) if n.is_nan()));
+        assert!(matches!(same(&Simple::Double(f64::NAN)), Simple::Double(n) if n.is_nan()));
+        // As written by earlier programs.
+        let written: Simple = serde_json::from_str(r#"{"Float":0.1}"#).unwrap();
+        assert_eq!(written, Simple::Float(0.1));
+    }
 }

@@ -100,17 +100,20 @@ impl Broker for ExchangeBroker {
         limit: usize,
         wait: Duration,
     ) -> BoxFuture<'static, Vec<Delivery>> {
-        let exchange = self.exchange.clone();
-        // A user can be taken away while a link of hers is open.
-        let queue = QueueName::parse(&node.name)
-            .filter(|queue| self.organisation(who) == Some(queue.her_id));
+        let (exchange, queue) = (self.exchange.clone(), QueueName::parse(&node.name));
+        let (broker, who) = (self.clone(), who.clone());
         async move {
+            let until = tokio::time::Instant::now() + wait;
             let Some(queue) = queue else {
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep_until(until).await;
                 return Vec::new();
             };
-            let until = tokio::time::Instant::now() + wait;
             loop {
+                // A user can be taken away while a link of hers is open, or waits.
+                if broker.organisation(&who) != Some(queue.her_id) {
+                    tokio::time::sleep_until(until).await;
+                    return Vec::new();
+                }
                 let bell = exchange.inner.signals.bell(&queue.store_name());
                 let rung = bell.notified();
                 tokio::pin!(rung);

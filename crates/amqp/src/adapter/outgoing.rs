@@ -16,8 +16,8 @@ use crate::performative::{Disposition, Error, Flow, Role, State, Transfer};
 use crate::port::{Delivery, Settlement};
 use crate::section;
 
-/// How long one look for messages may wait; a new one follows.
-const WAIT: Duration = Duration::from_secs(5);
+/// How long one look for messages may wait; a new one follows. Thousands of links wait most of the time.
+const WAIT: Duration = Duration::from_secs(30);
 /// A receiver that has room for a few messages only, because it is busy with others, is looked after at this interval: one
 /// look for many messages costs hardly more than one for one.
 const GATHER: Duration = Duration::from_millis(2);

@@ -346,7 +346,7 @@ pub(super) fn add_condition(all: &mut BTreeMap<String, u64>, condition: &str, n:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::track::{Receipt, StepKind};
+    use crate::rules::track::{Receipt, StepKind, Track};
     use proptest::prelude::*;
 
     const AT: i64 = 1_795_421_100_000_000;

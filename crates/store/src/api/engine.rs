@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Which engine, and where.
 #[derive(Clone, Debug)]
 pub enum EngineConfig {
-    /// Embedded SQLite: a folder with `log.db`, `index.db` and the access journal's segments.
+    /// Embedded SQLite: a folder with `log.db`, `index.db`, waiting messages and the access journal's segments.
     Sqlite {
         /// The folder; made when absent.
         folder: PathBuf,
@@ -154,7 +154,8 @@ pub trait Engine: Send + Sync {
         let _ = (repo, look);
         None
     }
-    /// The state at an earlier seq, for paging; `SnapshotExpired` when too old.
+    /// The state at an earlier seq, for paging; `SnapshotExpired` when too old. Repositories of kind `Internal` need not be
+    /// readable by index there: that may be refused with `SnapshotExpired` however young it is.
     fn snapshot_at(&self, seq: Seq) -> Result<Snapshot, StoreError>;
     /// Number of a declared repository.
     fn repository(&self, name: &str) -> Option<RepoId>;

@@ -1,5 +1,6 @@
 //! The whole store as plain values, through its own backup stream; and a signer for journal heads.
 
+use crate::model::act_of;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,8 +57,8 @@ impl Sink for Dump {
             Item::Purge(p) => {
                 self.purged.insert(p.id);
             }
-            Item::Message(m) => *self.messages.entry(text(&m.body)).or_default() += 1,
-            Item::DeadLetter(m, _, _) => *self.dead.entry(text(&m.body)).or_default() += 1,
+            Item::Message(m) => *self.messages.entry(act_of(&m.body)).or_default() += 1,
+            Item::DeadLetter(m, _, _) => *self.dead.entry(act_of(&m.body)).or_default() += 1,
             Item::Claim(c) => {
                 self.claims.insert((c.space, text(&c.key)), text(&c.value));
             }

@@ -216,7 +216,7 @@ impl Writer {
             enqueue: vec![Enqueue {
                 queue: QUEUE.to_owned(),
                 headers: "{}".into(),
-                body: act.clone().into(),
+                body: payload_of(&act).into(),
                 ..Enqueue::default()
             }],
             audit: vec![audit(&act)],
@@ -423,7 +423,7 @@ fn work_queue(world: &World, mut random: StdRng) {
                 .wait_queue(&[QUEUE.to_owned()], Duration::from_millis(50));
         }
         for message in leased {
-            let act = String::from_utf8_lossy(&message.body).into_owned();
+            let act = act_of(&message.body);
             let choice = random.random_range(0..10);
             let outcome = match choice {
                 0 => Settlement::Release { due_at: None },

@@ -130,6 +130,31 @@ pub fn blob_of(act: &str, size: usize) -> Vec<u8> {
     act.bytes().cycle().take(size).collect()
 }
 
+/// The payload of an act's message: the act, and for most of them more, so that it stands in a file of its own.
+pub fn payload_of(act: &str) -> Vec<u8> {
+    let sum: usize = act.bytes().map(usize::from).sum();
+    let more = match sum % 4 {
+        0 => 0,
+        1 => 1_500,
+        2 => 10_000,
+        _ => 40_000,
+    };
+    let mut out = format!("{act}\n").into_bytes();
+    out.extend(act.bytes().cycle().take(more));
+    out
+}
+
+/// The act of a payload. One that is not whole is none of any act.
+pub fn act_of(payload: &[u8]) -> String {
+    let act = payload.split(|byte| *byte == b'\n').next();
+    let act = String::from_utf8_lossy(act.unwrap_or_default()).into_owned();
+    if payload_of(&act) == payload {
+        act
+    } else {
+        format!("damaged payload of {act}")
+    }
+}
+
 /// Size of a staged blob.
 pub const STAGED: usize = 300 << 10;
 
