@@ -455,7 +455,14 @@ mod tests {
         let same = |value: &Simple| -> Simple {
             serde_json::from_slice(&serde_json::to_vec(value).unwrap()).unwrap()
         };
-        for number in [0.1, -0.0, 1e30, f32::MIN_POSITIVE, f32::INFINITY, f32::NEG_INFINITY] {
+        for number in [
+            0.1,
+            -0.0,
+            1e30,
+            f32::MIN_POSITIVE,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+        ] {
             assert_eq!(same(&Simple::Float(number)), Simple::Float(number));
         }
         for number in [0.1, f64::MAX, f64::INFINITY, f64::NEG_INFINITY] {

@@ -268,10 +268,15 @@ impl Tracks {
             value: value.iter().copied().take(200).collect(),
         };
         let snapshot = self.store.snapshot()?;
+        let exact = KeyRange::exact(&key);
+        // Mostly there is none, and to count none is cheaper than to walk to it.
+        if self.store.reads_are_quick() && snapshot.estimate_up_to(self.repo, &exact, 1)? == 0 {
+            return Ok(Vec::new());
+        }
         let mut rows = snapshot.scan(
             &self.grant,
             self.repo,
-            &KeyRange::exact(&key),
+            &exact,
             Direction::Descending,
             None,
             limit,

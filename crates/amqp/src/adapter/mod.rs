@@ -69,7 +69,7 @@ impl Default for Limits {
             channel_max: 255,
             max_frame_bytes: 128 << 10,
             max_message_bytes: 48 << 20,
-            sender_credit: 200,
+            sender_credit: 500,
             max_unsettled: 2_000,
             max_unsettled_bytes: 64 << 20,
             handshake: Duration::from_secs(15),

@@ -21,7 +21,7 @@ const MAX_WAITING_BYTES: usize = 512 << 20;
 /// Waiting commits beyond which new ones are turned away.
 const MAX_WAITING: usize = 100_000;
 /// Commits of one batch.
-const MAX_BATCH: usize = 512;
+const MAX_BATCH: usize = 2_048;
 /// Bytes of one batch, more or less.
 const MAX_BATCH_BYTES: usize = 64 << 20;
 

@@ -4,10 +4,11 @@
 //! has committed. Readers pin generations (by `Arc`) before they look at the index file, so a row is always seen at least
 //! once; seen twice does not matter, because (key, record, place) is unique.
 
+use super::shared::locked;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 const PREFIX: usize = 16;
 
@@ -74,33 +75,39 @@ pub(super) struct Superseded {
 #[derive(Debug, Default)]
 pub(super) struct Generation {
     rows: RwLock<BTreeSet<Row>>,
+    /// Rows that came and were not put in their places yet: whoever reads next does it, not the writer, whom everybody
+    /// waits for.
+    fresh: Mutex<Vec<Row>>,
+    count: AtomicUsize,
     superseded: Mutex<Vec<Superseded>>,
     last_seq: AtomicU64,
 }
 
 impl Generation {
-    /// Adds the rows of a flushed batch that ends at `last_seq`.
-    pub(super) fn add(
-        &self,
-        mut rows: Vec<Row>,
-        superseded: &[Superseded],
-        last_seq: u64,
-    ) -> usize {
-        let mut set = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-        if set.is_empty() {
-            // Sorted and built in one go: much faster than one by one.
-            *set = rows.into_iter().collect();
-        } else {
-            // Neighbours find the same nodes.
-            rows.sort_unstable();
-            set.extend(rows);
-        }
-        self.superseded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(superseded);
+    /// Adds the rows of a flushed batch that ends at `last_seq`; how many there are now, repeated ones counted twice.
+    pub(super) fn add(&self, rows: Vec<Row>, superseded: &[Superseded], last_seq: u64) -> usize {
+        let count = self.count.fetch_add(rows.len(), SeqCst) + rows.len();
+        locked(&self.fresh).extend(rows);
+        locked(&self.superseded).extend_from_slice(superseded);
         self.last_seq.store(last_seq, SeqCst);
-        set.len()
+        count
+    }
+
+    /// All rows that were added before.
+    fn rows(&self) -> RwLockReadGuard<'_, BTreeSet<Row>> {
+        if !locked(&self.fresh).is_empty() {
+            // Whoever finds nothing fresh because of this waits for the rows themselves.
+            let mut set = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+            let mut fresh = std::mem::take(&mut *locked(&self.fresh));
+            // Neighbours find the same nodes; a set made of sorted rows is built in one go.
+            fresh.sort_unstable();
+            if set.is_empty() {
+                *set = fresh.into_iter().collect();
+            } else {
+                set.extend(fresh);
+            }
+        }
+        self.rows.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn last_seq(&self) -> u64 {
@@ -108,17 +115,11 @@ impl Generation {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.count.load(SeqCst)
     }
 
     fn superseded(&self) -> Vec<Superseded> {
-        self.superseded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        locked(&self.superseded).clone()
     }
 
     /// Rows that the index gets, in order, and the versions whose rows stay there for a while; only for frozen
@@ -134,9 +135,7 @@ impl Generation {
             .into_iter()
             .partition(|s| s.at_once && s.prev_seq > begin);
         let passed: HashSet<u64> = passed.into_iter().map(|s| s.prev_seq).collect();
-        self.rows
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.rows()
             .iter()
             .filter(|row| !passed.contains(&row.seq))
             .try_for_each(&mut f)?;
@@ -153,7 +152,7 @@ impl Generation {
         if crossed(&bounds) {
             return Vec::new();
         }
-        let set = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let set = self.rows();
         let range = set.range(bounds);
         if descending {
             range.rev().take(limit).cloned().collect()
@@ -167,7 +166,7 @@ impl Generation {
         if crossed(&bounds) {
             return 0;
         }
-        let set = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let set = self.rows();
         set.range(bounds).take(limit).count()
     }
 }
