@@ -71,6 +71,7 @@ impl JustTold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::track::StepKind;
 
     #[test]
     fn the_log_tells_the_same_as_the_track() {
@@ -84,6 +85,7 @@ mod tests {
             system: Some("EPJ 1.0".to_owned()),
             ..Track::default()
         };
+        track.step(6, StepKind::Received { bytes: 5 }, "");
         track.fail("expired");
         assert!(!track.news.is_empty());
         let logged = serde_json::to_vec(&track).unwrap();

@@ -299,11 +299,11 @@ impl Bodies {
     pub(super) fn tidy(&self) -> Result<(), StoreError> {
         let now = Instant::now();
         let (mut gone, mut erase) = (Vec::new(), Vec::new());
-        // Who reads has looked at rows of before: later.
-        let Ok(_nobody) = self.readers.try_write() else {
-            return Ok(());
-        };
         {
+            // Who reads has looked at rows of before: later. Who begins after this sees what is named now.
+            let Ok(_nobody) = self.readers.try_write() else {
+                return Ok(());
+            };
             let mut state = locked(&self.state);
             let State {
                 segments, current, ..
@@ -326,7 +326,7 @@ impl Bodies {
             });
         }
         for (file, dead) in erase {
-            overwrite(&file, dead).map_err(|e| failed("cannot erase", e))?;
+            erase_in(&file, dead).map_err(|e| failed("cannot erase", e))?;
         }
         for number in gone {
             std::fs::remove_file(self.path(number)).map_err(|e| failed("cannot remove", e))?;
@@ -457,17 +457,99 @@ fn write_run(mut file: &File, run: &[Message]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Zeros over the stretches.
-fn overwrite(file: &File, mut dead: Vec<(u32, u32)>) -> std::io::Result<()> {
+/// Nothing is left of the stretches; where the file system can, they take no space either.
+fn erase_in(file: &File, mut dead: Vec<(u32, u32)>) -> std::io::Result<()> {
     dead.sort_unstable();
-    let zeros = [0; 64 << 10];
-    for (from, to) in dead {
-        let mut at = u64::from(from);
-        while at < u64::from(to) {
-            let n = (u64::from(to) - at).min(zeros.len() as u64);
-            file.write_all_at(zeros.get(..n as usize).unwrap_or_default(), at)?;
-            at += n;
+    for run in dead.chunk_by(|a, b| a.1 == b.0) {
+        if let (Some((from, _)), Some((_, to))) = (run.first(), run.last())
+            && !punch(file, (*from).into(), (*to).into())
+        {
+            overwrite(file, (*from).into(), (*to).into())?;
         }
     }
     Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn punch(file: &File, from: u64, to: u64) -> bool {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    fallocate(file, how, from, to.saturating_sub(from)).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn punch(_: &File, _: u64, _: u64) -> bool {
+    false
+}
+
+fn overwrite(file: &File, from: u64, to: u64) -> std::io::Result<()> {
+    let zeros = [0; 64 << 10];
+    let mut at = from;
+    while at < to {
+        let n = usize::try_from(to - at)
+            .unwrap_or(usize::MAX)
+            .min(zeros.len());
+        file.write_all_at(zeros.get(..n).unwrap_or_default(), at)?;
+        at += n as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn file(bytes: usize) -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&vec![7; bytes], 0).unwrap();
+        file.sync_all().unwrap();
+        file
+    }
+
+    fn erased(file: &File, len: usize) -> Vec<(usize, usize)> {
+        let mut all = vec![0; len];
+        file.read_exact_at(&mut all, 0).unwrap();
+        let mut at = 0;
+        let mut out = Vec::new();
+        for run in all.chunk_by(|a, b| a == b) {
+            if run[0] == 0 {
+                out.push((at, at + run.len()));
+            }
+            at += run.len();
+        }
+        out
+    }
+
+    #[test]
+    fn exactly_the_dead_stretches_are_erased() {
+        let file = file(300_000);
+        // In any order; neighbours are one.
+        let dead = vec![
+            (10_000, 90_001),
+            (5, 17),
+            (90_001, 200_000),
+            (299_999, 300_000),
+        ];
+        erase_in(&file, dead).unwrap();
+        let expected = [(5, 17), (10_000, 200_000), (299_999, 300_000)];
+        assert_eq!(erased(&file, 300_000), expected);
+        overwrite(&file, 1_000, 70_000).unwrap();
+        assert_eq!(erased(&file, 300_000)[1], (1_000, 200_000));
+    }
+
+    #[test]
+    fn what_lies_between_places_is_named_by_nobody() {
+        let place = |offset, len| Place {
+            segment: 0,
+            offset,
+            len,
+        };
+        assert_eq!(gaps(&[place(0, 10), place(10, 5)], 15), []);
+        let some = [place(3, 4), place(20, 10)];
+        assert_eq!(gaps(&some, 40), [(0, 3), (7, 20), (30, 40)]);
+        // A file that is shorter than its rows say has no gap after them.
+        assert_eq!(gaps(&some, 25), [(0, 3), (7, 20)]);
+        let packed = place(u32::MAX, 7).pack();
+        assert_eq!(Place::unpack(&packed).unwrap(), place(u32::MAX, 7));
+        assert!(Place::unpack(&packed[..11]).is_err());
+    }
 }
