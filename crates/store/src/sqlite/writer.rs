@@ -161,7 +161,9 @@ impl Writer {
         if let Err(e) = flushed {
             let full = e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
             let e = unavailable(e);
-            let (pins, fresh) = (done.pins, done.fresh);
+            let pins = done.pins;
+            // What may be durable after all keeps its messages: the next open finds out.
+            let fresh = if full { done.fresh } else { Default::default() };
             self.roll_back(Undo { pins, fresh }, counts);
             if full {
                 answers.fail(&CommitError::Unavailable(e.to_string()), &e);
