@@ -115,14 +115,16 @@ impl<B: Broker> Broker for EventBroker<B> {
         if !is_event(node) {
             return self.inner.next(who, node, limit, wait);
         }
-        // A user can be taken away while a link of hers is open.
-        if (self.owner_of)(&who.user).is_none() {
-            return tokio::time::sleep(wait).map(|()| Vec::new()).boxed();
-        }
         let (subscriptions, queue) = (self.subscriptions.clone(), store_queue(&node.name));
+        let (owner_of, user) = (self.owner_of.clone(), who.user.clone());
         async move {
             let until = tokio::time::Instant::now() + wait;
             loop {
+                // A user can be taken away while a link of hers is open, or waits.
+                if owner_of(&user).is_none() {
+                    tokio::time::sleep_until(until).await;
+                    return Vec::new();
+                }
                 let rung = subscriptions.bell.notified();
                 tokio::pin!(rung);
                 // Listening begins before looking.
