@@ -215,9 +215,23 @@ fn every_event_comes_once_as_a_pointer() {
         broker
             .settle(&who("office"), &node, got[0].lease, Settlement::Accepted)
             .await;
+        let known = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let is_known = known.clone();
+        let owner_of = move |_: &str| {
+            let known = is_known.load(std::sync::atomic::Ordering::SeqCst);
+            known.then(|| OFFICE_NO.to_owned())
+        };
+        let subscriptions = world.subscriptions.clone();
+        let fickle = EventBroker::new(Nothing, subscriptions, Arc::new(owner_of));
+        let look = fickle.next(&who("office"), &node, 10, Duration::from_millis(1_500));
+        let waiting = tokio::spawn(look);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        known.store(false, std::sync::atomic::Ordering::SeqCst);
         broker
             .settle(&who("office"), &node, got[1].lease, Settlement::Released)
             .await;
+        let found = waiting.await.unwrap();
+        assert!(found.is_empty(), "taken away while she waited");
         let again = broker.next(&who("office"), &node, 10, wait).await;
         assert_eq!(again.len(), 1);
         assert_eq!(
